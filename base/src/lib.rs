@@ -1,0 +1,31 @@
+//! The words everyone in Yunzhan uses.
+//!
+//! This crate does no input or output, starts no task and knows no runtime: `cargo xtask tidy` keeps tokio, hyper and
+//! every driver out of its manifest. Rooms above share these types so that they can meet without naming one another.
+//!
+//! Read first: [`route`] (what a service offers), [`call`] (what one request gives it), [`error`] (what it may refuse).
+
+pub mod route;
+pub mod call;
+pub mod principal;
+pub mod error;
+pub mod ids;
+pub mod env;
+pub mod body;
+pub mod clock;
+pub mod event;
+pub mod audit;
+pub mod fault;
+pub mod secret;
+pub mod mask;
+pub mod live;
+
+pub use body::Body;
+pub use call::{Answer, Call};
+pub use clock::Clock;
+pub use error::{Error, Kind, Result};
+pub use ids::{EnvId, RequestId};
+pub use live::Live;
+pub use principal::Principal;
+pub use route::{Access, Endpoint, Route, RouteSpec, Tier};
+pub use secret::Secret;

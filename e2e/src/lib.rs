@@ -1,0 +1,1 @@
+//! Whole-server tests of Yunzhan, and the stand-ins they need.

@@ -1,0 +1,6 @@
+//! The data engines. This is the only crate that names a database, cache, broker or object-store driver.
+//!
+//! Each engine is one trait whose documentation is the contract, backends that keep it, wrappers that add one behaviour,
+//! and one conformance suite that runs on all of them. Today: [`sql`].
+
+pub mod sql;

@@ -1,0 +1,165 @@
+//! The SQL engine: SQLite inside the process, MySQL, MariaDB or TiDB when an address is given.
+//!
+//! Callers say *where* ([`Place`]), *what* ([`Statement`], [`Unit`]) and *how fresh* ([`Consistency`]); table names are
+//! logical (`{documents}`), so that sharding and read/write splitting can be wrappers that never parse SQL, and
+//! read-your-writes has its [`Token`] from the first day.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use yunzhan_base::{EnvId, Result};
+
+/// A future of the engine.
+pub type SqlFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// A database. Object-safe, so that rooms hold `Arc<dyn Sql>` and wrappers stack.
+///
+/// - A read sees a state that was committed at some moment; `Primary` sees every unit acknowledged before it began.
+/// - A unit is all or nothing, and durable before it is acknowledged: after a crash every acknowledged unit is there.
+/// - A unit whose idempotency key was committed before answers what it answered then, and writes nothing.
+/// - A unit that fails in the database has changed nothing, unless its error is `Timeout` or `Unavailable`: then it may
+///   have been committed, and only the idempotency key tells.
+pub trait Sql: Send + Sync {
+    /// Reads rows.
+    fn read<'a>(&'a self, consistency: Consistency, place: &'a Place, statement: Statement) -> SqlFuture<'a, Rows>;
+
+    /// Writes a unit, detached from the caller: dropping the future does not undo or cancel it.
+    fn write<'a>(&'a self, place: &'a Place, unit: Unit) -> SqlFuture<'a, Written>;
+}
+
+/// A shared database.
+pub type SharedSql = Arc<dyn Sql>;
+
+/// Where rows live.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The environment, or the system's own tables.
+    pub database: Database,
+    /// One slot, or all of them with a merge order and a limit.
+    pub key: Key,
+}
+
+/// Which set of tables.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Database {
+    /// Tables of the server itself: environments, keys, sessions.
+    System,
+    /// Tables of one environment.
+    Env(EnvId),
+}
+
+/// One slot of the sharded key space, or all.
+#[derive(Clone, Debug)]
+pub enum Key {
+    /// One of [`SLOTS`]; unsharded engines ignore it.
+    Slot(u16),
+    /// Every slot; the rows are merged in this order and cut at the limit.
+    All(Merge),
+}
+
+/// How rows of several slots become one answer: by these result columns (ascending unless said), at most `limit` rows.
+#[derive(Clone, Debug, Default)]
+pub struct Merge {
+    /// Columns of the result by position, and whether each descends.
+    pub by: Vec<(usize, bool)>,
+    /// Rows at the most.
+    pub limit: Option<u64>,
+}
+
+/// Logical slots that keys are hashed to (mission row P4).
+pub const SLOTS: u16 = 1024;
+
+/// Logical tables; the engine knows the physical ones. `{name}` in a statement's text stands for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Logical(pub &'static str);
+
+/// One statement. Its text is written once, in the common subset of the dialects.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// The text, with `?` parameters and `{table}` names.
+    pub sql: &'static str,
+    /// The tables it touches.
+    pub tables: &'static [Logical],
+    /// The parameters, in order.
+    pub params: Vec<Value>,
+}
+
+/// A value of a column or parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// No value.
+    Null,
+    /// A whole number.
+    Integer(i64),
+    /// A floating-point number.
+    Real(f64),
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Blob(Vec<u8>),
+}
+
+/// The rows of a read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rows(pub Vec<Row>);
+
+/// One row: its columns in the order of the statement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row(pub Vec<Value>);
+
+/// How fresh a read must be.
+#[derive(Clone, Debug)]
+pub enum Consistency {
+    /// Everything that was acknowledged.
+    Primary,
+    /// At least what this token's unit wrote.
+    After(Token),
+    /// At most this old (mission row P6: 50 ms).
+    Stale {
+        /// The greatest age.
+        max: Duration,
+    },
+}
+
+/// A causal mark of a committed unit: on one server a sequence number, on MySQL the transaction's GTID.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Token(pub String);
+
+/// A unit of writing: steps that happen all or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct Unit {
+    /// The steps in order.
+    pub steps: Vec<Step>,
+    /// Remembers this unit's answer, so that a repetition answers the same.
+    pub idempotency: Option<String>,
+}
+
+/// One step of a unit.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What to do.
+    pub statement: Statement,
+    /// What must come of it, else the whole unit fails with [`yunzhan_base::Kind::Conflict`].
+    pub expect: Expect,
+}
+
+/// What a step must change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Whatever it changes.
+    Any,
+    /// Exactly this many rows.
+    Rows(u64),
+}
+
+/// What a unit did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Written {
+    /// Rows changed by each step.
+    pub changed: Vec<u64>,
+    /// For [`Consistency::After`].
+    pub token: Token,
+    /// Whether this is the remembered answer of an earlier unit with the same idempotency key.
+    pub repeated: bool,
+}

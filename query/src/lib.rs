@@ -1,0 +1,1 @@
+//! MongoDB-shaped documents without a database: Extended JSON, filters, updates, index keys.

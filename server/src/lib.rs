@@ -1,0 +1,1 @@
+//! Wiring: every room of Yunzhan meets here.

@@ -1,0 +1,2 @@
+//! One binary: the whole server side of a WeChat mini-program.
+fn main() {}

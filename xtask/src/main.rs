@@ -1,0 +1,2 @@
+//! Yunzhan's own tools: ci, tidy, bench.
+fn main() {}
