@@ -56,7 +56,10 @@ impl Call {
     /// The environment, or the refusal for a request that named none.
     pub fn env(&self) -> Result<&Arc<Env>> {
         self.env.as_ref().ok_or_else(|| {
-            Error::new(Kind::EnvNotFound, "the request names no environment; send ?env=, client_id= or a token")
+            Error::new(
+                Kind::EnvNotFound,
+                "the request names no environment; send ?env=, client_id= or a token",
+            )
         })
     }
 
@@ -90,7 +93,8 @@ pub fn decode(raw: &str, plus_is_space: bool) -> Result<Cow<'_, str>> {
             b'%' => {
                 let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
                 let (high, low) = (digit(bytes.next()), digit(bytes.next()));
-                let value = high.zip(low).map(|(high, low)| high * 16 + low).ok_or_else(malformed)?;
+                let value =
+                    high.zip(low).map(|(high, low)| high * 16 + low).ok_or_else(malformed)?;
                 u8::try_from(value).expect("two hexadecimal digits")
             }
             b'+' if plus_is_space => b' ',
@@ -115,7 +119,9 @@ impl Params {
     /// The value of `{name}`; asking for a name that the route's path does not have is a fault of ours.
     pub fn get(&self, name: &str) -> Result<&str> {
         let found = self.0.iter().find(|(key, _)| *key == name);
-        found.map(|(_, value)| value.as_str()).ok_or_else(|| Error::internal(format!("no path parameter {name}")))
+        found
+            .map(|(_, value)| value.as_str())
+            .ok_or_else(|| Error::internal(format!("no path parameter {name}")))
     }
 }
 
@@ -125,7 +131,8 @@ mod tests {
 
     #[test]
     fn percent_escapes_are_strict() {
-        let check = |raw: &str| decode(raw, true).map_or_else(|error| error.to_string(), Cow::into_owned);
+        let check =
+            |raw: &str| decode(raw, true).map_or_else(|error| error.to_string(), Cow::into_owned);
         assert_eq!(check("a%20b+c"), "a b c");
         assert_eq!(check("%E4%BA%91"), "云");
         for bad in ["%", "%4", "%zz", "%00", "%ff", "%+1"] {

@@ -47,15 +47,18 @@ impl Envs {
             if let Some(other) = self.by_host.insert(host.clone(), env.id.clone()) {
                 return Err(Error::new(
                     Kind::AlreadyExists,
-                    format!("host {host} belongs to environment {other} already; remove it there first"),
+                    format!(
+                        "host {host} belongs to environment {other} already; remove it there first"
+                    ),
                 ));
             }
         }
         match self.by_id.insert(env.id.clone(), Arc::new(env)) {
             None => Ok(()),
-            Some(twice) => {
-                Err(Error::new(Kind::AlreadyExists, format!("environment {} exists already", twice.id)))
-            }
+            Some(twice) => Err(Error::new(
+                Kind::AlreadyExists,
+                format!("environment {} exists already", twice.id),
+            )),
         }
     }
 

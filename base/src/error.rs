@@ -245,7 +245,8 @@ mod tests {
 
     #[test]
     fn the_caller_never_sees_the_detail() {
-        let error = Error::internal("table documents is gone").because(std::io::Error::other("disk on fire"));
+        let error = Error::internal("table documents is gone")
+            .because(std::io::Error::other("disk on fire"));
         assert_eq!(error.to_string(), "an internal error");
         assert_eq!(error.log_text(), "an internal error: table documents is gone: disk on fire");
     }

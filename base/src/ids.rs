@@ -28,7 +28,8 @@ impl FromStr for EnvId {
     fn from_str(text: &str) -> Result<Self, Error> {
         let mut bytes = text.bytes();
         let starts_well = bytes.next().is_some_and(|first| first.is_ascii_lowercase());
-        let continues_well = bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        let continues_well =
+            bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
         if !starts_well || !continues_well || text.len() > ENV_ID_BYTES_MAX {
             return Err(Error::new(
                 Kind::EnvNotFound,

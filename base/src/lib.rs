@@ -5,20 +5,20 @@
 //!
 //! Read first: [`route`] (what a service offers), [`call`] (what one request gives it), [`error`] (what it may refuse).
 
-pub mod route;
-pub mod call;
-pub mod principal;
-pub mod error;
-pub mod ids;
-pub mod env;
-pub mod body;
-pub mod clock;
-pub mod event;
 pub mod audit;
+pub mod body;
+pub mod call;
+pub mod clock;
+pub mod env;
+pub mod error;
+pub mod event;
 pub mod fault;
-pub mod secret;
-pub mod mask;
+pub mod ids;
 pub mod live;
+pub mod mask;
+pub mod principal;
+pub mod route;
+pub mod secret;
 
 pub use body::Body;
 pub use call::{Answer, Call};

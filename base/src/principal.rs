@@ -20,6 +20,8 @@ pub enum Principal {
     User(Arc<User>),
     /// A team's own server or cloud function, verified by a key of the environment.
     Server(Arc<ServerKey>),
+    /// Whoever operates this server, known by the control socket or its token.
+    Operator,
 }
 
 /// A person, as an access token tells.
@@ -54,7 +56,7 @@ impl Principal {
     /// The environment that the caller belongs to.
     pub fn env(&self) -> Option<&EnvId> {
         match self {
-            Self::Nobody => None,
+            Self::Nobody | Self::Operator => None,
             Self::User(user) => Some(&user.env),
             Self::Server(key) => Some(&key.env),
         }

@@ -50,6 +50,8 @@ pub enum Access {
     User,
     /// Whoever holds a key of the environment.
     Server,
+    /// Whoever may operate this server: the control listener only.
+    Operator,
 }
 
 /// How long a request may take (mission row A7).
@@ -121,7 +123,10 @@ impl Route {
 }
 
 /// Binds a service to its list.
-pub fn bind<S: Send + Sync + 'static>(service: &Arc<S>, endpoints: &'static [Endpoint<S>]) -> Vec<Route> {
+pub fn bind<S: Send + Sync + 'static>(
+    service: &Arc<S>,
+    endpoints: &'static [Endpoint<S>],
+) -> Vec<Route> {
     let bind_one = |endpoint: &'static Endpoint<S>| Route {
         spec: &endpoint.spec,
         handle: Arc::new(Bound { service: Arc::clone(service), handle: endpoint.handle }),

@@ -1,1 +1,10 @@
-//! Yunzhan's built-in services: identity, documents, and the client dialects that speak for them.
+//! Yunzhan's built-in services, and the client dialects that speak for them.
+//!
+//! Every service is a folder of the same shape: `mod.rs` (what it is, its routes), `api/` (one endpoint a file),
+//! `logic.rs` (pure decisions), `store.rs` (all its SQL), `control.rs` (its control routes), `tests.rs`. Know one, know
+//! all. No service knows a listener, a stage of the gateway or TLS.
+
+pub mod dialect;
+pub mod documents;
+pub mod envs;
+pub mod identity;

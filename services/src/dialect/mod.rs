@@ -1,0 +1,1 @@
+//! The clients' dialects: thin JSON fronts over the services.

@@ -1,0 +1,1 @@
+//! Documents: MongoDB-shaped collections with permissions.

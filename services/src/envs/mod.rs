@@ -1,0 +1,1 @@
+//! Environments: the mini-programs that live on this server.

@@ -1,0 +1,1 @@
+//! Identity: who asks, and how they prove it.
