@@ -1,1 +1,7 @@
-//! What every room of Yunzhan needs to act in time: outbound HTTP, deadlines, shutdown, background tasks.
+//! What every room needs to act in time: the one outbound HTTP client, bodies that may not stall, shutdown, and background
+//! tasks. This crate knows no vendor; whoever calls WeChat, a bank or a team's own service names the address.
+
+pub mod http;
+pub mod timed;
+pub mod shutdown;
+pub mod task;

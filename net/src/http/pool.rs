@@ -1,0 +1,201 @@
+//! Connections to one target, kept for the next request.
+//!
+//! **A dead connection is never handed out.** An idle one is taken only when hyper has not seen it close, when it is younger
+//! than the idle bound, and when a look at its socket shows that nothing arrived. A request that hyper could not write at all
+//! comes back unharmed and goes out on another connection; one that may have been written is never repeated here, because
+//! only the caller knows whether repeating it is safe ([`Pool::send`] says so in its error).
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response, header};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use yunzhan_base::body::BodyError;
+use yunzhan_base::{Body, Error, Kind, Result};
+
+use super::stream::{self, Probe};
+use super::{Config, Target};
+use crate::timed::Timed;
+
+/// The largest head of an answer: status line and headers.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// How long a connection whose answer ended may take to become ready. One that takes longer answered before it had read the
+/// whole request, and is of no more use.
+const READY_WAIT_MAX: Duration = Duration::from_millis(20);
+
+/// How often a request that was never written may change the connection.
+const ATTEMPTS_MAX: usize = 4;
+
+/// The pool of one target.
+pub struct Pool {
+    target: Target,
+    authority: http::HeaderValue,
+    config: Config,
+    tls: Arc<rustls::ClientConfig>,
+    idle: Mutex<Vec<Idle>>,
+}
+
+struct Connection {
+    sender: SendRequest<Body>,
+    probe: Probe,
+    /// Whether it carried a request before: its loss then says nothing about the target.
+    reused: bool,
+}
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+// === impl Pool ===
+
+impl Pool {
+    pub(super) fn new(target: Target, config: Config, tls: Arc<rustls::ClientConfig>) -> Self {
+        Self { authority: target.authority(), target, config, tls, idle: Mutex::default() }
+    }
+
+    /// Where this pool connects to.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Sends a request in origin form and waits for the head of the answer until `deadline`. Fills in `Host` when it is
+    /// missing. Errors: `Unavailable` when the target was not reached and nothing was sent; `BadUpstream` when the request
+    /// may have been seen (retry only what is idempotent); `Timeout`.
+    pub async fn send(self: &Arc<Self>, mut request: Request<Body>, deadline: Instant) -> Result<Response<Body>> {
+        if !request.headers().contains_key(header::HOST) {
+            request.headers_mut().insert(header::HOST, self.authority.clone());
+        }
+        match tokio::time::timeout_at(deadline.into(), self.attempt(request)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                Err(Error::new(Kind::Timeout, "the upstream did not answer in time").with_detail(self.target.to_string()))
+            }
+        }
+    }
+
+    async fn attempt(self: &Arc<Self>, mut request: Request<Body>) -> Result<Response<Body>> {
+        for _ in 0..ATTEMPTS_MAX {
+            let mut connection = self.connection().await?;
+            match connection.sender.try_send_request(request).await {
+                Ok(answer) => return Ok(answer.map(|body| self.lease(body, connection))),
+                Err(mut failure) => match failure.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => return Err(self.broken(failure.into_error(), connection.reused)),
+                },
+            }
+        }
+        Err(Error::new(Kind::Unavailable, "the upstream closes every connection").with_detail(self.target.to_string()))
+    }
+
+    fn broken(&self, error: hyper::Error, reused: bool) -> Error {
+        let what = if error.is_parse() { "the upstream's answer is malformed" } else { "the upstream broke off" };
+        let age = if reused { "on a reused connection" } else { "on a new connection" };
+        Error::new(Kind::BadUpstream, what).with_detail(format!("{} {age}", self.target)).because(error)
+    }
+
+    async fn connection(&self) -> Result<Connection> {
+        while let Some(mut idle) = self.take_idle() {
+            // hyper's own task may still be finishing the answer before; it is ready in a moment or never.
+            let ready = tokio::time::timeout(READY_WAIT_MAX, idle.sender.ready()).await;
+            if matches!(ready, Ok(Ok(()))) && idle.probe.is_quiet() {
+                return Ok(idle);
+            }
+        }
+        match tokio::time::timeout(self.config.connect_timeout, self.connect()).await {
+            Ok(connected) => connected,
+            Err(_) => Err(Error::new(Kind::Unavailable, "the upstream does not accept connections in time")
+                .with_detail(self.target.to_string())),
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection> {
+        let (stream, probe) = stream::connect(&self.target, &self.tls).await?;
+        let mut builder = http1::Builder::new();
+        let shaken = builder.max_buf_size(HEAD_BYTES_MAX).handshake(TokioIo::new(stream)).await;
+        let (sender, driver) = shaken.map_err(|error| Error::new(Kind::Unavailable, "the upstream hung up").because(error))?;
+        tokio::spawn(async move {
+            // How a connection ends is told to whoever is using it; an idle one may end as it likes.
+            let _ = driver.await;
+        });
+        Ok(Connection { sender, probe, reused: false })
+    }
+
+    fn take_idle(&self) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(candidate) = idle.pop() {
+            if !candidate.connection.sender.is_closed() && candidate.since.elapsed() < self.config.idle_timeout {
+                return Some(candidate.connection);
+            }
+        }
+        None
+    }
+
+    fn put_idle(&self, mut connection: Connection) {
+        if connection.sender.is_closed() {
+            return;
+        }
+        connection.reused = true;
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < self.config.idle_max {
+            idle.push(Idle { connection, since: Instant::now() });
+        }
+    }
+
+    /// The answer's body, which gives the connection back at its end and closes it when dropped before.
+    fn lease(self: &Arc<Self>, body: Incoming, connection: Connection) -> Body {
+        if http_body::Body::is_end_stream(&body) {
+            self.put_idle(connection);
+            return Body::Empty;
+        }
+        let body = Timed::new(body, self.config.body_wait_max);
+        Body::streaming(Leased { body, lease: Some((Arc::clone(self), connection)) })
+    }
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pool({})", self.target)
+    }
+}
+
+struct Leased {
+    body: Timed<Incoming>,
+    lease: Option<(Arc<Pool>, Connection)>,
+}
+
+impl http_body::Body for Leased {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let failed = matches!(polled, Poll::Ready(Some(Err(_))));
+        let ended = matches!(polled, Poll::Ready(None)) || (polled.is_ready() && self.body.is_end_stream());
+        if (ended || failed)
+            && let Some((pool, connection)) = self.lease.take()
+            && !failed
+        {
+            pool.put_idle(connection);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
