@@ -1,0 +1,228 @@
+//! A configuration file with the variables that override it, and what was asked of it so far.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::problem::{Place, Problem, Problems};
+use super::reader::Reader;
+use super::reference::Reference;
+use super::suggest::nearest;
+use super::tree::{self, Item, Span, Table};
+use super::words::Words;
+use crate::secret::Secret;
+
+/// The largest configuration file in bytes.
+pub const DOCUMENT_BYTES_MAX: usize = 1 << 20;
+
+/// What variables of ours begin with.
+pub(super) const VARIABLE_PREFIX: &str = "YUNZHAN_";
+
+/// Variables of the test suite, which are nobody's mistake.
+const VARIABLE_PREFIX_TEST: &str = "YUNZHAN_TEST_";
+
+/// Environment variables by name.
+pub type Variables = BTreeMap<String, String>;
+
+/// Every key that was set, in file or environment, by its dotted name.
+pub type Settings = BTreeMap<String, Setting>;
+
+/// A key that was set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// What was given; kept to tell whether it changed, never shown.
+    pub given: Secret,
+    /// Whether a change takes effect without a restart.
+    pub live: bool,
+}
+
+/// A key whose setting differs between two configurations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its dotted name.
+    pub key: String,
+    /// Whether it takes effect without a restart.
+    pub live: bool,
+}
+
+type ReadFile = Box<dyn Fn(&Path) -> Result<Vec<u8>, String>>;
+
+/// A configuration: the file's tree, the variables, and a record of what rooms asked for.
+pub struct Document {
+    file: String,
+    text: String,
+    pub(super) root: Table,
+    pub(super) variables: Variables,
+    read_file: ReadFile,
+    /// Whether every named table and list pretends to have one element, so that all keys are asked for.
+    pub(super) for_reference: bool,
+    pub(super) record: RefCell<Record>,
+}
+
+/// What rooms asked for.
+#[derive(Default)]
+pub(super) struct Record {
+    pub(super) problems: Vec<Problem>,
+    pub(super) references: Vec<Reference>,
+    pub(super) settings: Settings,
+    /// Keys by the path of their table.
+    pub(super) known: BTreeMap<Vec<String>, BTreeSet<String>>,
+    pub(super) known_variables: BTreeSet<String>,
+}
+
+impl Document {
+    /// Parses the text. Syntax mistakes are kept for [`Document::finish`], and what could be read can be asked for.
+    pub fn parse(file: &str, text: &str, variables: Variables) -> Self {
+        let too_large = text.len() > DOCUMENT_BYTES_MAX;
+        let text = if too_large { "" } else { text.strip_prefix('\u{feff}').unwrap_or(text) };
+        let (root, errors) = tree::parse(text);
+        let document = Self {
+            file: file.to_owned(),
+            text: text.to_owned(),
+            root,
+            variables,
+            read_file: Box::new(|_| Err("no files can be read here".into())),
+            for_reference: false,
+            record: RefCell::default(),
+        };
+        if too_large {
+            let message = format!("the file is larger than {DOCUMENT_BYTES_MAX} bytes");
+            let zh = format!("文件大于 {DOCUMENT_BYTES_MAX} 字节");
+            document.report("", Place::Whole, (message, zh).into(), Vec::new());
+        }
+        for (message, span) in errors {
+            let place = span.map_or(Place::Whole, |span| document.place(&span, false));
+            let words =
+                Words::new(format!("not TOML: {message}"), format!("不是合法的 TOML: {message}"));
+            document.report("", place, words, Vec::new());
+        }
+        document
+    }
+
+    /// Lets `<key>_file` settings be read by this function, which knows the folder that relative paths start from.
+    #[must_use]
+    pub fn with_files(mut self, read: impl Fn(&Path) -> Result<Vec<u8>, String> + 'static) -> Self {
+        self.read_file = Box::new(read);
+        self
+    }
+
+    /// Every key that `read` asks for, also of tables that the operator names.
+    pub fn reference(read: impl FnOnce(&mut Reader<'_>)) -> Vec<Reference> {
+        let document = Self { for_reference: true, ..Self::parse("", "", Variables::default()) };
+        read(&mut document.root());
+        document.record.into_inner().references
+    }
+
+    /// Reads from the top.
+    pub fn root(&self) -> Reader<'_> {
+        Reader::root(self)
+    }
+
+    /// Ends the reading: refuses what nobody asked for, and hands over every mistake.
+    pub fn finish(&self) -> Result<(), Problems> {
+        self.refuse_unknown_keys(&self.root, &mut Vec::new());
+        self.refuse_unknown_variables();
+        let problems = std::mem::take(&mut self.record.borrow_mut().problems);
+        if problems.is_empty() { Ok(()) } else { Err(Problems::sorted(&self.file, problems)) }
+    }
+
+    /// What was set and read, to compare with the next configuration.
+    pub fn settings(&self) -> Settings {
+        self.record.borrow().settings.clone()
+    }
+
+    /// The keys whose settings differ.
+    pub fn changes(before: &Settings, after: &Settings) -> Vec<Change> {
+        let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+        let changed = keys.into_iter().filter(|key| before.get(*key) != after.get(*key));
+        let live = |key| after.get(key).or_else(|| before.get(key)).is_some_and(|set| set.live);
+        changed.map(|key| Change { key: key.clone(), live: live(key) }).collect()
+    }
+
+    pub(super) fn read_file(&self, path: &Path) -> Result<Vec<u8>, String> {
+        (self.read_file)(path)
+    }
+
+    pub(super) fn place(&self, span: &Span, secret: bool) -> Place {
+        Place::of(&self.text, span, secret)
+    }
+
+    pub(super) fn report(&self, key: &str, place: Place, message: Words, notes: Vec<Words>) {
+        self.record.borrow_mut().problems.push(Problem {
+            key: key.to_owned(),
+            place,
+            message,
+            notes,
+        });
+    }
+
+    fn refuse_unknown_keys(&self, table: &Table, path: &mut Vec<String>) {
+        for (key, entry) in table {
+            let is_known =
+                self.record.borrow().known.get(path).is_some_and(|keys| keys.contains(key));
+            path.push(key.clone());
+            if is_known {
+                self.refuse_unknown_below(&entry.node.item, path);
+            } else {
+                self.refuse_key(&entry.key, path);
+            }
+            path.pop();
+        }
+    }
+
+    fn refuse_unknown_below(&self, item: &Item, path: &mut Vec<String>) {
+        match item {
+            Item::Table(table) => self.refuse_unknown_keys(table, path),
+            Item::Array(nodes) => {
+                for (index, node) in nodes.iter().enumerate() {
+                    if let Item::Table(table) = &node.item {
+                        path.push(index.to_string());
+                        self.refuse_unknown_keys(table, path);
+                        path.pop();
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn refuse_key(&self, span: &Span, path: &[String]) {
+        let (key, table) = path.split_last().expect("an unknown key has a name");
+        let suggestion = self.suggest_key(key, table);
+        let notes = suggestion.map(|(en, zh)| Words::new(en, zh)).into_iter().collect();
+        let message = Words::new(format!("unknown key {key:?}"), format!("未知的键 {key:?}"));
+        // What a misspelt key holds may be a secret, so its value is not shown.
+        self.report(&path.join("."), self.place(span, true), message, notes);
+    }
+
+    fn suggest_key(&self, key: &str, table: &[String]) -> Option<(String, String)> {
+        let record = self.record.borrow();
+        let here = record.known.get(table).into_iter().flatten();
+        if let Some(name) = nearest(key, here.map(String::as_str)) {
+            return Some((format!("did you mean {name:?}?"), format!("是否想写 {name:?}?")));
+        }
+        let (elsewhere, _) = record.known.iter().find(|(_, keys)| keys.contains(key))?;
+        let place = if elsewhere.is_empty() {
+            "the top level".into()
+        } else {
+            format!("[{}]", elsewhere.join("."))
+        };
+        Some((format!("a key of this name belongs to {place}"), format!("此键属于 {place}")))
+    }
+
+    fn refuse_unknown_variables(&self) {
+        let known = self.record.borrow().known_variables.clone();
+        let ours = self.variables.keys().filter(|name| {
+            name.starts_with(VARIABLE_PREFIX) && !name.starts_with(VARIABLE_PREFIX_TEST)
+        });
+        for name in ours.filter(|name| !known.contains(*name)) {
+            let suggestion = nearest(name, known.iter().map(String::as_str));
+            let note =
+                |near| Words::new(format!("did you mean {near}?"), format!("是否想写 {near}?"));
+            let message =
+                Words::new(format!("unknown variable {name}"), format!("未知的环境变量 {name}"));
+            let place = Place::Variable(name.clone());
+            self.report("", place, message, suggestion.map(note).into_iter().collect());
+        }
+    }
+}
