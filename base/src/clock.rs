@@ -21,6 +21,7 @@ impl Clock {
     }
 
     /// Milliseconds since 1970-01-01T00:00:00Z.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everyone else takes")]
     pub fn now_ms(&self) -> i64 {
         match self {
             Self::System => {

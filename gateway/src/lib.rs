@@ -1,1 +1,20 @@
-//! From listener to upstream: the ordered stages that every request of Yunzhan passes.
+//! From listener to upstream: what every request of Yunzhan passes.
+//!
+//! Read [`pipeline`] first: its list of stages is the order of execution. The gateway knows no service by name; a service is
+//! a local upstream, reached by a function call, and a team's own server is a remote one.
+
+pub mod config;
+mod connection;
+pub mod exchange;
+mod held;
+pub mod listener;
+pub mod pipeline;
+mod respond;
+mod stages;
+mod table;
+pub mod tls;
+mod upstream;
+
+pub use config::Config;
+pub use pipeline::{Gateway, Parts};
+pub use upstream::files::{Asset, Files};

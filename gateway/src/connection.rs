@@ -1,0 +1,297 @@
+//! One connection: its protocol, and the bounds on how long it may idle or dawdle over a head.
+//!
+//! hyper has one timer for "idle" and "slow head"; these are different things, a phone's open connection and an attack. So
+//! the stream notes when bytes arrive, requests note when they begin and end, and one timer per connection compares.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::MissedTickBehavior;
+use yunzhan_base::event::{ConnectionFailed, Event};
+use yunzhan_net::shutdown::Shutdown;
+
+use crate::exchange::ConnectionFacts;
+use crate::pipeline::Gateway;
+
+/// Bounds of connections and bodies; they follow the configuration while the server runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounds {
+    /// From the first byte of a head to its last.
+    pub(crate) head_timeout: Duration,
+    /// From one request to the next.
+    pub(crate) idle_timeout: Duration,
+    /// For a held body as a whole, and for each wait of a streamed one.
+    pub(crate) body_timeout: Duration,
+    /// Bytes of a request's head, and the most that HTTP/1 buffers.
+    pub(crate) head_bytes_max: usize,
+    /// Headers of a request.
+    pub(crate) headers_max: usize,
+    /// Connections open at once, over all listeners of one gateway.
+    pub(crate) connections_max: usize,
+}
+
+/// How often a connection's bounds are checked; a bound may be overrun by so much.
+const CHECK_PERIOD: Duration = Duration::from_secs(2);
+
+/// Streams that one HTTP/2 connection may have open; a phone opens ten at most.
+const STREAMS_MAX: u32 = 128;
+
+/// What an HTTP/2 stream may buffer for sending.
+const STREAM_SEND_BYTES_MAX: usize = 64 << 10;
+
+/// When a connection last did something.
+#[derive(Debug)]
+pub(crate) struct Activity {
+    opened: Instant,
+    /// Milliseconds after `opened` at which the present wait began.
+    since_ms: AtomicU64,
+    in_flight: AtomicU32,
+    /// Whether bytes of a head have arrived and no request has begun yet.
+    head_began: AtomicBool,
+}
+
+// === impl Activity ===
+
+impl Activity {
+    fn new() -> Self {
+        Self {
+            opened: Instant::now(),
+            since_ms: AtomicU64::new(0),
+            in_flight: AtomicU32::new(0),
+            head_began: AtomicBool::new(false),
+        }
+    }
+
+    fn touch(&self) {
+        let elapsed_ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.since_ms.store(elapsed_ms, Ordering::Relaxed);
+    }
+
+    fn bytes_arrived(&self) {
+        if self.in_flight.load(Ordering::Relaxed) == 0
+            && !self.head_began.swap(true, Ordering::Relaxed)
+        {
+            self.touch();
+        }
+    }
+
+    pub(crate) fn request_began(&self) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.head_began.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn request_ended(&self) {
+        self.touch();
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Which bound is overrun, if one is. A connection with a request in flight has none: the request has its own.
+    fn overrun(&self, bounds: &Bounds, multiplexed: bool) -> Option<&'static str> {
+        if self.in_flight.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        let waited = self
+            .opened
+            .elapsed()
+            .saturating_sub(Duration::from_millis(self.since_ms.load(Ordering::Relaxed)));
+        // HTTP/2 sends pings and settings between requests; only HTTP/1 bytes are always a head.
+        let in_head = !multiplexed && self.head_began.load(Ordering::Relaxed);
+        if in_head && waited > bounds.head_timeout {
+            return Some("head_timeout");
+        }
+        (waited > bounds.idle_timeout).then_some("idle_timeout")
+    }
+}
+
+/// A stream that notes arriving bytes.
+struct Noted<S> {
+    stream: S,
+    facts: Arc<ConnectionFacts>,
+}
+
+/// Serves one connection until it ends, overruns a bound, or the shutdown lets it finish its requests.
+pub(crate) async fn serve<S>(
+    gateway: Arc<Gateway>,
+    stream: S,
+    facts: ConnectionFacts,
+    mut shutdown: Shutdown,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let facts = Arc::new(facts);
+    let multiplexed = facts.protocol == "h2";
+    let stream = TokioIo::new(Noted { stream, facts: Arc::clone(&facts) });
+    let service = {
+        let (gateway, facts) = (Arc::clone(&gateway), Arc::clone(&facts));
+        service_fn(move |request| {
+            let answer = Arc::clone(&gateway).serve(request, Arc::clone(&facts));
+            async move { Ok::<_, std::convert::Infallible>(answer.await) }
+        })
+    };
+    let bounds = gateway.bounds.load();
+    let mut checks = tokio::time::interval(CHECK_PERIOD);
+    checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The two connection types share no trait; the macro keeps one loop for both.
+    macro_rules! drive {
+        ($connection:expr) => {{
+            let mut connection = std::pin::pin!($connection);
+            let mut draining = false;
+            loop {
+                tokio::select! {
+                    ended = connection.as_mut() => break ended.map_err(|error| (reason(&error), error.to_string())),
+                    _ = checks.tick() => if let Some(bound) = facts.activity.overrun(&bounds, multiplexed) {
+                        // Idling is every client's right; only a head that never ends is a failure.
+                        break if bound == "idle_timeout" { Ok(()) } else { Err((bound, String::from("the head did not end"))) };
+                    },
+                    () = shutdown.triggered(), if !draining => {
+                        draining = true;
+                        connection.as_mut().graceful_shutdown();
+                    }
+                }
+            }
+        }};
+    }
+    let ended = if multiplexed {
+        drive!(http2_builder(&bounds).serve_connection(stream, service))
+    } else {
+        drive!(http1_builder(&bounds).serve_connection(stream, service))
+    };
+    if let Err((reason, detail)) = ended {
+        let (remote, tls) = (facts.remote, facts.tls);
+        gateway.events.emit(&Event::ConnectionFailed(ConnectionFailed {
+            remote,
+            tls,
+            reason,
+            detail: &detail,
+        }));
+    }
+}
+
+fn http1_builder(bounds: &Bounds) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    // Our own timer watches heads and idling, so hyper needs none; half-closed clients that still read are served.
+    builder
+        .max_buf_size(bounds.head_bytes_max)
+        .max_headers(bounds.headers_max)
+        .half_close(false)
+        .pipeline_flush(true);
+    builder
+}
+
+fn http2_builder(bounds: &Bounds) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(u32::try_from(bounds.head_bytes_max).unwrap_or(u32::MAX))
+        .max_send_buf_size(STREAM_SEND_BYTES_MAX)
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+/// Why hyper gave a connection up, from the closed set of the event.
+fn reason(error: &hyper::Error) -> &'static str {
+    if error.is_parse() {
+        "malformed"
+    } else if error.is_timeout() {
+        "timeout"
+    } else if error.is_incomplete_message() || error.is_canceled() {
+        "client_gone"
+    } else {
+        "io"
+    }
+}
+
+impl ConnectionFacts {
+    pub(crate) fn new(remote: std::net::SocketAddr, tls: bool, protocol: &'static str) -> Self {
+        Self { remote, tls, protocol, activity: Activity::new() }
+    }
+}
+
+// === impl Noted ===
+
+impl<S: AsyncRead + Unpin> AsyncRead for Noted<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.facts.activity.bytes_arrived();
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Noted<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds {
+        head_timeout: Duration::ZERO,
+        idle_timeout: Duration::from_secs(3600),
+        body_timeout: Duration::ZERO,
+        head_bytes_max: 8192,
+        headers_max: 100,
+        connections_max: 1,
+    };
+
+    #[test]
+    fn a_head_that_never_ends_is_told_from_an_idle_connection() {
+        let activity = Activity::new();
+        assert_eq!(activity.overrun(&BOUNDS, false), None);
+        activity.bytes_arrived();
+        while activity.opened.elapsed() < Duration::from_millis(2) {}
+        assert_eq!(activity.overrun(&BOUNDS, false), Some("head_timeout"));
+        assert_eq!(activity.overrun(&BOUNDS, true), None, "HTTP/2 bytes are not always a head");
+        activity.request_began();
+        assert_eq!(
+            activity.overrun(&BOUNDS, false),
+            None,
+            "a request in flight has bounds of its own"
+        );
+        activity.request_ended();
+        assert_eq!(activity.overrun(&BOUNDS, false), None);
+    }
+}

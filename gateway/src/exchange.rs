@@ -1,0 +1,59 @@
+//! The typed facts of one request. Each stage fills its own; later stages read them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::request;
+use yunzhan_base::env::Env;
+use yunzhan_base::{Error, Principal, RequestId};
+
+use crate::connection::Activity;
+use crate::held::RequestBody;
+use crate::table::Matched;
+
+/// What is true of a whole connection.
+#[derive(Debug)]
+pub struct ConnectionFacts {
+    /// The client's address.
+    pub remote: SocketAddr,
+    /// Whether it is encrypted.
+    pub tls: bool,
+    /// `http/1.1` or `h2`.
+    pub protocol: &'static str,
+    /// When it last did something, for its bounds.
+    pub(crate) activity: Activity,
+}
+
+/// One request on its way.
+pub struct Exchange {
+    /// Names the request in answers, logs and events.
+    pub request_id: RequestId,
+    /// When its head was parsed.
+    pub started: Instant,
+    /// What is true of its connection.
+    pub connection: Arc<ConnectionFacts>,
+    /// Method, target and headers as sent.
+    pub head: request::Parts,
+    /// The body: unread, held, or gone to the upstream.
+    pub(crate) body: RequestBody,
+    /// Filled by `route`: which rule, with which parameters.
+    pub(crate) matched: Option<Matched>,
+    /// Filled by `route` from host and query, or by `auth` from the token.
+    pub env: Option<Arc<Env>>,
+    /// Filled by `auth`.
+    pub principal: Principal,
+    /// When the gateway stops waiting for whoever answers; set by `route` from the tier.
+    pub deadline: Instant,
+    /// Why it was refused, when it was.
+    pub error: Option<Error>,
+    /// Whether the connection must not carry another request: its framing cannot be trusted.
+    pub close: bool,
+}
+
+impl Exchange {
+    /// The route's name, `none` before one matched.
+    pub fn route_name(&self) -> &'static str {
+        self.matched.as_ref().map_or("none", |matched| matched.rule.name)
+    }
+}

@@ -1,0 +1,234 @@
+//! The ordered stages, and the one function that runs them.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{Request, Response, response};
+use hyper::body::Incoming;
+use yunzhan_base::env::Envs;
+use yunzhan_base::event::{Event, Events, Outcome, RequestEnded};
+use yunzhan_base::ids::RequestIds;
+use yunzhan_base::principal::Authenticate;
+use yunzhan_base::{Body, Error, Live, Principal, Result, Route};
+use yunzhan_net::http::Client;
+
+use crate::config::Config;
+use crate::connection::Bounds;
+use crate::exchange::{ConnectionFacts, Exchange};
+use crate::held::RequestBody;
+use crate::respond::{self, Tracked};
+use crate::stages::{auth, framing, route};
+use crate::table::Table;
+use crate::upstream;
+use crate::upstream::files::Files;
+
+/// One step that a request passes. A stage is a plain object; what it learns it writes into the exchange.
+pub trait Stage: Send + Sync {
+    /// Decides at once, without an allocation, or names the future that must be awaited first.
+    fn request<'x>(&'x self, exchange: &'x mut Exchange) -> Step<'x>;
+
+    /// Sees the head of the answer, in reverse order. Whatever it adds, every later reader sees.
+    fn response(&self, _exchange: &Exchange, _head: &mut response::Parts) {}
+
+    /// Exactly once, also when the client went away: permits, counters, records.
+    fn finish(&self, _exchange: &Exchange, _outcome: Outcome) {}
+}
+
+/// What a stage decides.
+pub enum Step<'x> {
+    /// Go on.
+    Next,
+    /// Answer this, and let no later stage see the request.
+    Reply(Box<Response<Body>>),
+    /// Say no, in the dialect of the route.
+    Refuse(Error),
+    /// Ask again when this is done; it yields `Next`, `Reply` or `Refuse`.
+    Wait(Pin<Box<dyn Future<Output = Step<'x>> + Send + 'x>>),
+}
+
+/// What a gateway is made of.
+pub struct Parts {
+    /// Bounds, remote routes, time-outs.
+    pub config: Config,
+    /// The services' routes.
+    pub routes: Vec<Route>,
+    /// What is served where no route matches: a page.
+    pub files: Option<Files>,
+    /// Who names callers.
+    pub authenticate: Arc<dyn Authenticate>,
+    /// The environments, for hosts and ids.
+    pub envs: Live<Envs>,
+    /// The client of remote upstreams.
+    pub client: Client,
+    /// Who is told.
+    pub events: Events,
+    /// 16 random bytes from which request ids are made.
+    pub seed: [u8; 16],
+}
+
+/// Everything alive between a listener and the services.
+pub struct Gateway {
+    stages: Vec<Box<dyn Stage>>,
+    table: Live<Table>,
+    local: Vec<Route>,
+    files: Option<Arc<Files>>,
+    client: Client,
+    ids: RequestIds,
+    pub(crate) events: Events,
+    pub(crate) bounds: Live<Bounds>,
+}
+
+impl Gateway {
+    /// Builds the table and the stages. Refuses two routes that claim one method and path.
+    pub fn new(parts: Parts) -> Result<Arc<Self>> {
+        let files = parts.files.map(Arc::new);
+        let table = Live::new(Table::build(
+            &parts.routes,
+            files.as_ref(),
+            &parts.config.routes,
+            &parts.client,
+        )?);
+        let bounds = Live::new(parts.config.bounds());
+        // In the order of execution. Room is kept, in this order, for: guard, limit (before auth), quota, waf,
+        // experiment, cache, shape, fault (before forward, which is the last and is not a stage: it always answers).
+        let stages: Vec<Box<dyn Stage>> = vec![
+            // Framing that two readers could read differently ends here, before anyone interprets a path.
+            Box::new(framing::Framing),
+            // A table look-up; from here on every refusal speaks the route's dialect.
+            Box::new(route::RouteStage::new(table.clone(), parts.envs.clone())),
+            // Strangers leave before their bodies are read.
+            Box::new(auth::AuthStage::new(parts.authenticate, parts.envs, bounds.clone())),
+        ];
+        Ok(Arc::new(Self {
+            stages,
+            table,
+            local: parts.routes,
+            files,
+            client: parts.client,
+            ids: RequestIds::new(parts.seed),
+            events: parts.events,
+            bounds,
+        }))
+    }
+
+    /// Takes a new configuration over: remote routes and bounds. On an error nothing changed.
+    pub fn reconfigure(&self, config: &Config) -> Result<()> {
+        let table = Table::build(&self.local, self.files.as_ref(), &config.routes, &self.client)?;
+        self.table.store(table);
+        self.bounds.store(config.bounds());
+        Ok(())
+    }
+
+    /// Answers one request.
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        connection: Arc<ConnectionFacts>,
+    ) -> Response<Tracked> {
+        let started = Instant::now();
+        connection.activity.request_began();
+        let (head, body) = request.into_parts();
+        let exchange = Exchange {
+            request_id: self.ids.next(),
+            started,
+            connection,
+            head,
+            body: RequestBody::new(body),
+            matched: None,
+            env: None,
+            principal: Principal::Nobody,
+            deadline: started,
+            error: None,
+            close: false,
+        };
+        let mut flight = Flight::new(self, exchange);
+        let (reached, answer) = flight.pass().await;
+        let (mut head, body) = match answer {
+            Ok(answer) => answer.into_parts(),
+            Err(error) => respond::refuse(&mut flight.exchange, error).into_parts(),
+        };
+        for stage in flight.gateway.stages[..reached].iter().rev() {
+            stage.response(&flight.exchange, &mut head);
+        }
+        respond::complete_head(&flight.exchange, &mut head);
+        flight.status = head.status;
+        Response::from_parts(head, Tracked::new(body, flight))
+    }
+}
+
+/// An exchange from its head to its last byte. Dropping it, whenever that is, finishes it exactly once.
+pub(crate) struct Flight(Box<Inner>);
+
+pub(crate) struct Inner {
+    gateway: Arc<Gateway>,
+    exchange: Exchange,
+    status: http::StatusCode,
+    pub(crate) body_bytes_sent: u64,
+    pub(crate) outcome: Outcome,
+}
+
+impl std::ops::Deref for Flight {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Flight {
+    fn deref_mut(&mut self) -> &mut Inner {
+        &mut self.0
+    }
+}
+
+impl Flight {
+    fn new(gateway: Arc<Gateway>, exchange: Exchange) -> Self {
+        let gone = http::StatusCode::from_u16(499).expect("a status of three digits");
+        let outcome = Outcome::ClientGone;
+        Self(Box::new(Inner { gateway, exchange, status: gone, body_bytes_sent: 0, outcome }))
+    }
+
+    /// Runs the stages in order, then forward. Says how many stages saw the request.
+    async fn pass(&mut self) -> (usize, Result<Response<Body>>) {
+        let Inner { gateway, exchange, .. } = &mut *self.0;
+        for (index, stage) in gateway.stages.iter().enumerate() {
+            let mut step = stage.request(exchange);
+            while let Step::Wait(future) = step {
+                step = future.await;
+            }
+            match step {
+                Step::Next | Step::Wait(_) => {}
+                Step::Reply(answer) => return (index + 1, Ok(*answer)),
+                Step::Refuse(error) => return (index + 1, Err(error)),
+            }
+        }
+        (gateway.stages.len(), upstream::forward(exchange, &gateway.bounds).await)
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let Inner { gateway, exchange, status, body_bytes_sent, outcome } = &*self.0;
+        exchange.connection.activity.request_ended();
+        for stage in gateway.stages.iter().rev() {
+            stage.finish(exchange, *outcome);
+        }
+        gateway.events.emit(&Event::RequestEnded(RequestEnded {
+            request_id: exchange.request_id,
+            route: exchange.route_name(),
+            env: exchange.env.as_ref().map(|env| &env.id),
+            user: exchange.principal.user().map(|user| user.uid.as_str()),
+            method: &exchange.head.method,
+            path: exchange.head.uri.path(),
+            status: *status,
+            body_bytes_sent: *body_bytes_sent,
+            duration_us: u64::try_from(exchange.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            remote: exchange.connection.remote,
+            protocol: exchange.connection.protocol,
+            tls: exchange.connection.tls,
+            error: exchange.error.as_ref(),
+            outcome: *outcome,
+        }));
+    }
+}

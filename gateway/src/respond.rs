@@ -1,0 +1,102 @@
+//! The one place that turns an error into an answer, and that finishes every answer's head and body.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Response, response};
+use http_body::{Frame, SizeHint};
+use yunzhan_base::body::BodyError;
+use yunzhan_base::event::Outcome;
+use yunzhan_base::{Body, Error, Kind, RequestId};
+
+use crate::exchange::Exchange;
+use crate::pipeline::Flight;
+
+/// Names the request to the client; people quote it when they ask for help.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Renders a refusal in the dialect of the route, or plainly where no route matched.
+pub(crate) fn refuse(exchange: &mut Exchange, error: Error) -> Response<Body> {
+    let render = exchange
+        .matched
+        .as_ref()
+        .map_or(plain as yunzhan_base::route::RenderError, |matched| matched.rule.render_error);
+    let answer = render(&error, exchange.request_id);
+    // What was not read of the body cannot be told from a next request; HTTP/1 then closes.
+    exchange.close |=
+        matches!(error.kind(), Kind::TooLarge | Kind::Timeout) && !exchange.body.can_replay();
+    exchange.error = Some(error);
+    answer
+}
+
+/// A refusal where no dialect is known.
+pub(crate) fn plain(error: &Error, request_id: RequestId) -> Response<Body> {
+    let entry = error.kind().entry();
+    let message = serde_json::Value::from(error.message());
+    let text =
+        format!(r#"{{"code":"{}","message":{message},"requestId":"{request_id}"}}"#, entry.code);
+    let mut answer = Response::new(Body::from(text));
+    *answer.status_mut() = entry.status;
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    answer
+}
+
+/// What every answer carries.
+pub(crate) fn complete_head(exchange: &Exchange, head: &mut response::Parts) {
+    let id = HeaderValue::from_bytes(&exchange.request_id.hex()).expect("hexadecimal digits");
+    head.headers.insert(REQUEST_ID, id);
+    if exchange.close && exchange.connection.protocol != "h2" {
+        head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+/// The answer's body on its way out. It owns the exchange, so the end of the one is the end of the other.
+pub(crate) struct Tracked {
+    body: Body,
+    flight: Flight,
+}
+
+impl Tracked {
+    pub(crate) fn new(body: Body, mut flight: Flight) -> Self {
+        if http_body::Body::is_end_stream(&body) {
+            flight.outcome = Outcome::Complete;
+        }
+        Self { body, flight }
+    }
+}
+
+impl http_body::Body for Tracked {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.flight.body_bytes_sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if self.body.is_end_stream() {
+                    self.flight.outcome = Outcome::Complete;
+                }
+            }
+            Poll::Ready(Some(Err(_))) => self.flight.outcome = Outcome::BodyBroke,
+            Poll::Ready(None) => self.flight.outcome = Outcome::Complete,
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,129 @@
+//! Who asks: the rule's access against what the request claims. Strangers leave before their bodies are read.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use yunzhan_base::env::Envs;
+use yunzhan_base::principal::{Authenticate, Claim, Verdict};
+use yunzhan_base::{Access, Error, Kind, Live, Principal, Result};
+
+use crate::connection::Bounds;
+use crate::exchange::Exchange;
+use crate::pipeline::{Stage, Step};
+
+/// The stage.
+pub(crate) struct AuthStage {
+    authenticate: Arc<dyn Authenticate>,
+    envs: Live<Envs>,
+    bounds: Live<Bounds>,
+}
+
+impl AuthStage {
+    pub(crate) fn new(
+        authenticate: Arc<dyn Authenticate>,
+        envs: Live<Envs>,
+        bounds: Live<Bounds>,
+    ) -> Self {
+        Self { authenticate, envs, bounds }
+    }
+
+    fn ask(&self, exchange: &Exchange, access: Access, body: Option<&Bytes>) -> Verdict {
+        self.authenticate.authenticate(&Claim {
+            access,
+            method: &exchange.head.method,
+            uri: &exchange.head.uri,
+            headers: &exchange.head.headers,
+            body,
+            env: exchange.env.as_ref().map(|env| &env.id),
+        })
+    }
+
+    /// Holds the body, because the signature covers it, and asks again.
+    async fn ask_with_body<'x>(
+        &'x self,
+        exchange: &'x mut Exchange,
+        access: Access,
+        bytes_max: usize,
+    ) -> Step<'x> {
+        let wait_max = self.bounds.peek().body_timeout;
+        let body = match exchange.body.hold(bytes_max, wait_max).await {
+            Ok(body) => body,
+            Err(error) => return Step::Refuse(error),
+        };
+        let known = match self.ask(exchange, access, Some(&body)) {
+            Verdict::Known(principal) => Ok(principal),
+            Verdict::Refused(error) => Err(error),
+            Verdict::Wait(look_up) => look_up.await,
+            Verdict::NeedsBody => Err(Error::internal("the body was asked for twice")),
+        };
+        self.settle(exchange, access, known)
+    }
+
+    fn settle<'x>(
+        &self,
+        exchange: &mut Exchange,
+        access: Access,
+        known: Result<Principal>,
+    ) -> Step<'x> {
+        match known.and_then(|principal| self.admit(exchange, access, principal)) {
+            Ok(()) => Step::Next,
+            Err(error) => Step::Refuse(error),
+        }
+    }
+
+    fn admit(&self, exchange: &mut Exchange, access: Access, principal: Principal) -> Result<()> {
+        check_access(access, &principal)?;
+        if let Some(env) = principal.env() {
+            match &exchange.env {
+                Some(named) if named.id != *env => {
+                    return Err(Error::new(
+                        Kind::PermissionDenied,
+                        "the token belongs to another environment",
+                    ));
+                }
+                Some(_) => {}
+                None => exchange.env = self.envs.peek().get(env).cloned(),
+            }
+            if exchange.env.is_none() {
+                return Err(Error::new(Kind::EnvNotFound, format!("environment {env} is gone")));
+            }
+        }
+        exchange.principal = principal;
+        Ok(())
+    }
+}
+
+impl Stage for AuthStage {
+    fn request<'x>(&'x self, exchange: &'x mut Exchange) -> Step<'x> {
+        let Some(matched) = &exchange.matched else { return Step::Next };
+        let (access, bytes_max) = (matched.rule.access, matched.rule.body_bytes_max);
+        if access == Access::Public {
+            return Step::Next;
+        }
+        match self.ask(exchange, access, None) {
+            Verdict::Known(principal) => self.settle(exchange, access, Ok(principal)),
+            Verdict::Refused(error) => Step::Refuse(error),
+            Verdict::NeedsBody => {
+                Step::Wait(Box::pin(self.ask_with_body(exchange, access, bytes_max)))
+            }
+            Verdict::Wait(look_up) => Step::Wait(Box::pin(async move {
+                let known = look_up.await;
+                self.settle(exchange, access, known)
+            })),
+        }
+    }
+}
+
+/// Deny by default: an authenticator that names nobody, or the wrong kind of caller, opens nothing.
+fn check_access(access: Access, principal: &Principal) -> Result<()> {
+    match (access, principal) {
+        (Access::Public, _)
+        | (Access::User, Principal::User(_))
+        | (Access::Server, Principal::Server(_))
+        | (Access::Operator, Principal::Operator) => Ok(()),
+        (_, Principal::Nobody) => {
+            Err(Error::new(Kind::Unauthenticated, "log in first: the request carries no token"))
+        }
+        _ => Err(Error::new(Kind::PermissionDenied, "this kind of caller may not use this route")),
+    }
+}

@@ -1,0 +1,139 @@
+//! Refuses what two HTTP readers could understand differently, so that nothing smuggled ever reaches an upstream.
+//!
+//! hyper has refused malformed lengths, unknown final codings and conflicting lengths already (RFC 9112 section 6); what it
+//! repairs in silence is refused here.
+
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, Uri, Version};
+use yunzhan_base::{Error, Kind, Result};
+
+use crate::exchange::Exchange;
+use crate::pipeline::{Stage, Step};
+
+/// The stage. It has no state.
+pub(crate) struct Framing;
+
+impl Stage for Framing {
+    fn request<'x>(&'x self, exchange: &'x mut Exchange) -> Step<'x> {
+        let head = &exchange.head;
+        match check_lengths(&head.headers)
+            .and_then(|()| check_target(&head.uri, &head.headers, head.version))
+        {
+            Ok(()) => Step::Next,
+            Err(error) => {
+                exchange.close = true;
+                Step::Refuse(error)
+            }
+        }
+    }
+}
+
+fn check_lengths(headers: &HeaderMap) -> Result<()> {
+    let Some(coding) = headers.get(TRANSFER_ENCODING) else {
+        return match headers.get_all(CONTENT_LENGTH).iter().count() {
+            0 | 1 => Ok(()),
+            _ => Err(Error::new(Kind::Malformed, "content-length is given twice")),
+        };
+    };
+    if headers.contains_key(CONTENT_LENGTH) {
+        return Err(Error::new(
+            Kind::Malformed,
+            "content-length and transfer-encoding exclude one another",
+        ));
+    }
+    let single = headers.get_all(TRANSFER_ENCODING).iter().count() == 1;
+    if !single || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+        return Err(Error::new(
+            Kind::Malformed,
+            "the only transfer-encoding understood here is one \"chunked\"",
+        ));
+    }
+    Ok(())
+}
+
+fn check_target(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<()> {
+    let hosts = headers.get_all(HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && version == Version::HTTP_11) {
+        return Err(Error::new(Kind::Malformed, "a request names exactly one host"));
+    }
+    let path = uri.path();
+    if !path.starts_with('/') {
+        return Err(Error::new(
+            Kind::Malformed,
+            "the target is a path; this server is no forward proxy",
+        ));
+    }
+    // `.` is in nearly every path, a segment of dots in hardly any: the cheap question comes first.
+    if (path.contains("/.") || path.contains('%')) && path.split('/').any(is_dot_segment) {
+        return Err(Error::new(
+            Kind::Malformed,
+            "a path with . or .. segments has no single meaning; send it resolved",
+        ));
+    }
+    if path.as_bytes().contains(&b'\\') {
+        return Err(Error::new(Kind::Malformed, "a backslash has no place in a path"));
+    }
+    Ok(())
+}
+
+/// Whether a segment means "here" or "above", also when it is written with escapes, or hides a slash.
+fn is_dot_segment(segment: &str) -> bool {
+    let lower = segment.to_ascii_lowercase();
+    let plain = lower.replace("%2e", ".");
+    matches!(plain.as_str(), "." | "..")
+        || lower.contains("%2f")
+        || lower.contains("%5c")
+        || lower.contains("%00")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths() {
+        let check = |pairs: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(*name, value.parse().unwrap());
+            }
+            check_lengths(&headers).map_or_else(|error| error.to_string(), |()| "fine".into())
+        };
+        assert_eq!(check(&[]), "fine");
+        assert_eq!(check(&[("content-length", "1")]), "fine");
+        assert_eq!(check(&[("transfer-encoding", "Chunked")]), "fine");
+        assert_eq!(
+            check(&[("content-length", "1"), ("content-length", "1")]),
+            "content-length is given twice"
+        );
+        let both = "content-length and transfer-encoding exclude one another";
+        assert_eq!(check(&[("content-length", "1"), ("transfer-encoding", "chunked")]), both);
+        for codings in
+            [&["gzip, chunked"][..], &["chunked", "chunked"], &["identity"], &["\u{b}chunked"]]
+        {
+            let mut headers = HeaderMap::new();
+            for coding in codings {
+                let Ok(value) = http::HeaderValue::from_str(coding) else { continue };
+                headers.append(TRANSFER_ENCODING, value);
+            }
+            assert!(headers.is_empty() || check_lengths(&headers).is_err(), "{codings:?}");
+        }
+    }
+
+    #[test]
+    fn targets() {
+        let check = |target: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, "a".parse().unwrap());
+            check_target(&target.parse().unwrap(), &headers, Version::HTTP_11).is_ok()
+        };
+        for good in ["/", "/a.b/.well-known/x", "/v1/(default)/%E4%BA%91", "/...", "/a/%25"] {
+            assert!(check(good), "{good}");
+        }
+        for bad in ["/..", "/a/../b", "/a/./b", "/a/%2e%2E/b", "/.%2e", "/a%2fb", "/a%5cb", "/a%00"]
+        {
+            assert!(!check(bad), "{bad}");
+        }
+    }
+}

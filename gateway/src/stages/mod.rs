@@ -1,0 +1,5 @@
+//! The stages, one file each. [`crate::pipeline`] lists them in order and says why they stand where they do.
+
+pub(crate) mod auth;
+pub(crate) mod framing;
+pub(crate) mod route;

@@ -1,0 +1,210 @@
+//! The routing table: every method and path that exists, and who answers it. Built whole, swapped whole.
+
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use http::Method;
+use yunzhan_base::call::{self, Params};
+use yunzhan_base::route::RenderError;
+use yunzhan_base::{Access, Error, Kind, Result, Route, Tier};
+use yunzhan_net::http::Client;
+
+use crate::config::RemoteRoute;
+use crate::respond;
+use crate::upstream::files::Files;
+use crate::upstream::remote::Remote;
+
+/// Path parameter names of ours are short; more than this is not a route.
+const NAMES_MAX: usize = call::PATH_PARAMS_MAX;
+
+/// What the gateway does with the requests of one route.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) name: &'static str,
+    pub(crate) access: Access,
+    pub(crate) tier: Tier,
+    pub(crate) body_bytes_max: usize,
+    pub(crate) render_error: RenderError,
+    pub(crate) destination: Destination,
+    parameter_names: Vec<&'static str>,
+}
+
+/// Who answers.
+#[derive(Debug)]
+pub(crate) enum Destination {
+    /// A service of this process.
+    Local(Local),
+    /// A server elsewhere.
+    Remote(Remote),
+    /// A folder.
+    Files(Arc<Files>),
+}
+
+/// A service's route, without a `Debug` of its own.
+pub(crate) struct Local(pub(crate) Route);
+
+impl std::fmt::Debug for Local {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.spec.name)
+    }
+}
+
+/// The rule that a request matched, with its parameters.
+#[derive(Debug)]
+pub(crate) struct Matched {
+    pub(crate) rule: Arc<Rule>,
+    pub(crate) params: Params,
+}
+
+/// Paths, and behind each the methods it knows.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    paths: matchit::Router<usize>,
+    methods: Vec<Vec<(Option<Method>, Arc<Rule>)>>,
+    path_texts: Vec<String>,
+}
+
+impl Table {
+    /// Every service's routes, then the configured remote ones, then the folder for what is left.
+    pub(crate) fn build(
+        local: &[Route],
+        files: Option<&Arc<Files>>,
+        remote: &[RemoteRoute],
+        client: &Client,
+    ) -> Result<Self> {
+        let mut table = Self::default();
+        for route in local {
+            table.insert(route.spec.path, Some(&route.spec.method), Rule::local(route))?;
+        }
+        for route in remote {
+            table.insert(&route.path, None, Rule::remote(route, client)?)?;
+        }
+        for path in files.iter().flat_map(|_| ["/", "/{*path}"]) {
+            // A configured route may claim either path; then it, not the folder, answers there.
+            if !table.path_texts.iter().any(|known| known == path) {
+                let files = Arc::clone(files.expect("a path comes from a folder"));
+                table.insert(path, None, Rule::files(files))?;
+            }
+        }
+        Ok(table)
+    }
+
+    fn insert(&mut self, path: &str, method: Option<&Method>, rule: Rule) -> Result<()> {
+        let place = match self.path_texts.iter().position(|known| known == path) {
+            Some(place) => place,
+            None => self.insert_path(path)?,
+        };
+        let methods = &mut self.methods[place];
+        if methods.iter().any(|(known, _)| known.as_ref() == method) {
+            return Err(Error::new(
+                Kind::AlreadyExists,
+                format!("two routes answer {path}; remove one of them"),
+            ));
+        }
+        methods.push((method.cloned(), Arc::new(rule)));
+        Ok(())
+    }
+
+    fn insert_path(&mut self, path: &str) -> Result<usize> {
+        let place = self.methods.len();
+        self.paths.insert(path, place).map_err(|error| {
+            Error::new(
+                Kind::InvalidParameter,
+                format!("route {path} cannot stand beside the others"),
+            )
+            .because(error)
+        })?;
+        self.methods.push(Vec::new());
+        self.path_texts.push(path.to_owned());
+        Ok(place)
+    }
+
+    /// The rule for a request, or why there is none.
+    pub(crate) fn find(&self, method: &Method, path: &str) -> Result<Matched> {
+        let found = self
+            .paths
+            .at(path)
+            .map_err(|_| Error::new(Kind::NotFound, "there is no route for this path"))?;
+        let methods = &self.methods[*found.value];
+        let exact = methods.iter().find(|(known, _)| known.as_ref() == Some(method));
+        let any = || methods.iter().find(|(known, _)| known.is_none());
+        let (_, rule) = exact.or_else(any).ok_or_else(|| {
+            let offered: Vec<_> = methods
+                .iter()
+                .filter_map(|(known, _)| known.as_ref().map(Method::as_str))
+                .collect();
+            Error::new(
+                Kind::MethodNotAllowed,
+                format!("this path answers {} only", offered.join(", ")),
+            )
+        })?;
+        let mut params = Params::default();
+        if !rule.parameter_names.is_empty() {
+            for (name, (_, raw)) in rule.parameter_names.iter().zip(found.params.iter()) {
+                params.push(name, call::decode(raw, false)?.into_owned());
+            }
+        }
+        Ok(Matched { rule: Arc::clone(rule), params })
+    }
+}
+
+// === impl Rule ===
+
+impl Rule {
+    fn local(route: &Route) -> Self {
+        let spec = route.spec;
+        Self {
+            name: spec.name,
+            access: spec.access,
+            tier: spec.tier,
+            body_bytes_max: spec.body_bytes_max,
+            render_error: spec.render_error,
+            parameter_names: parameter_names(spec.path),
+            destination: Destination::Local(Local(route.clone())),
+        }
+    }
+
+    fn remote(route: &RemoteRoute, client: &Client) -> Result<Self> {
+        Ok(Self {
+            name: interned(&route.name),
+            access: route.access,
+            tier: route.tier,
+            body_bytes_max: route.body_bytes_max,
+            render_error: respond::plain,
+            parameter_names: Vec::new(),
+            destination: Destination::Remote(Remote::new(route, client)?),
+        })
+    }
+
+    fn files(files: Arc<Files>) -> Self {
+        Self {
+            name: "files",
+            access: Access::Public,
+            tier: Tier::Ordinary,
+            body_bytes_max: 0,
+            render_error: respond::plain,
+            parameter_names: Vec::new(),
+            destination: Destination::Files(files),
+        }
+    }
+}
+
+/// The names between braces, in the order of the path.
+fn parameter_names(path: &'static str) -> Vec<&'static str> {
+    let names: Vec<_> = path.split('{').skip(1).filter_map(|rest| rest.split('}').next()).collect();
+    debug_assert!(names.len() <= NAMES_MAX, "{path} has too many parameters");
+    names.into_iter().map(|name| name.trim_start_matches('*')).collect()
+}
+
+/// Route names of the configuration live as long as the program: they label metrics. Each distinct one is kept once, so
+/// reloading the same file a thousand times costs nothing.
+fn interned(name: &str) -> &'static str {
+    static NAMES: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
+    let mut names = NAMES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = names.get(name) {
+        return known;
+    }
+    let kept: &'static str = Box::leak(name.into());
+    names.insert(kept);
+    kept
+}

@@ -1,0 +1,142 @@
+//! TLS on our side: which protocols and groups are offered, and certificates that can be replaced while serving.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+use yunzhan_base::{Error, Kind, Live, Result};
+
+/// Host names of the development certificate.
+const DEVELOPMENT_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+/// Where a certificate chain and its key are, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain, the server's own certificate first.
+    pub chain: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// A certificate that is served now and may be replaced.
+#[derive(Clone, Debug)]
+pub struct Certificate(Live<CertifiedKey>);
+
+// === impl Certificate ===
+
+impl Certificate {
+    /// Reads chain and key, and checks that they belong together.
+    pub fn load(files: &CertificateFiles) -> Result<Self> {
+        Ok(Self(Live::new(load(files)?)))
+    }
+
+    /// Reads the files again. On an error the old certificate is served on.
+    pub fn reload(&self, files: &CertificateFiles) -> Result<()> {
+        self.0.store(load(files)?);
+        Ok(())
+    }
+
+    /// What a listener needs to shake hands with this certificate.
+    ///
+    /// TLS 1.3, and TLS 1.2 with its AEAD suites because older phones speak nothing newer; the hybrid post-quantum group
+    /// first (mission row F5), then the classical ones.
+    pub fn acceptor(&self) -> Result<TlsAcceptor> {
+        let provider = CryptoProvider {
+            kx_groups: vec![
+                aws_lc_rs::kx_group::X25519MLKEM768,
+                aws_lc_rs::kx_group::X25519,
+                aws_lc_rs::kx_group::SECP256R1,
+                aws_lc_rs::kx_group::SECP384R1,
+            ],
+            ..aws_lc_rs::default_provider()
+        };
+        let failed = |error: rustls::Error| Error::internal("setting TLS up").because(error);
+        let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(failed)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(self.clone()));
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.ticketer = aws_lc_rs::Ticketer::new().map_err(failed)?;
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load())
+    }
+}
+
+fn load(files: &CertificateFiles) -> Result<CertifiedKey> {
+    let refuse = |path: &Path, what: &str, error: &dyn std::fmt::Display| {
+        Error::new(
+            Kind::InvalidParameter,
+            format!("{what} in {} cannot be used: {error}", path.display()),
+        )
+    };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.chain)
+        .and_then(Iterator::collect)
+        .map_err(|error| refuse(&files.chain, "the certificate chain", &error))?;
+    if chain.is_empty() {
+        return Err(refuse(
+            &files.chain,
+            "the certificate chain",
+            &"the file holds no certificate",
+        ));
+    }
+    let key = PrivateKeyDer::from_pem_file(&files.key)
+        .map_err(|error| refuse(&files.key, "the key", &error))?;
+    // Also checks that the key is the certificate's.
+    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
+        .map_err(|error| refuse(&files.key, "the key", &error))
+}
+
+/// PEM texts of a new self-signed certificate and its key for this machine: for development only, no phone trusts it.
+pub fn development_certificate() -> Result<(String, String)> {
+    let names = DEVELOPMENT_NAMES.map(String::from);
+    let made = rcgen::generate_simple_self_signed(names);
+    let made =
+        made.map_err(|error| Error::internal("making the development certificate").because(error))?;
+    Ok((made.cert.pem(), made.signing_key.serialize_pem()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    fn write(folder: &Path, (chain, key): &(String, String)) -> CertificateFiles {
+        let files =
+            CertificateFiles { chain: folder.join("chain.pem"), key: folder.join("key.pem") };
+        std::fs::write(&files.chain, chain).unwrap();
+        std::fs::write(&files.key, key).unwrap();
+        files
+    }
+
+    #[test]
+    fn a_certificate_is_replaced_only_by_a_good_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = development_certificate().unwrap();
+        let files = write(folder.path(), &first);
+        let certificate = Certificate::load(&files).unwrap();
+        let served = || certificate.0.load().cert[0].to_vec();
+        let before = served();
+
+        let second = development_certificate().unwrap();
+        write(folder.path(), &(second.0.clone(), first.1.clone()));
+        assert!(certificate.reload(&files).unwrap_err().message().starts_with("the key in "));
+        assert_eq!(served(), before, "a key of another certificate changes nothing");
+
+        write(folder.path(), &second);
+        certificate.reload(&files).unwrap();
+        assert_ne!(served(), before);
+        assert!(certificate.acceptor().is_ok());
+    }
+}

@@ -1,0 +1,33 @@
+//! Forward: the end of the pipeline. A service of this process, a server elsewhere, or a folder answers.
+
+pub(crate) mod files;
+pub(crate) mod local;
+pub(crate) mod remote;
+
+use http::Response;
+use yunzhan_base::{Body, Error, Live, Result};
+
+use crate::connection::Bounds;
+use crate::exchange::Exchange;
+use crate::table::Destination;
+
+/// Lets the rule's destination answer.
+pub(crate) async fn forward(
+    exchange: &mut Exchange,
+    bounds: &Live<Bounds>,
+) -> Result<Response<Body>> {
+    let Some(rule) = exchange.matched.as_ref().map(|matched| std::sync::Arc::clone(&matched.rule))
+    else {
+        return Err(Error::internal("a request passed the route stage without a rule"));
+    };
+    let body_timeout = bounds.peek().body_timeout;
+    match &rule.destination {
+        Destination::Local(local) => {
+            local::answer(&local.0, exchange, rule.body_bytes_max, body_timeout).await
+        }
+        Destination::Remote(remote) => {
+            remote.answer(exchange, rule.body_bytes_max, body_timeout).await
+        }
+        Destination::Files(files) => files.answer(&exchange.head),
+    }
+}

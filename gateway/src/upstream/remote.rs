@@ -1,0 +1,185 @@
+//! A team's own server behind the gateway: what is passed on, what is added, what is held back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Response, Uri, Version};
+use yunzhan_base::{Body, Error, Kind, Result};
+use yunzhan_net::http::{Client, Pool};
+
+use crate::config::RemoteRoute;
+use crate::exchange::Exchange;
+use crate::respond::REQUEST_ID;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Headers that belong to one connection and never travel on (RFC 9110 section 7.6.1), and those that only we may set.
+const HELD_BACK: [HeaderName; 9] = [
+    header::CONNECTION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHORIZATION,
+    header::PROXY_AUTHENTICATE,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+];
+
+/// One remote server.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    pool: Arc<Pool>,
+    prefix: String,
+    timeout: Duration,
+}
+
+impl Remote {
+    pub(crate) fn new(route: &RemoteRoute, client: &Client) -> Result<Self> {
+        let pool = client.pool(&route.upstream)?;
+        Ok(Self { prefix: route.upstream.path_prefix().to_owned(), pool, timeout: route.timeout })
+    }
+
+    /// Sends the request on and streams the answer back. A request that may have been seen is sent again only when that is
+    /// safe: its method changes nothing and its body is here.
+    pub(crate) async fn answer(
+        &self,
+        exchange: &mut Exchange,
+        body_bytes_max: usize,
+        body_wait_max: Duration,
+    ) -> Result<Response<Body>> {
+        let deadline = std::time::Instant::now() + self.timeout;
+        let safe = matches!(exchange.head.method, Method::GET | Method::HEAD | Method::OPTIONS)
+            && exchange.body.can_replay();
+        let request = self.request(exchange, body_wait_max, body_bytes_max)?;
+        let answer = match self.pool.send(request, deadline).await {
+            Err(error) if safe && error.kind() == Kind::BadUpstream => {
+                let again = self.request(exchange, body_wait_max, body_bytes_max)?;
+                self.pool.send(again, deadline).await
+            }
+            answer => answer,
+        };
+        let mut answer = answer?;
+        hold_back(answer.headers_mut());
+        *answer.version_mut() = Version::HTTP_11;
+        Ok(answer)
+    }
+
+    fn request(
+        &self,
+        exchange: &mut Exchange,
+        body_wait_max: Duration,
+        body_bytes_max: usize,
+    ) -> Result<Request<Body>> {
+        let body = exchange.body.forward(body_wait_max, body_bytes_max)?;
+        let mut request = Request::new(body);
+        *request.method_mut() = exchange.head.method.clone();
+        *request.uri_mut() = self.target(&exchange.head.uri)?;
+        *request.headers_mut() = outgoing_headers(exchange);
+        Ok(request)
+    }
+
+    fn target(&self, uri: &Uri) -> Result<Uri> {
+        let sent = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        if self.prefix.is_empty() && uri.authority().is_none() {
+            return Ok(uri.clone());
+        }
+        let text = format!("{}{sent}", self.prefix);
+        text.parse().map_err(|error| {
+            Error::new(Kind::Malformed, "the target cannot be passed on").because(error)
+        })
+    }
+}
+
+/// The client's headers without what belongs to its connection, and with what only the gateway knows.
+fn outgoing_headers(exchange: &Exchange) -> HeaderMap {
+    let mut headers = exchange.head.headers.clone();
+    hold_back(&mut headers);
+    let connection = &exchange.connection;
+    let address = connection.remote.ip().to_string();
+    let address = HeaderValue::from_str(&address).expect("an address is visible ASCII");
+    let host = match exchange.head.uri.authority() {
+        Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+        None => headers.get(header::HOST).cloned(),
+    };
+    if let Some(host) = host {
+        headers.insert(header::HOST, host.clone());
+        headers.insert(FORWARDED_HOST, host);
+    }
+    headers.insert(
+        FORWARDED_PROTO,
+        HeaderValue::from_static(if connection.tls { "https" } else { "http" }),
+    );
+    // Whatever a client claims here is replaced: an upstream must be able to believe it.
+    headers.insert(FORWARDED_FOR, address.clone());
+    headers.insert(REAL_IP, address);
+    let id = exchange.request_id.hex();
+    headers.insert(REQUEST_ID, HeaderValue::from_bytes(&id).expect("hexadecimal digits"));
+    if !headers.contains_key(TRACEPARENT) {
+        headers.insert(TRACEPARENT, traceparent(&id));
+    }
+    headers
+}
+
+/// A trace that begins here (W3C Trace Context): our id as the trace, its second half as the span, sampled.
+fn traceparent(id: &[u8; 32]) -> HeaderValue {
+    let mut text = [0; 55];
+    text[..3].copy_from_slice(b"00-");
+    text[3..35].copy_from_slice(id);
+    text[35] = b'-';
+    text[36..52].copy_from_slice(&id[16..]);
+    text[52..].copy_from_slice(b"-01");
+    HeaderValue::from_bytes(&text).expect("hexadecimal digits and dashes")
+}
+
+/// Removes what belongs to one connection, also what its `Connection` header names.
+fn hold_back(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&HELD_BACK) {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_the_connection_stay_behind() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Private"),
+            ("x-private", "1"),
+            ("te", "trailers"),
+            ("accept", "*/*"),
+        ] {
+            headers.insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+        }
+        hold_back(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["accept"]);
+    }
+
+    #[test]
+    fn a_trace_begins_with_the_request_id() {
+        let value = traceparent(b"0123456789abcdef0123456789abcdef");
+        assert_eq!(
+            value.to_str().unwrap(),
+            "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
+        );
+    }
+}
