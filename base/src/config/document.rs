@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::problem::{Place, Problem, Problems};
+use super::problem::{Place, Problem, Problems, Show};
 use super::reader::Reader;
 use super::reference::Reference;
 use super::suggest::nearest;
@@ -91,7 +91,7 @@ impl Document {
             document.report("", Place::Whole, (message, zh).into(), Vec::new());
         }
         for (message, span) in errors {
-            let place = span.map_or(Place::Whole, |span| document.place(&span, false));
+            let place = span.map_or(Place::Whole, |span| document.place(&span, Show::Guess));
             let words =
                 Words::new(format!("not TOML: {message}"), format!("不是合法的 TOML: {message}"));
             document.report("", place, words, Vec::new());
@@ -143,8 +143,8 @@ impl Document {
         (self.read_file)(path)
     }
 
-    pub(super) fn place(&self, span: &Span, secret: bool) -> Place {
-        Place::of(&self.text, span, secret)
+    pub(super) fn place(&self, span: &Span, show: Show) -> Place {
+        Place::of(&self.text, span, show)
     }
 
     pub(super) fn report(&self, key: &str, place: Place, message: Words, notes: Vec<Words>) {
@@ -192,7 +192,7 @@ impl Document {
         let notes = suggestion.map(|(en, zh)| Words::new(en, zh)).into_iter().collect();
         let message = Words::new(format!("unknown key {key:?}"), format!("未知的键 {key:?}"));
         // What a misspelt key holds may be a secret, so its value is not shown.
-        self.report(&path.join("."), self.place(span, true), message, notes);
+        self.report(&path.join("."), self.place(span, Show::KeyOnly), message, notes);
     }
 
     fn suggest_key(&self, key: &str, table: &[String]) -> Option<(String, String)> {

@@ -17,7 +17,18 @@ const SHOWN_CHARS_MAX: usize = 64;
 const LINE_CHARS_MAX: usize = 120;
 
 /// Words in the name of a key whose value is never shown, not even when the line is wrong.
-const SECRET_WORDS: [&str; 6] = ["secret", "password", "token", "key", "credential", "url"];
+const SECRET_WORDS: [&str; 5] = ["secret", "password", "token", "key", "credential"];
+
+/// How much of a line may be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Show {
+    /// The key at fault is known not to hold a secret; others on the same line may.
+    Value,
+    /// Nobody knows what the line is: its names decide.
+    Guess,
+    /// The key, never the value.
+    KeyOnly,
+}
 
 /// Where a mistake stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,26 +75,18 @@ pub struct Problems {
 // === impl Place ===
 
 impl Place {
-    /// The place of a span in the file's text; the value is hidden when it is a secret.
-    pub(super) fn of(source: &str, span: &Span, secret: bool) -> Self {
+    /// The place of a span in the file's text.
+    pub(super) fn of(source: &str, span: &Span, show: Show) -> Self {
         let start = floor_boundary(source, span.start);
         let end = floor_boundary(source, span.end.max(start));
         let line_start = source[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let line_end = source[start..].find('\n').map_or(source.len(), |newline| start + newline);
         let raw = source[line_start..line_end].trim_end_matches('\r');
-        let column = source[line_start..start].chars().count() + 1;
-        let width = source[start..end.min(line_end)].chars().count().max(1);
-        let text = if secret || names_a_secret(raw) { hide_value(raw) } else { raw.to_owned() };
-        let hidden = text != raw;
         Self::Line {
             line: source[..line_start].matches('\n').count() + 1,
-            column,
-            width: if hidden {
-                width.min(text.chars().count().saturating_sub(column - 1).max(1))
-            } else {
-                width
-            },
-            text,
+            column: source[line_start..start].chars().count() + 1,
+            width: source[start..end.min(line_end)].chars().count().max(1),
+            text: if hides(raw, show) { hide_value(raw) } else { raw.to_owned() },
         }
     }
 
@@ -105,10 +108,14 @@ fn floor_boundary(text: &str, at: usize) -> usize {
     at
 }
 
-fn names_a_secret(line: &str) -> bool {
-    let (key, _) = line.split_once('=').unwrap_or((line, ""));
-    let key = key.to_ascii_lowercase();
-    SECRET_WORDS.iter().any(|word| key.contains(word))
+fn hides(line: &str, show: Show) -> bool {
+    let lower = line.to_ascii_lowercase();
+    let names_a_secret = || SECRET_WORDS.iter().any(|word| lower.contains(word));
+    match show {
+        Show::Value => line.matches('=').nth(1).is_some() && names_a_secret(),
+        Show::Guess => names_a_secret(),
+        Show::KeyOnly => true,
+    }
 }
 
 fn hide_value(line: &str) -> String {
@@ -142,8 +149,8 @@ impl Problem {
         let key = if self.key.is_empty() { String::new() } else { format!(" ({})", self.key) };
         match &self.place {
             Place::Line { line, column, width, text: shown } => {
-                let (shown, column) = window(shown, *column);
-                let (pad, caret) = underline(&shown, column, *width);
+                let (shown, caret_column) = window(shown, *column);
+                let (pad, caret) = underline(&shown, caret_column, *width);
                 text += &format!("{margin}--> {file}:{line}:{column}{key}\n{margin} |\n");
                 text += &format!("{line} | {shown}\n{margin} | {pad}{caret}\n");
             }
@@ -180,6 +187,8 @@ impl Problem {
 
 /// The part of a long line around the mistake, and the column in it.
 fn window(line: &str, column: usize) -> (String, usize) {
+    // A hidden value made the line shorter than the place of its mistake.
+    let column = column.min(line.chars().count() + 1);
     let chars: Vec<char> =
         line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect();
     if chars.len() <= LINE_CHARS_MAX {

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use super::document::{Document, Setting, VARIABLE_PREFIX};
-use super::problem::Place;
+use super::problem::{Place, Show};
 use super::reference::Reference;
 use super::tree::{Entry, Item, Node, Span, Table};
 use super::value::{FromConfig, Given};
@@ -61,28 +61,24 @@ impl<'d> Reader<'d> {
         self.child(&[name], pattern, node.map(|entry| &entry.node))
     }
 
+    fn named_table(&mut self, chosen: String) -> (String, Reader<'d>) {
+        self.know(&chosen);
+        let node = self.entry(&chosen).map(|entry| &entry.node);
+        let reader = self.child(&[&chosen], join(&self.pattern, "<name>"), node);
+        (chosen, reader)
+    }
+
     /// The tables `[name.*]` whose names the operator chooses. A variable such as `YUNZHAN_ENVS__DEMO__APPID` makes one
     /// too, its name in lower case.
     pub fn tables(&mut self, name: &'static str) -> Vec<(String, Reader<'d>)> {
-        self.know(name);
-        let pattern = join(&join(&self.pattern, name), "<name>");
-        let entries = self.entry(name).and_then(|entry| self.as_table(name, &entry.node));
-        let mut names: Vec<String> = entries.into_iter().flat_map(Table::keys).cloned().collect();
+        let mut parent = self.table(name);
+        let mut names: Vec<String> =
+            parent.table.into_iter().flat_map(Table::keys).cloned().collect();
         names.extend(self.names_in_variables(name, &names));
         if self.document.for_reference {
             names.push("<name>".into());
         }
-        let path: Vec<String> = self.path.iter().cloned().chain([name.to_owned()]).collect();
-        for chosen in &names {
-            let mut record = self.document.record.borrow_mut();
-            record.known.entry(path.clone()).or_default().insert(chosen.clone());
-        }
-        let child = |chosen: String| {
-            let node = entries.and_then(|table| table.get(&chosen)).map(|entry| &entry.node);
-            let reader = self.child(&[name, &chosen], pattern.clone(), node);
-            (chosen, reader)
-        };
-        names.into_iter().map(child).collect()
+        names.into_iter().map(|chosen| parent.named_table(chosen)).collect()
     }
 
     /// The tables `[[name]]`, in order.
@@ -93,7 +89,7 @@ impl<'d> Reader<'d> {
             None => &[][..],
             Some(Node { item: Item::Array(nodes), .. }) => nodes,
             Some(node) => {
-                self.expected_table(name, node, &format!("[[{name}]]"));
+                self.expected_table(&self.dotted(name), node, &format!("[[{name}]]"));
                 &[]
             }
         };
@@ -171,7 +167,7 @@ impl<'d> Reader<'d> {
                 self.report(
                     &file_key,
                     &file.place,
-                    true,
+                    Show::KeyOnly,
                     (en, format!("{key} 与 {file_key} 只能设置一个")).into(),
                     Vec::new(),
                 );
@@ -194,8 +190,8 @@ impl<'d> Reader<'d> {
     /// Reports a mistake that only the room can see, at the key when it was set, else at the table.
     pub fn problem(&mut self, key: &str, message: impl Into<Words>) {
         let place = match self.find(key) {
-            Some(found) => self.place(&found.place, false),
-            None => self.header.map_or(Place::Whole, |span| self.document.place(span, false)),
+            Some(found) => self.place(&found.place, Show::Value),
+            None => self.header.map_or(Place::Whole, |span| self.document.place(span, Show::Guess)),
         };
         self.document.report(&self.dotted(key), place, message.into(), Vec::new());
     }
@@ -219,7 +215,7 @@ impl<'d> Reader<'d> {
                     format!("应为{}, 得到 {given}", expected.zh),
                 );
                 let notes = reason.0.into_iter().chain([self.right(question)]).collect();
-                self.report(question.key, &found.place, false, message, notes);
+                self.report(question.key, &found.place, Show::Value, message, notes);
                 None
             }
         }
@@ -248,7 +244,7 @@ impl<'d> Reader<'d> {
                     "expected a secret as text in quotes, not empty",
                     "应为带引号的非空密钥文本",
                 );
-                self.report(key, &found.place, true, words, Vec::new());
+                self.report(key, &found.place, Show::KeyOnly, words, Vec::new());
                 None
             }
         }
@@ -262,12 +258,12 @@ impl<'d> Reader<'d> {
                     "expected the path of a file that holds the secret",
                     "应为存放密钥的文件路径",
                 );
-                self.report(file_key, &found.place, false, words, Vec::new());
+                self.report(file_key, &found.place, Show::Value, words, Vec::new());
                 return None;
             }
         };
         let refuse = |en: String, zh: String| {
-            self.report(file_key, &found.place, false, (en, zh).into(), Vec::new());
+            self.report(file_key, &found.place, Show::Value, (en, zh).into(), Vec::new());
             None
         };
         let shown = path.display();
@@ -289,35 +285,29 @@ impl<'d> Reader<'d> {
     fn child(&self, names: &[&str], pattern: String, node: Option<&'d Node>) -> Reader<'d> {
         let path =
             self.path.iter().cloned().chain(names.iter().map(|&name| name.to_owned())).collect();
-        let name = names.last().expect("a child has a name");
-        let table = node.and_then(|node| self.as_table(name, node));
-        let child = Reader {
+        let mut child = Reader {
             document: self.document,
             path,
             pattern,
-            table,
+            table: None,
             header: node.map(|node| &node.span),
         };
+        match node {
+            Some(Node { item: Item::Table(table), .. }) => child.table = Some(table),
+            Some(node) => {
+                let dotted = child.dotted("");
+                self.expected_table(&dotted, node, &format!("[{dotted}]"));
+            }
+            None => {}
+        }
         self.document.record.borrow_mut().known.entry(child.path.clone()).or_default();
         child
     }
 
-    fn as_table(&self, name: &str, node: &'d Node) -> Option<&'d Table> {
-        if let Item::Table(table) = &node.item {
-            return Some(table);
-        }
-        self.expected_table(name, node, &format!("[{name}]"));
-        None
-    }
-
-    fn expected_table(&self, name: &str, node: &Node, header: &str) {
+    fn expected_table(&self, dotted: &str, node: &Node, header: &str) {
         let words = Words::new(format!("expected a table {header}"), format!("应为表 {header}"));
-        self.document.report(
-            &self.dotted(name),
-            self.document.place(&node.span, false),
-            words,
-            Vec::new(),
-        );
+        let place = self.document.place(&node.span, Show::Guess);
+        self.document.report(dotted, place, words, Vec::new());
     }
 
     fn entry(&self, key: &str) -> Option<&'d Entry> {
@@ -331,6 +321,9 @@ impl<'d> Reader<'d> {
             return Some(Found { given: Given::variable(text), place: Origin::Variable(name) });
         }
         let node = &self.entry(key)?.node;
+        if matches!(node.item, Item::Broken) {
+            return None;
+        }
         Some(Found { given: Given::node(node), place: Origin::File(&node.span) })
     }
 
@@ -363,16 +356,16 @@ impl<'d> Reader<'d> {
         &self,
         key: &str,
         origin: &Origin<'_>,
-        secret: bool,
+        show: Show,
         message: Words,
         notes: Vec<Words>,
     ) {
-        self.document.report(&self.dotted(key), self.place(origin, secret), message, notes);
+        self.document.report(&self.dotted(key), self.place(origin, show), message, notes);
     }
 
-    fn place(&self, origin: &Origin<'_>, secret: bool) -> Place {
+    fn place(&self, origin: &Origin<'_>, show: Show) -> Place {
         match origin {
-            Origin::File(span) => self.document.place(span, secret),
+            Origin::File(span) => self.document.place(span, show),
             Origin::Variable(name) => Place::Variable(name.clone()),
         }
     }

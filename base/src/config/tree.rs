@@ -43,6 +43,8 @@ pub(super) enum Item {
     Boolean(bool),
     /// A date, or a number beyond reason: no key of ours takes it.
     Other(String),
+    /// What the parser could not read and complained of already.
+    Broken,
     /// `[…]`, also of `[[tables]]`.
     Array(Vec<Node>),
     /// `{…}` or `[table]`.
@@ -73,17 +75,21 @@ fn node(parsed: &Spanned<DeValue<'_>>) -> Node {
         DeValue::Boolean(value) => Item::Boolean(*value),
         DeValue::Integer(number) => match i128::from_str_radix(number.as_str(), number.radix()) {
             Ok(value) => Item::Integer(value),
-            Err(_) => Item::Other(number.to_string()),
+            Err(_) => other(number.to_string()),
         },
         DeValue::Float(number) => match number.as_str().parse() {
             Ok(value) => Item::Float(value),
-            Err(_) => Item::Other(number.to_string()),
+            Err(_) => other(number.to_string()),
         },
         DeValue::Datetime(date) => Item::Other(date.to_string()),
         DeValue::Array(nodes) => Item::Array(nodes.iter().map(node).collect()),
         DeValue::Table(entries) => Item::Table(table(entries)),
     };
     Node { span: parsed.span(), item }
+}
+
+fn other(raw: String) -> Item {
+    if raw.is_empty() { Item::Broken } else { Item::Other(raw) }
 }
 
 impl Item {
@@ -101,6 +107,7 @@ impl Item {
                 format!("[{first}{}]", if nodes.len() > 3 { ", …" } else { "" })
             }
             Self::Table(_) => "a table".into(),
+            Self::Broken => "nothing".into(),
         };
         super::problem::clip(&text)
     }
