@@ -19,6 +19,9 @@ async function step(name, check) {
   }
 }
 
+// A missing setting, or an error that a client throws outside every promise, still ends with the score.
+process.on('uncaughtException', (error) => finish(describe(error)));
+
 /** Runs the whole driver and ends the process: 0 when every step passed, 1 otherwise. */
 function run(main) {
   setTimeout(() => finish(`the run did not end within ${RUN_MS_MAX} ms`), RUN_MS_MAX).unref();
