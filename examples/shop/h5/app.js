@@ -2,7 +2,7 @@
 //   #/  #/cart  #/orders  #/orders/<id>      pages
 //   #/goods/<id>  #/account                  sheets over the page that was there
 
-import { h, icon } from "./dom.js";
+import { h, hideToast, icon } from "./dom.js";
 import { switchLanguage, t } from "./i18n.js";
 import { visitor } from "./session.js";
 import { cartCount, listen } from "./store.js";
@@ -91,7 +91,7 @@ const text = (id, key) => (document.getElementById(id).textContent = t(key));
 
 function drawFrame() {
   document.title = page.name ? `${t(`nav_${page.name}`)} · ${t("shop_name")}` : t("shop_name");
-  for (const [id, key] of [["skip", "skip"], ["brand-name", "shop_name"], ["hero-title", "shop_name"], ["hero-slogan", "slogan"], ["footer", "footer"], ["language", "language_switch"]]) text(id, key);
+  for (const [id, key] of [["skip", "skip"], ["brand-name", "brand"], ["hero-title", "shop_name"], ["hero-slogan", "slogan"], ["footer", "footer"], ["language", "language_switch"]]) text(id, key);
   document.getElementById("language").lang = document.documentElement.lang === "en" ? "zh-CN" : "en";
   document.getElementById("sheet-close").setAttribute("aria-label", t("close"));
   document.getElementById("nav").setAttribute("aria-label", t("nav"));
@@ -111,6 +111,7 @@ document.getElementById("language").addEventListener("click", switchLanguage);
 listen("cart", drawFrame);
 listen("session", () => (page.name === "orders" ? drawPage() : drawFrame()));
 listen("language", () => {
+  hideToast(); // it speaks the other language
   drawPage();
   if (sheet.open) showSheet(address());
 });

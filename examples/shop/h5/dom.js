@@ -106,5 +106,7 @@ export function toast(text) {
   place.textContent = text;
   place.classList.add("shown");
   clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => place.classList.remove("shown"), TOAST_MS);
+  toastTimer = setTimeout(hideToast, TOAST_MS);
 }
+
+export const hideToast = () => document.getElementById("toast").classList.remove("shown");

@@ -18,6 +18,7 @@ export function cartView() {
   const lines = h("ul", { class: "lines" });
   const trouble = h("div", { class: "trouble" });
   const summary = h("div", { class: "panel summary" });
+  const bar = h("div", { class: "order-bar" });
   const body = h("div", { class: "cart-columns" });
   const view = h("section", { class: "page", "aria-labelledby": "cart-title" }, h("h1", { class: "page-title", id: "cart-title", tabindex: "-1" }, t("nav_cart")), body);
   const note = noteField();
@@ -26,8 +27,9 @@ export function cartView() {
     if (!cartLines().length) return body.replaceChildren(emptyCartNotice());
     const place = focusedStep(lines);
     lines.replaceChildren(...cartLines().map(line));
-    summary.replaceChildren(...sums(), orderBar(note.field, trouble));
-    if (!lines.isConnected) body.replaceChildren(h("div", { class: "stack" }, trouble, lines, note.label), summary);
+    summary.replaceChildren(...sums());
+    bar.replaceChildren(price(cartTotalFen()), orderButton(note.field, trouble));
+    if (!body.contains(lines)) body.replaceChildren(h("div", { class: "stack" }, trouble, lines, note.label), h("div", { class: "cart-side" }, summary, bar));
     if (place) focusStep(lines.querySelector(`[data-goods="${CSS.escape(place.goods)}"]`) ?? lines, place.sign);
   }
 
@@ -68,14 +70,17 @@ const sums = () => [
   h("p", { class: "soft small" }, t("total_hint")),
 ];
 
-function orderBar(note, trouble) {
-  if (visitor().anonymous) return h("a", { class: "button button-wide", href: "#/account" }, t("sign_in_to_order"));
-  const button = h("button", { type: "button", class: "button button-wide" }, t("place_order"));
+function orderButton(note, trouble) {
+  if (visitor().anonymous) return h("a", { class: "button", href: "#/account" }, t("sign_in_to_order"));
+  const button = h("button", { type: "button", class: "button" }, t("place_order"));
   const order = () =>
     whilePending(button, async () => {
       button.textContent = t("placing");
       trouble.replaceChildren();
-      await submit(note).catch((error) => trouble.replaceChildren(...orderTrouble(error, order)));
+      await submit(note).catch((error) => {
+        trouble.replaceChildren(...orderTrouble(error, order));
+        trouble.scrollIntoView({ block: "center" });
+      });
       button.textContent = t("place_order");
     });
   button.addEventListener("click", order);
@@ -86,7 +91,7 @@ function orderBar(note, trouble) {
 function orderTrouble(error, retry) {
   console.error("cannot place the order", error);
   const uncertain = error.transient ? [h("p", { class: "notice" }, t("order_uncertain"))] : [];
-  return [errorCard(error, error.transient && retry), ...uncertain];
+  return [...uncertain, errorCard(error, error.transient && retry)];
 }
 
 async function submit(note) {
@@ -96,7 +101,6 @@ async function submit(note) {
   remember("note", undefined);
   current = undefined; // the cart is about to empty; the page is about to change
   emptyCart();
-  toast(t("order_placed"));
   location.hash = `#/orders/${encodeURIComponent(id)}`;
 }
 

@@ -43,7 +43,7 @@ function words(goods) {
 
 const fact = (name, value) => h("div", {}, h("dt", {}, t(name)), h("dd", {}, value));
 
-const stockText = (goods) => (goods.stock > 0 ? t("in_stock", { n: goods.stock }) : t("sold_out"));
+const stockText = (goods) => (goods.stock > 0 ? t("goods_count", { n: goods.stock }) : t("sold_out"));
 
 function buyBar(goods) {
   const most = quantityMax(goods);

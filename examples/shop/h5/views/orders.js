@@ -50,7 +50,7 @@ function orderCard(order, justPlaced) {
   return h(
     "li",
     { class: `panel order${isNew ? " order-new" : ""}` },
-    isNew && h("p", { class: "order-thanks" }, t("order_placed")),
+    isNew && h("p", { class: "order-thanks", role: "alert" }, t("order_placed")),
     h("div", { class: "order-head" }, h("div", {}, h("p", { class: "order-date" }, placed), h("p", { class: "order-id soft" }, `${t("order_number")} ${order._id}`)), status(order)),
     h("ul", { class: "order-items" }, (order.items ?? []).map(item)),
     order.note && h("p", { class: "order-note" }, `${t("order_note")}${t("colon")}${order.note}`),

@@ -15,9 +15,10 @@ let known = [];
 export function shopView() {
   const chips = h("div", { class: "chips", role: "group", "aria-label": t("categories") });
   const summary = h("p", { class: "soft" });
-  const count = h("p", { class: "soft goods-count", role: "status" });
+  const count = h("p", { class: "soft", role: "status" });
   const shelf = h("div", { class: "shelf" });
-  const view = h("section", { class: "page shop", "aria-label": t("nav_shop") }, h("div", { class: "filters" }, chips, sortMenu(load)), h("div", { class: "shelf-head" }, summary, count), shelf);
+  const head = h("div", { class: "shelf-head" }, h("div", { class: "shelf-words" }, summary, count), sortMenu(load));
+  const view = h("section", { class: "page", "aria-label": t("nav_shop") }, chips, head, shelf);
 
   function drawFilters() {
     const all = { _id: "", name: t("all"), summary: t("all_summary") };
@@ -76,7 +77,7 @@ function sortMenu(load) {
     load();
   };
   const options = SORT_NAMES.map((name) => h("option", { value: name, selected: name === wish.sort }, t(`sort_${name}`)));
-  return h("label", { class: "sort" }, h("span", { class: "visually-hidden" }, t("sort")), h("select", { onchange: choose }, options));
+  return h("label", { class: "sort" }, h("span", { class: "visually-hidden" }, t("sort")), h("select", { onchange: choose }, options), icon("chevron"));
 }
 
 function shelves(first, asked) {
