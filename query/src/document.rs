@@ -1,0 +1,65 @@
+//! What every stored document must satisfy, whoever writes it.
+
+use bson::{Bson, Document};
+
+use crate::error::{Error, Kind, Result};
+
+/// Nesting of a stored document, counted in documents and arrays: MongoDB's own bound.
+pub const DOCUMENT_DEPTH_MAX: usize = 100;
+
+/// Checks a document that a client wants to store.
+///
+/// # Errors
+/// A top-level field that begins with `$` or contains a dot (no path could ever reach it), an `_id` that cannot be one, or
+/// nesting beyond [`DOCUMENT_DEPTH_MAX`].
+pub fn check_insert(document: &Document) -> Result<()> {
+    for name in document.keys() {
+        check_field_name(name)?;
+    }
+    if let Some(id) = document.get("_id") {
+        check_id(id)?;
+    }
+    if depth_of_document(document) > DOCUMENT_DEPTH_MAX {
+        return Err(too_deep());
+    }
+    Ok(())
+}
+
+/// How deep a value nests: 0 for a scalar, 1 for a flat document or array.
+///
+/// Recursive, so meant for values that came through [`crate::ejson`] or [`crate::update`], which bound nesting.
+pub fn depth(value: &Bson) -> usize {
+    match value {
+        Bson::Document(document) => depth_of_document(document),
+        Bson::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Bson::JavaScriptCodeWithScope(code) => 1 + depth_of_document(&code.scope),
+        _ => 0,
+    }
+}
+
+fn depth_of_document(document: &Document) -> usize {
+    1 + document.values().map(depth).max().unwrap_or(0)
+}
+
+pub(crate) fn too_deep() -> Error {
+    Error::new(Kind::TooDeep, format!("document nests deeper than {DOCUMENT_DEPTH_MAX}"))
+}
+
+pub(crate) fn check_field_name(name: &str) -> Result<()> {
+    if name.starts_with('$') {
+        return Err(Error::new(Kind::InvalidPath, "a field name may not begin with $").at(name));
+    }
+    if name.contains('.') {
+        return Err(Error::new(Kind::InvalidPath, "a field name may not contain a dot").at(name));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_id(id: &Bson) -> Result<()> {
+    match id {
+        Bson::Array(_) | Bson::RegularExpression(_) | Bson::Undefined => {
+            Err(Error::value("an _id may not be an array or a regular expression").at("_id"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,175 @@
+//! Which documents? MongoDB's filter language.
+//!
+//! `parse.rs` turns a document into a [`Filter`], `matches.rs` asks a document, `pattern.rs` holds regular expressions, and
+//! `constraint.rs` says what an index can contribute.
+//!
+//! Fields: `$eq $ne $gt $gte $lt $lte $in $nin $exists $regex $options $not $mod $all $elemMatch $size`.
+//! Documents: `$and $or $nor`. Everything else is refused by name.
+
+mod constraint;
+mod matches;
+mod parse;
+mod pattern;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests;
+
+use bson::{Bson, Document};
+
+pub use self::constraint::Constraint;
+use self::pattern::Pattern;
+use crate::error::Result;
+use crate::path::Path;
+
+/// How large a filter may be.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Nesting of conditions.
+    pub depth_max: usize,
+    /// Conditions and listed values, all together.
+    pub nodes_max: usize,
+    /// Length of one regular expression.
+    pub pattern_bytes_max: usize,
+    /// Regular expressions in one filter: each may take two megabytes once compiled.
+    pub patterns_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { depth_max: 100, nodes_max: 10_000, pattern_bytes_max: 1024, patterns_max: 16 }
+    }
+}
+
+/// A parsed filter: conditions that must all hold.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    conditions: Vec<Condition>,
+}
+
+#[derive(Clone, Debug)]
+enum Condition {
+    /// The tests of one field, all of which must hold, each for any value of the field.
+    Field(Path, Vec<Test>),
+    /// At least one holds. Nested `$and` is flattened into the filter it stands in.
+    Or(Vec<Filter>),
+    /// None holds.
+    Nor(Vec<Filter>),
+}
+
+#[derive(Clone, Debug)]
+enum Test {
+    Equal(Bson),
+    Compare(Comparison, Bson),
+    In(Members),
+    Pattern(Pattern),
+    Exists(bool),
+    Remainder {
+        divisor: i64,
+        remainder: i64,
+    },
+    Size(usize),
+    All(Vec<Test>),
+    Item(ItemTest),
+    /// Not all of these hold. `$ne` and `$nin` are this too.
+    Not(Vec<Test>),
+}
+
+/// A condition on one item of an array: of `$elemMatch` and `$pull`.
+#[derive(Clone, Debug)]
+enum ItemTest {
+    /// The item is a document that matches.
+    Document(Filter),
+    /// The item itself passes all tests.
+    Value(Vec<Test>),
+}
+
+/// The condition of `$pull`.
+#[derive(Clone, Debug)]
+pub(crate) struct ItemFilter(ItemTest);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Comparison {
+    Greater,
+    GreaterOrEqual,
+    Less,
+    LessOrEqual,
+}
+
+/// The values of `$in`, sorted, and its regular expressions.
+#[derive(Clone, Debug)]
+struct Members {
+    values: Vec<Bson>,
+    patterns: Vec<Pattern>,
+}
+
+impl Filter {
+    /// Parses a filter document.
+    ///
+    /// # Errors
+    /// `InvalidOperator`, `InvalidValue` or `InvalidPath` naming operator and path; `TooDeep` or `TooLarge` beyond `limits`.
+    pub fn parse(document: &Document, limits: &Limits) -> Result<Self> {
+        parse::parse(document, limits)
+    }
+
+    /// The filter that every document matches.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// `{path: {$eq: value}}`. Unlike in a parsed filter, a regular expression is a value here, not a pattern.
+    ///
+    /// # Errors
+    /// `InvalidPath`.
+    pub fn field_eq(path: &str, value: impl Into<Bson>) -> Result<Self> {
+        Ok(Self::field(Path::parse(path)?, Test::Equal(value.into())))
+    }
+
+    /// `{path: {$in: values}}`, without patterns.
+    ///
+    /// # Errors
+    /// `InvalidPath`.
+    pub fn field_in(path: &str, values: Vec<Bson>) -> Result<Self> {
+        let members = Members::new(values, Vec::new());
+        Ok(Self::field(Path::parse(path)?, Test::In(members)))
+    }
+
+    /// Both filters at once. What one of them refuses, the other cannot allow.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.conditions.extend(other.conditions);
+        self
+    }
+
+    /// Whether the filter has no condition.
+    pub fn is_all(&self) -> bool {
+        self.conditions.is_empty()
+    }
+
+    /// Whether `document` matches.
+    pub fn matches(&self, document: &Document) -> bool {
+        self.conditions.iter().all(|condition| condition.matches(document))
+    }
+
+    /// The fields that must equal a value, in the order written: what an upsert puts into a new document.
+    pub fn equalities(&self) -> impl Iterator<Item = (&Path, &Bson)> {
+        self.fields().flat_map(|(path, tests)| {
+            tests.iter().filter_map(move |test| match test {
+                Test::Equal(value) => Some((path, value)),
+                _ => None,
+            })
+        })
+    }
+
+    fn field(path: Path, test: Test) -> Self {
+        Self { conditions: vec![Condition::Field(path, vec![test])] }
+    }
+
+    /// The conditions on fields that every match satisfies.
+    fn fields(&self) -> impl Iterator<Item = (&Path, &[Test])> {
+        self.conditions.iter().filter_map(|condition| match condition {
+            Condition::Field(path, tests) => Some((path, tests.as_slice())),
+            Condition::Or(_) | Condition::Nor(_) => None,
+        })
+    }
+}

@@ -1,0 +1,296 @@
+//! From a filter document to a [`Filter`].
+
+use std::borrow::Cow;
+
+use bson::{Bson, Document};
+
+use super::{Comparison, Condition, Filter, ItemFilter, ItemTest, Limits, Members, Pattern, Test};
+use crate::compare::{compare, equal};
+use crate::error::{Error, Kind, Result};
+use crate::number::Number;
+use crate::path::Path;
+
+pub(super) fn parse(document: &Document, limits: &Limits) -> Result<Filter> {
+    Parser { limits, depth: 0, nodes: 0, patterns: 0 }.filter(document)
+}
+
+impl ItemFilter {
+    /// Parses the operand of `$pull`: operators test items, a document without operators is a filter on items that are
+    /// documents, anything else must be equal.
+    pub(crate) fn parse(operand: &Bson) -> Result<Self> {
+        let limits = Limits::default();
+        let mut parser = Parser { limits: &limits, depth: 0, nodes: 0, patterns: 0 };
+        match operand {
+            Bson::Document(document) => parser.item_test(document).map(Self),
+            other => Ok(Self(ItemTest::Value(parser.tests(other)?))),
+        }
+    }
+}
+
+struct Parser<'l> {
+    limits: &'l Limits,
+    depth: usize,
+    nodes: usize,
+    patterns: usize,
+}
+
+impl Parser<'_> {
+    fn filter(&mut self, document: &Document) -> Result<Filter> {
+        self.enter()?;
+        let mut filter = Filter::all();
+        for (key, operand) in document {
+            self.count(1)?;
+            let part = if key.starts_with('$') {
+                self.logical(key, operand)
+            } else {
+                self.field(key, operand)
+            };
+            filter = filter.and(part?);
+        }
+        self.depth -= 1;
+        Ok(filter)
+    }
+
+    fn logical(&mut self, operator: &str, operand: &Bson) -> Result<Filter> {
+        if !matches!(operator, "$and" | "$or" | "$nor") {
+            return Err(Error::unknown_operator(operator));
+        }
+        let parts = self.branches(operand).map_err(|error| error.operator(operator.to_owned()))?;
+        Ok(match operator {
+            "$and" => parts.into_iter().fold(Filter::all(), Filter::and),
+            "$or" => Filter { conditions: vec![Condition::Or(parts)] },
+            _ => Filter { conditions: vec![Condition::Nor(parts)] },
+        })
+    }
+
+    fn branches(&mut self, operand: &Bson) -> Result<Vec<Filter>> {
+        let items = operand.as_array().filter(|items| !items.is_empty());
+        let items = items.ok_or_else(|| Error::value("needs an array with at least one filter"))?;
+        items
+            .iter()
+            .map(|item| {
+                self.filter(
+                    item.as_document()
+                        .ok_or_else(|| Error::value("each item must be a document"))?,
+                )
+            })
+            .collect()
+    }
+
+    fn field(&mut self, key: &str, operand: &Bson) -> Result<Filter> {
+        let path = Path::parse(key)?;
+        let tests = self.tests(operand).map_err(|error| error.at(&path))?;
+        Ok(Filter { conditions: vec![Condition::Field(path, tests)] })
+    }
+
+    /// The tests that stand for the value of a field: operators, a pattern, or equality.
+    fn tests(&mut self, operand: &Bson) -> Result<Vec<Test>> {
+        match operand {
+            Bson::Document(document) if has_operators(document) => self.operators(document),
+            Bson::RegularExpression(regex) => Ok(vec![Test::Pattern(
+                self.pattern(regex.pattern.as_str(), regex.options.as_str())?,
+            )]),
+            value => Ok(vec![Test::Equal(value.clone())]),
+        }
+    }
+
+    fn operators(&mut self, document: &Document) -> Result<Vec<Test>> {
+        self.enter()?;
+        let mut tests = Vec::with_capacity(document.len());
+        for (operator, operand) in document {
+            self.count(1)?;
+            let test = self.operator(operator, operand, document);
+            tests.extend(test.map_err(|error| error.operator(operator.clone()))?);
+        }
+        self.depth -= 1;
+        Ok(tests)
+    }
+
+    /// One operator; `None` for `$options`, which is a part of `$regex`.
+    fn operator(
+        &mut self,
+        operator: &str,
+        operand: &Bson,
+        siblings: &Document,
+    ) -> Result<Option<Test>> {
+        let compare = |comparison| Test::Compare(comparison, operand.clone());
+        Ok(Some(match operator {
+            "$eq" => Test::Equal(operand.clone()),
+            "$ne" => Test::Not(vec![Test::Equal(not_a_pattern(operand)?.clone())]),
+            "$gt" => compare(Comparison::Greater),
+            "$gte" => compare(Comparison::GreaterOrEqual),
+            "$lt" => compare(Comparison::Less),
+            "$lte" => compare(Comparison::LessOrEqual),
+            "$in" => Test::In(self.members(operand)?),
+            "$nin" => Test::Not(vec![Test::In(self.members(operand)?)]),
+            "$exists" => Test::Exists(truth(operand)?),
+            "$regex" => Test::Pattern(self.regex(operand, siblings.get("$options"))?),
+            "$options" if siblings.contains_key("$regex") => return Ok(None),
+            "$options" => return Err(Error::value("stands without $regex")),
+            "$not" => Test::Not(self.negated(operand)?),
+            "$mod" => remainder(operand)?,
+            "$size" => Test::Size(size(operand)?),
+            "$all" => Test::All(self.all(operand)?),
+            "$elemMatch" => Test::Item(self.item_test(document(operand)?)?),
+            other => return Err(Error::unknown_operator(other)),
+        }))
+    }
+
+    fn members(&mut self, operand: &Bson) -> Result<Members> {
+        let items = operand.as_array().ok_or_else(|| Error::value("needs an array"))?;
+        self.count(items.len())?;
+        let mut values = Vec::with_capacity(items.len());
+        let mut patterns = Vec::new();
+        for item in items {
+            match item {
+                Bson::RegularExpression(regex) => {
+                    patterns.push(self.pattern(regex.pattern.as_str(), regex.options.as_str())?);
+                }
+                Bson::Document(document) if has_operators(document) => {
+                    return Err(Error::value("an item may not be an operator"));
+                }
+                value => values.push(value.clone()),
+            }
+        }
+        Ok(Members::new(values, patterns))
+    }
+
+    fn negated(&mut self, operand: &Bson) -> Result<Vec<Test>> {
+        match operand {
+            Bson::RegularExpression(_) => self.tests(operand),
+            Bson::Document(document) if has_operators(document) => self.operators(document),
+            _ => Err(Error::value("needs an operator or a regular expression")),
+        }
+    }
+
+    fn all(&mut self, operand: &Bson) -> Result<Vec<Test>> {
+        let items = operand.as_array().ok_or_else(|| Error::value("needs an array"))?;
+        self.count(items.len())?;
+        let mut tests = Vec::with_capacity(items.len());
+        for item in items {
+            match item.as_document() {
+                Some(document)
+                    if has_operators(document) && !document.contains_key("$elemMatch") =>
+                {
+                    return Err(Error::value("of all operators only $elemMatch may stand here"));
+                }
+                _ => tests.extend(self.tests(item)?),
+            }
+        }
+        Ok(tests)
+    }
+
+    fn item_test(&mut self, document: &Document) -> Result<ItemTest> {
+        let logical = document
+            .keys()
+            .next()
+            .is_some_and(|key| matches!(key.as_str(), "$and" | "$or" | "$nor"));
+        if has_operators(document) && !logical {
+            return self.operators(document).map(ItemTest::Value);
+        }
+        self.filter(document).map(ItemTest::Document)
+    }
+
+    fn regex(&mut self, operand: &Bson, options: Option<&Bson>) -> Result<Pattern> {
+        let (pattern, own_options) = match operand {
+            Bson::String(pattern) => (pattern.as_str(), ""),
+            Bson::RegularExpression(regex) => (regex.pattern.as_str(), regex.options.as_str()),
+            _ => return Err(Error::value("needs a string or a regular expression")),
+        };
+        match options {
+            None => self.pattern(pattern, own_options),
+            Some(Bson::String(options)) => self.pattern(pattern, options),
+            Some(_) => Err(Error::value("needs a string").operator("$options")),
+        }
+    }
+
+    fn pattern(&mut self, pattern: &str, options: &str) -> Result<Pattern> {
+        self.patterns += 1;
+        if self.patterns > self.limits.patterns_max {
+            let message =
+                format!("filter has over {} regular expressions", self.limits.patterns_max);
+            return Err(Error::new(Kind::TooLarge, message));
+        }
+        if pattern.len() > self.limits.pattern_bytes_max {
+            let message =
+                format!("regular expression is over {} bytes long", self.limits.pattern_bytes_max);
+            return Err(Error::new(Kind::TooLarge, message));
+        }
+        Pattern::new(pattern, options)
+    }
+
+    fn enter(&mut self) -> Result<()> {
+        self.depth += 1;
+        if self.depth > self.limits.depth_max {
+            return Err(Error::new(
+                Kind::TooDeep,
+                format!("filter nests deeper than {}", self.limits.depth_max),
+            ));
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, nodes: usize) -> Result<()> {
+        self.nodes += nodes;
+        if self.nodes > self.limits.nodes_max {
+            return Err(Error::new(
+                Kind::TooLarge,
+                format!("filter has over {} conditions", self.limits.nodes_max),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Members {
+    pub(super) fn new(mut values: Vec<Bson>, patterns: Vec<Pattern>) -> Self {
+        values.sort_by(compare);
+        values.dedup_by(|a, b| equal(a, b));
+        Self { values, patterns }
+    }
+}
+
+/// MongoDB decides by the first key.
+fn has_operators(document: &Document) -> bool {
+    document.keys().next().is_some_and(|key| key.starts_with('$'))
+}
+
+fn document(operand: &Bson) -> Result<&Document> {
+    operand.as_document().ok_or_else(|| Error::value("needs a document"))
+}
+
+fn not_a_pattern(operand: &Bson) -> Result<&Bson> {
+    match operand {
+        Bson::RegularExpression(_) => {
+            Err(Error::value("cannot take a regular expression, use $not"))
+        }
+        value => Ok(value),
+    }
+}
+
+fn truth(operand: &Bson) -> Result<bool> {
+    match (operand, Number::of(operand)) {
+        (Bson::Boolean(truth), _) => Ok(*truth),
+        (_, Some(number)) => Ok(number.compare(Number::Int(0)).is_ne()),
+        _ => Err(Error::value("needs true or false")),
+    }
+}
+
+fn size(operand: &Bson) -> Result<usize> {
+    let size = Number::of(operand).and_then(Number::integer);
+    size.and_then(|size| usize::try_from(size).ok())
+        .ok_or_else(|| Error::value("needs a whole number from 0"))
+}
+
+fn remainder(operand: &Bson) -> Result<Test> {
+    let numbers = operand
+        .as_array()
+        .map(|items| items.iter().map(|item| Number::of(item)?.truncate()).collect());
+    match numbers.as_ref().map(Vec::as_slice) {
+        Some([Some(0), Some(_)]) => Err(Error::value("divisor must not be 0")),
+        Some(&[Some(divisor), Some(remainder)]) => Ok(Test::Remainder { divisor, remainder }),
+        _ => {
+            Err(Error::value(Cow::Borrowed("needs an array of two numbers, divisor and remainder")))
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! The keys that a document puts into an index, and the key it is sorted by.
+
+use std::collections::BTreeSet;
+
+use bson::{Bson, Document};
+
+use super::{ENTRIES_MAX, FORMAT, KEY_BYTES_MAX, encode};
+use crate::error::{Error, Kind, Result};
+use crate::order::{Direction, Order};
+use crate::path::Path;
+
+/// The keys of one document in one index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entries {
+    /// Distinct keys in ascending order; never empty.
+    pub keys: Vec<Vec<u8>>,
+    /// The document has several keys because a field holds several values. An index with such a document says so to
+    /// [`crate::plan`].
+    pub multikey: bool,
+    /// A key was cut at [`KEY_BYTES_MAX`], so that it may be equal to the key of another value.
+    pub truncated: bool,
+}
+
+/// The keys of `document` in an index over the fields of `pattern`.
+///
+/// A missing field counts as null. Where a path ends in an array, each item is a key; an empty array counts as null. When
+/// several fields hold several values, each combination is a key: a filter on all of them still finds the document.
+///
+/// # Errors
+/// `TooLarge` beyond [`ENTRIES_MAX`] keys.
+pub fn entries(document: &Document, pattern: &Order) -> Result<Entries> {
+    let mut entries = Entries { keys: vec![vec![FORMAT]], multikey: false, truncated: false };
+    for field in pattern.fields() {
+        let components = components(document, &field.path);
+        entries.multikey |= components.len() > 1;
+        if entries.keys.len().saturating_mul(components.len()) > ENTRIES_MAX {
+            let message = format!("document has more than {ENTRIES_MAX} keys in one index");
+            return Err(Error::new(Kind::TooLarge, message).at(&field.path));
+        }
+        entries.keys = combine(&entries.keys, &components, field.direction);
+    }
+    entries.truncate();
+    Ok(entries)
+}
+
+/// The key that puts `document` at its place in `order`: of several values the least counts when ascending, the greatest
+/// when descending. Not cut at any length.
+pub fn sort_key(document: &Document, order: &Order) -> Vec<u8> {
+    let mut key = Vec::new();
+    for field in order.fields() {
+        let components = components(document, &field.path);
+        let extreme = match field.direction {
+            Direction::Ascending => components.first(),
+            Direction::Descending => components.last(),
+        };
+        append(&mut key, extreme.expect("a field has at least one component"), field.direction);
+    }
+    key
+}
+
+impl Entries {
+    fn truncate(&mut self) {
+        self.truncated = self.keys.iter().any(|key| key.len() > KEY_BYTES_MAX);
+        self.keys.iter_mut().for_each(|key| key.truncate(KEY_BYTES_MAX));
+        self.keys.sort_unstable();
+        self.keys.dedup();
+    }
+}
+
+/// Appends a component, inverted for a descending field.
+pub(super) fn append(key: &mut Vec<u8>, component: &[u8], direction: Direction) {
+    match direction {
+        Direction::Ascending => key.extend(component),
+        Direction::Descending => key.extend(component.iter().map(|byte| !byte)),
+    }
+}
+
+fn combine(keys: &[Vec<u8>], components: &BTreeSet<Vec<u8>>, direction: Direction) -> Vec<Vec<u8>> {
+    let pairs =
+        keys.iter().flat_map(|key| components.iter().map(move |component| (key, component)));
+    pairs
+        .map(|(key, component)| {
+            let mut combined = Vec::with_capacity(key.len() + component.len());
+            combined.extend(key);
+            append(&mut combined, component, direction);
+            // One byte over the bound still shows that something was cut, and a thousand keys stay small.
+            combined.truncate(KEY_BYTES_MAX + 1);
+            combined
+        })
+        .collect()
+}
+
+/// The distinct components of the values at `path`, in ascending order.
+fn components(document: &Document, path: &Path) -> BTreeSet<Vec<u8>> {
+    let mut components = BTreeSet::new();
+    let mut add = |value: &Bson| {
+        let mut component = Vec::new();
+        encode(value, &mut component);
+        components.insert(component);
+    };
+    path.visit(document, &mut |value| {
+        match value {
+            Some(Bson::Array(items)) if items.is_empty() => add(&Bson::Null),
+            Some(Bson::Array(items)) => items.iter().for_each(&mut add),
+            Some(value) => add(value),
+            None => add(&Bson::Null),
+        }
+        false
+    });
+    if components.is_empty() {
+        // An array without a document on the way: nothing is there, which a sort still has to place.
+        components.insert(vec![crate::compare::Class::Null as u8]);
+    }
+    components
+}

@@ -1,0 +1,43 @@
+//! Bytes whose order is the order of values: what an index stores.
+//!
+//! A key is the byte [`FORMAT`], then one component per indexed field. A component is the tag of its [`Class`], then a
+//! payload; no component is a prefix of another one, so that keys of several fields compare field by field:
+//!
+//! | class | payload |
+//! |---|---|
+//! | number | the greatest double not above it, as 8 ordered bytes; from 2^53 on also 2 bytes: what remains to an integer |
+//! | string, code | UTF-8 with `00` written `00 FF`, then `00 00` |
+//! | document | per field: tag, name as a string, payload; then `00` |
+//! | array | per item: tag, payload; then `00` |
+//! | binary | length in 4 bytes, subtype, bytes |
+//! | boolean, ObjectId, date, timestamp | fixed width, big endian, sign flipped |
+//! | regex | pattern and options as strings |
+//!
+//! A descending field has every bit of its component inverted. A key ends at [`KEY_BYTES_MAX`]: beyond it, keys of
+//! different values may be equal, never out of order, and whoever finds a document by a key tests it with the filter again.
+
+mod encode;
+mod entries;
+mod range;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests;
+
+pub use encode::encode;
+pub use entries::{Entries, entries, sort_key};
+pub use range::KeyRange;
+pub(crate) use range::{Prefix, ranges};
+
+#[allow(unused_imports, reason = "named in the module's documentation")]
+use crate::compare::Class;
+
+/// The format of keys, and the first byte of each. A change of the encoding takes the next number; both may then stand in
+/// one table while an index is rebuilt.
+pub const FORMAT: u8 = 1;
+
+/// Longest key. With an index id and a document id it stays far below the 3,072 bytes that InnoDB indexes.
+pub const KEY_BYTES_MAX: usize = 1024;
+
+/// Most keys that one document may put into one index. Arrays in several fields multiply.
+pub const ENTRIES_MAX: usize = 1000;

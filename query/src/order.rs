@@ -1,0 +1,95 @@
+//! In which order? Fields with directions: the order of results, and the fields of an index.
+
+use bson::{Bson, Document};
+
+use crate::error::{Error, Kind, Result};
+use crate::key::sort_key;
+use crate::number::Number;
+use crate::path::Path;
+
+/// Most fields in one order; MongoDB's bound for a compound index.
+const FIELDS_MAX: usize = 32;
+
+/// Upwards or downwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// The least value first.
+    Ascending,
+    /// The greatest value first.
+    Descending,
+}
+
+/// Fields to order by, the most significant one first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Order {
+    fields: Vec<Field>,
+}
+
+/// One field of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Where the value is.
+    pub path: Path,
+    /// Which way it counts.
+    pub direction: Direction,
+}
+
+impl Direction {
+    /// Reads `1` or `-1`, or the words of the clients: `asc`, `desc`.
+    ///
+    /// # Errors
+    /// `InvalidValue`.
+    pub fn parse(value: &Bson) -> Result<Self> {
+        match (value.as_str(), Number::of(value).and_then(Number::integer)) {
+            (Some("asc"), _) | (_, Some(1)) => Ok(Self::Ascending),
+            (Some("desc"), _) | (_, Some(-1)) => Ok(Self::Descending),
+            _ => Err(Error::value("direction must be 1 or -1")),
+        }
+    }
+}
+
+impl Order {
+    /// Reads `{"a":1,"b.c":-1}`.
+    ///
+    /// # Errors
+    /// `InvalidPath`, `InvalidValue`, `TooLarge`.
+    pub fn parse(document: &Document) -> Result<Self> {
+        let fields = document.iter().map(|(path, direction)| {
+            let direction = Direction::parse(direction).map_err(|error| error.at(path))?;
+            Ok((path.as_str(), direction))
+        });
+        Self::from_fields(fields.collect::<Result<Vec<_>>>()?)
+    }
+
+    /// Makes an order of pairs of path and direction.
+    ///
+    /// # Errors
+    /// `InvalidPath`, `TooLarge` beyond 32 fields.
+    pub fn from_fields<'a>(fields: impl IntoIterator<Item = (&'a str, Direction)>) -> Result<Self> {
+        let fields = fields
+            .into_iter()
+            .map(|(path, direction)| Ok(Field { path: Path::parse(path)?, direction }));
+        let fields: Vec<_> = fields.collect::<Result<_>>()?;
+        if fields.len() > FIELDS_MAX {
+            return Err(Error::new(Kind::TooLarge, format!("order has over {FIELDS_MAX} fields")));
+        }
+        Ok(Self { fields })
+    }
+
+    /// The fields, the most significant one first.
+    pub fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    /// Whether any order will do.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// Sorts documents. Those that are equal in this order stay as they were.
+    pub fn sort(&self, documents: &mut [Document]) {
+        if !self.is_empty() {
+            documents.sort_by_cached_key(|document| sort_key(document, self));
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! From an update document to an [`Update`].
+
+use bson::{Bson, Document};
+
+use super::array::Push;
+use super::{Action, BitOperation, CHANGES_MAX, Change, End, Kind, Update};
+use crate::document::{DOCUMENT_DEPTH_MAX, check_insert, depth, too_deep};
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::filter::ItemFilter;
+use crate::number::Number;
+use crate::path::Path;
+
+pub(super) fn parse(document: Document) -> Result<Update> {
+    if document.keys().next().is_some_and(|key| key.starts_with('$')) {
+        return parse_operators(document);
+    }
+    check_insert(&document)?;
+    Ok(Update(Kind::Replace(document)))
+}
+
+/// Every operator, and how its operand is read.
+const OPERATORS: &[(&str, fn(Bson) -> Result<Action>)] = &[
+    ("$set", |value| Ok(Action::Set(value))),
+    ("$setOnInsert", |value| Ok(Action::SetOnInsert(value))),
+    ("$unset", |_| Ok(Action::Unset)),
+    ("$inc", |operand| number(operand).map(Action::Add)),
+    ("$mul", |operand| number(operand).map(Action::Multiply)),
+    ("$min", |value| Ok(Action::Min(value))),
+    ("$max", |value| Ok(Action::Max(value))),
+    ("$bit", |operand| bits(&operand).map(Action::Bits)),
+    ("$rename", |target| rename(&target).map(Action::Rename)),
+    ("$push", |operand| Push::parse(operand).map(Action::Push)),
+    ("$addToSet", |operand| add_to_set(operand).map(Action::AddToSet)),
+    ("$pop", |operand| end(&operand).map(Action::Pop)),
+    ("$pull", |condition| ItemFilter::parse(&condition).map(Action::Pull)),
+    ("$pullAll", |operand| array(operand).map(Action::PullAll)),
+];
+
+fn parse_operators(document: Document) -> Result<Update> {
+    let mut changes = Vec::new();
+    for (name, operand) in document {
+        let Some(&(operator, read)) = OPERATORS.iter().find(|(operator, _)| *operator == name)
+        else {
+            return Err(Error::unknown_operator(&name));
+        };
+        let Bson::Document(fields) = operand else {
+            return Err(Error::value("needs a document of fields").operator(operator));
+        };
+        for (field, operand) in fields {
+            let change = parse_change(operator, read, &field, operand);
+            changes.push(change.map_err(|error| error.operator(operator).at(&field))?);
+        }
+    }
+    if changes.len() > CHANGES_MAX {
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            format!("update has over {CHANGES_MAX} changes"),
+        ));
+    }
+    check_conflicts(&changes)?;
+    Ok(Update(Kind::Change(changes)))
+}
+
+fn parse_change(
+    operator: &'static str,
+    read: fn(Bson) -> Result<Action>,
+    field: &str,
+    operand: Bson,
+) -> Result<Change> {
+    let path = parse_path(field)?;
+    // One level is left for the array around a pushed item.
+    if path.segments().len() + depth(&operand) >= DOCUMENT_DEPTH_MAX {
+        return Err(too_deep());
+    }
+    Ok(Change { operator, path, action: read(operand)? })
+}
+
+fn parse_path(text: &str) -> Result<Path> {
+    let path = Path::parse(text)?;
+    if path.segments().iter().any(|segment| segment.name.starts_with('$')) {
+        return Err(
+            Error::new(ErrorKind::InvalidPath, "a field name may not begin with $").at(text)
+        );
+    }
+    Ok(path)
+}
+
+/// In sorted order a path stands right before the paths below it, so that neighbours show every conflict.
+fn check_conflicts(changes: &[Change]) -> Result<()> {
+    let mut paths: Vec<(&Path, &'static str)> = Vec::with_capacity(changes.len());
+    for change in changes {
+        paths.push((&change.path, change.operator));
+        if let Action::Rename(target) = &change.action {
+            paths.push((target, change.operator));
+        }
+    }
+    paths.sort();
+    match paths.windows(2).find(|pair| pair[0].0.contains(pair[1].0)) {
+        Some(pair) => {
+            let message = format!("update of {} conflicts with another change", pair[0].0);
+            Err(Error::new(ErrorKind::Conflict, message).operator(pair[1].1).at(pair[1].0))
+        }
+        None => Ok(()),
+    }
+}
+
+fn number(operand: Bson) -> Result<Bson> {
+    match operand {
+        Bson::Int32(_) | Bson::Int64(_) | Bson::Double(_) => Ok(operand),
+        _ => Err(Error::value("needs an integer or a double")),
+    }
+}
+
+fn array(operand: Bson) -> Result<Vec<Bson>> {
+    match operand {
+        Bson::Array(items) => Ok(items),
+        _ => Err(Error::value("needs an array")),
+    }
+}
+
+fn add_to_set(operand: Bson) -> Result<Vec<Bson>> {
+    match operand {
+        Bson::Document(mut document) if document.contains_key("$each") => {
+            if document.len() > 1 {
+                return Err(Error::value("takes no modifier but $each"));
+            }
+            array(document.remove("$each").unwrap_or_default())
+        }
+        value => Ok(vec![value]),
+    }
+}
+
+fn rename(target: &Bson) -> Result<Path> {
+    parse_path(target.as_str().ok_or_else(|| Error::value("needs the new name, a string"))?)
+}
+
+fn end(operand: &Bson) -> Result<End> {
+    match Number::of(operand).and_then(Number::integer) {
+        Some(1) => Ok(End::Last),
+        Some(-1) => Ok(End::First),
+        _ => Err(Error::value("needs 1 for the last item or -1 for the first")),
+    }
+}
+
+fn bits(operand: &Bson) -> Result<Vec<(BitOperation, Bson)>> {
+    let document = operand.as_document().filter(|document| !document.is_empty());
+    let document = document.ok_or_else(|| Error::value("needs a document of and, or, xor"))?;
+    document
+        .iter()
+        .map(|(name, mask)| {
+            let operation = match name.as_str() {
+                "and" => BitOperation::And,
+                "or" => BitOperation::Or,
+                "xor" => BitOperation::Xor,
+                _ => return Err(Error::value("knows and, or, xor")),
+            };
+            match mask {
+                Bson::Int32(_) | Bson::Int64(_) => Ok((operation, mask.clone())),
+                _ => Err(Error::value("needs integers")),
+            }
+        })
+        .collect()
+}
