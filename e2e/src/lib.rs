@@ -1,1 +1,3 @@
 //! Whole-server tests of Yunzhan, and the stand-ins they need.
+
+pub mod wechat;
