@@ -1,0 +1,441 @@
+//! Access tokens: JSON Web Tokens (RFC 7519) in the profile for access tokens (RFC 9068), signed with Ed25519 (RFC 8037).
+//!
+//! We read only what we wrote. The header segment must be, byte for byte, the one that a key of ours writes, so a header
+//! that a stranger made is never parsed: `none`, another algorithm, an unknown `kid`, `crit`, `jwk` and `x5u` all end in the
+//! same comparison. The signature is checked before the payload is decoded, so no stranger's JSON is parsed either.
+
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, ParsedPublicKey};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use serde::{Deserialize, Serialize};
+use yunzhan_base::{Error, Kind, Result, Secret};
+
+use crate::crypto::{random, sha256};
+
+/// The longest access token in bytes. Ours have about 500; roles are bounded so that they stay below this.
+pub(crate) const ACCESS_TOKEN_BYTES_MAX: usize = 4096;
+
+/// How far the clocks of two replicas may differ, in seconds: a token may seem to come from that far in the future.
+/// Its end is not stretched, since clients renew their tokens before they end.
+const CLOCK_SKEW_S_MAX: i64 = 60;
+
+/// Bytes of an Ed25519 seed, and of a public key.
+pub(crate) const KEY_BYTES: usize = 32;
+
+/// What an access token says. Fields are only ever added: replicas of two versions read each other's tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Claims {
+    /// Issuer: the configured name of this installation.
+    pub(crate) iss: String,
+    /// Audience: the environment.
+    pub(crate) aud: String,
+    /// Subject: the uid.
+    pub(crate) sub: String,
+    /// Session.
+    pub(crate) sid: String,
+    /// Name of this token; makes two tokens of one second differ.
+    pub(crate) jti: String,
+    /// Issued at, in seconds since 1970; the token is not valid before.
+    pub(crate) iat: i64,
+    /// Not valid from then on, in seconds since 1970.
+    pub(crate) exp: i64,
+    /// WeChat's id of the person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) openid: Option<String>,
+    /// What the person may do beyond owning their own documents.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) roles: Vec<String>,
+    /// Whether nobody knows who this is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) anonymous: bool,
+}
+
+/// One key. Its private half is there only while it signs.
+pub(crate) struct SigningKey {
+    /// Thumbprint of the public key (RFC 7638).
+    pub(crate) kid: String,
+    /// The public half.
+    pub(crate) public: [u8; KEY_BYTES],
+    /// From when on it signs, in milliseconds since 1970. It verifies as soon as it is known.
+    pub(crate) signs_from_ms: i64,
+    header: String,
+    verifier: ParsedPublicKey,
+    signer: Option<Ed25519KeyPair>,
+}
+
+/// The keys of this server, oldest first; never empty.
+pub(crate) struct KeyRing(Vec<SigningKey>);
+
+/// One member of a JSON Web Key Set (RFC 7517, RFC 8037).
+#[derive(Debug, Serialize)]
+pub(crate) struct Jwk<'a> {
+    kty: &'static str,
+    crv: &'static str,
+    alg: &'static str,
+    r#use: &'static str,
+    kid: &'a str,
+    x: String,
+}
+
+// === impl Claims ===
+
+impl Claims {
+    /// Holds the claims against the installation's name, the time, and the lifetime that is configured now: shortening it
+    /// shortens the tokens that are out already.
+    fn check(mut self, issuer: &str, lifetime_s: i64, now_s: i64) -> Result<Self> {
+        self.exp = self.exp.min(self.iat.saturating_add(lifetime_s));
+        if self.iss != issuer {
+            return Err(invalid("it was issued by another installation"));
+        }
+        if self.iat > now_s.saturating_add(CLOCK_SKEW_S_MAX) {
+            return Err(invalid("it was issued in the future; check the servers' clocks"));
+        }
+        if self.exp <= now_s {
+            return Err(Error::new(
+                Kind::TokenExpired,
+                "the access token has expired; renew it with the refresh token",
+            ));
+        }
+        Ok(self)
+    }
+}
+
+// === impl SigningKey ===
+
+impl SigningKey {
+    /// Draws a new seed.
+    pub(crate) fn generate_seed() -> Result<Secret> {
+        Ok(Secret::new(random::<KEY_BYTES>()?))
+    }
+
+    /// A key that signs.
+    pub(crate) fn from_seed(seed: &Secret, signs_from_ms: i64) -> Result<Self> {
+        let broken = |_| Error::internal("a signing key's seed has not 32 bytes");
+        let signer = Ed25519KeyPair::from_seed_unchecked(seed.expose()).map_err(broken)?;
+        let public = signer.public_key().as_ref().try_into().expect("Ed25519 keys have 32 bytes");
+        Ok(Self { signer: Some(signer), ..Self::from_public(public, signs_from_ms)? })
+    }
+
+    /// A key that only verifies.
+    pub(crate) fn from_public(public: [u8; KEY_BYTES], signs_from_ms: i64) -> Result<Self> {
+        let verifier = ParsedPublicKey::new(&ED25519, public)
+            .map_err(|_| Error::internal("a stored public key is not an Ed25519 key"))?;
+        let kid = thumbprint(&public);
+        let header = format!(r#"{{"alg":"EdDSA","kid":"{kid}","typ":"at+jwt"}}"#);
+        let header = BASE64.encode(header);
+        Ok(Self { kid, public, signs_from_ms, header, verifier, signer: None })
+    }
+
+    fn sign(&self, claims: &Claims) -> Option<String> {
+        let payload = serde_json::to_vec(claims).expect("claims are plain data");
+        let mut token = format!("{}.{}", self.header, BASE64.encode(payload));
+        let signature = self.signer.as_ref()?.sign(token.as_bytes());
+        token.push('.');
+        BASE64.encode_string(signature, &mut token);
+        Some(token)
+    }
+}
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SigningKey({})", self.kid)
+    }
+}
+
+// === impl KeyRing ===
+
+impl KeyRing {
+    /// These keys, which need not be in order.
+    pub(crate) fn new(mut keys: Vec<SigningKey>) -> Self {
+        keys.sort_by_key(|key| key.signs_from_ms);
+        Self(keys)
+    }
+
+    /// The newest key whose time has come, or the first one.
+    pub(crate) fn signer(&self, now_ms: i64) -> Option<&SigningKey> {
+        let due = self.0.iter().rev().find(|key| key.signs_from_ms <= now_ms);
+        due.or(self.0.first())
+    }
+
+    /// Signs claims with the key of this moment.
+    pub(crate) fn sign(&self, claims: &Claims, now_ms: i64) -> Result<String> {
+        let signed = self.signer(now_ms).and_then(|key| key.sign(claims));
+        let token = signed.ok_or_else(|| Error::internal("no signing key has its private half"))?;
+        debug_assert!(token.len() <= ACCESS_TOKEN_BYTES_MAX, "roles and openid are bounded");
+        Ok(token)
+    }
+
+    /// The claims of a token that we signed and that is valid now. Errors: `TokenExpired`, else `Unauthenticated`.
+    pub(crate) fn read(
+        &self,
+        token: &str,
+        issuer: &str,
+        lifetime_s: i64,
+        now_s: i64,
+    ) -> Result<Claims> {
+        self.read_signed(token)?.check(issuer, lifetime_s, now_s)
+    }
+
+    /// The claims of a token that we signed, whenever that was.
+    pub(crate) fn read_signed(&self, token: &str) -> Result<Claims> {
+        let parts = split(token).ok_or_else(|| invalid("it is not a token of this server"))?;
+        let key = self.0.iter().find(|key| key.header == parts.header);
+        let key = key.ok_or_else(|| invalid("no key of this server wrote its header"))?;
+        let signature =
+            decode::<64>(parts.signature).ok_or_else(|| invalid("its signature is malformed"))?;
+        key.verifier
+            .verify_sig(parts.signed.as_bytes(), &signature)
+            .map_err(|_| invalid("its signature does not match"))?;
+        let payload =
+            BASE64.decode(parts.payload).map_err(|_| invalid("its payload is malformed"))?;
+        serde_json::from_slice(&payload)
+            .map_err(|error| invalid("its payload is of another version").because(error))
+    }
+
+    /// Every public key, for those who verify our tokens themselves.
+    pub(crate) fn public(&self) -> Vec<Jwk<'_>> {
+        self.0.iter().map(Jwk::of).collect()
+    }
+
+    /// The keys, oldest first.
+    pub(crate) fn keys(&self) -> &[SigningKey] {
+        &self.0
+    }
+}
+
+// === impl Jwk ===
+
+impl<'k> Jwk<'k> {
+    fn of(key: &'k SigningKey) -> Self {
+        Self {
+            kty: "OKP",
+            crv: "Ed25519",
+            alg: "EdDSA",
+            r#use: "sig",
+            kid: &key.kid,
+            x: BASE64.encode(key.public),
+        }
+    }
+}
+
+struct Parts<'t> {
+    header: &'t str,
+    payload: &'t str,
+    signature: &'t str,
+    /// Header, dot and payload: what the signature covers.
+    signed: &'t str,
+}
+
+/// Three non-empty segments and two dots, within the bound.
+fn split(token: &str) -> Option<Parts<'_>> {
+    if token.len() > ACCESS_TOKEN_BYTES_MAX {
+        return None;
+    }
+    let (signed, signature) = token.rsplit_once('.')?;
+    let (header, payload) = signed.split_once('.')?;
+    let whole = ![header, payload, signature].iter().any(|part| part.is_empty());
+    (whole && !payload.contains('.')).then_some(Parts { header, payload, signature, signed })
+}
+
+/// Strict base64url without padding, of exactly `N` bytes.
+fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
+    BASE64.decode(text).ok()?.try_into().ok()
+}
+
+fn thumbprint(public: &[u8; KEY_BYTES]) -> String {
+    let members = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, BASE64.encode(public));
+    BASE64.encode(sha256(members.as_bytes()))
+}
+
+fn invalid(why: &'static str) -> Error {
+    Error::new(Kind::Unauthenticated, "the access token is not valid; log in again")
+        .with_detail(why)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    const NOW_S: i64 = 1_750_000_000;
+
+    fn ring(seeds: &[u8]) -> KeyRing {
+        let key = |seed: &u8| SigningKey::from_seed(&Secret::new([*seed; KEY_BYTES]), 0).unwrap();
+        KeyRing::new(seeds.iter().map(key).collect())
+    }
+
+    fn claims() -> Claims {
+        Claims {
+            iss: "yunzhan".into(),
+            aud: "shop".into(),
+            sub: "u1".into(),
+            sid: "s1".into(),
+            jti: "j1".into(),
+            iat: NOW_S,
+            exp: NOW_S + 7200,
+            openid: Some("o1".into()),
+            roles: vec!["editor".into()],
+            anonymous: false,
+        }
+    }
+
+    fn good() -> String {
+        ring(&[1]).sign(&claims(), 0).unwrap()
+    }
+
+    /// The verdict of the ring with key 1, in one line.
+    fn check(token: &str, now_s: i64) -> String {
+        match ring(&[1]).read(token, "yunzhan", LIFETIME_S, now_s) {
+            Ok(claims) => format!("{} of {}", claims.sub, claims.aud),
+            Err(error) => format!(
+                "{}: {}",
+                error.kind().name(),
+                error.log_text().rsplit(": ").next().unwrap()
+            ),
+        }
+    }
+
+    const LIFETIME_S: i64 = 7200;
+
+    /// Header and payload of our own choice, signed by key 1 as a server of ours would.
+    fn forge(header: &str, payload: &str) -> String {
+        let signed = format!("{}.{}", BASE64.encode(header), BASE64.encode(payload));
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[1; KEY_BYTES]).unwrap();
+        let signature = BASE64.encode(pair.sign(signed.as_bytes()));
+        format!("{signed}.{signature}")
+    }
+
+    #[test]
+    fn what_we_sign_we_read() {
+        assert_eq!(ring(&[1]).read(&good(), "yunzhan", LIFETIME_S, NOW_S).unwrap(), claims());
+        assert!(good().len() < 600, "{}", good().len());
+    }
+
+    #[test]
+    fn time_is_held_to() {
+        let token = good();
+        assert_eq!(check(&token, NOW_S - 60), "u1 of shop");
+        assert_eq!(
+            check(&token, NOW_S - 61),
+            "unauthenticated: it was issued in the future; check the servers' clocks"
+        );
+        assert_eq!(check(&token, NOW_S + 7199), "u1 of shop");
+        let expired =
+            "token_expired: the access token has expired; renew it with the refresh token";
+        assert_eq!(check(&token, NOW_S + 7200), expired);
+        assert_eq!(check(&token, i64::MAX), expired);
+        let eternal = ring(&[1]).sign(&Claims { exp: i64::MAX, ..claims() }, 0).unwrap();
+        assert_eq!(check(&eternal, NOW_S + 7200), expired);
+    }
+
+    #[test]
+    fn another_installation_and_another_key_are_refused() {
+        let token = ring(&[1]).sign(&Claims { iss: "other".into(), ..claims() }, 0).unwrap();
+        assert_eq!(check(&token, NOW_S), "unauthenticated: it was issued by another installation");
+        let token = ring(&[2]).sign(&claims(), 0).unwrap();
+        assert_eq!(check(&token, NOW_S), "unauthenticated: no key of this server wrote its header");
+    }
+
+    #[test]
+    fn no_header_but_ours_is_even_read() {
+        let kid = ring(&[1]).keys()[0].kid.clone();
+        let payload = serde_json::to_string(&claims()).unwrap();
+        let ours = format!(r#"{{"alg":"EdDSA","kid":"{kid}","typ":"at+jwt"}}"#);
+        assert_eq!(check(&forge(&ours, &payload), NOW_S), "u1 of shop");
+        for header in [
+            r#"{"alg":"none"}"#.to_owned(),
+            ours.replace("EdDSA", "none"),
+            ours.replace("EdDSA", "None"),
+            ours.replace("EdDSA", "HS256"),
+            ours.replace("EdDSA", "ES256"),
+            ours.replace("EdDSA", "Ed25519"),
+            ours.replace("at+jwt", "JWT"),
+            ours.replace(&kid, "other"),
+            ours.replace(&kid, ""),
+            ours.replace(&format!(r#""kid":"{kid}","#), ""),
+            ours.replace('}', r#","crit":["exp"]}"#),
+            ours.replace('}', r#","jku":"https://evil.example/jwks"}"#),
+            ours.replace(',', ", "),
+            String::new(),
+        ] {
+            let verdict = check(&forge(&header, &payload), NOW_S);
+            let expected = if header.is_empty() {
+                "unauthenticated: it is not a token of this server"
+            } else {
+                "unauthenticated: no key of this server wrote its header"
+            };
+            assert_eq!(verdict, expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn the_public_key_is_no_shared_secret() {
+        let ring = ring(&[1]);
+        let payload = BASE64.encode(serde_json::to_string(&claims()).unwrap());
+        let kid = &ring.keys()[0].kid;
+        for header in [
+            ring.keys()[0].header.clone(),
+            BASE64.encode(format!(r#"{{"alg":"HS256","kid":"{kid}","typ":"at+jwt"}}"#)),
+        ] {
+            let signed = format!("{header}.{payload}");
+            let key =
+                aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &ring.keys()[0].public);
+            let tag = aws_lc_rs::hmac::sign(&key, signed.as_bytes());
+            let verdict = check(&format!("{signed}.{}", BASE64.encode(tag)), NOW_S);
+            assert!(verdict.starts_with("unauthenticated"), "{verdict}");
+        }
+        assert!(
+            check(&format!("{}.{payload}.", ring.keys()[0].header), NOW_S)
+                .starts_with("unauthenticated")
+        );
+    }
+
+    #[test]
+    fn one_changed_cut_or_added_byte_is_refused() {
+        let good = good();
+        for position in 0..good.len() {
+            for byte in [b'A', b'.', b'=', b' ', b'_'] {
+                let mut changed = good.clone().into_bytes();
+                if std::mem::replace(&mut changed[position], byte) != byte {
+                    let verdict = check(&String::from_utf8(changed).unwrap(), NOW_S);
+                    assert!(verdict.starts_with("unauthenticated"), "{position} {byte}: {verdict}");
+                }
+            }
+            assert!(check(&good[..position], NOW_S).starts_with("unauthenticated"), "{position}");
+        }
+        for token in [
+            format!("{good}="),
+            format!("{good}A"),
+            format!("{good}."),
+            format!(".{good}"),
+            format!("{good} "),
+        ] {
+            assert!(check(&token, NOW_S).starts_with("unauthenticated"), "{token}");
+        }
+        assert!(check(&"a.".repeat(1 << 20), NOW_S).starts_with("unauthenticated"));
+    }
+
+    #[test]
+    fn the_newest_key_that_is_due_signs_and_all_verify() {
+        let key = |seed: u8, signs_from_ms| {
+            SigningKey::from_seed(&Secret::new([seed; KEY_BYTES]), signs_from_ms).unwrap()
+        };
+        let (old, new) = (key(1, 0).kid, key(2, 1000).kid);
+        let ring = KeyRing::new(vec![key(2, 1000), key(1, 0)]);
+        assert_eq!(ring.signer(999).unwrap().kid, old);
+        assert_eq!(ring.signer(1000).unwrap().kid, new);
+        for now_ms in [0, 1000] {
+            let token = ring.sign(&claims(), now_ms).unwrap();
+            assert!(ring.read(&token, "yunzhan", LIFETIME_S, NOW_S).is_ok());
+        }
+        let seedless =
+            KeyRing::new(vec![SigningKey::from_public(ring.keys()[0].public, 0).unwrap()]);
+        assert!(seedless.sign(&claims(), 0).is_err());
+    }
+
+    #[test]
+    fn the_key_set_holds_public_halves_only() {
+        let text = serde_json::to_string(&ring(&[1]).public()).unwrap();
+        expect_test::expect![[r#"[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","use":"sig","kid":"UDDReOZl1ipXAfp9wYsm13sDBMK5og--QWdBjzuf6o4","x":"iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w"}]"#]].assert_eq(&text);
+    }
+}
