@@ -15,9 +15,12 @@ export const ORDERS_PAGE = 10;
 // === documents ===
 
 async function find(collection, { query = {}, order = [], limit, offset = 0, projection }) {
-  const parameters = new URLSearchParams({ query: JSON.stringify(query), order: JSON.stringify(order), limit, offset });
+  const parameters = new URLSearchParams({ query: JSON.stringify(query), limit, offset });
+  if (order.length) parameters.set("order", JSON.stringify(order));
   if (projection) parameters.set("projection", JSON.stringify(projection));
-  const page = await withToken((token) => send("GET", `${COLLECTIONS}/${collection}/documents?${parameters}`, { token }));
+  const page = await withToken((token) =>
+    send("GET", `${COLLECTIONS}/${collection}/documents?${parameters}`, { token }),
+  );
   return { total: page.total, list: page.list.map(plain) };
 }
 
@@ -26,14 +29,29 @@ export function plain(value) {
   if (Array.isArray(value)) return value.map(plain);
   if (value === null || typeof value !== "object") return value;
   if ("$date" in value) return new Date(plain(value.$date));
-  for (const wrapper of ["$numberInt", "$numberLong", "$numberDouble"]) if (wrapper in value) return Number(value[wrapper]);
+  for (const wrapper of ["$numberInt", "$numberLong", "$numberDouble"])
+    if (wrapper in value) return Number(value[wrapper]);
   if ("$oid" in value) return value.$oid;
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, plain(inner)]));
 }
 
 // === goods ===
 
-const CARD_FIELDS = ["title", "title_en", "summary", "summary_en", "unit", "unit_en", "category", "art", "tags", "tags_en", "price_fen", "stock", "sold"];
+const CARD_FIELDS = [
+  "title",
+  "title_en",
+  "summary",
+  "summary_en",
+  "unit",
+  "unit_en",
+  "category",
+  "art",
+  "tags",
+  "tags_en",
+  "price_fen",
+  "stock",
+  "sold",
+];
 
 const SORTS = {
   featured: { field: "rank", direction: "asc" },
@@ -44,7 +62,8 @@ const SORTS = {
 };
 export const SORT_NAMES = Object.keys(SORTS);
 
-export const categories = async () => (await find("categories", { order: [{ field: "rank", direction: "asc" }], limit: 20 })).list;
+export const categories = async () =>
+  (await find("categories", { order: [{ field: "rank", direction: "asc" }], limit: 20 })).list;
 
 /** One page of goods. `_id` breaks ties, so that no piece shows up on two pages. */
 export function goodsPage({ category, sort, offset }) {
@@ -60,7 +79,8 @@ export function goodsPage({ category, sort, offset }) {
 /** The whole document of one piece, or undefined when it left the shop. */
 export const goodsById = async (id) => (await find("goods", { query: { _id: id }, limit: 1 })).list[0];
 
-export const goodsByIds = async (ids) => (await find("goods", { query: { _id: { $in: ids } }, limit: ids.length })).list;
+export const goodsByIds = async (ids) =>
+  (await find("goods", { query: { _id: { $in: ids } }, limit: ids.length })).list;
 
 // === orders ===
 
@@ -69,7 +89,9 @@ export const ordersPage = (offset) =>
   find("orders", { order: [{ field: "created_at", direction: "desc" }], limit: ORDERS_PAGE, offset });
 
 export async function countOrders() {
-  const answer = await withToken((token) => send("GET", `${COLLECTIONS}/orders/documents?count=true&query=${encodeURIComponent("{}")}`, { token }));
+  const answer = await withToken((token) =>
+    send("GET", `${COLLECTIONS}/orders/documents?count=true&query=${encodeURIComponent("{}")}`, { token }),
+  );
   return answer.total;
 }
 
@@ -101,7 +123,11 @@ async function insertOrder(order, key) {
 
 /** Cancels an order that is still placed; false when it was not ours or had moved on. */
 export async function cancelOrder(id) {
-  const body = { query: { _id: id, status: "placed" }, data: { $set: { status: "cancelled", cancelled_at: SERVER_DATE } }, multi: false };
+  const body = {
+    query: { _id: id, status: "placed" },
+    data: { $set: { status: "cancelled", cancelled_at: SERVER_DATE } },
+    multi: false,
+  };
   const answer = await withToken((token) => send("PATCH", `${COLLECTIONS}/orders/documents`, { token, body }));
   return answer.updated > 0;
 }

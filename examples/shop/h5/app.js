@@ -91,20 +91,35 @@ const text = (id, key) => (document.getElementById(id).textContent = t(key));
 
 function drawFrame() {
   document.title = page.name ? `${t(`nav_${page.name}`)} · ${t("shop_name")}` : t("shop_name");
-  for (const [id, key] of [["skip", "skip"], ["brand-name", "brand"], ["hero-title", "shop_name"], ["hero-slogan", "slogan"], ["footer", "footer"], ["language", "language_switch"]]) text(id, key);
+  for (const [id, key] of [
+    ["skip", "skip"],
+    ["brand-name", "brand"],
+    ["hero-title", "shop_name"],
+    ["hero-slogan", "slogan"],
+    ["footer", "footer"],
+    ["language", "language_switch"],
+  ])
+    text(id, key);
   document.getElementById("language").lang = document.documentElement.lang === "en" ? "zh-CN" : "en";
   document.getElementById("sheet-close").setAttribute("aria-label", t("close"));
   document.getElementById("nav").setAttribute("aria-label", t("nav"));
   document.getElementById("nav").replaceChildren(...Object.keys(PAGES).map(navLink));
   const { name, anonymous } = visitor();
-  document.getElementById("account").replaceChildren(icon("user"), h("span", { class: "account-name" }, anonymous ? t("sign_in") : name));
+  document
+    .getElementById("account")
+    .replaceChildren(icon("user"), h("span", { class: "account-name" }, anonymous ? t("sign_in") : name));
 }
 
 function navLink(name) {
   const key = name || "shop";
   const count = name === "cart" ? cartCount() : 0;
   const here = page.name === name;
-  return h("a", { href: `#/${name}`, class: "nav-link", "aria-current": here ? "page" : null }, h("span", { class: "nav-icon" }, icon(key), count > 0 && h("span", { class: "nav-count" }, String(count))), h("span", {}, t(`nav_${key}`)));
+  return h(
+    "a",
+    { href: `#/${name}`, class: "nav-link", "aria-current": here ? "page" : null },
+    h("span", { class: "nav-icon" }, icon(key), count > 0 && h("span", { class: "nav-count" }, String(count))),
+    h("span", {}, t(`nav_${key}`)),
+  );
 }
 
 document.getElementById("language").addEventListener("click", switchLanguage);

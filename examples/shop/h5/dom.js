@@ -45,13 +45,30 @@ export function yuan(fen) {
 
 export function price(fen, className = "") {
   const { whole, cents } = yuan(fen);
-  return h("span", { class: `price ${className}`.trim() }, h("span", { class: "price-mark" }, "¥"), whole, h("span", { class: "price-cents" }, `.${cents}`));
+  return h(
+    "span",
+    { class: `price ${className}`.trim() },
+    h("span", { class: "price-mark" }, "¥"),
+    whole,
+    h("span", { class: "price-cents" }, `.${cents}`),
+  );
 }
 
 /** A minus–number–plus control. `change` gets the wished quantity; the caller decides and draws again. */
 export function stepper(name, quantity, most, change) {
   const button = (sign, label, wished, off) =>
-    h("button", { type: "button", class: "step", "aria-label": `${label}${t("colon")}${name}`, "data-step": sign, disabled: off, onclick: () => change(wished) }, icon(sign));
+    h(
+      "button",
+      {
+        type: "button",
+        class: "step",
+        "aria-label": `${label}${t("colon")}${name}`,
+        "data-step": sign,
+        disabled: off,
+        onclick: () => change(wished),
+      },
+      icon(sign),
+    );
   return h(
     "div",
     { class: "stepper", role: "group", "aria-label": `${t("quantity")}${t("colon")}${name}` },
@@ -81,7 +98,14 @@ export function errorCard(error, retry) {
 }
 
 export function emptyState(goods, title, text, action) {
-  return h("div", { class: "empty" }, art(goods), h("p", { class: "empty-title" }, title), h("p", { class: "soft" }, text), action);
+  return h(
+    "div",
+    { class: "empty" },
+    art(goods),
+    h("p", { class: "empty-title" }, title),
+    h("p", { class: "soft" }, text),
+    action,
+  );
 }
 
 /** Disables a button and says so to assistive technology while `work` runs; a second press meanwhile does nothing. */

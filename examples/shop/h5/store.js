@@ -86,4 +86,5 @@ function saveCart(lines) {
   announce("cart");
 }
 
-const pickFields = (goods) => Object.fromEntries(SNAPSHOT.filter((name) => name in goods).map((name) => [name, goods[name]]));
+const pickFields = (goods) =>
+  Object.fromEntries(SNAPSHOT.filter((name) => name in goods).map((name) => [name, goods[name]]));

@@ -10,7 +10,17 @@ const NAME_LENGTH_MAX = 24;
 export const accountView = () => (visitor().anonymous ? signInForm() : guest());
 
 function signInForm() {
-  const input = h("input", { class: "input", id: "name", name: "name", type: "text", required: true, maxlength: String(NAME_LENGTH_MAX), autocomplete: "nickname", placeholder: t("name_hint"), autofocus: true });
+  const input = h("input", {
+    class: "input",
+    id: "name",
+    name: "name",
+    type: "text",
+    required: true,
+    maxlength: String(NAME_LENGTH_MAX),
+    autocomplete: "nickname",
+    placeholder: t("name_hint"),
+    autofocus: true,
+  });
   const button = h("button", { type: "submit", class: "button button-wide" }, t("sign_in"));
   const trouble = h("div");
   const form = h(
@@ -18,7 +28,12 @@ function signInForm() {
     { class: "account", novalidate: true },
     h("div", { class: "account-picture" }, art({ art: "sidepot", category: "table" })),
     h("h2", { class: "detail-title", id: "sheet-title" }, t("sign_in_title")),
-    h("div", { class: "notice notice-development" }, h("p", { class: "notice-title" }, t("development_login")), h("p", {}, t("development_text"))),
+    h(
+      "div",
+      { class: "notice notice-development" },
+      h("p", { class: "notice-title" }, t("development_login")),
+      h("p", {}, t("development_text")),
+    ),
     h("label", { class: "field" }, h("span", { class: "field-name" }, t("name")), input),
     trouble,
     button,
@@ -50,7 +65,11 @@ function signInForm() {
 function guest() {
   const facts = h("dl", { class: "facts" });
   const trouble = h("div");
-  const button = h("button", { type: "button", class: "button button-quiet button-wide", onclick: () => whilePending(button, leave) }, t("sign_out"));
+  const button = h(
+    "button",
+    { type: "button", class: "button button-quiet button-wide", onclick: () => whilePending(button, leave) },
+    t("sign_out"),
+  );
   const sheet = h(
     "div",
     { class: "account" },

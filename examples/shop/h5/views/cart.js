@@ -4,7 +4,18 @@ import { goodsByIds, placeOrder } from "../api.js";
 import { art, emptyState, errorCard, h, price, stepper, toast, whilePending } from "../dom.js";
 import { localized, t } from "../i18n.js";
 import { visitor } from "../session.js";
-import { cartCount, cartLines, cartTotalFen, emptyCart, listen, putInCart, quantityMax, recall, refreshCart, remember } from "../store.js";
+import {
+  cartCount,
+  cartLines,
+  cartTotalFen,
+  emptyCart,
+  listen,
+  putInCart,
+  quantityMax,
+  recall,
+  refreshCart,
+  remember,
+} from "../store.js";
 import { focusStep } from "./detail.js";
 
 const NOTE_LENGTH_MAX = 100;
@@ -20,7 +31,12 @@ export function cartView() {
   const summary = h("div", { class: "panel summary" });
   const bar = h("div", { class: "order-bar" });
   const body = h("div", { class: "cart-columns" });
-  const view = h("section", { class: "page", "aria-labelledby": "cart-title" }, h("h1", { class: "page-title", id: "cart-title", tabindex: "-1" }, t("nav_cart")), body);
+  const view = h(
+    "section",
+    { class: "page", "aria-labelledby": "cart-title" },
+    h("h1", { class: "page-title", id: "cart-title", tabindex: "-1" }, t("nav_cart")),
+    body,
+  );
   const note = noteField();
 
   function draw() {
@@ -29,7 +45,11 @@ export function cartView() {
     lines.replaceChildren(...cartLines().map(line));
     summary.replaceChildren(...sums());
     bar.replaceChildren(price(cartTotalFen()), orderButton(note.field, trouble));
-    if (!body.contains(lines)) body.replaceChildren(h("div", { class: "stack" }, trouble, lines, note.label), h("div", { class: "cart-side" }, summary, bar));
+    if (!body.contains(lines))
+      body.replaceChildren(
+        h("div", { class: "stack" }, trouble, lines, note.label),
+        h("div", { class: "cart-side" }, summary, bar),
+      );
     if (place) focusStep(lines.querySelector(`[data-goods="${CSS.escape(place.goods)}"]`) ?? lines, place.sign);
   }
 
@@ -52,14 +72,27 @@ function line({ goods, quantity }) {
     "li",
     { class: "line", "data-goods": goods._id },
     art(goods),
-    h("div", { class: "line-text" }, h("h2", { class: "line-title" }, h("a", { href: `#/goods/${encodeURIComponent(goods._id)}` }, title)), h("p", { class: "soft" }, localized(goods, "unit")), price(goods.price_fen)),
+    h(
+      "div",
+      { class: "line-text" },
+      h("h2", { class: "line-title" }, h("a", { href: `#/goods/${encodeURIComponent(goods._id)}` }, title)),
+      h("p", { class: "soft" }, localized(goods, "unit")),
+      price(goods.price_fen),
+    ),
     stepper(title, quantity, quantityMax(goods), (wished) => putInCart(goods, wished)),
   );
 }
 
 function noteField() {
   const save = (event) => remember("note", event.target.value);
-  const field = h("textarea", { class: "input", id: "note", rows: "2", maxlength: String(NOTE_LENGTH_MAX), placeholder: t("note_hint"), oninput: save });
+  const field = h("textarea", {
+    class: "input",
+    id: "note",
+    rows: "2",
+    maxlength: String(NOTE_LENGTH_MAX),
+    placeholder: t("note_hint"),
+    oninput: save,
+  });
   field.value = recall("note") ?? "";
   return { field, label: h("label", { class: "field" }, h("span", { class: "field-name" }, t("note")), field) };
 }
@@ -95,7 +128,12 @@ function orderTrouble(error, retry) {
 }
 
 async function submit(note) {
-  const order = { items: cartLines().map(orderItem), quantity: cartCount(), total_fen: cartTotalFen(), note: note.value.trim() };
+  const order = {
+    items: cartLines().map(orderItem),
+    quantity: cartCount(),
+    total_fen: cartTotalFen(),
+    note: note.value.trim(),
+  };
   const id = await placeOrder(order, idempotencyKey(order));
   remember("pending", undefined);
   remember("note", undefined);
@@ -143,5 +181,10 @@ async function checkGoods() {
 }
 
 function emptyCartNotice() {
-  return emptyState({ art: "gaiwan", category: "ware" }, t("cart_empty"), t("cart_empty_text"), h("a", { class: "button", href: "#/" }, t("go_shopping")));
+  return emptyState(
+    { art: "gaiwan", category: "ware" },
+    t("cart_empty"),
+    t("cart_empty_text"),
+    h("a", { class: "button", href: "#/" }, t("go_shopping")),
+  );
 }

@@ -6,7 +6,11 @@ import { localized, t } from "../i18n.js";
 import { putInCart, quantityMax, quantityOf } from "../store.js";
 
 export function detailView(id) {
-  const sheet = h("div", { class: "detail", "aria-busy": "true" }, h("p", { class: "soft", role: "status" }, t("loading")));
+  const sheet = h(
+    "div",
+    { class: "detail", "aria-busy": "true" },
+    h("p", { class: "soft", role: "status" }, t("loading")),
+  );
 
   async function load() {
     try {
@@ -31,12 +35,27 @@ function words(goods) {
   return h(
     "div",
     { class: "detail-words" },
-    h("ul", { class: "tags" }, tags.map((tag) => h("li", {}, tag))),
+    h(
+      "ul",
+      { class: "tags" },
+      tags.map((tag) => h("li", {}, tag)),
+    ),
     h("h2", { class: "detail-title", id: "sheet-title" }, localized(goods, "title")),
     h("p", { class: "detail-summary" }, localized(goods, "summary")),
-    h("p", { class: "detail-price" }, price(goods.price_fen, "price-large"), h("span", { class: "soft" }, t("sold", { n: goods.sold ?? 0 }))),
+    h(
+      "p",
+      { class: "detail-price" },
+      price(goods.price_fen, "price-large"),
+      h("span", { class: "soft" }, t("sold", { n: goods.sold ?? 0 })),
+    ),
     h("p", { class: "detail-text" }, localized(goods, "description")),
-    h("dl", { class: "facts" }, fact("unit", localized(goods, "unit")), fact("origin", localized(goods, "origin")), fact("stock", stockText(goods))),
+    h(
+      "dl",
+      { class: "facts" },
+      fact("unit", localized(goods, "unit")),
+      fact("origin", localized(goods, "origin")),
+      fact("stock", stockText(goods)),
+    ),
     buyBar(goods),
   );
 }
@@ -56,12 +75,18 @@ function buyBar(goods) {
       wished = Math.max(1, quantity);
       draw(sign);
     };
+    if (!most) return bar.replaceChildren(button());
     bar.replaceChildren(stepper(localized(goods, "title"), wished, most, choose), button());
-    bar.querySelector('[data-step="minus"]').disabled = wished <= 1;
+    bar.querySelector('[data-step="minus"]').disabled = wished <= 1; // taking things out is the basket's business
     focusStep(bar, focus);
   }
 
-  const button = () => h("button", { type: "button", class: "button", disabled: most === 0, onclick: put }, most ? t("add") : t("sold_out"));
+  const button = () =>
+    h(
+      "button",
+      { type: "button", class: "button", disabled: most === 0, onclick: put },
+      most ? t("add") : t("sold_out"),
+    );
 
   const put = () => {
     putInCart(goods, wished);
@@ -76,6 +101,7 @@ function buyBar(goods) {
 /** Drawing a stepper again must not lose the keyboard's place; a button that went dead hands over to its neighbour. */
 export function focusStep(place, sign) {
   if (!sign) return;
-  const button = place.querySelector(`[data-step="${sign}"]:not(:disabled)`) ?? place.querySelector("[data-step]:not(:disabled)");
+  const button =
+    place.querySelector(`[data-step="${sign}"]:not(:disabled)`) ?? place.querySelector("[data-step]:not(:disabled)");
   button?.focus();
 }

@@ -26,9 +26,22 @@ async function load(body, justPlaced) {
 }
 
 function list(first, justPlaced) {
-  const orders = h("ol", { class: "orders" }, first.list.map((order) => orderCard(order, justPlaced)));
+  const orders = h(
+    "ol",
+    { class: "orders" },
+    first.list.map((order) => orderCard(order, justPlaced)),
+  );
   const trouble = h("div");
-  const more = h("button", { type: "button", class: "button button-quiet more", hidden: first.list.length >= first.total, onclick: () => whilePending(more, next) }, t("orders_more"));
+  const more = h(
+    "button",
+    {
+      type: "button",
+      class: "button button-quiet more",
+      hidden: first.list.length >= first.total,
+      onclick: () => whilePending(more, next),
+    },
+    t("orders_more"),
+  );
 
   async function next() {
     try {
@@ -51,17 +64,40 @@ function orderCard(order, justPlaced) {
     "li",
     { class: `panel order${isNew ? " order-new" : ""}` },
     isNew && h("p", { class: "order-thanks", role: "alert" }, t("order_placed")),
-    h("div", { class: "order-head" }, h("div", {}, h("p", { class: "order-date" }, placed), h("p", { class: "order-id soft" }, `${t("order_number")} ${order._id}`)), status(order)),
+    h(
+      "div",
+      { class: "order-head" },
+      h(
+        "div",
+        {},
+        h("p", { class: "order-date" }, placed),
+        h("p", { class: "order-id soft" }, `${t("order_number")} ${order._id}`),
+      ),
+      status(order),
+    ),
     h("ul", { class: "order-items" }, (order.items ?? []).map(item)),
     order.note && h("p", { class: "order-note" }, `${t("order_note")}${t("colon")}${order.note}`),
-    h("div", { class: "order-foot" }, h("p", {}, h("span", { class: "soft" }, t("order_pieces", { n: order.quantity })), price(order.total_fen)), order.status === "placed" && cancelButton(order)),
+    h(
+      "div",
+      { class: "order-foot" },
+      h("p", {}, h("span", { class: "soft" }, t("order_pieces", { n: order.quantity })), price(order.total_fen)),
+      order.status === "placed" && cancelButton(order),
+    ),
   );
 }
 
-const status = (order) => h("span", { class: `status status-${order.status === "placed" ? "placed" : "other"}` }, t(`status_${order.status}`));
+const status = (order) =>
+  h("span", { class: `status status-${order.status === "placed" ? "placed" : "other"}` }, t(`status_${order.status}`));
 
 const item = (bought) =>
-  h("li", { class: "order-item" }, art(bought), h("span", { class: "order-item-title" }, localized(bought, "title")), h("span", { class: "soft" }, `× ${bought.quantity}`), price(bought.price_fen * bought.quantity));
+  h(
+    "li",
+    { class: "order-item" },
+    art(bought),
+    h("span", { class: "order-item-title" }, localized(bought, "title")),
+    h("span", { class: "soft" }, `× ${bought.quantity}`),
+    price(bought.price_fen * bought.quantity),
+  );
 
 /** Asks once more in place, then cancels; the card is drawn again from what the server now holds. */
 function cancelButton(order) {
@@ -90,7 +126,17 @@ function cancelButton(order) {
 }
 
 const signInNotice = () =>
-  emptyState({ art: "shoumei", category: "tea" }, t("orders_sign_in"), t("orders_sign_in_text"), h("a", { class: "button", href: "#/account" }, t("sign_in")));
+  emptyState(
+    { art: "shoumei", category: "tea" },
+    t("orders_sign_in"),
+    t("orders_sign_in_text"),
+    h("a", { class: "button", href: "#/account" }, t("sign_in")),
+  );
 
 const noOrders = () =>
-  emptyState({ art: "giftbox", category: "gift" }, t("orders_empty"), t("orders_empty_text"), h("a", { class: "button", href: "#/" }, t("go_shopping")));
+  emptyState(
+    { art: "giftbox", category: "gift" },
+    t("orders_empty"),
+    t("orders_empty_text"),
+    h("a", { class: "button", href: "#/" }, t("go_shopping")),
+  );

@@ -30,7 +30,10 @@ export function shopView() {
     const focused = chips.contains(document.activeElement);
     chips.replaceChildren(...[all, ...known].map((category) => chip(category, choose)));
     if (focused) chips.querySelector('[aria-pressed="true"]').focus();
-    summary.textContent = localized([all, ...known].find((category) => category._id === wish.category) ?? all, "summary");
+    summary.textContent = localized(
+      [all, ...known].find((category) => category._id === wish.category) ?? all,
+      "summary",
+    );
   }
 
   async function load() {
@@ -42,9 +45,11 @@ export function shopView() {
       count.textContent = t("goods_count", { n: page.total });
       shelf.replaceChildren(page.total ? shelves(page, asked) : emptyShelf());
     } catch (error) {
-      if (!isStale(asked)) shelf.replaceChildren(errorCard(error, load));
+      if (isStale(asked)) return;
+      count.textContent = "";
+      shelf.replaceChildren(errorCard(error, load));
     }
-    if (!isStale(asked)) shelf.removeAttribute("aria-busy");
+    shelf.removeAttribute("aria-busy");
   }
 
   drawFilters();
@@ -68,7 +73,11 @@ async function loadCategories(done) {
 
 function chip(category, choose) {
   const pressed = category._id === wish.category;
-  return h("button", { type: "button", class: "chip", "aria-pressed": String(pressed), onclick: () => choose(category._id) }, localized(category, "name"));
+  return h(
+    "button",
+    { type: "button", class: "chip", "aria-pressed": String(pressed), onclick: () => choose(category._id) },
+    localized(category, "name"),
+  );
 }
 
 function sortMenu(load) {
@@ -76,13 +85,25 @@ function sortMenu(load) {
     wish.sort = event.target.value;
     load();
   };
-  const options = SORT_NAMES.map((name) => h("option", { value: name, selected: name === wish.sort }, t(`sort_${name}`)));
-  return h("label", { class: "sort" }, h("span", { class: "visually-hidden" }, t("sort")), h("select", { onchange: choose }, options), icon("chevron"));
+  const options = SORT_NAMES.map((name) =>
+    h("option", { value: name, selected: name === wish.sort }, t(`sort_${name}`)),
+  );
+  return h(
+    "label",
+    { class: "sort" },
+    h("span", { class: "visually-hidden" }, t("sort")),
+    h("select", { onchange: choose }, options),
+    icon("chevron"),
+  );
 }
 
 function shelves(first, asked) {
   const grid = h("ul", { class: "grid" }, first.list.map(card));
-  const more = h("button", { type: "button", class: "button button-quiet more", onclick: () => whilePending(more, next) });
+  const more = h("button", {
+    type: "button",
+    class: "button button-quiet more",
+    onclick: () => whilePending(more, next),
+  });
   const trouble = h("div");
   let shown = first.list.length;
 
@@ -117,8 +138,18 @@ function card(goods) {
     "li",
     { class: `card${goods.stock > 0 ? "" : " card-gone"}` },
     h("div", { class: "card-picture" }, art(goods), badge(goods)),
-    h("div", { class: "card-text" }, h("h2", { class: "card-title" }, h("a", { href: link }, title)), h("p", { class: "card-summary soft" }, localized(goods, "summary"))),
-    h("div", { class: "card-foot" }, h("div", {}, price(goods.price_fen), h("p", { class: "card-unit soft" }, localized(goods, "unit"))), addButton(goods, title)),
+    h(
+      "div",
+      { class: "card-text" },
+      h("h2", { class: "card-title" }, h("a", { href: link }, title)),
+      h("p", { class: "card-summary soft" }, localized(goods, "summary")),
+    ),
+    h(
+      "div",
+      { class: "card-foot" },
+      h("div", {}, price(goods.price_fen), h("p", { class: "card-unit soft" }, localized(goods, "unit"))),
+      addButton(goods, title),
+    ),
   );
 }
 
@@ -134,7 +165,17 @@ function addButton(goods, title) {
     putInCart(goods, Math.min(quantityOf(goods._id) + 1, quantityMax(goods)));
     toast(t("added", { name: title }));
   };
-  return h("button", { type: "button", class: "add", "aria-label": `${t("add")}${t("colon")}${title}`, disabled: quantityMax(goods) === 0, onclick: add }, icon("plus"));
+  return h(
+    "button",
+    {
+      type: "button",
+      class: "add",
+      "aria-label": `${t("add")}${t("colon")}${title}`,
+      disabled: quantityMax(goods) === 0,
+      onclick: add,
+    },
+    icon("plus"),
+  );
 }
 
 function emptyShelf() {
@@ -142,6 +183,17 @@ function emptyShelf() {
 }
 
 function skeleton() {
-  const blank = () => h("li", { class: "card skeleton", "aria-hidden": "true" }, h("div", { class: "card-picture" }), h("div", { class: "card-text" }));
-  return h("div", {}, h("p", { class: "visually-hidden", role: "status" }, t("loading")), h("ul", { class: "grid" }, Array.from({ length: GOODS_PAGE }, blank)));
+  const blank = () =>
+    h(
+      "li",
+      { class: "card skeleton", "aria-hidden": "true" },
+      h("div", { class: "card-picture" }),
+      h("div", { class: "card-text" }),
+    );
+  return h(
+    "div",
+    {},
+    h("p", { class: "visually-hidden", role: "status" }, t("loading")),
+    h("ul", { class: "grid" }, Array.from({ length: GOODS_PAGE }, blank)),
+  );
 }
