@@ -4,6 +4,8 @@
 //   YUNZHAN_SECRET_ID   YUNZHAN_SECRET_KEY          a key of that environment
 //   YUNZHAN_ACCESS_KEY  optional: a Bearer key of that environment
 const assert = require('node:assert/strict');
+// Without this the SDK asks a metadata host by name before every call whether it runs in its maker's cloud.
+process.env.TENCENTCLOUD = 'true';
 const { Signer } = require('@cloudbase/signature-nodejs');
 const tcb = require('@cloudbase/node-sdk');
 const { documents } = require('./documents.js');
