@@ -1,2 +1,61 @@
-//! Yunzhan's own tools: ci, tidy, bench.
-fn main() {}
+//! Yunzhan's own tools, in Yunzhan's language: what CI runs, what tidy checks, what the benches measure.
+//!
+//! `ci` is the list of stages, `tidy` the checks of the sources, `bench` the measurements beside a peer.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool talks to its terminal")]
+
+mod bench;
+mod ci;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+const USAGE: &str = "\
+usage: cargo xtask <verb>
+
+  ci                       everything that CI runs, stage by stage with its time
+  tidy                     checks of the sources: rooms, words, sizes, text, links
+  tidy --shrink            writes the present sizes into xtask/ratchet.txt where they have shrunk
+  bench gateway [--quick]  the server beside nginx: CPU, instructions, memory, time to ready
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one verb; `false` means that it found something to complain about.
+fn run(words: &[&str]) -> Result<bool> {
+    let root = workspace_root()?;
+    match words {
+        ["ci"] => ci::run(&root),
+        ["tidy"] => tidy::run(&root),
+        ["tidy", "--shrink"] => tidy::shrink(&root).map(|()| true),
+        ["bench", "gateway"] => bench::gateway(&root, bench::Effort::Full).map(|()| true),
+        ["bench", "gateway", "--quick"] => {
+            bench::gateway(&root, bench::Effort::Quick).map(|()| true)
+        }
+        _ => {
+            eprint!("{USAGE}");
+            Ok(false)
+        }
+    }
+}
+
+/// The folder of the workspace, whatever folder the tool was called in.
+fn workspace_root() -> Result<PathBuf> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = own.parent().context("xtask lies in the workspace's folder")?;
+    Ok(root.to_path_buf())
+}
