@@ -6,7 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use yunzhan_base::event::{ConnectionFailed, Event};
 use yunzhan_net::shutdown::Shutdown;
 
 use crate::exchange::ConnectionFacts;
+use crate::head_scan::{HeadScan, Lengths};
 use crate::pipeline::Gateway;
 
 /// Bounds of connections and bodies; they follow the configuration while the server runs.
@@ -56,6 +57,8 @@ pub(crate) struct Activity {
     in_flight: AtomicU32,
     /// Whether bytes of a head have arrived and no request has begun yet.
     head_began: AtomicBool,
+    /// What the last head said of its body's length, packed; taken by the request that it begins.
+    lengths: AtomicU8,
 }
 
 // === impl Activity ===
@@ -67,6 +70,7 @@ impl Activity {
             since_ms: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             head_began: AtomicBool::new(false),
+            lengths: AtomicU8::new(0),
         }
     }
 
@@ -83,9 +87,15 @@ impl Activity {
         }
     }
 
-    pub(crate) fn request_began(&self) {
+    /// Notes the beginning of a request, and gives what its head said of its length when the head was seen arriving.
+    pub(crate) fn request_began(&self) -> Option<Lengths> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.head_began.store(false, Ordering::Relaxed);
+        Lengths::unpack(self.lengths.swap(0, Ordering::Relaxed))
+    }
+
+    fn is_between_requests(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) == 0
     }
 
     pub(crate) fn request_ended(&self) {
@@ -95,7 +105,7 @@ impl Activity {
 
     /// Which bound is overrun, if one is. A connection with a request in flight has none: the request has its own.
     fn overrun(&self, bounds: &Bounds, multiplexed: bool) -> Option<&'static str> {
-        if self.in_flight.load(Ordering::Relaxed) > 0 {
+        if !self.is_between_requests() {
             return None;
         }
         let waited = self
@@ -111,10 +121,11 @@ impl Activity {
     }
 }
 
-/// A stream that notes arriving bytes.
+/// A stream that notes arriving bytes, and what HTTP/1 heads among them say of their bodies.
 struct Noted<S> {
     stream: S,
     facts: Arc<ConnectionFacts>,
+    scan: Option<HeadScan>,
 }
 
 /// Serves one connection until it ends, overruns a bound, or the shutdown lets it finish its requests.
@@ -128,7 +139,11 @@ pub(crate) async fn serve<S>(
 {
     let facts = Arc::new(facts);
     let multiplexed = facts.protocol == "h2";
-    let stream = TokioIo::new(Noted { stream, facts: Arc::clone(&facts) });
+    let stream = TokioIo::new(Noted {
+        stream,
+        facts: Arc::clone(&facts),
+        scan: (!multiplexed).then(HeadScan::default),
+    });
     let service = {
         let (gateway, facts) = (Arc::clone(&gateway), Arc::clone(&facts));
         service_fn(move |request| {
@@ -227,8 +242,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noted<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.facts.activity.bytes_arrived();
+        let Self { facts, scan, .. } = &mut *self;
+        if buffer.filled().len() > before && facts.activity.is_between_requests() {
+            facts.activity.bytes_arrived();
+            if let Some(lengths) =
+                scan.as_mut().and_then(|scan| scan.feed(&buffer.filled()[before..]))
+            {
+                facts.activity.lengths.store(lengths.pack(), Ordering::Relaxed);
+            }
         }
         polled
     }

@@ -9,6 +9,7 @@ use yunzhan_base::env::Env;
 use yunzhan_base::{Error, Principal, RequestId};
 
 use crate::connection::Activity;
+use crate::head_scan::Lengths;
 use crate::held::RequestBody;
 use crate::table::Matched;
 
@@ -35,6 +36,8 @@ pub struct Exchange {
     pub connection: Arc<ConnectionFacts>,
     /// Method, target and headers as sent.
     pub head: request::Parts,
+    /// What the head said of its body's length, before hyper repaired it.
+    pub(crate) lengths: Option<Lengths>,
     /// The body: unread, held, or gone to the upstream.
     pub(crate) body: RequestBody,
     /// Filled by `route`: which rule, with which parameters.

@@ -6,6 +6,7 @@
 pub mod config;
 mod connection;
 pub mod exchange;
+mod head_scan;
 mod held;
 pub mod listener;
 pub mod pipeline;

@@ -127,13 +127,14 @@ impl Gateway {
         connection: Arc<ConnectionFacts>,
     ) -> Response<Tracked> {
         let started = Instant::now();
-        connection.activity.request_began();
+        let lengths = connection.activity.request_began();
         let (head, body) = request.into_parts();
         let exchange = Exchange {
             request_id: self.ids.next(),
             started,
             connection,
             head,
+            lengths,
             body: RequestBody::new(body),
             matched: None,
             env: None,

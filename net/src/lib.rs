@@ -2,6 +2,6 @@
 //! tasks. This crate knows no vendor; whoever calls WeChat, a bank or a team's own service names the address.
 
 pub mod http;
-pub mod timed;
 pub mod shutdown;
 pub mod task;
+pub mod timed;

@@ -1,13 +1,14 @@
 //! Refuses what two HTTP readers could understand differently, so that nothing smuggled ever reaches an upstream.
 //!
-//! hyper has refused malformed lengths, unknown final codings and conflicting lengths already (RFC 9112 section 6); what it
-//! repairs in silence is refused here.
+//! hyper has refused malformed lengths and unknown final codings already (RFC 9112 section 6); what it repairs in silence is
+//! refused here.
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, Uri, Version};
 use yunzhan_base::{Error, Kind, Result};
 
 use crate::exchange::Exchange;
+use crate::head_scan::Lengths;
 use crate::pipeline::{Stage, Step};
 
 /// The stage. It has no state.
@@ -16,7 +17,9 @@ pub(crate) struct Framing;
 impl Stage for Framing {
     fn request<'x>(&'x self, exchange: &'x mut Exchange) -> Step<'x> {
         let head = &exchange.head;
-        match check_lengths(&head.headers)
+        let counts = exchange.lengths.map_or(Ok(()), check_counts);
+        match counts
+            .and_then(|()| check_lengths(&head.headers))
             .and_then(|()| check_target(&head.uri, &head.headers, head.version))
         {
             Ok(()) => Step::Next,
@@ -25,6 +28,18 @@ impl Stage for Framing {
                 Step::Refuse(error)
             }
         }
+    }
+}
+
+fn check_counts(lengths: Lengths) -> Result<()> {
+    match (lengths.content_length, lengths.transfer_encoding) {
+        (0 | 1, 0) | (0, 1) => Ok(()),
+        (_, 0) => Err(Error::new(Kind::Malformed, "content-length is given twice")),
+        (0, _) => Err(Error::new(Kind::Malformed, "transfer-encoding is given twice")),
+        _ => Err(Error::new(
+            Kind::Malformed,
+            "content-length and transfer-encoding exclude one another",
+        )),
     }
 }
 

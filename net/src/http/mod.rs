@@ -2,9 +2,9 @@
 //!
 //! Read [`Client::send`] first; [`pool`] says why a dead connection is never handed out.
 
-mod target;
-mod stream;
 pub mod pool;
+mod stream;
+mod target;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -77,7 +77,8 @@ impl Client {
             // Configuration was reloaded many times; pools in use live on with their users.
             pools.clear();
         }
-        let pool = Arc::new(Pool::new(target.clone(), self.0.config.clone(), Arc::clone(&self.0.tls)));
+        let pool =
+            Arc::new(Pool::new(target.clone(), self.0.config.clone(), Arc::clone(&self.0.tls)));
         pools.insert(target.clone(), Arc::clone(&pool));
         Ok(pool)
     }
@@ -93,7 +94,12 @@ impl Client {
     }
 
     /// Sends one request, waits for the head of the answer until `deadline`, and streams its body.
-    pub async fn send(&self, target: &Target, request: Request<Body>, deadline: Instant) -> Result<Response<Body>> {
+    pub async fn send(
+        &self,
+        target: &Target,
+        request: Request<Body>,
+        deadline: Instant,
+    ) -> Result<Response<Body>> {
         self.pool(target)?.send(request, deadline).await
     }
 
@@ -106,7 +112,8 @@ impl Client {
         deadline: Instant,
     ) -> Result<(StatusCode, Bytes)> {
         let request = Request::get(path_and_query).body(Body::Empty);
-        let request = request.map_err(|error| Error::internal("an outbound address").because(error))?;
+        let request =
+            request.map_err(|error| Error::internal("an outbound address").because(error))?;
         self.exchange(target, request, body_bytes_max, deadline).await
     }
 
@@ -121,7 +128,8 @@ impl Client {
     ) -> Result<(StatusCode, Bytes)> {
         let request = Request::builder().method(Method::POST).uri(path_and_query);
         let request = request.header(header::CONTENT_TYPE, "application/json").body(json.into());
-        let request = request.map_err(|error| Error::internal("an outbound address").because(error))?;
+        let request =
+            request.map_err(|error| Error::internal("an outbound address").because(error))?;
         self.exchange(target, request, body_bytes_max, deadline).await
     }
 
@@ -133,11 +141,21 @@ impl Client {
         deadline: Instant,
     ) -> Result<(StatusCode, Bytes)> {
         let (head, body) = self.send(target, request, deadline).await?.into_parts();
-        let collected = tokio::time::timeout_at(deadline.into(), Limited::new(body, body_bytes_max).collect());
+        let collected =
+            tokio::time::timeout_at(deadline.into(), Limited::new(body, body_bytes_max).collect());
         let bytes = match collected.await {
-            Err(_) => return Err(Error::new(Kind::Timeout, format!("{target} did not finish its answer in time"))),
+            Err(_) => {
+                return Err(Error::new(
+                    Kind::Timeout,
+                    format!("{target} did not finish its answer in time"),
+                ));
+            }
             Ok(Err(error)) => {
-                return Err(Error::new(Kind::BadUpstream, format!("the answer of {target} broke off")).because(error));
+                return Err(Error::new(
+                    Kind::BadUpstream,
+                    format!("the answer of {target} broke off"),
+                )
+                .because(error));
             }
             Ok(Ok(body)) => body.to_bytes(),
         };

@@ -69,15 +69,18 @@ impl Pool {
     /// Sends a request in origin form and waits for the head of the answer until `deadline`. Fills in `Host` when it is
     /// missing. Errors: `Unavailable` when the target was not reached and nothing was sent; `BadUpstream` when the request
     /// may have been seen (retry only what is idempotent); `Timeout`.
-    pub async fn send(self: &Arc<Self>, mut request: Request<Body>, deadline: Instant) -> Result<Response<Body>> {
+    pub async fn send(
+        self: &Arc<Self>,
+        mut request: Request<Body>,
+        deadline: Instant,
+    ) -> Result<Response<Body>> {
         if !request.headers().contains_key(header::HOST) {
             request.headers_mut().insert(header::HOST, self.authority.clone());
         }
         match tokio::time::timeout_at(deadline.into(), self.attempt(request)).await {
             Ok(answer) => answer,
-            Err(_) => {
-                Err(Error::new(Kind::Timeout, "the upstream did not answer in time").with_detail(self.target.to_string()))
-            }
+            Err(_) => Err(Error::new(Kind::Timeout, "the upstream did not answer in time")
+                .with_detail(self.target.to_string())),
         }
     }
 
@@ -92,13 +95,20 @@ impl Pool {
                 },
             }
         }
-        Err(Error::new(Kind::Unavailable, "the upstream closes every connection").with_detail(self.target.to_string()))
+        Err(Error::new(Kind::Unavailable, "the upstream closes every connection")
+            .with_detail(self.target.to_string()))
     }
 
     fn broken(&self, error: hyper::Error, reused: bool) -> Error {
-        let what = if error.is_parse() { "the upstream's answer is malformed" } else { "the upstream broke off" };
+        let what = if error.is_parse() {
+            "the upstream's answer is malformed"
+        } else {
+            "the upstream broke off"
+        };
         let age = if reused { "on a reused connection" } else { "on a new connection" };
-        Error::new(Kind::BadUpstream, what).with_detail(format!("{} {age}", self.target)).because(error)
+        Error::new(Kind::BadUpstream, what)
+            .with_detail(format!("{} {age}", self.target))
+            .because(error)
     }
 
     async fn connection(&self) -> Result<Connection> {
@@ -111,8 +121,11 @@ impl Pool {
         }
         match tokio::time::timeout(self.config.connect_timeout, self.connect()).await {
             Ok(connected) => connected,
-            Err(_) => Err(Error::new(Kind::Unavailable, "the upstream does not accept connections in time")
-                .with_detail(self.target.to_string())),
+            Err(_) => Err(Error::new(
+                Kind::Unavailable,
+                "the upstream does not accept connections in time",
+            )
+            .with_detail(self.target.to_string())),
         }
     }
 
@@ -120,7 +133,9 @@ impl Pool {
         let (stream, probe) = stream::connect(&self.target, &self.tls).await?;
         let mut builder = http1::Builder::new();
         let shaken = builder.max_buf_size(HEAD_BYTES_MAX).handshake(TokioIo::new(stream)).await;
-        let (sender, driver) = shaken.map_err(|error| Error::new(Kind::Unavailable, "the upstream hung up").because(error))?;
+        let (sender, driver) = shaken.map_err(|error| {
+            Error::new(Kind::Unavailable, "the upstream hung up").because(error)
+        })?;
         tokio::spawn(async move {
             // How a connection ends is told to whoever is using it; an idle one may end as it likes.
             let _ = driver.await;
@@ -131,7 +146,9 @@ impl Pool {
     fn take_idle(&self) -> Option<Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(candidate) = idle.pop() {
-            if !candidate.connection.sender.is_closed() && candidate.since.elapsed() < self.config.idle_timeout {
+            if !candidate.connection.sender.is_closed()
+                && candidate.since.elapsed() < self.config.idle_timeout
+            {
                 return Some(candidate.connection);
             }
         }
@@ -181,7 +198,8 @@ impl http_body::Body for Leased {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         let failed = matches!(polled, Poll::Ready(Some(Err(_))));
-        let ended = matches!(polled, Poll::Ready(None)) || (polled.is_ready() && self.body.is_end_stream());
+        let ended =
+            matches!(polled, Poll::Ready(None)) || (polled.is_ready() && self.body.is_end_stream());
         if (ended || failed)
             && let Some((pool, connection)) = self.lease.take()
             && !failed

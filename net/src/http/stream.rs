@@ -37,7 +37,10 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Connects, and shakes hands when the target speaks TLS.
-pub(super) async fn connect(target: &Target, tls: &Arc<ClientConfig>) -> Result<(Box<dyn Stream>, Probe)> {
+pub(super) async fn connect(
+    target: &Target,
+    tls: &Arc<ClientConfig>,
+) -> Result<(Box<dyn Stream>, Probe)> {
     let unreachable = |error: io::Error| {
         Error::new(Kind::Unavailable, "the upstream cannot be reached")
             .with_detail(format!("connecting to {target}"))
@@ -50,8 +53,9 @@ pub(super) async fn connect(target: &Target, tls: &Arc<ClientConfig>) -> Result<
     if !target.is_tls() {
         return Ok((Box::new(Shared(socket)), probe));
     }
-    let name = ServerName::try_from(target.host().to_owned())
-        .map_err(|error| Error::new(Kind::InvalidParameter, format!("{target} has no valid host")).because(error))?;
+    let name = ServerName::try_from(target.host().to_owned()).map_err(|error| {
+        Error::new(Kind::InvalidParameter, format!("{target} has no valid host")).because(error)
+    })?;
     let connector = tokio_rustls::TlsConnector::from(Arc::clone(tls));
     let stream = connector.connect(name, Shared(socket)).await.map_err(unreachable)?;
     Ok((Box::new(stream), probe))
@@ -72,7 +76,11 @@ pub(super) fn public_roots() -> Arc<ClientConfig> {
 // === impl Shared ===
 
 impl AsyncRead for Shared {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.0.poll_read_ready(context))?;
             match self.0.try_read(buffer.initialize_unfilled()) {
@@ -84,7 +92,11 @@ impl AsyncRead for Shared {
 }
 
 impl AsyncWrite for Shared {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.0.poll_write_ready(context))?;
             match self.0.try_write(bytes) {

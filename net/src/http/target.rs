@@ -18,9 +18,13 @@ impl Target {
     /// Reads `http://host[:port][/prefix]` or `https://…`. User names, queries and fragments are refused.
     pub fn parse(text: &str) -> Result<Self> {
         let refuse = |why: &str| {
-            Error::new(Kind::InvalidParameter, format!("{text:?} is not the address of a server: {why}"))
+            Error::new(
+                Kind::InvalidParameter,
+                format!("{text:?} is not the address of a server: {why}"),
+            )
         };
-        let uri: Uri = text.parse().map_err(|_| refuse("write http://host:port or https://host"))?;
+        let uri: Uri =
+            text.parse().map_err(|_| refuse("write http://host:port or https://host"))?;
         let tls = match uri.scheme_str() {
             Some("http") => false,
             Some("https") => true,
@@ -60,7 +64,8 @@ impl Target {
 
     /// Value of the `Host` header.
     pub(super) fn authority(&self) -> HeaderValue {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let host =
+            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         let standard_port = if self.tls { 443 } else { 80 };
         let text = if self.port == standard_port { host } else { format!("{host}:{}", self.port) };
         HeaderValue::from_str(&text).expect("a host that parsed as an authority")
@@ -91,8 +96,14 @@ mod tests {
             Ok(target) => format!("{target} host={}", target.authority().to_str().unwrap()),
             Err(error) => error.to_string(),
         };
-        assert_eq!(check("https://api.weixin.qq.com"), "https://api.weixin.qq.com:443 host=api.weixin.qq.com");
-        assert_eq!(check("http://LOCALHOST:3000/api/"), "http://localhost:3000/api host=localhost:3000");
+        assert_eq!(
+            check("https://api.weixin.qq.com"),
+            "https://api.weixin.qq.com:443 host=api.weixin.qq.com"
+        );
+        assert_eq!(
+            check("http://LOCALHOST:3000/api/"),
+            "http://localhost:3000/api host=localhost:3000"
+        );
         assert_eq!(check("http://[::1]:80"), "http://::1:80 host=[::1]");
         for bad in ["", "localhost", "ftp://x", "http://", "http://u:p@x", "http://x?y", "/path"] {
             assert!(Target::parse(bad).is_err(), "{bad}");

@@ -1,0 +1,134 @@
+//! What a broken or hostile client gets: a documented refusal or a clean close, and nothing of it reaches an upstream.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::{BODY_BYTES_MAX, raw, read_answer, serve, summary};
+
+#[tokio::test]
+async fn framing_that_two_readers_could_read_differently_is_refused() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let served = serve(|_| {}, Some(upstream.local_addr().unwrap())).await;
+    let cases: &[(&str, &str)] = &[
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", "400"),
+        ("Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", "400"),
+        ("Content-Length: 5, 5\r\n\r\nhello", "400"),
+        ("Content-Length: +5\r\n\r\nhello", "400"),
+        ("Content-Length: -1\r\n\r\n", "400"),
+        ("Content-Length: 0x5\r\n\r\nhello", "400"),
+        ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
+        ("Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "400"),
+        ("Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", "400"),
+        ("Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", "400"),
+        ("Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", "400"),
+        ("X: a\r\n b\r\n\r\n", "400"),
+        ("X: a\0b\r\n\r\n", "400"),
+        ("Host: second\r\n\r\n", "400"),
+    ];
+    for (rest, status) in cases {
+        let answer = summary(
+            &raw(served.address, format!("POST /up/x HTTP/1.1\r\nHost: a\r\n{rest}").as_bytes())
+                .await,
+        );
+        assert!(answer.starts_with(status) || answer == "closed", "{rest:?} gave {answer}");
+    }
+    for target in ["/up/../x", "/up/%2e%2e/x", "/up/a%2Fb", "/up/./x"] {
+        let answer = summary(
+            &raw(served.address, format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes())
+                .await,
+        );
+        assert!(answer.starts_with("400"), "{target} gave {answer}");
+    }
+    let no_host = summary(&raw(served.address, b"GET /up/x HTTP/1.1\r\n\r\n").await);
+    assert!(no_host.starts_with("400"), "{no_host}");
+    // Nobody ever connected to the upstream: nothing of all this was passed on.
+    let nobody = tokio::time::timeout(Duration::ZERO, upstream.accept()).await;
+    assert!(nobody.is_err(), "an upstream saw a refused request");
+}
+
+#[tokio::test]
+async fn heads_and_bodies_are_bounded() {
+    let served = serve(|_| {}, None).await;
+    let many: String = (0..10_000).map(|index| format!("x-{index}: 1\r\n")).collect();
+    let answer =
+        raw(served.address, format!("GET /echo/a HTTP/1.1\r\nHost: a\r\n{many}\r\n").as_bytes())
+            .await;
+    assert!(summary(&answer).starts_with("431") || answer.is_empty(), "{answer}");
+    let long = "a".repeat(100_000);
+    let answer =
+        raw(served.address, format!("GET /echo/{long} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes())
+            .await;
+    assert!(
+        summary(&answer).starts_with("41")
+            || summary(&answer).starts_with("431")
+            || answer.is_empty(),
+        "{answer}"
+    );
+
+    let declared =
+        format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", BODY_BYTES_MAX + 1);
+    let answer = summary(&raw(served.address, declared.as_bytes()).await);
+    assert!(answer.starts_with("413 too_large the body is larger than 1024 bytes"), "{answer}");
+    let chunk = "a".repeat(BODY_BYTES_MAX / 2 + 1);
+    let chunk = format!("{:x}\r\n{chunk}\r\n", chunk.len());
+    let chunked = format!(
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n"
+    );
+    let answer = summary(&raw(served.address, chunked.as_bytes()).await);
+    assert!(answer.starts_with("413 too_large"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_ends_early_is_malformed_and_reaches_no_service() {
+    let served = serve(|_| {}, None).await;
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    stream
+        .write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf")
+        .await
+        .unwrap();
+    stream.shutdown().await.unwrap();
+    let answer = summary(&read_answer(&mut stream).await);
+    assert!(answer == "closed" || answer.starts_with("400 malformed"), "{answer}");
+    let line = served.seen.wait_for("echo.post").await;
+    assert!(line == "echo.post 400 /echo Complete" || line.starts_with("echo.post 499"), "{line}");
+}
+
+#[tokio::test]
+async fn slow_heads_and_slow_bodies_are_cut_off() {
+    let short = Duration::from_millis(1);
+    let served =
+        serve(|config| (config.head_timeout, config.body_timeout) = (short, short), None).await;
+    let mut slow_head = TcpStream::connect(served.address).await.unwrap();
+    slow_head.write_all(b"GET /echo/a HTTP/1.1\r\nHo").await.unwrap();
+    let mut slow_body = TcpStream::connect(served.address).await.unwrap();
+    slow_body
+        .write_all(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nha")
+        .await
+        .unwrap();
+    let answer = summary(&read_answer(&mut slow_body).await);
+    assert!(answer.starts_with("504 timeout the body did not arrive"), "{answer}");
+    assert_eq!(summary(&read_answer(&mut slow_head).await), "closed");
+    served.seen.wait_for("connection head_timeout").await;
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_told_apart() {
+    let served = serve(|_| {}, None).await;
+    let ask = async |line: &str| {
+        summary(
+            &raw(served.address, format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await,
+        )
+    };
+    assert_eq!(ask("GET /echo/%E4%BA%91").await, "200 云");
+    assert!(ask("GET /echo/%zz").await.starts_with("400"), "a broken escape");
+    assert!(ask("DELETE /echo").await.starts_with("405"));
+    assert!(ask("GET /nothing").await.starts_with("404"));
+    assert!(
+        ask("GET /echo/a?env=nowhere")
+            .await
+            .starts_with("404 env_not_found there is no environment nowhere")
+    );
+}

@@ -1,0 +1,58 @@
+//! How connections and the gateway itself end.
+
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::{raw, read_answer, serve, summary};
+
+#[tokio::test]
+async fn draining_finishes_the_request_in_flight_and_closes_idle_connections() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let served = serve(|_| {}, Some(upstream.local_addr().unwrap())).await;
+    let mut idle = TcpStream::connect(served.address).await.unwrap();
+    idle.write_all(b"GET /echo/a HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    assert_eq!(summary(&read_answer(&mut idle).await), "200 a");
+    let mut busy = TcpStream::connect(served.address).await.unwrap();
+    busy.write_all(b"GET /up/x HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let (mut server, _) = upstream.accept().await.unwrap();
+
+    let draining = tokio::spawn(served.trigger.drain(Duration::from_secs(20)));
+    assert_eq!(summary(&read_answer(&mut idle).await), "closed");
+    server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate").await.unwrap();
+    assert_eq!(summary(&read_answer(&mut busy).await), "200 late");
+    drop((server, busy));
+    assert!(draining.await.unwrap(), "everything ended within the bound");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_told_as_such_exactly_once() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let served = serve(|_| {}, Some(upstream.local_addr().unwrap())).await;
+    let mut client = TcpStream::connect(served.address).await.unwrap();
+    client.write_all(b"GET /up/x HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let (_server, _) = upstream.accept().await.unwrap();
+    drop(client);
+    assert_eq!(served.seen.wait_for("up ").await, "up 499 /up/x ClientGone");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_bound_are_closed_at_once() {
+    let served = serve(|config| config.connections_max = 1, None).await;
+    let mut first = TcpStream::connect(served.address).await.unwrap();
+    first.write_all(b"GET /echo/a HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    assert_eq!(summary(&read_answer(&mut first).await), "200 a");
+    let mut second = TcpStream::connect(served.address).await.unwrap();
+    assert_eq!(summary(&read_answer(&mut second).await), "closed");
+    served.seen.wait_for("connection too_many").await;
+    drop(first);
+    let mut answer = String::new();
+    while !answer.starts_with("200") {
+        // The place is free as soon as the server has seen the first connection end.
+        answer = summary(
+            &raw(served.address, b"GET /echo/b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                .await,
+        );
+    }
+}

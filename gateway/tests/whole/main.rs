@@ -1,0 +1,9 @@
+//! The gateway as a client and an upstream see it: real sockets, a tiny service, raw bytes.
+
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "a test may")]
+
+mod bad_input;
+mod lifecycle;
+mod remote;
+mod support;
+mod tls;

@@ -1,0 +1,193 @@
+//! A gateway with a tiny service behind it, and the simplest possible clients and upstreams.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::{Method, Response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use yunzhan_base::env::Envs;
+use yunzhan_base::event::{Event, Events, Observe};
+use yunzhan_base::principal::{Authenticate, Claim, Verdict};
+use yunzhan_base::route::bind;
+use yunzhan_base::{Access, Answer, Body, Call, Endpoint, Live, Principal, RouteSpec, Tier};
+use yunzhan_gateway::config::RemoteRoute;
+use yunzhan_gateway::{Config, Gateway, Parts};
+use yunzhan_net::http::{Client, Target};
+use yunzhan_net::shutdown::Trigger;
+
+/// The service's bound on bodies.
+pub const BODY_BYTES_MAX: usize = 1024;
+
+struct Echo;
+
+const ROUTES: &[Endpoint<Echo>] = &[
+    Endpoint { spec: spec("echo.post", Method::POST, "/echo"), handle: echo },
+    Endpoint { spec: spec("echo.get", Method::GET, "/echo/{name}"), handle: name },
+];
+
+const fn spec(name: &'static str, method: Method, path: &'static str) -> RouteSpec {
+    RouteSpec {
+        name,
+        method,
+        path,
+        access: Access::Public,
+        tier: Tier::Core,
+        body_bytes_max: BODY_BYTES_MAX,
+        render_error: |error, id| {
+            let text =
+                format!("{} {} {}", error.kind().name(), error.message(), id.to_string().len());
+            let mut answer = Response::new(Body::from(text));
+            *answer.status_mut() = error.kind().entry().status;
+            answer
+        },
+    }
+}
+
+fn echo(_: Arc<Echo>, call: Call) -> Answer {
+    Box::pin(async move { Ok(Response::new(Body::from(call.body))) })
+}
+
+fn name(_: Arc<Echo>, call: Call) -> Answer {
+    Box::pin(async move { Ok(Response::new(Body::from(call.params.get("name")?.to_owned()))) })
+}
+
+struct Nobody;
+
+impl Authenticate for Nobody {
+    fn authenticate(&self, _: &Claim<'_>) -> Verdict {
+        Verdict::Known(Principal::Nobody)
+    }
+}
+
+/// Remembers every event as a short line.
+#[derive(Default)]
+pub struct Seen(Mutex<Vec<String>>);
+
+impl Observe for Seen {
+    fn observe(&self, event: &Event<'_>) {
+        let line = match event {
+            Event::RequestEnded(ended) => {
+                format!(
+                    "{} {} {} {:?}",
+                    ended.route,
+                    ended.status.as_u16(),
+                    ended.path,
+                    ended.outcome
+                )
+            }
+            Event::ConnectionFailed(failed) => format!("connection {}", failed.reason),
+            _ => return,
+        };
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+impl Seen {
+    /// Waits until an event whose line begins so was seen, and gives it.
+    pub async fn wait_for(&self, beginning: &str) -> String {
+        let found = async {
+            loop {
+                if let Some(line) =
+                    self.0.lock().unwrap().iter().find(|line| line.starts_with(beginning))
+                {
+                    return line.clone();
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), found).await.unwrap_or_else(|_| {
+            panic!("no event begins with {beginning:?}: {:?}", self.0.lock().unwrap());
+        })
+    }
+}
+
+/// A serving gateway.
+pub struct Served {
+    pub address: SocketAddr,
+    pub seen: Arc<Seen>,
+    pub trigger: Trigger,
+}
+
+/// Serves the echo service, and what `upstream` names under `/up/`.
+pub async fn serve(change: impl FnOnce(&mut Config), upstream: Option<SocketAddr>) -> Served {
+    let (gateway, seen) = gateway(change, upstream);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let trigger = Trigger::default();
+    tokio::spawn(gateway.serve_tcp(listener, None, trigger.watcher()));
+    Served { address, seen, trigger }
+}
+
+pub fn gateway(
+    change: impl FnOnce(&mut Config),
+    upstream: Option<SocketAddr>,
+) -> (Arc<Gateway>, Arc<Seen>) {
+    let mut config = Config::default();
+    config.routes.extend(upstream.map(|address| RemoteRoute {
+        name: "up".into(),
+        path: "/up/{*rest}".into(),
+        upstream: Target::parse(&format!("http://{address}")).unwrap(),
+        access: Access::Public,
+        tier: Tier::Ordinary,
+        body_bytes_max: 1 << 20,
+        timeout: Duration::from_secs(20),
+    }));
+    change(&mut config);
+    let seen = Arc::new(Seen::default());
+    let parts = Parts {
+        config,
+        routes: bind(&Arc::new(Echo), ROUTES),
+        files: None,
+        authenticate: Arc::new(Nobody),
+        envs: Live::new(Envs::default()),
+        client: Client::new(yunzhan_net::http::Config::default()),
+        events: Events::to(vec![Arc::clone(&seen) as Arc<dyn Observe>]),
+        seed: [1; 16],
+    };
+    (Gateway::new(parts).unwrap(), seen)
+}
+
+/// Sends raw bytes and reads until the server closes, or until it has been silent although a whole answer arrived.
+pub async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    read_answer(&mut stream).await
+}
+
+/// Reads one answer with a declared length, or everything until the end.
+pub async fn read_answer<S: tokio::io::AsyncRead + Unpin>(stream: &mut S) -> String {
+    let mut read = Vec::new();
+    let mut buffer = [0; 4096];
+    let reading = async {
+        while !is_whole(&read) {
+            match stream.read(&mut buffer).await {
+                Ok(0) | Err(_) => break,
+                Ok(count) => read.extend_from_slice(&buffer[..count]),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), reading).await.expect("an answer or a close");
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+fn is_whole(read: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(read).to_ascii_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    if head.contains("transfer-encoding: chunked") {
+        return body.ends_with("0\r\n\r\n");
+    }
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+    length.is_some_and(|length| body.len() >= length)
+}
+
+/// Status line's code and the body of an answer, or what was read instead.
+pub fn summary(answer: &str) -> String {
+    match answer.split_once("\r\n\r\n") {
+        Some((head, body)) => format!("{} {body}", head.split(' ').nth(1).unwrap_or("?")),
+        None if answer.is_empty() => "closed".into(),
+        None => format!("broken: {answer}"),
+    }
+}
