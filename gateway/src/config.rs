@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use yunzhan_base::config::{ByteSize, FromConfig, Given, Reader, Reason, Words};
 use yunzhan_base::{Access, Tier};
 use yunzhan_net::http::Target;
 
@@ -77,6 +78,41 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Reads the table `gateway`. Everything in it follows a reload; open connections keep the bounds they began with.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        let default = Self::default();
+        let size = |bytes: usize| ByteSize::bytes(bytes as u64);
+        Self {
+            head_timeout: reader.live(
+                "head_timeout",
+                default.head_timeout,
+                "from the first byte of a request's head to its last",
+            ),
+            idle_timeout: reader.live(
+                "idle_timeout",
+                default.idle_timeout,
+                "when a connection without a request is closed",
+            ),
+            body_timeout: reader.live(
+                "body_timeout",
+                default.body_timeout,
+                "for a held body as a whole, and for each wait of a streamed one",
+            ),
+            head_bytes_max: bytes(reader, "head_bytes_max", size(default.head_bytes_max), HEAD_DOC),
+            headers_max: reader.live(
+                "headers_max",
+                default.headers_max,
+                "headers of one request; one more is answered with 431",
+            ),
+            connections_max: reader.value(
+                "connections_max",
+                default.connections_max,
+                "connections open at once on each listener; one more is closed",
+            ),
+            routes: reader.list("route").iter_mut().filter_map(RemoteRoute::read).collect(),
+        }
+    }
+
     pub(crate) fn bounds(&self) -> Bounds {
         Bounds {
             head_timeout: self.head_timeout,
@@ -86,5 +122,159 @@ impl Config {
             headers_max: self.headers_max,
             connections_max: self.connections_max,
         }
+    }
+}
+
+const HEAD_DOC: &str = "bytes of a request's head; a larger one is answered with 431";
+
+/// hyper reads nothing into a smaller buffer.
+const HEAD_BYTES_MIN: u64 = 8192;
+
+fn bytes(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    default: ByteSize,
+    doc: &'static str,
+) -> usize {
+    let size = reader.live(key, default, doc);
+    if size.get() < HEAD_BYTES_MIN {
+        reader.problem(key, ("expected at least 8KiB", "至少为 8KiB"));
+    }
+    size.as_usize()
+}
+
+// === impl RemoteRoute ===
+
+impl RemoteRoute {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let path: Option<String> = reader.required(
+            "path",
+            "path that the upstream answers; `{*rest}` at its end takes every path below",
+        );
+        let upstream: Option<Upstream> =
+            reader.required("upstream", "where requests go: `http://host:port` or `https://host`");
+        let access =
+            reader.live("access", Caller(Access::Public), "who may call: `public` or `user`");
+        let body = ByteSize::bytes(REMOTE_BODY_BYTES_MAX_DEFAULT as u64);
+        let body = reader.live("body_bytes_max", body, "the largest request body");
+        let timeout = reader.live(
+            "timeout",
+            REMOTE_TIMEOUT_DEFAULT,
+            "how long the upstream may take until the head of its answer",
+        );
+        let name: Option<String> =
+            reader.optional("name", "name in logs and metrics; the path when it is not given");
+        let path = path?;
+        if !path.starts_with('/') {
+            reader.problem("path", ("a path begins with /", "路径以 / 开头"));
+        }
+        Some(Self {
+            name: name.unwrap_or_else(|| path.clone()),
+            path,
+            upstream: upstream?.0,
+            access: access.0,
+            tier: Tier::Ordinary,
+            body_bytes_max: body.as_usize(),
+            timeout,
+        })
+    }
+}
+
+/// An upstream's address, as the file spells it.
+struct Upstream(Target);
+
+impl FromConfig for Upstream {
+    fn expected() -> Words {
+        Words::new(
+            r#"an address such as "http://127.0.0.1:3000""#,
+            r#"形如 "http://127.0.0.1:3000" 的地址"#,
+        )
+    }
+
+    fn read(given: &Given<'_>) -> Result<Self, Reason> {
+        let text = given.text().ok_or(Reason::none())?;
+        Target::parse(text).map(Self).map_err(|error| Reason::from(error.to_string()))
+    }
+
+    fn show(&self) -> String {
+        format!("\"{}\"", self.0)
+    }
+}
+
+/// Who may call a remote route. Keys of the admin dialect and operators have routes of their own.
+struct Caller(Access);
+
+impl FromConfig for Caller {
+    fn expected() -> Words {
+        Words::new(r#""public" or "user""#, r#""public" 或 "user""#)
+    }
+
+    fn read(given: &Given<'_>) -> Result<Self, Reason> {
+        match given.text() {
+            Some("public") => Ok(Self(Access::Public)),
+            Some("user") => Ok(Self(Access::User)),
+            _ => Err(Reason::none()),
+        }
+    }
+
+    fn show(&self) -> String {
+        let word = if self.0 == Access::User { "user" } else { "public" };
+        format!("\"{word}\"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use yunzhan_base::config::{Document, Lang, Variables};
+
+    use super::*;
+
+    fn check(text: &str, expected: &Expect) {
+        let document = Document::parse("yunzhan.toml", text, Variables::default());
+        let config = Config::read(&mut document.root().table("gateway"));
+        match document.finish() {
+            Ok(()) => expected.assert_eq(&format!("{:?} {:?}", config.head_timeout, config.routes)),
+            Err(problems) => expected.assert_eq(&problems.render(Lang::En)),
+        }
+    }
+
+    #[test]
+    fn a_route_names_its_path_and_its_upstream() {
+        check(
+            "[gateway]\nhead_timeout = \"5s\"\n[[gateway.route]]\npath = \"/api/{*rest}\"\nupstream = \"http://127.0.0.1:3000\"\naccess = \"user\"",
+            &expect![[r#"5s [RemoteRoute { name: "/api/{*rest}", path: "/api/{*rest}", upstream: http://127.0.0.1:3000, access: User, tier: Ordinary, body_bytes_max: 16777216, timeout: 30s }]"#]],
+        );
+        check(
+            "[gateway]\nhead_bytes_max = 1\n[[gateway.route]]\npath = \"api\"\nupstream = \"ftp://x\"\nacces = \"all\"",
+            &expect![[r#"
+                error: expected at least 8KiB
+                 --> yunzhan.toml:2:18 (gateway.head_bytes_max)
+                  |
+                2 | head_bytes_max = 1
+                  |                  ^
+
+                error: a path begins with /
+                 --> yunzhan.toml:4:8 (gateway.route.0.path)
+                  |
+                4 | path = "api"
+                  |        ^^^^^
+
+                error: expected an address such as "http://127.0.0.1:3000", got "ftp://x"
+                 --> yunzhan.toml:5:12 (gateway.route.0.upstream)
+                  |
+                5 | upstream = "ftp://x"
+                  |            ^^^^^^^^^
+                  = "ftp://x" is not the address of a server: it begins with neither http:// nor https://
+                  = no default; variable: YUNZHAN_GATEWAY__ROUTE__0__UPSTREAM
+
+                error: unknown key "acces"
+                 --> yunzhan.toml:6:1 (gateway.route.0.acces)
+                  |
+                6 | acces = ***
+                  | ^^^^^
+                  = did you mean "access"?
+            "#]],
+        );
     }
 }
