@@ -134,3 +134,82 @@ fn compare_binaries(a: &Binary, b: &Binary) -> Ordering {
     let head = |binary: &Binary| (binary.bytes.len(), u8::from(binary.subtype));
     head(a).cmp(&head(b)).then_with(|| a.bytes.cmp(&b.bytes))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::compare;
+    use crate::testing::{value, value_text};
+
+    /// Each line is one place in the order; values on one line are equal.
+    const ASCENDING: &str = r#"
+        [{"$minKey":1}]
+        [null]
+        [{"$numberDouble":"NaN"}, {"$numberDecimal":"NaN"}]
+        [{"$numberDouble":"-Infinity"}]
+        [{"$numberLong":"-9223372036854775808"}, {"$numberDouble":"-9223372036854775808"}]
+        [-1]
+        [0, {"$numberDouble":"-0.0"}, {"$numberLong":"0"}, {"$numberDecimal":"0"}]
+        [0.5, {"$numberDecimal":"5E-1"}]
+        [1, 1.0]
+        [{"$numberLong":"9007199254740992"}, {"$numberDouble":"9007199254740992"}]
+        [{"$numberLong":"9007199254740993"}]
+        [{"$numberDouble":"9007199254740994"}]
+        [{"$numberLong":"9223372036854775807"}]
+        [{"$numberDouble":"9223372036854775808"}]
+        [{"$numberDouble":"Infinity"}]
+        [""]
+        ["A"]
+        ["a", {"$symbol":"a"}]
+        ["a\u0000"]
+        ["aa"]
+        ["é"]
+        ["\uffff"]
+        ["😀"]
+        [{}]
+        [{"a":1}]
+        [{"a":2}]
+        [{"b":1}]
+        [{"a":"x"}]
+        [[]]
+        [[1]]
+        [[1,2]]
+        [[2]]
+        [{"$binary":{"base64":"/w==","subType":"00"}}]
+        [{"$binary":{"base64":"/w==","subType":"04"}}]
+        [{"$binary":{"base64":"AAA=","subType":"00"}}]
+        [{"$oid":"507f1f77bcf86cd799439011"}]
+        [false]
+        [true]
+        [{"$date":-1}]
+        [{"$date":1}]
+        [{"$timestamp":{"t":1,"i":9}}]
+        [{"$timestamp":{"t":2,"i":1}}]
+        [{"$regularExpression":{"pattern":"a","options":""}}]
+        [{"$regularExpression":{"pattern":"a","options":"i"}}]
+        [{"$code":"f"}]
+        [{"$code":"f","$scope":{}}]
+        [{"$maxKey":1}]
+    "#;
+
+    #[test]
+    fn the_order_across_types() {
+        let lines = ASCENDING.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate();
+        let places: Vec<_> = lines
+            .flat_map(|(place, line)| {
+                value(line).as_array().unwrap().clone().into_iter().map(move |v| (place, v))
+            })
+            .collect();
+        for (a_place, a) in &places {
+            for (b_place, b) in &places {
+                assert_eq!(
+                    compare(a, b),
+                    a_place.cmp(b_place),
+                    "{} with {}",
+                    value_text(a),
+                    value_text(b)
+                );
+            }
+        }
+    }
+}

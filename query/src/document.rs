@@ -63,3 +63,38 @@ pub(crate) fn check_id(id: &Bson) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use bson::{Bson, Document};
+
+    use super::{check_insert, depth};
+    use crate::testing::{doc, value};
+
+    #[test]
+    fn documents_that_may_be_stored() {
+        let check = |text: &str| check_insert(&doc(text)).map_err(|error| error.to_string());
+        assert_eq!(check(r#"{"_id":{"a":1},"a":{"b.c":1}}"#), Ok(()));
+        let refused = |text: &str| check(text).unwrap_err();
+        assert_eq!(refused(r#"{"$a":1}"#), "a field name may not begin with $, at field $a");
+        assert_eq!(refused(r#"{"a.b":1}"#), "a field name may not contain a dot, at field a.b");
+        assert_eq!(
+            refused(r#"{"_id":[]}"#),
+            "an _id may not be an array or a regular expression, at field _id"
+        );
+    }
+
+    #[test]
+    fn depth_counts_containers() {
+        assert_eq!(
+            [depth(&value("1")), depth(&value("[]")), depth(&value(r#"{"a":[{"b":1},2]}"#))],
+            [0, 1, 3]
+        );
+        let deep = (0..101).fold(Bson::Null, |inner, _| {
+            Bson::Document(Document::from_iter([("a".to_owned(), inner)]))
+        });
+        let error = check_insert(deep.as_document().unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), "document nests deeper than 100");
+    }
+}

@@ -93,3 +93,104 @@ impl Order {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::Order;
+    use crate::testing::{doc, text};
+
+    const DOCUMENTS: &str = r#"
+        {"n":1,"v":2}
+        {"n":2,"v":"a"}
+        {"n":3,"v":[9,1]}
+        {"n":4}
+        {"n":5,"v":{"$numberDouble":"1.5"}}
+        {"n":6,"v":null}
+        {"n":7,"v":[]}
+        {"n":8,"v":[{"x":1}]}
+    "#;
+
+    fn check(order: &str, expected: &Expect) {
+        let order = Order::parse(&doc(order)).unwrap();
+        let lines = DOCUMENTS.lines().map(str::trim).filter(|line| !line.is_empty());
+        let mut documents: Vec<_> = lines.map(doc).collect();
+        order.sort(&mut documents);
+        expected
+            .assert_eq(&documents.iter().map(|document| text(document) + "\n").collect::<String>());
+    }
+
+    #[test]
+    fn an_array_counts_with_its_least_item_upwards_and_its_greatest_downwards() {
+        check(
+            r#"{"v":1}"#,
+            &expect![[r#"
+            {"n":4}
+            {"n":6,"v":null}
+            {"n":7,"v":[]}
+            {"n":3,"v":[9,1]}
+            {"n":5,"v":1.5}
+            {"n":1,"v":2}
+            {"n":2,"v":"a"}
+            {"n":8,"v":[{"x":1}]}
+        "#]],
+        );
+        check(
+            r#"{"v":-1,"n":-1}"#,
+            &expect![[r#"
+            {"n":8,"v":[{"x":1}]}
+            {"n":2,"v":"a"}
+            {"n":3,"v":[9,1]}
+            {"n":1,"v":2}
+            {"n":5,"v":1.5}
+            {"n":7,"v":[]}
+            {"n":6,"v":null}
+            {"n":4}
+        "#]],
+        );
+        check(
+            r#"{"v.x":-1,"n":1}"#,
+            &expect![[r#"
+            {"n":8,"v":[{"x":1}]}
+            {"n":1,"v":2}
+            {"n":2,"v":"a"}
+            {"n":3,"v":[9,1]}
+            {"n":4}
+            {"n":5,"v":1.5}
+            {"n":6,"v":null}
+            {"n":7,"v":[]}
+        "#]],
+        );
+        check(
+            "{}",
+            &expect![[r#"
+            {"n":1,"v":2}
+            {"n":2,"v":"a"}
+            {"n":3,"v":[9,1]}
+            {"n":4}
+            {"n":5,"v":1.5}
+            {"n":6,"v":null}
+            {"n":7,"v":[]}
+            {"n":8,"v":[{"x":1}]}
+        "#]],
+        );
+    }
+
+    #[test]
+    fn orders_that_are_none() {
+        let fields: Vec<_> = (0..33).map(|number| format!(r#""f{number}":1"#)).collect();
+        let many = format!("{{{}}}", fields.join(","));
+        let texts = [r#"{"a":2}"#, r#"{"a":"up"}"#, r#"{"a.":1}"#, &many];
+        let errors = texts.map(|text| format!("{}\n", Order::parse(&doc(text)).unwrap_err()));
+        expect![[r#"
+            direction must be 1 or -1, at field a
+            direction must be 1 or -1, at field a
+            field path has an empty part, at field a.
+            order has over 32 fields
+        "#]]
+        .assert_eq(&errors.concat());
+        assert!(Order::parse(&doc(r#"{"a":"asc","b":"desc","c":1.0}"#)).is_ok());
+    }
+}

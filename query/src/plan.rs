@@ -180,3 +180,164 @@ fn reading_direction(fields: &[Field], single: &[bool], order: &Order) -> Option
     }
     Some(reading.unwrap_or(Direction::Ascending))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use bson::{Bson, Document};
+    use expect_test::{Expect, expect};
+    use proptest::prelude::*;
+
+    use super::{Access, Index, Plan};
+    use crate::filter::{Filter, Limits};
+    use crate::key::{entries, sort_key};
+    use crate::order::Order;
+    use crate::testing::{any_document, any_scalar, doc, value_text};
+
+    fn index(pattern: &str, multikey: bool) -> Index {
+        Index { pattern: Order::parse(&doc(pattern)).unwrap(), multikey, truncated: false }
+    }
+
+    fn show(plan: &Plan) -> String {
+        let access = match &plan.access {
+            Access::Ids(ids) => {
+                format!("ids {}", ids.iter().map(value_text).collect::<Vec<_>>().join(" "))
+            }
+            Access::Index { index, ranges, reverse } => {
+                let direction = if *reverse { " backwards" } else { "" };
+                format!("index {index}, {} ranges{direction}", ranges.len())
+            }
+            Access::Scan => "scan".to_owned(),
+        };
+        access + if plan.ordered { ", ordered" } else { "" }
+    }
+
+    /// Each line is a filter and an order; the indexes are always the same.
+    fn check(lines: &str, expected: &Expect) {
+        let indexes = [
+            index(r#"{"owner":1,"at":-1}"#, false),
+            index(r#"{"tags":1,"at":1}"#, true),
+            index(r#"{"price":1}"#, false),
+        ];
+        let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| {
+            let (filter, order) = line.split_once(" by ").unwrap_or((line, "{}"));
+            let filter = Filter::parse(&doc(filter), &Limits::default()).unwrap();
+            let plan = Plan::choose(&filter, &Order::parse(&doc(order)).unwrap(), &indexes);
+            format!("{line} -> {}\n", show(&plan))
+        });
+        expected.assert_eq(&lines.collect::<String>());
+    }
+
+    #[test]
+    fn the_narrowest_way_is_taken() {
+        check(
+            r#"
+            {}
+            {"_id":"x"} by {"at":1}
+            {"_id":{"$in":["b","a"]},"owner":1}
+            {"_id":{"$in":["b","a"]}} by {"at":1}
+            {"_id":{"$gt":"a"}}
+            {"color":1}
+            {"owner":1}
+            {"owner":1} by {"at":-1}
+            {"owner":1} by {"at":1}
+            {"owner":1} by {"owner":-1,"at":1}
+            {"owner":1} by {"price":1}
+            {"owner":{"$in":[1,2]}} by {"at":1}
+            {"owner":{"$in":[]}}
+            {"owner":1,"at":{"$gt":5,"$lt":9}}
+            {"owner":{"$gt":1}} by {"owner":1,"at":-1}
+            {"owner":{"$gt":1}} by {"owner":1,"at":1}
+            {"at":5}
+            {"tags":"a","owner":1,"at":2}
+            {"tags":"a","at":2}
+            {"tags":"a"} by {"at":1}
+            {"price":{"$gt":5}} by {"price":-1}
+            {} by {"price":-1}
+            {} by {"at":1}
+            {"$or":[{"owner":1},{"price":2}]}
+            "#,
+            &expect![[r#"
+                {} -> scan, ordered
+                {"_id":"x"} by {"at":1} -> ids "x", ordered
+                {"_id":{"$in":["b","a"]},"owner":1} -> ids "a" "b", ordered
+                {"_id":{"$in":["b","a"]}} by {"at":1} -> ids "a" "b"
+                {"_id":{"$gt":"a"}} -> scan, ordered
+                {"color":1} -> scan, ordered
+                {"owner":1} -> index 0, 1 ranges, ordered
+                {"owner":1} by {"at":-1} -> index 0, 1 ranges, ordered
+                {"owner":1} by {"at":1} -> index 0, 1 ranges backwards, ordered
+                {"owner":1} by {"owner":-1,"at":1} -> index 0, 1 ranges backwards, ordered
+                {"owner":1} by {"price":1} -> index 0, 1 ranges
+                {"owner":{"$in":[1,2]}} by {"at":1} -> index 0, 2 ranges
+                {"owner":{"$in":[]}} -> index 0, 0 ranges, ordered
+                {"owner":1,"at":{"$gt":5,"$lt":9}} -> index 0, 1 ranges, ordered
+                {"owner":{"$gt":1}} by {"owner":1,"at":-1} -> index 0, 1 ranges, ordered
+                {"owner":{"$gt":1}} by {"owner":1,"at":1} -> index 0, 1 ranges
+                {"at":5} -> scan, ordered
+                {"tags":"a","owner":1,"at":2} -> index 0, 1 ranges, ordered
+                {"tags":"a","at":2} -> index 1, 1 ranges, ordered
+                {"tags":"a"} by {"at":1} -> index 1, 1 ranges
+                {"price":{"$gt":5}} by {"price":-1} -> index 2, 1 ranges backwards, ordered
+                {} by {"price":-1} -> index 2, 1 ranges backwards, ordered
+                {} by {"at":1} -> scan
+                {"$or":[{"owner":1},{"price":2}]} -> scan, ordered
+            "#]],
+        );
+    }
+
+    #[test]
+    fn too_many_combinations_use_fewer_fields() {
+        let many: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+        let many = many.join(",");
+        let filter = doc(&format!(r#"{{"a":{{"$in":[{many}]}},"b":{{"$in":[{many}]}}}}"#));
+        let filter = Filter::parse(&filter, &Limits::default()).unwrap();
+        let plan = Plan::choose(&filter, &Order::default(), &[index(r#"{"a":1,"b":1}"#, false)]);
+        assert_eq!(show(&plan), "index 0, 100 ranges, ordered");
+    }
+
+    fn any_condition() -> BoxedStrategy<Bson> {
+        let operator = prop::sample::select(vec!["$eq", "$gt", "$gte", "$lt", "$lte"]);
+        prop_oneof![
+            any_scalar(),
+            (operator, any_scalar())
+                .prop_map(|(operator, value)| Bson::Document(bson::doc! { operator: value })),
+            prop::collection::vec(any_scalar(), 0..3)
+                .prop_map(|values| Bson::Document(bson::doc! { "$in": values })),
+        ]
+        .boxed()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1000))]
+
+        #[test]
+        fn no_plan_misses_a_match_or_the_order(
+            documents in prop::collection::vec(any_document(), 1..6),
+            conditions in prop::collection::vec(("[ab]", any_condition()), 0..3),
+            pattern in prop::sample::select(vec![r#"{"a":1}"#, r#"{"a":-1,"b":1}"#, r#"{"b":1,"a":1}"#]),
+            order in prop::sample::select(vec!["{}", r#"{"a":1}"#, r#"{"a":1,"b":-1}"#, r#"{"b":-1}"#]),
+        ) {
+            let conditions: Document = conditions.into_iter().collect();
+            let Ok(filter) = Filter::parse(&conditions, &Limits::default()) else { return Ok(()) };
+            let order = Order::parse(&doc(order)).unwrap();
+            let mut index = index(pattern, false);
+            let stored: Vec<_> = documents.iter().map(|document| entries(document, &index.pattern).unwrap()).collect();
+            index.multikey = stored.iter().any(|entries| entries.multikey);
+            let plan = Plan::choose(&filter, &order, &[index]);
+            let Access::Index { ranges, reverse, .. } = plan.access else { return Ok(()) };
+            let mut found = Vec::new();
+            for (document, entries) in documents.iter().zip(&stored) {
+                let inside = |key: &&Vec<u8>| ranges.iter().any(|range| range.from <= **key && **key < range.to);
+                found.extend(entries.keys.iter().filter(inside).map(|key| (key.clone(), document)));
+                let is_found = entries.keys.iter().any(|key| inside(&key));
+                prop_assert!(is_found || !filter.matches(document), "{document} is missed");
+            }
+            if plan.ordered {
+                found.sort_by(|a, b| if reverse { b.0.cmp(&a.0) } else { a.0.cmp(&b.0) });
+                let keys: Vec<_> = found.iter().map(|(_, document)| sort_key(document, &order)).collect();
+                prop_assert!(keys.is_sorted());
+            }
+        }
+    }
+}

@@ -156,3 +156,86 @@ fn exclude_below(fields: &Fields, value: Bson) -> Bson {
         scalar => scalar,
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::Projection;
+    use crate::testing::{doc, text};
+
+    fn check(document: &str, projections: &str, expected: &Expect) {
+        let lines =
+            projections.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| {
+                let result = match Projection::parse(&doc(line)) {
+                    Ok(projection) => text(&projection.apply(doc(document))),
+                    Err(error) => format!("{:?}: {error}", error.kind),
+                };
+                format!("{line} -> {result}\n")
+            });
+        expected.assert_eq(&lines.collect::<String>());
+    }
+
+    #[test]
+    fn inclusion_and_exclusion() {
+        check(
+            r#"{"_id":1,"a":1,"d":{"x":1,"y":2},"l":[{"x":1,"y":2},5,[{"x":3}]]}"#,
+            r#"
+            {}
+            {"a":1}
+            {"a":true,"_id":false}
+            {"_id":1}
+            {"_id":0}
+            {"d.x":1,"l.x":1}
+            {"l":1,"_id":0}
+            {"a.x":1}
+            {"z":1}
+            {"a":0}
+            {"d.x":0,"l.x":0,"_id":0}
+            {"a":0,"_id":1}
+            {"d":{"$numberInt":"1"}}
+            "#,
+            &expect![[r#"
+                {} -> {"_id":1,"a":1,"d":{"x":1,"y":2},"l":[{"x":1,"y":2},5,[{"x":3}]]}
+                {"a":1} -> {"_id":1,"a":1}
+                {"a":true,"_id":false} -> {"a":1}
+                {"_id":1} -> {"_id":1}
+                {"_id":0} -> {"a":1,"d":{"x":1,"y":2},"l":[{"x":1,"y":2},5,[{"x":3}]]}
+                {"d.x":1,"l.x":1} -> {"_id":1,"d":{"x":1},"l":[{"x":1},[{"x":3}]]}
+                {"l":1,"_id":0} -> {"l":[{"x":1,"y":2},5,[{"x":3}]]}
+                {"a.x":1} -> {"_id":1}
+                {"z":1} -> {"_id":1}
+                {"a":0} -> {"_id":1,"d":{"x":1,"y":2},"l":[{"x":1,"y":2},5,[{"x":3}]]}
+                {"d.x":0,"l.x":0,"_id":0} -> {"a":1,"d":{"y":2},"l":[{"y":2},5,[{}]]}
+                {"a":0,"_id":1} -> {"_id":1,"d":{"x":1,"y":2},"l":[{"x":1,"y":2},5,[{"x":3}]]}
+                {"d":{"$numberInt":"1"}} -> {"_id":1,"d":{"x":1,"y":2}}
+            "#]],
+        );
+    }
+
+    #[test]
+    fn projections_that_are_none() {
+        check(
+            "{}",
+            r#"
+            {"a":1,"b":0}
+            {"a":1,"a.b":1}
+            {"a.b":1,"a":1}
+            {"a.$":1}
+            {"a":{"$slice":1}}
+            {"a":"x"}
+            {"a..b":1}
+            "#,
+            &expect![[r#"
+                {"a":1,"b":0} -> InvalidValue: projection mixes inclusion and exclusion, at field b
+                {"a":1,"a.b":1} -> Conflict: projection names a field and a part of it, at field a.b
+                {"a.b":1,"a":1} -> Conflict: projection names a field and a part of it, at field a
+                {"a.$":1} -> InvalidPath: positional projection is not supported, at field a.$
+                {"a":{"$slice":1}} -> InvalidOperator: unknown operator, operator $slice, at field a
+                {"a":"x"} -> InvalidValue: projection needs 1 or 0, at field a
+                {"a..b":1} -> InvalidPath: field path has an empty part, at field a..b
+            "#]],
+        );
+    }
+}

@@ -24,14 +24,14 @@ pub(super) fn write(out: &mut String, value: RawBsonRef<'_>, mode: Mode) {
         RawBsonRef::Int64(int) => integer(out, int, "$numberLong", mode),
         RawBsonRef::Double(double) => self::double(out, double, mode),
         RawBsonRef::Decimal128(decimal) => {
-            put(out, format_args!(r#"{{"$numberDecimal":"{decimal}"}}"#))
+            put(out, format_args!(r#"{{"$numberDecimal":"{decimal}"}}"#));
         }
         RawBsonRef::ObjectId(id) => put(out, format_args!(r#"{{"$oid":"{id}"}}"#)),
         RawBsonRef::DateTime(date) => self::date(out, date, mode),
         RawBsonRef::Timestamp(timestamp) => self::timestamp(out, timestamp),
         RawBsonRef::Binary(binary) => self::binary(out, binary.bytes, binary.subtype.into()),
         RawBsonRef::RegularExpression(regex) => {
-            self::regex(out, regex.pattern.as_str(), regex.options.as_str())
+            self::regex(out, regex.pattern.as_str(), regex.options.as_str());
         }
         RawBsonRef::JavaScriptCode(code) => {
             out.push_str("{\"$code\":");
@@ -83,7 +83,7 @@ fn double(out: &mut String, double: f64, mode: Mode) {
     let plain = double.is_finite() && mode != Mode::Canonical;
     match double {
         _ if plain && mode == Mode::Client && is_whole(double) => {
-            put(out, format_args!("{}", double as i64))
+            put(out, format_args!("{}", double as i64));
         }
         _ if plain => put(out, format_args!("{double:?}")),
         f64::INFINITY => out.push_str(r#"{"$numberDouble":"Infinity"}"#),
@@ -109,7 +109,7 @@ fn date(out: &mut String, date: DateTime, mode: Mode) {
             put(out, format_args!(r#"{{"$date":"{text}"}}"#));
         }
         Mode::Canonical | Mode::Relaxed => {
-            put(out, format_args!(r#"{{"$date":{{"$numberLong":"{ms}"}}}}"#))
+            put(out, format_args!(r#"{{"$date":{{"$numberLong":"{ms}"}}}}"#));
         }
     }
 }

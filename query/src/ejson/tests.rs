@@ -8,7 +8,7 @@ use super::{Mode, ReadOptions, read, read_document, write, write_document, write
 use crate::testing::{NOW_MS, any_document, value};
 
 /// What each line of `input` becomes in `mode`, or why it is refused.
-fn check(mode: Mode, input: &str, expected: Expect) {
+fn check(mode: Mode, input: &str, expected: &Expect) {
     let lines = input.lines().map(str::trim).filter(|line| !line.is_empty());
     let outputs = lines.map(|line| match read(line.as_bytes(), &ReadOptions::at(NOW_MS)) {
         Ok(value) => write(&value, mode) + "\n",
@@ -28,7 +28,7 @@ fn plain_json() {
         { "a" : { "b" : [ ] , "c" : { } } , "" : 1 }
         ["\ud83d", "\ud83dx", "\ude00", "\ud83d\u0041", "\ud83d\ud83d\ude00"]
         "#,
-        expect![[r#"
+        &expect![[r#"
             [{"$numberInt":"1"},{"$numberInt":"-1"},{"$numberInt":"0"},{"$numberInt":"0"},{"$numberInt":"2147483647"},{"$numberLong":"2147483648"},{"$numberLong":"-2147483649"}]
             [{"$numberLong":"9223372036854775807"},{"$numberDouble":"9.223372036854776e18"},{"$numberDouble":"1.0"},{"$numberDouble":"-0.0"},{"$numberDouble":"1000.0"},{"$numberDouble":"1.5e-7"}]
             [true,false,null,"","汉字 汉 😀 \n\"\\/\u0008\u000c\r\t\u0001"]
@@ -73,7 +73,7 @@ fn broken_json() {
         'a'
         NaN
         "#,
-        expect![[r#"
+        &expect![[r#"
             Malformed: expected '"', at byte 1
             Malformed: expected ':', at byte 4
             Malformed: unexpected end of text, at byte 5
@@ -127,7 +127,7 @@ fn typed_values_read_in_every_form_and_write_canonically() {
         [{"$minKey":1},{"$maxKey":1},{"$undefined":true},{"$symbol":"s"}]
         [{"$code":"f()"},{"$code":"f()","$scope":{"a":{"$numberInt":"1"}}}]
         "#,
-        expect![[r#"
+        &expect![[r#"
             {"$oid":"507f1f77bcf86cd799439011"}
             [{"$numberInt":"-7"},{"$numberLong":"7"},{"$numberDouble":"7.0"},{"$numberDouble":"-Infinity"},{"$numberDouble":"NaN"}]
             [{"$numberDecimal":"1.50"},{"$numberDecimal":"-1E+3"},{"$numberDecimal":"NaN"},{"$numberDecimal":"-Infinity"}]
@@ -178,7 +178,7 @@ fn typed_values_that_are_none() {
         {"$code":"f()","$scope":1}
         {"$dbPointer":{"$ref":"a","$id":{"$oid":"507f1f77bcf86cd799439011"}}}
         "#,
-        expect![[r#"
+        &expect![[r#"
             Malformed: invalid content of $oid, at byte 33
             Malformed: $oid needs a string, at byte 8
             Malformed: $oid must be the only key of its object, at byte 35

@@ -216,6 +216,7 @@ fn item_of(value: &Bson) -> Item<'_> {
     })
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn malformed_bson(error: bson::error::Error) -> Error {
     Error::malformed(format!("stored document is not BSON: {error}"))
 }

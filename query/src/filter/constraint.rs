@@ -11,6 +11,7 @@ use crate::compare::{Class, compare};
 
 /// The values of one field that a matching document may have in an index.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a plan holds a few of them for a moment")]
 pub enum Constraint {
     /// One of these, in ascending order and distinct. No value means that no document matches.
     Points(Vec<Bson>),
@@ -30,7 +31,7 @@ impl Filter {
     /// different values, so that only one of them counts.
     pub fn constraint(&self, path: &str, multikey: bool) -> Option<Constraint> {
         let tests = self.fields().filter(|(field, _)| field.is(path)).flat_map(|(_, tests)| tests);
-        strongest(tests.filter_map(|test| of_test(test, multikey)), multikey)
+        strongest(tests.filter_map(of_test), multikey)
     }
 }
 
@@ -78,7 +79,7 @@ fn is_tighter_upper(bound: &Bound<Bson>, than: &Bound<Bson>) -> bool {
     }
 }
 
-fn of_test(test: &Test, multikey: bool) -> Option<Constraint> {
+fn of_test(test: &Test) -> Option<Constraint> {
     match test {
         Test::Equal(value) => is_indexed(value).then(|| Constraint::Points(vec![value.clone()])),
         Test::In(members)
@@ -88,11 +89,9 @@ fn of_test(test: &Test, multikey: bool) -> Option<Constraint> {
         }
         Test::Compare(comparison, bound) => range(*comparison, bound),
         Test::Pattern(pattern) => pattern.prefix().map(starting_with),
-        Test::All(tests) => tests.iter().find_map(|test| of_test(test, multikey)),
+        Test::All(tests) => tests.iter().find_map(of_test),
         // One and the same item passes all tests, so their ranges intersect whatever else the array holds.
-        Test::Item(ItemTest::Value(tests)) => {
-            strongest(tests.iter().filter_map(|test| of_test(test, multikey)), false)
-        }
+        Test::Item(ItemTest::Value(tests)) => strongest(tests.iter().filter_map(of_test), false),
         _ => None,
     }
 }

@@ -1,7 +1,5 @@
 //! From a filter document to a [`Filter`].
 
-use std::borrow::Cow;
-
 use bson::{Bson, Document};
 
 use super::{Comparison, Condition, Filter, ItemFilter, ItemTest, Limits, Members, Pattern, Test};
@@ -283,14 +281,14 @@ fn size(operand: &Bson) -> Result<usize> {
 }
 
 fn remainder(operand: &Bson) -> Result<Test> {
-    let numbers = operand
-        .as_array()
-        .map(|items| items.iter().map(|item| Number::of(item)?.truncate()).collect());
-    match numbers.as_ref().map(Vec::as_slice) {
-        Some([Some(0), Some(_)]) => Err(Error::value("divisor must not be 0")),
-        Some(&[Some(divisor), Some(remainder)]) => Ok(Test::Remainder { divisor, remainder }),
-        _ => {
-            Err(Error::value(Cow::Borrowed("needs an array of two numbers, divisor and remainder")))
-        }
+    let number = |item: &Bson| Number::of(item).and_then(Number::truncate);
+    let numbers = match operand.as_array().map(Vec::as_slice) {
+        Some([divisor, remainder]) => number(divisor).zip(number(remainder)),
+        _ => None,
+    };
+    match numbers {
+        Some((0, _)) => Err(Error::value("divisor must not be 0")),
+        Some((divisor, remainder)) => Ok(Test::Remainder { divisor, remainder }),
+        None => Err(Error::value("needs an array of two numbers, divisor and remainder")),
     }
 }

@@ -7,7 +7,7 @@ use super::{Filter, Limits};
 use crate::testing::{any_document, doc};
 
 /// For each filter the ids of the documents that match, or why the filter is refused.
-fn check(documents: &str, filters: &str, expected: Expect) {
+fn check(documents: &str, filters: &str, expected: &Expect) {
     let documents: Vec<_> =
         documents.lines().map(str::trim).filter(|line| !line.is_empty()).map(doc).collect();
     let lines = filters.lines().map(str::trim).filter(|line| !line.is_empty()).map(|text| {
@@ -61,7 +61,7 @@ fn comparisons_stay_within_the_type() {
         {"v":{"$lt":{"$maxKey":1}}}
         {"v":{"$gt":{"a":1}}}
         "#,
-        expect![[r#"
+        &expect![[r#"
             {} -> 1 2 3 4 5 6 7 8 9 10 11
             {"v":1} -> 1
             {"v":{"$eq":{"$numberDouble":"1.0"}}} -> 1
@@ -105,7 +105,7 @@ fn null_missing_and_lists() {
         {"v.a":1}
         {"v.a":null}
         "#,
-        expect![[r#"
+        &expect![[r#"
             {"v":null} -> 5 6
             {"v":{"$ne":null}} -> 1 2 3 4 7 8 9 10 11
             {"v":{"$gte":null}} -> 5 6
@@ -138,7 +138,7 @@ fn logic() {
         {"$or":[{"$and":[{"v":1},{"_id":1}]},{"$and":[{"v":1},{"_id":2}]}]}
         {"_id":{"$lt":4},"$or":[{"v":2},{"v":"b"}]}
         "#,
-        expect![[r#"
+        &expect![[r#"
             {"$and":[{"v":{"$gt":1}},{"v":{"$lt":2}}]} -> 2
             {"$or":[{"v":1},{"v":"b"},{"_id":6}]} -> 1 4 6
             {"$nor":[{"v":{"$exists":true}}]} -> 6
@@ -191,7 +191,7 @@ fn arrays() {
         {"a.0.x":1}
         {"a.0.1":5}
         "#,
-        expect![[r#"
+        &expect![[r#"
             {"a":5} -> 1 4
             {"a":[1,5]} -> 3
             {"a":[]} -> 2
@@ -250,7 +250,7 @@ fn patterns() {
         {"s":{"$not":{"$regularExpression":{"pattern":"a","options":""}}}}
         {"s":{"$eq":{"$regularExpression":{"pattern":"apple","options":""}}}}
         "#,
-        expect![[r#"
+        &expect![[r#"
             {"s":{"$regex":"apple"}} -> 2 3
             {"s":{"$regex":"^apple","$options":"i"}} -> 1 2
             {"s":{"$options":"i","$regex":"^apple"}} -> 1 2
@@ -303,7 +303,7 @@ fn filters_that_are_none() {
         {"a":{"$regex":"(a{1000}){1000}"}}
         {"a..b":1}
         "#,
-        expect![[r#"
+        &expect![[r#"
             {"$where":"1"} -> InvalidOperator: unknown operator, operator $where
             {"$expr":{"$gt":["$a",1]}} -> InvalidOperator: unknown operator, operator $expr
             {"a":{"$foo":1}} -> InvalidOperator: unknown operator, operator $foo, at field a
@@ -375,7 +375,7 @@ fn both_filters_must_hold() {
     );
 }
 
-fn check_constraint(path: &str, multikey: bool, filters: &str, expected: Expect) {
+fn check_constraint(path: &str, multikey: bool, filters: &str, expected: &Expect) {
     let lines = filters.lines().map(str::trim).filter(|line| !line.is_empty()).map(|text| {
         let filter = Filter::parse(&doc(text), &Limits::default()).unwrap();
         format!(
@@ -443,7 +443,11 @@ const CONSTRAINTS: &str = r#"
 
 #[test]
 fn constraints_of_single_values_intersect() {
-    check_constraint("a", false, CONSTRAINTS, expect![[r#"
+    check_constraint(
+        "a",
+        false,
+        CONSTRAINTS,
+        &expect![[r#"
         {"a":1} -> 1
         {"a":null} -> null
         {"a":[1]} -> none
@@ -471,12 +475,17 @@ fn constraints_of_single_values_intersect() {
         {"a":{"$elemMatch":{"x":1}}} -> none
         {"$or":[{"a":1},{"a":2}]} -> none
         {"b":1} -> none
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn constraints_of_several_values_do_not_intersect() {
-    check_constraint("a", true, CONSTRAINTS, expect![[r#"
+    check_constraint(
+        "a",
+        true,
+        CONSTRAINTS,
+        &expect![[r#"
         {"a":1} -> 1
         {"a":null} -> null
         {"a":[1]} -> none
@@ -504,7 +513,8 @@ fn constraints_of_several_values_do_not_intersect() {
         {"a":{"$elemMatch":{"x":1}}} -> none
         {"$or":[{"a":1},{"a":2}]} -> none
         {"b":1} -> none
-    "#]]);
+    "#]],
+    );
 }
 
 proptest! {

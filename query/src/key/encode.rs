@@ -25,7 +25,7 @@ fn payload(value: &Bson, out: &mut Vec<u8>) {
     match value {
         Bson::Null | Bson::Undefined | Bson::MinKey | Bson::MaxKey => {}
         Bson::Int32(_) | Bson::Int64(_) | Bson::Double(_) | Bson::Decimal128(_) => {
-            number(value, out)
+            number(value, out);
         }
         Bson::String(text) | Bson::Symbol(text) | Bson::JavaScriptCode(text) => string(text, out),
         Bson::Document(document) => fields(document, out),

@@ -58,7 +58,7 @@ fn format_1_is_kept() {
     .assert_eq(&lines);
 }
 
-fn check_entries(document: &str, pattern: &str, expected: Expect) {
+fn check_entries(document: &str, pattern: &str, expected: &Expect) {
     let result = entries(&doc(document), &Order::parse(&doc(pattern)).unwrap());
     expected.assert_eq(&match result {
         Ok(entries) => {
@@ -71,36 +71,60 @@ fn check_entries(document: &str, pattern: &str, expected: Expect) {
 
 #[test]
 fn a_document_has_a_key_for_each_value() {
-    check_entries(r#"{"a":true}"#, r#"{"a":1,"b":-1}"#, expect![[r#"
+    check_entries(
+        r#"{"a":true}"#,
+        r#"{"a":1,"b":-1}"#,
+        &expect![[r#"
         multikey false truncated false
         014801ef
-    "#]]);
-    check_entries(r#"{"a":[true,false,true]}"#, r#"{"a":1}"#, expect![[r#"
+    "#]],
+    );
+    check_entries(
+        r#"{"a":[true,false,true]}"#,
+        r#"{"a":1}"#,
+        &expect![[r#"
         multikey true truncated false
         014800
         014801
-    "#]]);
-    check_entries(r#"{"a":[]}"#, r#"{"a":1}"#, expect![[r#"
+    "#]],
+    );
+    check_entries(
+        r#"{"a":[]}"#,
+        r#"{"a":1}"#,
+        &expect![[r#"
         multikey false truncated false
         0110
-    "#]]);
-    check_entries(r#"{"a":[{"b":true},{},1,{"b":[false]}]}"#, r#"{"a.b":-1}"#, expect![[r#"
+    "#]],
+    );
+    check_entries(
+        r#"{"a":[{"b":true},{},1,{"b":[false]}]}"#,
+        r#"{"a.b":-1}"#,
+        &expect![[r#"
         multikey true truncated false
         01b7fe
         01b7ff
         01ef
-    "#]]);
-    check_entries(r#"{"a":[1]}"#, r#"{"a.b":1}"#, expect![[r#"
+    "#]],
+    );
+    check_entries(
+        r#"{"a":[1]}"#,
+        r#"{"a.b":1}"#,
+        &expect![[r#"
         multikey false truncated false
         0110
-    "#]]);
-    check_entries(r#"{"a":[true,false],"b":[true,false]}"#, r#"{"a":1,"b":1}"#, expect![[r#"
+    "#]],
+    );
+    check_entries(
+        r#"{"a":[true,false],"b":[true,false]}"#,
+        r#"{"a":1,"b":1}"#,
+        &expect![[r#"
         multikey true truncated false
         0148004800
         0148004801
         0148014800
         0148014801
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -110,7 +134,11 @@ fn keys_are_bounded_in_length_and_number() {
     assert!(result.truncated);
     assert_eq!(result.keys[0].len(), KEY_BYTES_MAX);
     let list: Vec<String> = (0..=ENTRIES_MAX).map(|number| number.to_string()).collect();
-    check_entries(&format!(r#"{{"a":[{}]}}"#, list.join(",")), r#"{"a":1}"#, expect!["document has more than 1000 keys in one index, at field a"]);
+    check_entries(
+        &format!(r#"{{"a":[{}]}}"#, list.join(",")),
+        r#"{"a":1}"#,
+        &expect!["document has more than 1000 keys in one index, at field a"],
+    );
 }
 
 proptest! {

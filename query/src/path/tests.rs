@@ -5,7 +5,7 @@ use expect_test::{Expect, expect};
 use super::Path;
 use crate::testing::{doc, value_text};
 
-fn check(document: &str, paths: &[&str], expected: Expect) {
+fn check(document: &str, paths: &[&str], expected: &Expect) {
     let document = doc(document);
     let lines = paths.iter().map(|text| {
         let mut seen = Vec::new();
@@ -43,7 +43,7 @@ fn a_path_goes_through_documents_and_arrays() {
             "empty.b",
             "empty.0",
         ],
-        expect![[r#"
+        &expect![[r#"
             a: {"b":1,"n":null}
             a.b: 1
             a.n: null
@@ -69,12 +69,16 @@ fn a_path_goes_through_documents_and_arrays() {
 
 #[test]
 fn positions_and_names_of_digits_are_both_tried() {
-    check(r#"{"a":[{"0":"named"},"second"]}"#, &["a.0", "a.0.0", "a.1", "a.01"], expect![[r#"
+    check(
+        r#"{"a":[{"0":"named"},"second"]}"#,
+        &["a.0", "a.0.0", "a.1", "a.01"],
+        &expect![[r#"
         a.0: {"0":"named"} "named"
         a.0.0: "named" missing
         a.1: "second" missing
         a.01: missing
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]

@@ -31,7 +31,7 @@ impl Push {
         let mut push = Self { items: Vec::new(), position: None, sort: None, slice: None };
         match operand {
             Bson::Document(modifiers) if modifiers.contains_key("$each") => {
-                push.modify(modifiers)?
+                push.modify(modifiers)?;
             }
             value => push.items.push(value),
         }
@@ -46,7 +46,7 @@ impl Push {
                 ("$position", operand) => self.position = Some(whole(&operand, "$position")?),
                 ("$slice", operand) => self.slice = Some(whole(&operand, "$slice")?),
                 ("$sort", Bson::Document(order)) => {
-                    self.sort = Some(Sort::Documents(Order::parse(&order)?))
+                    self.sort = Some(Sort::Documents(Order::parse(&order)?));
                 }
                 ("$sort", operand) => self.sort = Some(Sort::Values(Direction::parse(&operand)?)),
                 _ => return Err(Error::unknown_operator(&name)),

@@ -18,8 +18,11 @@ pub(super) fn parse(document: Document) -> Result<Update> {
     Ok(Update(Kind::Replace(document)))
 }
 
-/// Every operator, and how its operand is read.
-const OPERATORS: &[(&str, fn(Bson) -> Result<Action>)] = &[
+/// How the operand of an operator is read.
+type ReadOperand = fn(Bson) -> Result<Action>;
+
+/// Every operator.
+const OPERATORS: &[(&str, ReadOperand)] = &[
     ("$set", |value| Ok(Action::Set(value))),
     ("$setOnInsert", |value| Ok(Action::SetOnInsert(value))),
     ("$unset", |_| Ok(Action::Unset)),
@@ -63,7 +66,7 @@ fn parse_operators(document: Document) -> Result<Update> {
 
 fn parse_change(
     operator: &'static str,
-    read: fn(Bson) -> Result<Action>,
+    read: ReadOperand,
     field: &str,
     operand: Bson,
 ) -> Result<Change> {

@@ -8,7 +8,7 @@ use crate::filter::{Filter, Limits};
 use crate::testing::{any_document, doc, text};
 
 /// What each update makes of `document`, or why it is refused.
-fn check(document: &str, updates: &str, expected: Expect) {
+fn check(document: &str, updates: &str, expected: &Expect) {
     let lines = updates.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| {
         let mut document = doc(document);
         let result = Update::parse(doc(line)).and_then(|update| update.apply(&mut document));
@@ -49,7 +49,7 @@ fn set_and_unset() {
         {"$rename":{"a":"n.b"}}
         {"$rename":{"l.0":"b"}}
         "#,
-        expect![[r#"
+        &expect![[r#"
             {"$set":{}} -> unchanged
             {"$set":{"a":1}} -> unchanged
             {"$set":{"a":{"$numberLong":"1"}}} -> {"_id":1,"a":1,"d":{"x":1},"l":[1,{"y":2}],"n":null}
@@ -99,7 +99,7 @@ fn numbers_keep_their_type() {
         {"$bit":{"d":{"or":1}}}
         {"$bit":{"i":{"not":1}}}
         "#,
-        expect![[r#"
+        &expect![[r#"
             {"$inc":{"i":-1,"new":5,"d":1}} -> {"i":2147483646,"l":9223372036854775807,"d":2.5,"s":"x","e":{"$numberDecimal":"1"},"new":5}
             {"$inc":{"i":1}} -> {"i":2147483648,"l":9223372036854775807,"d":1.5,"s":"x","e":{"$numberDecimal":"1"}}
             {"$inc":{"i":{"$numberLong":"-1"}}} -> {"i":2147483646,"l":9223372036854775807,"d":1.5,"s":"x","e":{"$numberDecimal":"1"}}
@@ -157,7 +157,7 @@ fn arrays() {
         {"$pullAll":{"a":[1,3,9]}}
         {"$pullAll":{"a":1}}
         "#,
-        expect![[r#"
+        &expect![[r#"
             {"$push":{"a":9}} -> {"a":[3,1,2,9],"o":[{"x":2,"y":"b"},{"x":1,"y":"a"}],"s":"x"}
             {"$push":{"a":[9,8]}} -> {"a":[3,1,2,[9,8]],"o":[{"x":2,"y":"b"},{"x":1,"y":"a"}],"s":"x"}
             {"$push":{"new":{"x":1}}} -> {"a":[3,1,2],"o":[{"x":2,"y":"b"},{"x":1,"y":"a"}],"s":"x","new":[{"x":1}]}
@@ -205,7 +205,7 @@ fn replacement_keeps_the_id_and_puts_it_first() {
         {"a":1,"$set":{"b":1}}
         {"a.b":1}
         "#,
-        expect![[r#"
+        &expect![[r#"
             {"b":2} -> {"_id":1,"b":2}
             {"a":1} -> unchanged
             {"a":1,"_id":1} -> unchanged
@@ -237,7 +237,7 @@ fn updates_that_are_none() {
         {"$set":{"$a":1}}
         {"$set":{"":1}}
         "#,
-        expect![[r#"
+        &expect![[r#"
             {"$foo":{"a":1}} -> InvalidOperator: unknown operator, operator $foo
             {"$set":1} -> InvalidValue: needs a document of fields, operator $set
             {"$set":{"a":1},"b":2} -> InvalidOperator: unknown operator, operator b
