@@ -1,0 +1,32 @@
+//! Three values, one line each: keys have the order of the values, and that order is total.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use yunzhan_query::Bson;
+use yunzhan_query::compare::compare;
+use yunzhan_query::ejson::{ReadOptions, read};
+use yunzhan_query::key::encode;
+
+fn key(value: &Bson) -> Vec<u8> {
+    let mut key = Vec::new();
+    encode(value, &mut key);
+    key
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let options = ReadOptions::at(1_700_000_000_000);
+    let values: Vec<Bson> =
+        bytes.split(|byte| *byte == b'\n').take(3).map_while(|line| read(line, &options).ok()).collect();
+    let mut sorted = values.clone();
+    sorted.sort_by(compare);
+    for pair in sorted.windows(2) {
+        assert!(compare(&pair[0], &pair[1]).is_le(), "sorting settles the order");
+    }
+    for a in &values {
+        for b in &values {
+            assert_eq!(compare(a, b), key(a).cmp(&key(b)), "{a} and {b}");
+            assert_eq!(compare(a, b), compare(b, a).reverse());
+        }
+    }
+});
