@@ -3,4 +3,5 @@
 //! Each engine is one trait whose documentation is the contract, backends that keep it, wrappers that add one behaviour,
 //! and one conformance suite that runs on all of them. Today: [`sql`].
 
+pub mod config;
 pub mod sql;

@@ -3,12 +3,29 @@
 //! Callers say *where* ([`Place`]), *what* ([`Statement`], [`Unit`]) and *how fresh* ([`Consistency`]); table names are
 //! logical (`{documents}`), so that sharding and read/write splitting can be wrappers that never parse SQL, and
 //! read-your-writes has its [`Token`] from the first day.
+//!
+//! Read first: [`Sql`] (the contract), [`dialect`] (how statements are spelt), [`migrate`] (how tables come to be),
+//! [`open()`] (how the server gets one).
+
+pub mod dialect;
+mod intern;
+pub mod limits;
+pub mod migrate;
+pub mod mysql;
+mod open;
+pub mod sqlite;
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use yunzhan_base::{EnvId, Result};
+
+pub use self::intern::intern;
+pub use self::migrate::{Migration, Migrations, Scope};
+pub use self::mysql::Mysql;
+pub use self::open::{Opening, open};
+pub use self::sqlite::Sqlite;
 
 /// A future of the engine.
 pub type SqlFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -22,7 +39,12 @@ pub type SqlFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>
 ///   have been committed, and only the idempotency key tells.
 pub trait Sql: Send + Sync {
     /// Reads rows.
-    fn read<'a>(&'a self, consistency: Consistency, place: &'a Place, statement: Statement) -> SqlFuture<'a, Rows>;
+    fn read<'a>(
+        &'a self,
+        consistency: Consistency,
+        place: &'a Place,
+        statement: Statement,
+    ) -> SqlFuture<'a, Rows>;
 
     /// Writes a unit, detached from the caller: dropping the future does not undo or cancel it.
     fn write<'a>(&'a self, place: &'a Place, unit: Unit) -> SqlFuture<'a, Written>;
@@ -47,6 +69,25 @@ pub enum Database {
     System,
     /// Tables of one environment.
     Env(EnvId),
+}
+
+impl Database {
+    /// Which migrations and physical names its tables have.
+    pub fn scope(&self) -> Scope {
+        match self {
+            Self::System => Scope::System,
+            Self::Env(_) => Scope::Env,
+        }
+    }
+
+    /// What the column `env` of its rows holds: every statement on an environment's tables filters by it, because some
+    /// backends keep all environments in one schema.
+    pub fn env_column(&self) -> &str {
+        match self {
+            Self::System => "",
+            Self::Env(env) => env.as_str(),
+        }
+    }
 }
 
 /// One slot of the sharded key space, or all.

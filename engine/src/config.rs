@@ -1,0 +1,69 @@
+//! What an operator may set about the engines; empty means the embedded ones.
+
+use std::time::Duration;
+
+use yunzhan_base::Secret;
+
+/// The engines' configuration.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// The SQL engine.
+    pub sql: Sql,
+}
+
+/// The SQL engine's configuration.
+#[derive(Clone, Debug)]
+pub struct Sql {
+    /// `mysql://user:password@host:port/database` of a MySQL, MariaDB or TiDB; without one SQLite serves from the data
+    /// folder. A secret, because it holds a password.
+    pub mysql_url: Option<Secret>,
+    /// How long a read may run or wait before it fails as a time-out.
+    pub read_timeout: Duration,
+    /// How long a unit may run or wait before it fails as a time-out.
+    pub write_timeout: Duration,
+    /// Databases that SQLite keeps open at a time; the least recently used idle one makes room.
+    pub sqlite_open_max: usize,
+    /// How long an unused SQLite database stays open.
+    pub sqlite_idle: Duration,
+    /// Threads that run SQLite reads which are too long for the caller's thread.
+    pub sqlite_reader_threads: usize,
+    /// Page cache of one SQLite connection, in KiB.
+    pub sqlite_cache_kib: u32,
+    /// Connections to MySQL at the most.
+    pub mysql_connections_max: usize,
+    /// How long a request waits for a free or new connection to MySQL.
+    pub mysql_connect_timeout: Duration,
+}
+
+/// Above the slowest tier that a person waits for (3 s), below the gateway's default for reports (10 s).
+pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// A unit waits for the group before it and for one sync; a disk that needs longer is broken.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A thread and a few connections each, about 1 MB at rest: 32 stay under half of the whole process's 64 MB.
+pub const SQLITE_OPEN_MAX: usize = 32;
+/// Long enough for a person between two clicks, short enough that a server of many small environments stays small.
+pub const SQLITE_IDLE: Duration = Duration::from_secs(300);
+/// Scans are rare and bound by the processor; two keep a small machine responsive.
+pub const SQLITE_READER_THREADS: usize = 2;
+/// SQLite drops a reader's page cache at every foreign commit, so a large one buys little; the system caches the file.
+pub const SQLITE_CACHE_KIB: u32 = 1024;
+/// Below the 151 connections that MySQL and MariaDB allow by default, so that two replicas fit.
+pub const MYSQL_CONNECTIONS_MAX: usize = 64;
+/// A server on the same network answers in milliseconds; three seconds include one lost packet.
+pub const MYSQL_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+impl Default for Sql {
+    fn default() -> Self {
+        Self {
+            mysql_url: None,
+            read_timeout: READ_TIMEOUT,
+            write_timeout: WRITE_TIMEOUT,
+            sqlite_open_max: SQLITE_OPEN_MAX,
+            sqlite_idle: SQLITE_IDLE,
+            sqlite_reader_threads: SQLITE_READER_THREADS,
+            sqlite_cache_kib: SQLITE_CACHE_KIB,
+            mysql_connections_max: MYSQL_CONNECTIONS_MAX,
+            mysql_connect_timeout: MYSQL_CONNECT_TIMEOUT,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Bounds that every backend keeps, and the checks that make backends refuse the same things.
+
+use yunzhan_base::{Error, Kind, Result};
+
+use super::{Expect, Key, Place, Statement, Unit, Value};
+
+/// The longest idempotency key, in characters: a column of both dialects.
+pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
+/// How long the answer of a unit with an idempotency key is remembered at least. Clients give up retrying far earlier.
+pub const IDEMPOTENCY_AGE_MS: i64 = 24 * 60 * 60 * 1000;
+/// How often forgotten answers are swept, by the clock of the engine.
+pub(crate) const SWEEP_EVERY_MS: i64 = 60 * 1000;
+/// Forgotten answers that one sweep deletes, so that no unit waits long behind it.
+pub(crate) const SWEEP_ROWS_MAX: i64 = 10_000;
+/// The values of one answer together: a result that must be held whole may not eat the process.
+pub const RESULT_BYTES_MAX: usize = 64 << 20;
+
+/// The most rows that `place` lets a read answer.
+pub(crate) fn rows_max(place: &Place) -> usize {
+    match &place.key {
+        Key::All(merge) => {
+            merge.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+        }
+        Key::Slot(_) => usize::MAX,
+    }
+}
+
+pub(crate) fn too_large() -> Error {
+    let mib = RESULT_BYTES_MAX >> 20;
+    Error::new(Kind::TooLarge, format!("the answer is over {mib} MiB; ask for fewer rows"))
+}
+
+/// The bytes that a unit holds while it waits.
+pub(crate) fn bytes_of(unit: &Unit) -> usize {
+    let values = unit.steps.iter().flat_map(|step| &step.statement.params);
+    values.map(|value| size_of::<Value>() + heap_bytes(value)).sum()
+}
+
+fn heap_bytes(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => text.len(),
+        Value::Blob(bytes) => bytes.len(),
+        Value::Null | Value::Integer(_) | Value::Real(_) => 0,
+    }
+}
+
+/// Refuses what one of the backends could not keep.
+pub(crate) fn check_unit(unit: &Unit) -> Result<()> {
+    if let Some(key) = &unit.idempotency
+        && (key.is_empty() || key.chars().count() > IDEMPOTENCY_KEY_CHARS_MAX)
+    {
+        return Err(Error::new(
+            Kind::InvalidParameter,
+            format!("an idempotency key has 1 to {IDEMPOTENCY_KEY_CHARS_MAX} characters"),
+        ));
+    }
+    unit.steps.iter().try_for_each(|step| check_statement(&step.statement))
+}
+
+/// MySQL has no infinities, and SQLite turns "not a number" into null.
+pub(crate) fn check_statement(statement: &Statement) -> Result<()> {
+    let is_finite = |value: &Value| !matches!(value, Value::Real(number) if !number.is_finite());
+    if statement.params.iter().all(is_finite) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::InvalidParameter, "a number to store must be finite"))
+}
+
+/// How the changes of each step are remembered: `1,0,2`.
+pub(crate) fn changed_text(changed: &[u64]) -> String {
+    let counts: Vec<String> = changed.iter().map(u64::to_string).collect();
+    counts.join(",")
+}
+
+/// Reads what [`changed_text`] wrote.
+pub(crate) fn changed_from(text: &str) -> Result<Vec<u64>> {
+    let counts = text.split(',').filter(|count| !count.is_empty());
+    let counts: Result<Vec<u64>, _> = counts.map(str::parse).collect();
+    counts.map_err(|error| Error::internal("a remembered answer is broken").because(error))
+}
+
+// === impl Expect ===
+
+impl Expect {
+    /// Whether a step did what its unit counts on.
+    pub(crate) fn check(self, changed: u64) -> Result<()> {
+        match self {
+            Self::Rows(rows) if rows != changed => {
+                Err(Error::new(Kind::Conflict, Kind::Conflict.entry().en)
+                    .with_detail(format!("a step changed {changed} rows instead of {rows}")))
+            }
+            Self::Rows(_) | Self::Any => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remembered_changes_come_back() {
+        for changed in [vec![], vec![0], vec![1, 0, 250]] {
+            assert_eq!(changed_from(&changed_text(&changed)).unwrap(), changed);
+        }
+        assert!(changed_from("1,x").is_err());
+    }
+
+    #[test]
+    fn keys_are_bounded() {
+        let keyed = |key: &str| Unit { steps: vec![], idempotency: Some(key.to_owned()) };
+        assert!(check_unit(&keyed(&"é".repeat(255))).is_ok());
+        assert!(check_unit(&keyed(&"é".repeat(256))).is_err());
+        assert!(check_unit(&keyed("")).is_err());
+    }
+}

@@ -1,0 +1,84 @@
+//! MySQL's, MariaDB's and TiDB's error codes, translated once.
+
+use mysql_async::Error as DriverError;
+use yunzhan_base::{Error, Kind};
+
+/// The error that rooms see. The server's own words go to the log only.
+pub(super) fn error(source: DriverError) -> Error {
+    let (kind, message) = match &source {
+        DriverError::Server(server) => classify(server.code),
+        DriverError::Io(_) | DriverError::Driver(_) => {
+            (Kind::Unavailable, "the connection to the database broke; try again")
+        }
+        DriverError::Other(_) | DriverError::Url(_) => (Kind::Internal, Kind::Internal.entry().en),
+    };
+    Error::new(kind, message).because(source)
+}
+
+/// Whether a unique index or primary key refused the row.
+pub(super) fn is_duplicate(source: &DriverError) -> bool {
+    code(source).is_some_and(|code| classify(code).0 == Kind::AlreadyExists)
+}
+
+/// Whether a deadlock or a conflict of optimistic transactions undid everything, so that the unit may be tried again.
+pub(super) fn is_conflict(source: &DriverError) -> bool {
+    code(source).is_some_and(|code| classify(code).0 == Kind::Conflict)
+}
+
+/// Whether a migration found done what it was about to do: a table, column or index that exists, or that is gone.
+pub(super) fn is_done_already(source: &DriverError) -> bool {
+    code(source).is_some_and(|code| matches!(code, 1050 | 1060 | 1061 | 1091))
+}
+
+fn code(source: &DriverError) -> Option<u16> {
+    match source {
+        DriverError::Server(server) => Some(server.code),
+        _ => None,
+    }
+}
+
+/// <https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html>,
+/// <https://mariadb.com/kb/en/mariadb-error-codes/>, <https://docs.pingcap.com/tidb/stable/error-codes>.
+fn classify(code: u16) -> (Kind, &'static str) {
+    match code {
+        // A duplicate key, plain and with its name.
+        1062 | 1586 => (Kind::AlreadyExists, Kind::AlreadyExists.entry().en),
+        // A deadlock; TiDB's write conflicts.
+        1213 | 8002 | 8022 | 8028 | 9007 => (Kind::Conflict, Kind::Conflict.entry().en),
+        // A lock, a statement of MySQL, one of MariaDB, or a killed one ran out of time.
+        1205 | 3024 | 1969 | 1317 => (Kind::Timeout, "the statement ran into its time bound"),
+        // A packet or a row over its bound.
+        1153 | 1301 | 1118 => (Kind::TooLarge, "a value is too large for the database"),
+        // Null, out of range, broken text, too long, foreign keys, checks.
+        1048 | 1264 | 1366 | 1406 | 1451 | 1452 | 3819 | 4025 => {
+            (Kind::InvalidParameter, "a value does not fit its column")
+        }
+        // Too many connections; shutting down; full disks; replicas and servers that only read.
+        1040 | 1203 | 1226 | 1053 | 1021 | 1114 | 1290 | 1792 | 1836 => {
+            (Kind::Unavailable, "the database server cannot serve now; try again")
+        }
+        // Wrong name, password, schema or right.
+        1044 | 1045 | 1049 | 1142 | 1698 => {
+            (Kind::Unavailable, "the database server refuses us; check its address and rights")
+        }
+        _ => (Kind::Internal, Kind::Internal.entry().en),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_become_kinds() {
+        let kind = |code| {
+            let server = mysql_async::ServerError { code, message: "?".into(), state: "?".into() };
+            error(DriverError::Server(server)).kind()
+        };
+        assert_eq!(kind(1062), Kind::AlreadyExists);
+        assert_eq!(kind(1213), Kind::Conflict);
+        assert_eq!(kind(1205), Kind::Timeout);
+        assert_eq!(kind(1040), Kind::Unavailable);
+        assert_eq!(kind(1064), Kind::Internal);
+    }
+}

@@ -1,0 +1,173 @@
+//! MySQL 8, MariaDB and TiDB: every environment in one schema, told apart by the column `env`.
+//!
+//! Group commit is the server's. Only MariaDB is proved by the conformance suite where this was built; MySQL's GTIDs
+//! and TiDB's conflict codes follow their manuals.
+
+mod codes;
+mod connect;
+mod unit;
+mod values;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Pool};
+use yunzhan_base::{Clock, Error, Kind, Result};
+
+use self::unit::Tried;
+use super::dialect::{Text, Texts};
+use super::limits::{IDEMPOTENCY_AGE_MS, SWEEP_EVERY_MS, SWEEP_ROWS_MAX};
+use super::limits::{check_statement, check_unit, rows_max};
+use super::migrate::Migrations;
+use super::{
+    Consistency, Database, Logical, Place, Rows, Scope, Sql, SqlFuture, Statement, Unit, Value,
+    Written,
+};
+use crate::config;
+
+/// How often a unit that lost a deadlock is tried again before its caller has to.
+const TRIES: u32 = 4;
+/// The pause before a second try; it doubles.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// A database server.
+pub struct Mysql {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pool: Pool,
+    texts: Texts,
+    config: config::Sql,
+    clock: Clock,
+    swept_ms: AtomicI64,
+}
+
+// === impl Mysql ===
+
+impl Mysql {
+    /// Connects, migrates all tables and keeps a pool. Fails as unavailable when there is no answer in time.
+    pub async fn connect(
+        config: config::Sql,
+        migrations: Migrations,
+        clock: Clock,
+    ) -> Result<Self> {
+        let connected = connect::connect(&config, &migrations, &clock).await?;
+        let texts = Texts::new(connected.dialect);
+        let swept_ms = AtomicI64::new(0);
+        let shared = Shared { pool: connected.pool, texts, config, clock, swept_ms };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+}
+
+impl Sql for Mysql {
+    // There is one server behind the address: it has seen whatever was acknowledged.
+    fn read<'a>(
+        &'a self,
+        _consistency: Consistency,
+        place: &'a Place,
+        statement: Statement,
+    ) -> SqlFuture<'a, Rows> {
+        Box::pin(async move {
+            check_statement(&statement)?;
+            let text = self.shared.texts.of(place.database.scope(), &statement)?;
+            let read = self.shared.read(&text, &statement.params, rows_max(place));
+            within(self.shared.config.read_timeout, read).await
+        })
+    }
+
+    fn write<'a>(&'a self, place: &'a Place, unit: Unit) -> SqlFuture<'a, Written> {
+        Box::pin(async move {
+            check_unit(&unit)?;
+            let (shared, database) = (Arc::clone(&self.shared), place.database.clone());
+            // In a task of its own: a caller that goes away does not undo it.
+            let task = tokio::spawn(async move {
+                within(shared.config.write_timeout, shared.write(&database, &unit)).await
+            });
+            task.await.map_err(|error| Error::internal("a unit panicked").because(error))?
+        })
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    async fn read(&self, text: &Text, params: &[Value], rows_max: usize) -> Result<Rows> {
+        let mut connection = self.connection().await?;
+        let mut bytes = 0;
+        let mut rows = Vec::new();
+        let params = values::params(params);
+        let mut result =
+            connection.exec_iter(text.sql.as_str(), params).await.map_err(codes::error)?;
+        while rows.len() < rows_max
+            && let Some(row) = result.next().await.map_err(codes::error)?
+        {
+            rows.push(values::row(row, &mut bytes)?);
+        }
+        result.drop_result().await.map_err(codes::error)?;
+        Ok(Rows(rows))
+    }
+
+    async fn write(&self, database: &Database, unit: &Unit) -> Result<Written> {
+        let (scope, env) = (database.scope(), database.env_column());
+        let mut connection = self.connection().await?;
+        self.sweep(&mut connection).await;
+        let mut pause = PAUSE;
+        for _ in 1..TRIES {
+            if let Tried::Written(written) =
+                unit::run(self, &mut connection, scope, env, unit).await?
+            {
+                return Ok(written);
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        match unit::run(self, &mut connection, scope, env, unit).await? {
+            Tried::Written(written) => Ok(written),
+            Tried::Again(error) => Err(error),
+        }
+    }
+
+    async fn connection(&self) -> Result<Conn> {
+        let patience = self.config.mysql_connect_timeout;
+        match tokio::time::timeout(patience, self.pool.get_conn()).await {
+            Ok(connection) => connection.map_err(codes::error),
+            Err(_) => Err(Error::new(
+                Kind::Unavailable,
+                "no connection to the database in time: all are busy, or the server is away",
+            )),
+        }
+    }
+
+    /// Forgets old answers now and then. A failure leaves them for the next time.
+    async fn sweep(&self, connection: &mut Conn) {
+        let now_ms = self.clock.now_ms();
+        let swept_ms = self.swept_ms.load(Ordering::Relaxed);
+        let is_due = now_ms - swept_ms >= SWEEP_EVERY_MS;
+        let takes_it =
+            |order| self.swept_ms.compare_exchange(swept_ms, now_ms, order, order).is_ok();
+        if is_due && takes_it(Ordering::Relaxed) {
+            for scope in [Scope::System, Scope::Env] {
+                let _ = self.sweep_now(connection, scope, now_ms).await;
+            }
+        }
+    }
+
+    async fn sweep_now(&self, connection: &mut Conn, scope: Scope, now_ms: i64) -> Result<()> {
+        const SWEEP: Statement = Statement {
+            sql: "DELETE FROM {idempotency} WHERE committed_ms < ? LIMIT ?",
+            tables: &[Logical("idempotency")],
+            params: vec![],
+        };
+        let text = self.texts.of(scope, &SWEEP)?;
+        let params = (now_ms - IDEMPOTENCY_AGE_MS, SWEEP_ROWS_MAX);
+        connection.exec_drop(text.sql.as_str(), params).await.map_err(codes::error)
+    }
+}
+
+async fn within<T>(bound: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = |_| Error::new(Kind::Timeout, "the database ran into its time bound");
+    tokio::time::timeout(bound, work).await.map_err(late)?
+}

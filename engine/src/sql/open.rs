@@ -1,0 +1,34 @@
+//! From configuration to a database with its wrappers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use yunzhan_base::{Clock, Result};
+
+use super::{Database, Migrations, Mysql, SharedSql, Sqlite};
+use crate::config;
+
+/// What the engine is opened with.
+pub struct Opening {
+    /// The configuration.
+    pub config: config::Sql,
+    /// The data folder, for the embedded engine.
+    pub root: PathBuf,
+    /// Every service's migrations.
+    pub migrations: Migrations,
+    /// The time of day, for the age of remembered answers.
+    pub clock: Clock,
+}
+
+/// Opens the engine that the configuration names, with the system's tables migrated. An environment's tables are
+/// migrated when they are first used. Fails as unavailable when the database cannot be reached or used, or is newer
+/// than this program.
+pub async fn open(opening: Opening) -> Result<SharedSql> {
+    let Opening { config, root, migrations, clock } = opening;
+    if config.mysql_url.is_some() {
+        return Ok(Arc::new(Mysql::connect(config, migrations, clock).await?));
+    }
+    let sqlite = Sqlite::new(root, config, migrations, clock)?;
+    sqlite.prepare(&Database::System).await?;
+    Ok(Arc::new(sqlite))
+}

@@ -1,0 +1,53 @@
+//! SQLite's result codes, translated once.
+
+use rusqlite::ffi;
+use yunzhan_base::{Error, Kind};
+
+/// The error that rooms see. The driver's own words go to the log only.
+pub(super) fn error(source: rusqlite::Error) -> Error {
+    let (kind, message) = match &source {
+        rusqlite::Error::SqliteFailure(failure, _) => classify(failure.extended_code),
+        _ => (Kind::Internal, Kind::Internal.entry().en),
+    };
+    Error::new(kind, message).because(source)
+}
+
+/// Whether a unique index or primary key refused the row.
+pub(super) fn is_duplicate(source: &rusqlite::Error) -> bool {
+    matches!(source, rusqlite::Error::SqliteFailure(failure, _)
+        if classify(failure.extended_code).0 == Kind::AlreadyExists)
+}
+
+/// Whether the progress handler stopped the statement.
+pub(super) fn is_interrupt(source: &rusqlite::Error) -> bool {
+    matches!(source, rusqlite::Error::SqliteFailure(failure, _)
+        if failure.extended_code == ffi::SQLITE_INTERRUPT)
+}
+
+/// <https://www.sqlite.org/rescode.html>: the lowest byte is the primary code.
+fn classify(extended: i32) -> (Kind, &'static str) {
+    match extended {
+        ffi::SQLITE_CONSTRAINT_UNIQUE
+        | ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+        | ffi::SQLITE_CONSTRAINT_ROWID => (Kind::AlreadyExists, Kind::AlreadyExists.entry().en),
+        _ => classify_primary(extended & 0xff),
+    }
+}
+
+fn classify_primary(primary: i32) -> (Kind, &'static str) {
+    match primary {
+        ffi::SQLITE_CONSTRAINT | ffi::SQLITE_MISMATCH => {
+            (Kind::InvalidParameter, "a value does not fit its column")
+        }
+        ffi::SQLITE_INTERRUPT => (Kind::Timeout, "the statement ran into its time bound"),
+        ffi::SQLITE_TOOBIG => (Kind::TooLarge, "a value is too large for the database"),
+        ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => {
+            (Kind::Unavailable, "the database is locked by another program; try again")
+        }
+        ffi::SQLITE_FULL => (Kind::Unavailable, "the disk of the database is full"),
+        ffi::SQLITE_IOERR | ffi::SQLITE_CANTOPEN | ffi::SQLITE_READONLY | ffi::SQLITE_NOMEM => {
+            (Kind::Unavailable, "the database file cannot be used; the log says why")
+        }
+        _ => (Kind::Internal, Kind::Internal.entry().en),
+    }
+}

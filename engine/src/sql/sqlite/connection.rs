@@ -1,0 +1,225 @@
+//! One connection to one file: how it is opened, how long it may run, how values go in and rows come out.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OpenFlags, ToSql};
+use yunzhan_base::{Error, Kind, Result};
+
+use super::codes;
+use crate::sql::limits::{RESULT_BYTES_MAX, too_large};
+use crate::sql::{Row, Rows, Value};
+
+/// Steps of SQLite's virtual machine between two looks at the clock: some 20 µs, so a bound is kept to that.
+const STEPS_BETWEEN_CHECKS: i32 = 1000;
+/// Statements that a connection keeps prepared: more than all services have together.
+const PREPARED_MAX: usize = 256;
+/// How long a connection waits for a lock of another program (a backup, the `sqlite3` shell).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The log shrinks to this size after a checkpoint; larger units may still make it longer meanwhile.
+const LOG_BYTES_MAX: u64 = 64 << 20;
+
+/// How files are opened.
+#[derive(Clone, Debug)]
+pub(super) struct OpenOptions {
+    /// Page cache of a connection in KiB.
+    pub(super) cache_kib: u32,
+    /// The file system, for tests; the default one else.
+    pub(super) vfs: Option<&'static str>,
+    /// `FULL`, for tests `OFF`.
+    pub(super) synchronous: &'static str,
+}
+
+/// A connection that can be told when to stop.
+pub(super) struct Session {
+    pub(super) connection: Connection,
+    bound: TimeBound,
+}
+
+/// The moment at which a running statement is stopped, shared with SQLite's progress handler.
+#[derive(Clone)]
+struct TimeBound {
+    base: Instant,
+    until_us: Arc<AtomicU64>,
+}
+
+// === impl Session ===
+
+impl Session {
+    /// Opens a file for reading and writing, making it when it is missing.
+    pub(super) fn open(path: &Path, options: &OpenOptions) -> rusqlite::Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = match options.vfs {
+            None => Connection::open_with_flags(path, flags)?,
+            Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs)?,
+        };
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.execute_batch(&pragmas(options))?;
+        connection.set_prepared_statement_cache_capacity(PREPARED_MAX);
+        let bound = TimeBound::none();
+        let watch = bound.clone();
+        connection.progress_handler(STEPS_BETWEEN_CHECKS, Some(move || watch.is_over()))?;
+        Ok(Self { connection, bound })
+    }
+
+    /// Refuses writes from here on.
+    pub(super) fn read_only(self) -> rusqlite::Result<Self> {
+        self.connection.pragma_update(None, "query_only", true)?;
+        Ok(self)
+    }
+
+    /// Stops statements at `until`, or never.
+    pub(super) fn stop_at(&self, until: Option<Instant>) {
+        self.bound.set(until);
+    }
+
+    /// Runs a statement that gives rows, at most `limit` of them.
+    pub(super) fn rows(&self, sql: &str, params: &[Value], limit: usize) -> Result<Rows, Failure> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        bind(&mut statement, sql, params)?;
+        let columns = statement.column_count();
+        let mut bytes = 0;
+        let mut rows = Vec::new();
+        let mut cursor = statement.raw_query();
+        while rows.len() < limit
+            && let Some(row) = cursor.next()?
+        {
+            let mut values = Vec::with_capacity(columns);
+            for column in 0..columns {
+                values.push(owned(row.get_ref(column)?, &mut bytes)?);
+            }
+            rows.push(Row(values));
+        }
+        Ok(Rows(rows))
+    }
+
+    /// Runs a statement that changes rows, and says how many.
+    pub(super) fn change(&self, sql: &str, params: &[Value]) -> Result<u64, Failure> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        bind(&mut statement, sql, params)?;
+        let changed = statement.raw_execute()?;
+        Ok(changed as u64)
+    }
+}
+
+fn pragmas(options: &OpenOptions) -> String {
+    let OpenOptions { cache_kib, synchronous, .. } = options;
+    format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; PRAGMA foreign_keys = ON;
+         PRAGMA cache_size = -{cache_kib}; PRAGMA temp_store = MEMORY;
+         PRAGMA journal_size_limit = {LOG_BYTES_MAX}; PRAGMA trusted_schema = OFF;"
+    )
+}
+
+/// What stopped a statement: the database, or a value that is not ours.
+pub(super) enum Failure {
+    Driver(rusqlite::Error),
+    Refused(Error),
+}
+
+// === impl Failure ===
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Driver(error)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Driver(source) => codes::error(source),
+            Failure::Refused(error) => error,
+        }
+    }
+}
+
+impl Failure {
+    pub(super) fn is_interrupt(&self) -> bool {
+        matches!(self, Self::Driver(source) if codes::is_interrupt(source))
+    }
+
+    pub(super) fn is_duplicate(&self) -> bool {
+        matches!(self, Self::Driver(source) if codes::is_duplicate(source))
+    }
+}
+
+fn bind(
+    statement: &mut rusqlite::Statement<'_>,
+    sql: &str,
+    params: &[Value],
+) -> Result<(), Failure> {
+    if statement.parameter_count() != params.len() {
+        let (wants, got) = (statement.parameter_count(), params.len());
+        let error = Error::internal(format!("{wants} parameters wanted, {got} given: {sql}"));
+        return Err(Failure::Refused(error));
+    }
+    for (index, value) in params.iter().enumerate() {
+        statement.raw_bind_parameter(index + 1, value)?;
+    }
+    Ok(())
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Integer(number) => ValueRef::Integer(*number),
+            Self::Real(number) => ValueRef::Real(*number),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Blob(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+fn owned(value: ValueRef<'_>, bytes: &mut usize) -> Result<Value, Failure> {
+    Ok(match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(number) => Value::Integer(number),
+        ValueRef::Real(number) => Value::Real(number),
+        ValueRef::Text(text) => {
+            count(bytes, text.len())?;
+            let text = std::str::from_utf8(text);
+            Value::Text(text.map_err(|_| Failure::Refused(not_text()))?.to_owned())
+        }
+        ValueRef::Blob(blob) => {
+            count(bytes, blob.len())?;
+            Value::Blob(blob.to_owned())
+        }
+    })
+}
+
+fn count(bytes: &mut usize, more: usize) -> Result<(), Failure> {
+    *bytes += more;
+    if *bytes > RESULT_BYTES_MAX { Err(Failure::Refused(too_large())) } else { Ok(()) }
+}
+
+fn not_text() -> Error {
+    Error::new(Kind::Internal, Kind::Internal.entry().en).with_detail("a stored text is not UTF-8")
+}
+
+// === impl TimeBound ===
+
+impl TimeBound {
+    fn none() -> Self {
+        Self { base: Instant::now(), until_us: Arc::new(AtomicU64::new(u64::MAX)) }
+    }
+
+    fn set(&self, until: Option<Instant>) {
+        let until_us = until.map_or(u64::MAX, |until| micros(until.duration_since(self.base)));
+        self.until_us.store(until_us, Ordering::Relaxed);
+    }
+
+    fn is_over(&self) -> bool {
+        micros(self.base.elapsed()) >= self.until_us.load(Ordering::Relaxed)
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,289 @@
+//! SQLite inside the process: one file per environment and one for the system, in the data folder.
+//!
+//! Writes go through one thread per file ([`writer`]); reads run on the caller's thread when they are short and on a
+//! reader thread when they are not ([`file`]). Files are opened when first used and closed when unused.
+
+mod codes;
+mod connection;
+mod file;
+mod format;
+mod pool;
+mod queue;
+#[cfg(any(test, feature = "testsuite"))]
+pub mod vfs;
+mod writer;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use yunzhan_base::{Clock, Error, Kind, Result};
+
+use self::connection::OpenOptions;
+use self::file::{File, Query};
+use self::pool::Pool;
+use self::queue::{Refusal, Waiting};
+use super::dialect::{Dialect, Text, Texts};
+use super::limits::{bytes_of, check_statement, check_unit, rows_max};
+use super::migrate::Migrations;
+use super::{Consistency, Database, Place, Rows, Sql, SqlFuture, Statement, Unit, Written};
+use crate::config;
+
+pub use self::format::FORMAT;
+
+/// How often an unused file asks whether it may be closed.
+const IDLE_CHECKS: u32 = 4;
+/// A file that was used this recently is not closed to make room for another.
+const JUST_USED: Duration = Duration::from_secs(1);
+/// SQLite recurses little; the standard 2 MB for every environment would be waste.
+const WRITER_STACK_BYTES: usize = 512 << 10;
+/// Tries to hand a unit to a file that is being closed and opened again; each one finds a newer file.
+const HAND_OVER_TRIES: usize = 8;
+
+/// The embedded database.
+pub struct Sqlite {
+    shared: Arc<Shared>,
+}
+
+/// What the writers and readers share with it.
+struct Shared {
+    root: PathBuf,
+    config: config::Sql,
+    options: OpenOptions,
+    texts: Texts,
+    migrations: Migrations,
+    clock: Clock,
+    started: Instant,
+    files: RwLock<HashMap<Database, Arc<File>>>,
+    pool: Pool,
+}
+
+/// Where a database's file is below the data folder.
+pub fn path_of(root: &Path, database: &Database) -> PathBuf {
+    match database {
+        Database::System => root.join("system.db"),
+        Database::Env(env) => root.join("env").join(env.as_str()).join("sql").join("data.db"),
+    }
+}
+
+// === impl Sqlite ===
+
+impl Sqlite {
+    /// Serves the files below `root`, and opens none yet.
+    pub fn new(
+        root: PathBuf,
+        config: config::Sql,
+        migrations: Migrations,
+        clock: Clock,
+    ) -> Result<Self> {
+        let cache_kib = config.sqlite_cache_kib;
+        let options = OpenOptions { cache_kib, vfs: None, synchronous: "FULL" };
+        Self::with_options(root, config, migrations, clock, options)
+    }
+
+    fn with_options(
+        root: PathBuf,
+        config: config::Sql,
+        migrations: Migrations,
+        clock: Clock,
+        options: OpenOptions,
+    ) -> Result<Self> {
+        let pool = Pool::start(config.sqlite_reader_threads)?;
+        let shared = Shared {
+            root,
+            config,
+            options,
+            texts: Texts::new(Dialect::Sqlite),
+            migrations,
+            clock,
+            started: Instant::now(),
+            files: RwLock::default(),
+            pool,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Opens and migrates a database, so that its faults show before anybody needs it.
+    pub async fn prepare(&self, database: &Database) -> Result<()> {
+        let file = self.shared.file(database)?;
+        let deadline = self.shared.read_deadline();
+        self.shared.on_reader_thread(move |_| file.wait_ready(deadline)).await
+    }
+}
+
+impl Drop for Sqlite {
+    fn drop(&mut self) {
+        // The writers serve what waits, end, and let go of the rest.
+        for file in self.shared.files.read().expect("no panic while held").values() {
+            file.queue.close();
+        }
+    }
+}
+
+impl Sql for Sqlite {
+    // One process holds the file, so every reader sees every acknowledged unit, whatever freshness is asked for.
+    fn read<'a>(
+        &'a self,
+        _consistency: Consistency,
+        place: &'a Place,
+        statement: Statement,
+    ) -> SqlFuture<'a, Rows> {
+        Box::pin(async move {
+            check_statement(&statement)?;
+            let text = self.shared.texts.of(place.database.scope(), &statement)?;
+            let file = self.shared.file(&place.database)?;
+            let rows_max = rows_max(place);
+            let query = Query { text: &text, params: &statement.params, rows_max };
+            match file.read_here(&query) {
+                Some(answer) => answer,
+                None => self.shared.read_elsewhere(file, text, statement, rows_max).await,
+            }
+        })
+    }
+
+    fn write<'a>(&'a self, place: &'a Place, unit: Unit) -> SqlFuture<'a, Written> {
+        Box::pin(async move {
+            check_unit(&unit)?;
+            let (reply, answer) = oneshot::channel();
+            let bytes = bytes_of(&unit);
+            let deadline = Instant::now() + self.shared.config.write_timeout;
+            self.shared.hand_over(&place.database, Waiting { unit, bytes, deadline, reply })?;
+            answer
+                .await
+                .map_err(|_| Error::new(Kind::Unavailable, "the writer of the database died"))?
+        })
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    /// The file of a database, which may still be opening.
+    fn file(self: &Arc<Self>, database: &Database) -> Result<Arc<File>> {
+        let now_ms = self.now_ms();
+        if let Some(file) = self.files.read().expect("no panic while held").get(database) {
+            file.touch(now_ms);
+            return Ok(Arc::clone(file));
+        }
+        self.open(database, now_ms)
+    }
+
+    fn open(self: &Arc<Self>, database: &Database, now_ms: u64) -> Result<Arc<File>> {
+        let mut files = self.files.write().expect("no panic while held");
+        if let Some(file) = files.get(database) {
+            return Ok(Arc::clone(file));
+        }
+        if files.len() >= self.config.sqlite_open_max {
+            make_room(&mut files, now_ms)?;
+        }
+        let file = Arc::new(File::new(database.clone(), path_of(&self.root, database)));
+        file.touch(now_ms);
+        let (shared, served) = (Arc::clone(self), Arc::clone(&file));
+        thread::Builder::new()
+            .name("sql-write".to_owned())
+            .stack_size(WRITER_STACK_BYTES)
+            .spawn(move || writer::run(&shared, &served))
+            .map_err(|error| {
+                Error::new(Kind::Unavailable, "no thread for another database").because(error)
+            })?;
+        files.insert(database.clone(), Arc::clone(&file));
+        Ok(file)
+    }
+
+    fn hand_over(self: &Arc<Self>, database: &Database, mut waiting: Waiting) -> Result<()> {
+        for _ in 0..HAND_OVER_TRIES {
+            match self.file(database)?.queue.push(waiting) {
+                Ok(()) => return Ok(()),
+                Err(Refusal::Full) => {
+                    return Err(Error::new(Kind::Unavailable, "too many writes wait; try again"));
+                }
+                Err(Refusal::Closed(back)) => waiting = back,
+            }
+            // Whoever closed the queue takes the file out of the table next.
+            thread::yield_now();
+        }
+        Err(Error::new(Kind::Unavailable, "the database is being closed; try again"))
+    }
+
+    async fn read_elsewhere(
+        self: &Arc<Self>,
+        file: Arc<File>,
+        text: Arc<Text>,
+        statement: Statement,
+        rows_max: usize,
+    ) -> Result<Rows> {
+        let deadline = self.read_deadline();
+        self.on_reader_thread(move |shared| {
+            let query = Query { text: &text, params: &statement.params, rows_max };
+            file.read_patiently(&shared.options, &query, deadline)
+        })
+        .await
+    }
+
+    /// Runs work on a reader thread, unless its caller left meanwhile.
+    async fn on_reader_thread<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        let shared = Arc::clone(self);
+        self.pool.run(Box::new(move || {
+            if !reply.is_closed() {
+                let _ = reply.send(work(&shared));
+            }
+        }))?;
+        answer.await.map_err(|_| Error::internal("a read of the database panicked"))?
+    }
+
+    fn read_deadline(&self) -> Instant {
+        Instant::now() + self.config.read_timeout
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn idle_check(&self) -> Duration {
+        self.config.sqlite_idle / IDLE_CHECKS
+    }
+
+    /// Closes a file that nobody used for a while; called by its writer.
+    fn close_if_idle(&self, file: &Arc<File>) -> bool {
+        let mut files = self.files.write().expect("no panic while held");
+        let idle = Duration::from_millis(self.now_ms().saturating_sub(file.used_ms()));
+        let closes = idle >= self.config.sqlite_idle && file.queue.close_if_empty();
+        if closes {
+            remove(&mut files, file);
+        }
+        closes
+    }
+
+    fn forget(&self, file: &Arc<File>) {
+        remove(&mut self.files.write().expect("no panic while held"), file);
+    }
+}
+
+/// Takes out this file, but not a newer one of the same database.
+fn remove(files: &mut HashMap<Database, Arc<File>>, file: &Arc<File>) {
+    if files.get(&file.database).is_some_and(|known| Arc::ptr_eq(known, file)) {
+        files.remove(&file.database);
+    }
+}
+
+/// Closes the idle file that was used longest ago.
+fn make_room(files: &mut HashMap<Database, Arc<File>>, now_ms: u64) -> Result<()> {
+    let mut by_age: Vec<Arc<File>> = files.values().cloned().collect();
+    by_age.sort_by_key(|file| file.used_ms());
+    for file in by_age {
+        let idle = Duration::from_millis(now_ms.saturating_sub(file.used_ms()));
+        let may_close = file.database != Database::System && idle >= JUST_USED;
+        if may_close && file.queue.close_if_empty() {
+            remove(files, &file);
+            return Ok(());
+        }
+    }
+    Err(Error::new(Kind::Unavailable, "too many databases are in use at once; try again"))
+}

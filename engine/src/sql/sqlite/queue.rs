@@ -1,0 +1,134 @@
+//! The units that wait for a database's writer: bounded by number and bytes, closed without losing one.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use yunzhan_base::Result;
+
+use crate::sql::{Unit, Written};
+
+/// Units that may wait: at 10 µs each, their last one is 40 ms away.
+pub(super) const UNITS_MAX: usize = 4096;
+/// Bytes that waiting units may hold.
+pub(super) const BYTES_MAX: usize = 64 << 20;
+
+/// A unit and whoever waits for it.
+pub(super) struct Waiting {
+    pub(super) unit: Unit,
+    pub(super) bytes: usize,
+    pub(super) deadline: Instant,
+    pub(super) reply: oneshot::Sender<Result<Written>>,
+}
+
+/// Why a unit was not taken in.
+pub(super) enum Refusal {
+    /// Too many or too large units wait already.
+    Full,
+    /// The database is being closed; it can be opened again.
+    Closed(Waiting),
+}
+
+/// What the writer finds.
+pub(super) enum Taken {
+    /// There are units.
+    Units,
+    /// Nothing came in time.
+    Nothing,
+    /// Nothing will ever come.
+    Closed,
+}
+
+/// The queue.
+#[derive(Default)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    units: VecDeque<Waiting>,
+    bytes: usize,
+    is_closed: bool,
+}
+
+// === impl Queue ===
+
+impl Queue {
+    /// Lets a unit wait.
+    pub(super) fn push(&self, waiting: Waiting) -> Result<(), Refusal> {
+        let mut state = self.lock();
+        if state.is_closed {
+            return Err(Refusal::Closed(waiting));
+        }
+        // One unit of any size is let in, so that the bound on a unit is its owner's and not ours.
+        let is_full = state.units.len() >= UNITS_MAX
+            || (!state.units.is_empty() && state.bytes + waiting.bytes > BYTES_MAX);
+        if is_full {
+            return Err(Refusal::Full);
+        }
+        state.bytes += waiting.bytes;
+        state.units.push_back(waiting);
+        drop(state);
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Waits for units and moves up to `count` of them to `into`.
+    pub(super) fn take(&self, count: usize, patience: Duration, into: &mut Vec<Waiting>) -> Taken {
+        let (mut state, _) = self
+            .changed
+            .wait_timeout_while(self.lock(), patience, |state| {
+                state.units.is_empty() && !state.is_closed
+            })
+            .expect("no panic while held");
+        match (state.units.is_empty(), state.is_closed) {
+            (true, true) => Taken::Closed,
+            (true, false) => Taken::Nothing,
+            (false, _) => {
+                state.move_to(count, into);
+                Taken::Units
+            }
+        }
+    }
+
+    /// Moves up to `count` units that wait already, and says whether there were any.
+    pub(super) fn take_waiting(&self, count: usize, into: &mut Vec<Waiting>) -> bool {
+        let mut state = self.lock();
+        let some = !state.units.is_empty();
+        state.move_to(count, into);
+        some
+    }
+
+    /// Takes no more units in; those that wait are still served.
+    pub(super) fn close(&self) {
+        self.lock().is_closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Closes when nothing waits, and says whether it did.
+    pub(super) fn close_if_empty(&self) -> bool {
+        let mut state = self.lock();
+        if state.units.is_empty() {
+            state.is_closed = true;
+            self.changed.notify_all();
+        }
+        state.is_closed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while held")
+    }
+}
+
+impl State {
+    fn move_to(&mut self, count: usize, into: &mut Vec<Waiting>) {
+        let count = count.min(self.units.len());
+        for waiting in self.units.drain(..count) {
+            self.bytes -= waiting.bytes;
+            into.push(waiting);
+        }
+    }
+}

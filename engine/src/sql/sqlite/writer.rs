@@ -1,0 +1,277 @@
+//! The one writer of a database file: a thread that commits the units which wait in groups.
+//!
+//! A group is one transaction, each unit a savepoint in it, so one sync serves them all; nobody is answered before that
+//! sync. While a group is synced the next one gathers, so groups grow with the load and a lone unit never waits for
+//! company.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use yunzhan_base::{Error, Kind, Result};
+
+use super::connection::{Failure, Session};
+use super::file::{Failed, File};
+use super::queue::{Taken, Waiting};
+use super::{Shared, codes, format};
+use crate::sql::dialect::Dialect;
+use crate::sql::limits::{IDEMPOTENCY_AGE_MS, SWEEP_EVERY_MS, SWEEP_ROWS_MAX};
+use crate::sql::limits::{changed_from, changed_text};
+use crate::sql::migrate::Scope;
+use crate::sql::{Step, Token, Unit, Value, Written};
+
+/// Units in one transaction at the most: beyond some hundreds the share of the sync no longer matters.
+const GROUP_UNITS_MAX: usize = 512;
+/// A group that ran this long is committed, so that its first unit does not wait for a crowd.
+const GROUP_TIME_MAX: Duration = Duration::from_millis(5);
+
+/// Opens the file and serves its queue until it is closed.
+pub(super) fn run(shared: &Arc<Shared>, file: &Arc<File>) {
+    // Whatever ends this thread, nobody may wait for it afterwards.
+    let _ending = Ending { shared, file };
+    let opened = Writer::open(shared, file);
+    match opened {
+        Ok(mut writer) => {
+            file.set_ready();
+            writer.serve();
+        }
+        Err(error) => file.set_failed(Failed::of(&error)),
+    }
+}
+
+struct Ending<'a> {
+    shared: &'a Arc<Shared>,
+    file: &'a Arc<File>,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let (shared, file) = (self.shared, self.file);
+        shared.forget(file);
+        file.queue.close();
+        let ended = Error::new(Kind::Unavailable, "the database was closed; try again");
+        file.set_failed(Failed::of(&ended));
+        let mut left = Vec::new();
+        file.queue.take_waiting(usize::MAX, &mut left);
+        answer_all(&mut left, &file.wait_ready(Instant::now()).err().unwrap_or(ended));
+    }
+}
+
+struct Writer<'a> {
+    shared: &'a Shared,
+    file: &'a Arc<File>,
+    session: Session,
+    scope: Scope,
+    env: Value,
+    memory: Memory,
+    /// Units committed since the file was opened.
+    sequence: u64,
+    swept_ms: i64,
+}
+
+/// The statements on remembered answers.
+struct Memory {
+    find: String,
+    keep: String,
+    sweep: String,
+}
+
+/// Why a transaction was undone.
+enum Undone {
+    /// The unit at this place broke it; the others may try again without it.
+    By(usize, Error),
+    /// The database refused it as a whole.
+    All(Error),
+}
+
+// === impl Writer ===
+
+impl<'a> Writer<'a> {
+    fn open(shared: &'a Shared, file: &'a Arc<File>) -> Result<Self> {
+        let scope = file.database.scope();
+        let Shared { options, migrations, clock, .. } = shared;
+        let session = format::open(&file.path, scope, options, migrations, clock)?;
+        let env = Value::Text(file.database.env_column().to_owned());
+        let memory = Memory::of(scope)?;
+        Ok(Self { shared, file, session, scope, env, memory, sequence: 0, swept_ms: 0 })
+    }
+
+    fn serve(&mut self) {
+        let mut units = Vec::new();
+        loop {
+            match self.file.queue.take(GROUP_UNITS_MAX, self.shared.idle_check(), &mut units) {
+                Taken::Units => self.commit_all(&mut units),
+                Taken::Nothing if self.shared.close_if_idle(self.file) => return,
+                Taken::Nothing => {}
+                Taken::Closed => return,
+            }
+        }
+    }
+
+    /// Commits units and answers them. One that breaks the transaction is answered alone and the rest begins anew, so
+    /// this ends after as many rounds as there are units.
+    fn commit_all(&mut self, units: &mut Vec<Waiting>) {
+        while !units.is_empty() {
+            match self.attempt(units) {
+                Ok(answers) => {
+                    for (waiting, answer) in units.drain(..).zip(answers) {
+                        // A caller that left does not want to know.
+                        let _ = waiting.reply.send(answer);
+                    }
+                }
+                Err(Undone::By(culprit, error)) => {
+                    let _ = units.remove(culprit).reply.send(Err(error));
+                }
+                Err(Undone::All(error)) => answer_all(units, &error),
+            }
+        }
+    }
+
+    /// One transaction over all units, and those that arrive while it runs.
+    fn attempt(&mut self, units: &mut Vec<Waiting>) -> Result<Vec<Result<Written>>, Undone> {
+        self.run("BEGIN IMMEDIATE").map_err(Undone::All)?;
+        let started = Instant::now();
+        self.sweep();
+        let mut answers = Vec::with_capacity(units.len());
+        loop {
+            while let Some(waiting) = units.get(answers.len()) {
+                let answer = self.unit(waiting);
+                match answer {
+                    // Some failures make SQLite roll back everything.
+                    Err(error) if self.session.connection.is_autocommit() => {
+                        return Err(Undone::By(answers.len(), error));
+                    }
+                    answer => answers.push(answer),
+                }
+            }
+            let room = GROUP_UNITS_MAX.saturating_sub(units.len());
+            let is_late = started.elapsed() >= GROUP_TIME_MAX;
+            if room == 0 || is_late || !self.file.queue.take_waiting(room, units) {
+                break;
+            }
+        }
+        self.commit().map_err(Undone::All)?;
+        Ok(answers)
+    }
+
+    fn commit(&self) -> Result<()> {
+        let committed = self.run("COMMIT");
+        if committed.is_err() && !self.session.connection.is_autocommit() {
+            // The error of the commit is the one that counts.
+            let _ = self.run("ROLLBACK");
+        }
+        // Whatever the cause: after a failed commit it is not known what the disk holds.
+        committed.map_err(|error| Error::new(Kind::Unavailable, "the commit failed").because(error))
+    }
+
+    /// One unit as a savepoint.
+    fn unit(&mut self, waiting: &Waiting) -> Result<Written> {
+        if Instant::now() >= waiting.deadline {
+            return Err(Error::new(Kind::Timeout, "the database is busy; nothing was written"));
+        }
+        self.run("SAVEPOINT unit")?;
+        self.session.stop_at(Some(waiting.deadline));
+        let answer = self.steps(&waiting.unit);
+        self.session.stop_at(None);
+        match answer {
+            Ok(written) => self.run("RELEASE unit").map(|()| written),
+            Err(error) => {
+                if !self.session.connection.is_autocommit() {
+                    self.run("ROLLBACK TO unit")?;
+                    self.run("RELEASE unit")?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn steps(&mut self, unit: &Unit) -> Result<Written> {
+        if let Some(key) = &unit.idempotency
+            && let Some(written) = self.remembered(key)?
+        {
+            return Ok(written);
+        }
+        let mut changed = Vec::with_capacity(unit.steps.len());
+        for step in &unit.steps {
+            changed.push(self.step(step)?);
+        }
+        if let Some(key) = &unit.idempotency {
+            self.remember(key, &changed)?;
+        }
+        self.sequence += 1;
+        Ok(Written { changed, token: Token(self.sequence.to_string()), repeated: false })
+    }
+
+    fn step(&self, step: &Step) -> Result<u64> {
+        let text = self.shared.texts.of(self.scope, &step.statement)?;
+        let changed = match self.session.change(&text.sql, &step.statement.params) {
+            Err(failure) if text.ignores_duplicates && failure.is_duplicate() => 0,
+            other => other?,
+        };
+        step.expect.check(changed)?;
+        Ok(changed)
+    }
+
+    fn remembered(&self, key: &str) -> Result<Option<Written>> {
+        let params = [self.env.clone(), Value::Text(key.to_owned())];
+        let rows = self.session.rows(&self.memory.find, &params, 1)?;
+        match rows.0.first().map(|row| row.0.as_slice()) {
+            Some([Value::Text(changed)]) => Ok(Some(Written {
+                changed: changed_from(changed)?,
+                repeated: true,
+                ..Written::default()
+            })),
+            _ => Ok(None),
+        }
+    }
+
+    fn remember(&self, key: &str, changed: &[u64]) -> Result<(), Failure> {
+        let now_ms = Value::Integer(self.shared.clock.now_ms());
+        let params = [
+            self.env.clone(),
+            Value::Text(key.to_owned()),
+            Value::Text(changed_text(changed)),
+            now_ms,
+        ];
+        self.session.change(&self.memory.keep, &params).map(drop)
+    }
+
+    /// Forgets old answers now and then. A failure leaves them for the next time.
+    fn sweep(&mut self) {
+        let now_ms = self.shared.clock.now_ms();
+        if now_ms - self.swept_ms >= SWEEP_EVERY_MS {
+            self.swept_ms = now_ms;
+            let params = [now_ms - IDEMPOTENCY_AGE_MS, SWEEP_ROWS_MAX].map(Value::Integer);
+            let _ = self.session.change(&self.memory.sweep, &params);
+        }
+    }
+
+    fn run(&self, sql: &str) -> Result<()> {
+        let mut statement = self.session.connection.prepare_cached(sql).map_err(codes::error)?;
+        statement.raw_execute().map(drop).map_err(codes::error)
+    }
+}
+
+fn answer_all(units: &mut Vec<Waiting>, error: &Error) {
+    let why = Failed::of(error);
+    for waiting in units.drain(..) {
+        let _ = waiting.reply.send(Err(why.error()));
+    }
+}
+
+// === impl Memory ===
+
+impl Memory {
+    fn of(scope: Scope) -> Result<Self> {
+        let expand = |sql| Dialect::Sqlite.expand(scope, sql, None).map(|text| text.sql);
+        Ok(Self {
+            find: expand("SELECT changed FROM {idempotency} WHERE env = ? AND unit_key = ?")?,
+            keep: expand(
+                "INSERT INTO {idempotency} (env, unit_key, changed, committed_ms) VALUES (?, ?, ?, ?)",
+            )?,
+            sweep: expand(
+                "DELETE FROM {idempotency} WHERE (env, unit_key) IN
+                 (SELECT env, unit_key FROM {idempotency} WHERE committed_ms < ? LIMIT ?)",
+            )?,
+        })
+    }
+}
