@@ -1,0 +1,221 @@
+//! Everything alive, and who knows whom: the one place where the rooms of Yunzhan meet.
+//!
+//! `Config -> App -> serve`: [`App::open`] opens things in the order in which they need one another, [`App::serve`] opens
+//! the doors and waits for the end.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::Value;
+use yunzhan_base::config::Lang;
+use yunzhan_base::env::Envs;
+use yunzhan_base::event::{Events, Level, Observe};
+use yunzhan_base::principal::Authenticate;
+use yunzhan_base::{Clock, DataDir, Error, Kind, Live, Principal, Result, Route, RouteSpec, route};
+use yunzhan_gateway::tls::{Certificate, CertificateFiles};
+use yunzhan_gateway::{Files, Gateway, Parts};
+use yunzhan_net::http::Client;
+use yunzhan_net::shutdown::Trigger;
+
+use crate::config::{Config, Loaded, Source};
+use crate::control::{self, Control, ControlAuth, Phase};
+use crate::control_client;
+use crate::data::{self, OpenData};
+use crate::demo;
+use crate::listeners;
+use crate::observe::access_log::AccessLog;
+use crate::observe::metrics::Metrics;
+use crate::observe::notices::Notices;
+use crate::reload::Reloader;
+use crate::serve;
+
+/// What a server is started with.
+pub(crate) struct Start {
+    /// The data folder.
+    pub(crate) dir: DataDir,
+    /// Where the configuration came from, and comes from again.
+    pub(crate) source: Source,
+    /// What was read.
+    pub(crate) loaded: Loaded,
+    /// The language of people here.
+    pub(crate) lang: Lang,
+    /// Whether programs read what is printed.
+    pub(crate) json: bool,
+    /// When the process began.
+    pub(crate) started: Instant,
+}
+
+/// Everything alive.
+pub(crate) struct App {
+    pub(crate) data: OpenData,
+    pub(crate) config: Config,
+    pub(crate) lang: Lang,
+    pub(crate) json: bool,
+    pub(crate) started: Instant,
+    pub(crate) events: Events,
+    pub(crate) phase: Arc<Phase>,
+    pub(crate) reloader: Arc<Reloader>,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) certificate: Option<Certificate>,
+    pub(crate) envs: Live<Envs>,
+    control: Vec<Route>,
+    client: Client,
+}
+
+impl App {
+    /// Opens everything but the doors.
+    pub(crate) async fn open(start: Start) -> Result<Self> {
+        let Start { dir, source, loaded, lang, json, started } = start;
+        let Loaded { config, settings } = loaded;
+        let clock = Clock::System;
+        let data = data::open(dir, config.master_key.as_ref(), clock.now_ms())?;
+        let metrics = Arc::new(Metrics::new(public_specs()));
+        let events = open_events(&data, &config, json, &clock, &metrics)?;
+        for warning in &data.warnings {
+            events.notice(Level::Warn, warning.name, &warning.text);
+        }
+        let envs = Live::new(Envs::default());
+        let client = Client::new(yunzhan_net::http::Config::default());
+        let gateway = Gateway::new(Parts {
+            config: config.gateway.clone(),
+            routes: Vec::new(),
+            files: Some(open_site(&config)?),
+            authenticate: Arc::new(Stranger),
+            envs: envs.clone(),
+            client: client.clone(),
+            events: events.clone(),
+            seed: random()?,
+        })?;
+        let certificate = open_certificate(&data, &config)?;
+        let phase = Arc::new(Phase::default());
+        let reloader = Arc::new(Reloader::new(
+            source,
+            lang,
+            settings,
+            events.clone(),
+            Arc::clone(&gateway),
+            certificate.clone(),
+        ));
+        let own = Arc::new(Control {
+            metrics,
+            reloader: Arc::clone(&reloader),
+            phase: Arc::clone(&phase),
+            data: data.dir.root().to_owned(),
+            started,
+        });
+        Ok(Self {
+            control: route::bind(&own, control::CONTROL),
+            certificate: certificate.map(|(certificate, _)| certificate),
+            data,
+            config,
+            lang,
+            json,
+            started,
+            events,
+            phase,
+            reloader,
+            gateway,
+            envs,
+            client,
+        })
+    }
+
+    /// Opens the doors, serves until told to stop, and drains. Says whether everything ended in order.
+    pub(crate) async fn serve(self) -> Result<bool> {
+        serve::run(self).await
+    }
+
+    /// A gateway of the control routes, for callers whom `authenticate` names.
+    pub(crate) fn control_gateway(&self, authenticate: ControlAuth) -> Result<Arc<Gateway>> {
+        Gateway::new(Parts {
+            config: yunzhan_gateway::Config::default(),
+            routes: self.control.clone(),
+            files: None,
+            authenticate: Arc::new(authenticate),
+            envs: self.envs.clone(),
+            client: self.client.clone(),
+            events: self.events.clone(),
+            seed: random()?,
+        })
+    }
+
+    /// Calls one control route of this app without serving anybody else: the same socket, stages and handler as when a
+    /// server runs.
+    pub(crate) async fn control_call(
+        &self,
+        method: http::Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<Value> {
+        let gateway = self.control_gateway(ControlAuth::Socket)?;
+        let listener = listeners::open_control_socket(&self.data.dir)?;
+        let trigger = Trigger::default();
+        let serving = tokio::spawn(gateway.serve_unix(listener, trigger.watcher()));
+        let answer = match control_client::connect(&self.data.dir).await {
+            Some(connection) => connection.call(method, path, body).await,
+            None => {
+                Err(Error::new(Kind::Unavailable, "the control socket closed at once; try again"))
+            }
+        };
+        trigger.drain(self.config.drain_timeout).await;
+        serving.abort();
+        listeners::close_control(&self.data.dir);
+        answer
+    }
+}
+
+/// Every route that clients may see, for tables that are made before the services are.
+fn public_specs() -> impl Iterator<Item = &'static RouteSpec> {
+    control::CONTROL.iter().map(|endpoint| &endpoint.spec)
+}
+
+fn open_events(
+    data: &OpenData,
+    config: &Config,
+    json: bool,
+    clock: &Clock,
+    metrics: &Arc<Metrics>,
+) -> Result<Events> {
+    let mut observers: Vec<Arc<dyn Observe>> =
+        vec![Arc::new(Notices::new(json, clock.clone())), Arc::clone(metrics) as _];
+    if let Some(keep) = config.access_log {
+        let path = data.dir.access_log();
+        let log = AccessLog::open(&path, keep, clock.clone());
+        observers.push(Arc::new(log.map_err(|error| data::failed("open", &path, error))?));
+    }
+    Ok(Events::to(observers))
+}
+
+fn open_site(config: &Config) -> Result<Files> {
+    config.site.as_deref().map_or_else(|| Ok(demo::page()), Files::folder)
+}
+
+fn open_certificate(
+    data: &OpenData,
+    config: &Config,
+) -> Result<Option<(Certificate, CertificateFiles)>> {
+    if config.https.address().is_none() {
+        return Ok(None);
+    }
+    listeners::open_certificate(&data.dir, config.certificate.as_ref()).map(Some)
+}
+
+/// Random bytes from the system.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::internal(format!("no randomness: {error}")))?;
+    Ok(bytes)
+}
+
+/// Names nobody.
+struct Stranger;
+
+impl Authenticate for Stranger {
+    fn authenticate(
+        &self,
+        _claim: &yunzhan_base::principal::Claim<'_>,
+    ) -> yunzhan_base::principal::Verdict {
+        yunzhan_base::principal::Verdict::Known(Principal::Nobody)
+    }
+}

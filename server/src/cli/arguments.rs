@@ -1,0 +1,76 @@
+//! What the command line takes. The texts here are English; `help` holds their Chinese.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::env::EnvVerb;
+use super::token::TokenArguments;
+
+/// The whole server side of a WeChat mini-program
+#[derive(Parser)]
+#[command(name = "yunzhan", version, disable_help_subcommand = true, max_term_width = 100)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) common: Common,
+    #[command(subcommand)]
+    pub(super) verb: Option<Verb>,
+}
+
+/// What every verb takes.
+#[derive(Args, Clone)]
+pub(super) struct Common {
+    /// The data folder; made at the first start
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "YUNZHAN_DATA",
+        hide_env_values = true,
+        default_value = "./yunzhan-data"
+    )]
+    pub(super) data: PathBuf,
+    /// The configuration [default: yunzhan.toml in the data folder, if there is one]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "YUNZHAN_CONFIG",
+        hide_env_values = true
+    )]
+    pub(super) config: Option<PathBuf>,
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// Language for people [default: from LC_ALL, LC_MESSAGES or LANG]
+    #[arg(long, global = true, value_name = "LANG")]
+    pub(super) lang: Option<LangName>,
+}
+
+/// A language by its short name.
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum LangName {
+    /// Chinese
+    Zh,
+    /// English
+    En,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub(super) enum Verb {
+    /// Serve (the default)
+    Serve,
+    /// Check the configuration and the data folder, and name every mistake
+    Check,
+    /// Environments: the mini-programs on this server
+    Env {
+        /// What to do with them.
+        #[command(subcommand)]
+        verb: EnvVerb,
+    },
+    /// Print an access token for trying things out; development environments only
+    Token(TokenArguments),
+    /// Print the version
+    Version,
+}

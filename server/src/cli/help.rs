@@ -1,0 +1,101 @@
+//! The help pages in two languages. English stands at the arguments themselves; this table holds the Chinese.
+
+use clap::{Command, CommandFactory};
+use yunzhan_base::config::Lang;
+
+use super::arguments::Arguments;
+
+/// Chinese for each command, by its path.
+const COMMANDS: &[(&str, &str)] = &[
+    ("", "微信小程序的整个服务端, 一个程序"),
+    ("serve", "提供服务 (默认)"),
+    ("check", "检查配置与数据目录, 列出每一处错误"),
+    ("env", "环境: 本服务器上的小程序"),
+    ("env list", "列出环境"),
+    ("env add", "添加环境"),
+    ("env show", "显示一个环境"),
+    ("token", "输出一个用于试验的访问令牌; 仅限开发环境"),
+    ("version", "输出版本"),
+];
+
+/// Chinese for each argument, by its name; the same name means the same everywhere.
+const ARGUMENTS: &[(&str, &str)] = &[
+    ("data", "数据目录; 首次启动时创建"),
+    ("config", "配置文件 [默认: 数据目录中的 yunzhan.toml, 如果存在]"),
+    ("json", "输出 JSON, 供程序读取"),
+    ("lang", "界面语言 [默认: 取自 LC_ALL, LC_MESSAGES 或 LANG]"),
+    ("env", "环境 id"),
+    ("id", "环境 id: 小写字母, 数字与 '-', 以字母开头"),
+    ("appid", "小程序的 appid; 没有时只能使用开发登录"),
+    ("app_secret_file", "存放小程序密钥的文件"),
+    ("hosts", "指向此环境的域名; 可重复"),
+    ("user", "登录的用户名"),
+    ("help", "显示帮助"),
+    ("version", "输出版本"),
+];
+
+const TEMPLATE_ZH: &str = "{about}\n\n用法: {usage}\n\n{all-args}";
+
+/// The command in one language.
+pub(super) fn command(lang: Lang) -> Command {
+    let mut command = Arguments::command();
+    command.build();
+    match lang {
+        Lang::En => command,
+        Lang::Zh => in_chinese(command, ""),
+    }
+}
+
+fn in_chinese(command: Command, path: &str) -> Command {
+    let about = look_up(COMMANDS, path);
+    let has_verbs = command.has_subcommands();
+    let template = if has_verbs {
+        "{about}\n\n用法: {usage}\n\n命令:\n{subcommands}\n\n选项:\n{options}"
+    } else {
+        TEMPLATE_ZH
+    };
+    let names: Vec<String> =
+        command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+    let mut command =
+        command.about(about.unwrap_or_default()).help_template(template).mut_args(|argument| {
+            let heading = if argument.is_positional() { "参数" } else { "选项" };
+            match look_up(ARGUMENTS, argument.get_id().as_str()) {
+                Some(text) => argument.help(text).help_heading(heading),
+                None => argument,
+            }
+        });
+    for name in names {
+        let below = if path.is_empty() { name.clone() } else { format!("{path} {name}") };
+        command = command.mut_subcommand(&name, |verb| in_chinese(verb, &below));
+    }
+    command
+}
+
+fn look_up(table: &'static [(&str, &str)], name: &str) -> Option<&'static str> {
+    table.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(command: &Command, path: &str) {
+        assert!(look_up(COMMANDS, path).is_some(), "no Chinese for {path:?}");
+        for argument in command.get_arguments() {
+            let name = argument.get_id().as_str();
+            assert!(
+                look_up(ARGUMENTS, name).is_some(),
+                "no Chinese for the argument {name:?} of {path:?}"
+            );
+        }
+        for verb in command.get_subcommands() {
+            check(verb, format!("{path} {}", verb.get_name()).trim_start());
+        }
+    }
+
+    #[test]
+    fn everything_is_said_in_chinese_too() {
+        check(&command(Lang::Zh), "");
+        command(Lang::Zh).debug_assert();
+    }
+}

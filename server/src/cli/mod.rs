@@ -1,0 +1,63 @@
+//! The command line: one file for each verb. It is a client of the control API and changes nothing by itself.
+
+mod arguments;
+mod check;
+mod context;
+mod env;
+mod help;
+pub(crate) mod output;
+mod serve;
+mod token;
+mod version;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::FromArgMatches;
+
+use arguments::{Arguments, Verb};
+use context::Context;
+
+/// Done.
+const EXIT_DONE: u8 = 0;
+/// Mistakes were found, or something failed.
+const EXIT_FAILED: u8 = 1;
+/// The command line itself is wrong.
+const EXIT_USAGE: u8 = 2;
+
+/// Reads the command line and does what it says. Answers the exit code: 0 done, 1 failed, 2 misused.
+pub fn main(
+    arguments: impl IntoIterator<Item = OsString>,
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> ExitCode {
+    let started = Instant::now();
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let variables = context::read_variables(variables);
+    let lang = context::language(&arguments, &variables);
+    let parsed = help::command(lang)
+        .try_get_matches_from(&arguments)
+        .and_then(|matches| Arguments::from_arg_matches(&matches));
+    let code = match parsed {
+        Ok(Arguments { common, verb }) => {
+            let context = Context::new(common, variables, lang, started);
+            run(&context, verb.unwrap_or(Verb::Serve))
+        }
+        Err(error) => {
+            // Nobody is left to tell when the output is gone.
+            let _ = error.print();
+            if error.use_stderr() { EXIT_USAGE } else { EXIT_DONE }
+        }
+    };
+    ExitCode::from(code)
+}
+
+fn run(context: &Context, verb: Verb) -> u8 {
+    match verb {
+        Verb::Serve => serve::run(context),
+        Verb::Check => check::run(context),
+        Verb::Env { verb } => env::run(context, &verb),
+        Verb::Token(arguments) => token::run(context, &arguments),
+        Verb::Version => version::run(context),
+    }
+}

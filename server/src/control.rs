@@ -1,0 +1,206 @@
+//! Control routes of the server itself: its state, its configuration, its health and its metrics.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Instant;
+
+use http::header::{self, HeaderValue};
+use http::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+use yunzhan_base::principal::{Authenticate, Claim, Verdict};
+use yunzhan_base::route::RenderError;
+use yunzhan_base::{
+    Access, Answer, Body, Call, Endpoint, Error, Kind, Principal, RequestId, Result, RouteSpec,
+    Secret, Tier,
+};
+
+use crate::observe::metrics::Metrics;
+use crate::process;
+use crate::reload::Reloader;
+
+/// Neither status nor reload take a body.
+const BODY_BYTES_MAX: usize = 1024;
+
+const RENDER: RenderError = render_error;
+
+fn render_error(error: &Error, request_id: RequestId) -> Response<Body> {
+    let entry = error.kind().entry();
+    let mut answer = json_answer(&json!({
+        "code": entry.name,
+        "message": error.message(),
+        "request_id": request_id.to_string(),
+    }));
+    *answer.status_mut() = entry.status;
+    answer
+}
+
+/// Every route of the server itself. Health and metrics are open: who may reach the control listener may see them.
+pub(crate) const CONTROL: &[Endpoint<Control>] = &[
+    endpoint("server.status", Method::GET, "/control/v1/status", Access::Operator, status),
+    endpoint("server.reload", Method::POST, "/control/v1/reload", Access::Operator, reload),
+    endpoint("server.healthz", Method::GET, "/healthz", Access::Public, healthz),
+    endpoint("server.readyz", Method::GET, "/readyz", Access::Public, readyz),
+    endpoint("server.metrics", Method::GET, "/metrics", Access::Public, metrics),
+];
+
+const fn endpoint(
+    name: &'static str,
+    method: Method,
+    path: &'static str,
+    access: Access,
+    handle: fn(Arc<Control>, Call) -> Answer,
+) -> Endpoint<Control> {
+    let spec = RouteSpec {
+        name,
+        method,
+        path,
+        access,
+        tier: Tier::Background,
+        body_bytes_max: BODY_BYTES_MAX,
+        render_error: RENDER,
+    };
+    Endpoint { spec, handle }
+}
+
+/// What the routes of the server itself know.
+pub(crate) struct Control {
+    /// Counters and histograms.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Takes a new configuration over.
+    pub(crate) reloader: Arc<Reloader>,
+    /// Starting, ready or draining.
+    pub(crate) phase: Arc<Phase>,
+    /// The data folder, as the operator may find it.
+    pub(crate) data: PathBuf,
+    /// When the process began.
+    pub(crate) started: Instant,
+}
+
+/// Where the server is in its life.
+#[derive(Debug, Default)]
+pub(crate) struct Phase(AtomicU8);
+
+const STARTING: u8 = 0;
+const READY: u8 = 1;
+const DRAINING: u8 = 2;
+
+// === impl Phase ===
+
+impl Phase {
+    /// Every listener is open.
+    pub(crate) fn ready(&self) {
+        self.0.store(READY, Ordering::Release);
+    }
+
+    /// No new connection is taken; load balancers should look elsewhere.
+    pub(crate) fn draining(&self) {
+        self.0.store(DRAINING, Ordering::Release);
+    }
+
+    fn name(&self) -> &'static str {
+        match self.0.load(Ordering::Acquire) {
+            STARTING => "starting",
+            READY => "ready",
+            _ => "draining",
+        }
+    }
+}
+
+// === Handlers ===
+
+fn status(control: Arc<Control>, _call: Call) -> Answer {
+    Box::pin(async move {
+        Ok(json_answer(&json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "phase": control.phase.name(),
+            "process": std::process::id(),
+            "uptime_s": control.started.elapsed().as_secs(),
+            "memory_bytes": process::resident_bytes(),
+            "data": control.data.display().to_string(),
+        })))
+    })
+}
+
+fn reload(control: Arc<Control>, _call: Call) -> Answer {
+    Box::pin(async move {
+        let reloaded = tokio::task::spawn_blocking(move || control.reloader.reload()).await;
+        let reloaded = reloaded.map_err(|error| Error::internal("reloading").because(error))??;
+        Ok(json_answer(&json!({ "changed": reloaded.live, "needs_restart": reloaded.restart })))
+    })
+}
+
+fn healthz(_control: Arc<Control>, _call: Call) -> Answer {
+    Box::pin(async { Ok(text_answer("ok\n".into(), "text/plain; charset=utf-8")) })
+}
+
+fn readyz(control: Arc<Control>, _call: Call) -> Answer {
+    Box::pin(async move {
+        let phase = control.phase.name();
+        let mut answer = text_answer(format!("{phase}\n"), "text/plain; charset=utf-8");
+        if phase != "ready" {
+            *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        Ok(answer)
+    })
+}
+
+fn metrics(control: Arc<Control>, _call: Call) -> Answer {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Box::pin(async move { Ok(text_answer(control.metrics.render(), OPEN_METRICS)) })
+}
+
+fn json_answer(value: &Value) -> Response<Body> {
+    text_answer(value.to_string(), "application/json; charset=utf-8")
+}
+
+fn text_answer(text: String, media_type: &'static str) -> Response<Body> {
+    let mut answer = Response::new(Body::from(text));
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    answer
+}
+
+// === Who may call ===
+
+/// Names the caller of the control listener.
+pub(crate) enum ControlAuth {
+    /// Whoever can open the socket is its owner: the folder lets nobody else in.
+    Socket,
+    /// Whoever shows the token of `run/control.token`.
+    Token(Secret),
+}
+
+impl ControlAuth {
+    fn decide(&self, claim: &Claim<'_>) -> Result<Principal> {
+        match self {
+            Self::Socket => Ok(Principal::Operator),
+            Self::Token(token) => {
+                let shown = claim.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+                match shown.and_then(|shown| shown.strip_prefix(b"Bearer ")) {
+                    Some(shown) if equal(shown, token.expose()) => Ok(Principal::Operator),
+                    Some(_) => Err(Error::new(
+                        Kind::Unauthenticated,
+                        "the operator token is wrong; it changes at every start, read run/control.token again",
+                    )),
+                    None => Err(Error::new(
+                        Kind::Unauthenticated,
+                        "send the text of run/control.token as a bearer token",
+                    )),
+                }
+            }
+        }
+    }
+}
+
+impl Authenticate for ControlAuth {
+    fn authenticate(&self, claim: &Claim<'_>) -> Verdict {
+        self.decide(claim).map_or_else(Verdict::Refused, Verdict::Known)
+    }
+}
+
+/// Compares in a time that does not tell where two texts differ; their length is no secret.
+fn equal(left: &[u8], right: &[u8]) -> bool {
+    left.len() == right.len()
+        && left.iter().zip(right).fold(0, |difference, (left, right)| difference | (left ^ right))
+            == 0
+}

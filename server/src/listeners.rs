@@ -1,0 +1,114 @@
+//! Opening the doors: addresses, the certificate, the control socket and its token.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use tokio::net::{TcpListener, UnixListener};
+use yunzhan_base::{DataDir, Error, Kind, Result, Secret};
+use yunzhan_gateway::tls::{Certificate, CertificateFiles, development_certificate};
+
+use crate::config::ListenAt;
+use crate::data::failed;
+use crate::data::socket::SocketPath;
+
+/// Random bytes of the operator's token: 256 bits.
+const TOKEN_BYTES: usize = 32;
+
+/// A door and where it turned out to be.
+pub(crate) struct Door {
+    pub(crate) listener: TcpListener,
+    pub(crate) address: SocketAddr,
+}
+
+/// Listens, or says which key names the address that cannot be had.
+pub(crate) async fn open(at: ListenAt, key: &str) -> Result<Option<Door>> {
+    let Some(wanted) = at.address() else { return Ok(None) };
+    let opened = async {
+        let listener = TcpListener::bind(wanted).await?;
+        let address = listener.local_addr()?;
+        Ok::<_, io::Error>(Door { listener, address })
+    };
+    opened.await.map(Some).map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                "; another program listens there: stop it, or choose another address"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "; ports below 1024 need a privilege: choose another, or grant it"
+            }
+            _ => "",
+        };
+        let message = format!("cannot listen on {wanted} ({key}): {error}{hint}");
+        Error::new(Kind::Unavailable, message).because(error)
+    })
+}
+
+/// The control socket. Only the holder of the folder's lock may call this, so a socket that is there is a dead one's.
+pub(crate) fn open_control_socket(dir: &DataDir) -> Result<UnixListener> {
+    let path = dir.control_socket();
+    let refuse = |error| failed("listen on", &path, error);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refuse(error)),
+        _ => {}
+    }
+    let short = SocketPath::of(&path)?;
+    let listener = UnixListener::bind(short.path()).map_err(refuse)?;
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(refuse)?;
+    Ok(listener)
+}
+
+/// Draws this start's operator token and leaves it where its owner alone can read it.
+pub(crate) fn make_control_token(dir: &DataDir) -> Result<Secret> {
+    let mut bytes = [0; TOKEN_BYTES];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::internal(format!("no randomness: {error}")))?;
+    let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    write_private(&dir.control_token(), &token)?;
+    Ok(Secret::from(token.as_str()))
+}
+
+/// Leaves nothing behind that only a running process may have.
+pub(crate) fn close_control(dir: &DataDir) {
+    for path in [dir.control_socket(), dir.control_token()] {
+        // What is gone already is as good as removed; what cannot be removed is replaced at the next start.
+        let _ = fs::remove_file(path);
+    }
+}
+
+/// The configured certificate, or the development certificate of this data folder, made when it is absent.
+pub(crate) fn open_certificate(
+    dir: &DataDir,
+    configured: Option<&CertificateFiles>,
+) -> Result<(Certificate, CertificateFiles)> {
+    if let Some(files) = configured {
+        return Ok((Certificate::load(files)?, files.clone()));
+    }
+    let files = CertificateFiles {
+        chain: dir.tls().join("development.pem"),
+        key: dir.tls().join("development.key"),
+    };
+    if !files.key.exists() {
+        let (chain, key) = development_certificate()?;
+        write_private(&files.chain, &chain)?;
+        write_private(&files.key, &key)?;
+    }
+    Ok((Certificate::load(&files)?, files))
+}
+
+fn write_private(path: &Path, text: &str) -> Result<()> {
+    let draft = path.with_extension("new");
+    let write = || {
+        ignore_absent(fs::remove_file(&draft))?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        file.write_all(text.as_bytes())?;
+        fs::rename(&draft, path)
+    };
+    write().map_err(|error| failed("write", path, error))
+}
+
+fn ignore_absent(done: io::Result<()>) -> io::Result<()> {
+    done.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}

@@ -1,0 +1,88 @@
+//! Writing one line of JSON into a shared buffer: no map, no allocation of its own.
+
+use std::io::Write as _;
+
+/// Builds one object, field by field, at the end of a buffer.
+pub(crate) struct Line<'b> {
+    buffer: &'b mut Vec<u8>,
+    first: bool,
+}
+
+impl<'b> Line<'b> {
+    /// Begins an object.
+    pub(crate) fn begin(buffer: &'b mut Vec<u8>) -> Self {
+        buffer.push(b'{');
+        Self { buffer, first: true }
+    }
+
+    /// A field with text. At most `chars_max` characters of it.
+    pub(crate) fn text(&mut self, name: &'static str, value: &str, chars_max: usize) -> &mut Self {
+        self.name(name);
+        self.buffer.push(b'"');
+        for c in value.chars().take(chars_max) {
+            push_escaped(self.buffer, c);
+        }
+        self.buffer.push(b'"');
+        self
+    }
+
+    /// A field with something that prints as plain ASCII without quotes or backslashes: numbers, times, addresses.
+    pub(crate) fn plain(
+        &mut self,
+        name: &'static str,
+        quoted: bool,
+        value: impl std::fmt::Display,
+    ) -> &mut Self {
+        self.name(name);
+        let quote: &[u8] = if quoted { b"\"" } else { b"" };
+        self.buffer.extend_from_slice(quote);
+        // Writing to a Vec cannot fail.
+        let _ = write!(self.buffer, "{value}");
+        self.buffer.extend_from_slice(quote);
+        self
+    }
+
+    /// Ends the object and the line.
+    pub(crate) fn end(&mut self) {
+        self.buffer.extend_from_slice(b"}\n");
+    }
+
+    fn name(&mut self, name: &'static str) {
+        if !std::mem::take(&mut self.first) {
+            self.buffer.push(b',');
+        }
+        self.buffer.push(b'"');
+        self.buffer.extend_from_slice(name.as_bytes());
+        self.buffer.extend_from_slice(b"\":");
+    }
+}
+
+fn push_escaped(buffer: &mut Vec<u8>, c: char) {
+    match c {
+        '"' | '\\' => buffer.extend_from_slice(&[b'\\', c as u8]),
+        '\n' => buffer.extend_from_slice(b"\\n"),
+        c if c.is_control() => {
+            let _ = write!(buffer, "\\u{:04x}", u32::from(c));
+        }
+        c => buffer.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_json_whatever_it_holds() {
+        let mut buffer = Vec::new();
+        Line::begin(&mut buffer)
+            .text("a", "\"\\\n\u{1}\u{7f}云", 6)
+            .plain("b", false, 7)
+            .text("c", "long", 2)
+            .end();
+        let line = String::from_utf8(buffer).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value, serde_json::json!({ "a": "\"\\\n\u{1}\u{7f}云", "b": 7, "c": "lo" }));
+    }
+}

@@ -1,0 +1,106 @@
+//! The ready line: what to open now.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+use yunzhan_base::config::Lang;
+
+use crate::cli::output::print;
+
+/// Where everything is.
+#[derive(Clone, Debug)]
+pub(crate) struct Ready {
+    pub(crate) http: Option<String>,
+    pub(crate) https: Option<String>,
+    pub(crate) development_certificate: bool,
+    pub(crate) control: Option<String>,
+    pub(crate) data: PathBuf,
+    pub(crate) development_envs: Vec<String>,
+    pub(crate) is_demo: bool,
+    pub(crate) elapsed: Duration,
+}
+
+impl Ready {
+    /// Prints it, as one line of JSON or for people.
+    pub(crate) fn announce(&self, json: bool, lang: Lang) {
+        print(&if json { self.json() } else { self.text(lang) });
+    }
+
+    fn json(&self) -> String {
+        let line = json!({
+            "ready": true,
+            "version": env!("CARGO_PKG_VERSION"),
+            "process": std::process::id(),
+            "http": self.http,
+            "https": self.https,
+            "control": self.control,
+            "data": self.data.display().to_string(),
+            "development_login": self.development_envs,
+            "elapsed_ms": u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX),
+        });
+        format!("{line}\n")
+    }
+
+    fn text(&self, lang: Lang) -> String {
+        let seconds = self.elapsed.as_secs_f64();
+        let version = env!("CARGO_PKG_VERSION");
+        let mut text = match lang {
+            Lang::En => format!("Yunzhan {version} is ready, in {seconds:.2} s\n\n"),
+            Lang::Zh => format!("云栈 {version} 已就绪, 用时 {seconds:.2} 秒\n\n"),
+        };
+        let page = if self.is_demo {
+            lang.pick("shop page", "演示商店")
+        } else {
+            lang.pick("pages", "网页")
+        };
+        for (name, value) in [
+            (page, self.http.as_ref().map(|url| format!("{url}/"))),
+            (
+                "https",
+                self.https.as_ref().map(|url| format!("{url}/{}", self.certificate_note(lang))),
+            ),
+            (
+                lang.pick("control", "管理接口"),
+                self.control.as_ref().map(|url| self.control_line(url, lang)),
+            ),
+            (lang.pick("data", "数据目录"), Some(self.data.display().to_string())),
+            (lang.pick("login", "登录"), self.login_note(lang)),
+        ] {
+            if let Some(value) = value {
+                // Writing to a String cannot fail. Chinese characters are two columns wide.
+                let width = 12 - name.chars().filter(|c| !c.is_ascii()).count();
+                let _ = writeln!(text, "  {name:width$}{value}");
+            }
+        }
+        text
+    }
+
+    fn certificate_note(&self, lang: Lang) -> &'static str {
+        if !self.development_certificate {
+            return "";
+        }
+        lang.pick(
+            "  (development certificate: browsers will warn)",
+            "  (开发证书: 浏览器会提示风险)",
+        )
+    }
+
+    fn control_line(&self, url: &str, lang: Lang) -> String {
+        let token = self.data.join("run").join("control.token");
+        let (open, close) = lang.pick(("  (token in ", ")"), ("  (令牌在 ", " 中)"));
+        format!("{url}/control/v1{open}{}{close}", token.display())
+    }
+
+    fn login_note(&self, lang: Lang) -> Option<String> {
+        let envs = self.development_envs.join(", ");
+        let text = match lang {
+            Lang::En => format!(
+                "development login: anybody may log in to {envs} under any name; give it an appid before real use"
+            ),
+            Lang::Zh => format!("开发登录: 任何人可用任意名字登录 {envs}; 正式使用前请设置 appid"),
+        };
+        (!envs.is_empty()).then_some(text)
+    }
+}

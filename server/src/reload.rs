@@ -1,0 +1,103 @@
+//! Taking a new configuration over while serving: all of it is read and checked first, and a bad one changes nothing.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use yunzhan_base::config::{Document, Lang, Settings};
+use yunzhan_base::event::{Events, Level};
+use yunzhan_base::{Error, Kind, Result};
+use yunzhan_gateway::Gateway;
+use yunzhan_gateway::tls::{Certificate, CertificateFiles};
+
+use crate::config::{Config, Source};
+
+/// What follows the configuration, and what was taken over last.
+pub(crate) struct Reloader {
+    source: Source,
+    lang: Lang,
+    events: Events,
+    gateway: Arc<Gateway>,
+    certificate: Option<(Certificate, CertificateFiles)>,
+    /// Held for a whole reload, so that two never mix.
+    settings: Mutex<Settings>,
+}
+
+/// What a reload did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reloaded {
+    /// Keys that took effect.
+    pub(crate) live: Vec<String>,
+    /// Keys that changed and take effect at the next start.
+    pub(crate) restart: Vec<String>,
+}
+
+impl Reloader {
+    /// Follows this source.
+    pub(crate) fn new(
+        source: Source,
+        lang: Lang,
+        settings: Settings,
+        events: Events,
+        gateway: Arc<Gateway>,
+        certificate: Option<(Certificate, CertificateFiles)>,
+    ) -> Self {
+        Self { source, lang, events, gateway, certificate, settings: Mutex::new(settings) }
+    }
+
+    /// Reads the configuration again and takes it over, or says why not. Tells the operator either way.
+    pub(crate) fn reload(&self) -> Result<Reloaded> {
+        let outcome = self.take_over();
+        match &outcome {
+            Ok(reloaded) => self.tell(reloaded),
+            Err(error) => self.events.notice(
+                Level::Error,
+                "config_refused",
+                &format!("the configuration was not taken over, nothing changed:\n{error}"),
+            ),
+        }
+        outcome
+    }
+
+    fn take_over(&self) -> Result<Reloaded> {
+        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = self.source.load();
+        let loaded = loaded
+            .map_err(|problems| Error::new(Kind::InvalidParameter, problems.render(self.lang)))?;
+        let changes = Document::changes(&settings, &loaded.settings);
+        self.apply(&loaded.config)?;
+        *settings = loaded.settings;
+        let (live, restart): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| change.live);
+        let keys = |changes: Vec<yunzhan_base::config::Change>| {
+            changes.into_iter().map(|change| change.key).collect()
+        };
+        Ok(Reloaded { live: keys(live), restart: keys(restart) })
+    }
+
+    fn apply(&self, config: &Config) -> Result<()> {
+        let certificate = self.certificate.as_ref();
+        let certificate = certificate
+            .map(|(served, files)| (served, config.certificate.as_ref().unwrap_or(files)));
+        // What can be refused is tried first, so that a refusal leaves everything as it was.
+        if let Some((_, files)) = certificate {
+            Certificate::load(files)?;
+        }
+        self.gateway.reconfigure(&config.gateway)?;
+        certificate.map_or(Ok(()), |(served, files)| served.reload(files))
+    }
+
+    fn tell(&self, reloaded: &Reloaded) {
+        let live =
+            if reloaded.live.is_empty() { "nothing".into() } else { reloaded.live.join(", ") };
+        self.events.notice(
+            Level::Info,
+            "config_reloaded",
+            &format!("configuration read again; changed: {live}"),
+        );
+        if !reloaded.restart.is_empty() {
+            let text = format!(
+                "these keys changed and wait for a restart: {}",
+                reloaded.restart.join(", ")
+            );
+            self.events.notice(Level::Warn, "config_needs_restart", &text);
+        }
+    }
+}
