@@ -43,16 +43,15 @@ pub(super) struct Common {
     #[arg(long, global = true)]
     pub(super) json: bool,
     /// Language for people [default: from LC_ALL, LC_MESSAGES or LANG]
-    #[arg(long, global = true, value_name = "LANG")]
+    #[arg(long, global = true, value_name = "zh|en", hide_possible_values = true)]
     pub(super) lang: Option<LangName>,
 }
 
 /// A language by its short name.
 #[derive(Clone, Copy, ValueEnum)]
 pub(super) enum LangName {
-    /// Chinese
+    // No documentation comments here: they would turn `--help` into its long form.
     Zh,
-    /// English
     En,
 }
 
