@@ -1,0 +1,62 @@
+//! What is measured: two servers that are asked the same questions.
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+
+use super::process::Process;
+
+/// A way to start one of the servers.
+pub(super) trait Peer {
+    /// Name in the table.
+    fn name(&self) -> &'static str;
+
+    /// Starts it behind a wrapper such as valgrind (nothing for none), and waits until it is ready.
+    fn start(&self, wrapper: &[String]) -> Result<Server>;
+
+    /// What a running one can be asked. Questions of the same name are comparable.
+    fn questions(&self, server: &Server) -> Result<Vec<Question>>;
+}
+
+/// A running server.
+pub(super) struct Server {
+    pub(super) process: Process,
+    /// Where it answers HTTP.
+    pub(super) plain: SocketAddr,
+    /// Where it answers HTTPS.
+    pub(super) tls: SocketAddr,
+}
+
+/// One request that is sent again and again.
+pub(super) struct Question {
+    /// Name in the table.
+    pub(super) name: &'static str,
+    /// The request as it goes over the wire.
+    pub(super) request: Vec<u8>,
+}
+
+/// A request of the size that a mini-program's client sends, kept alive.
+pub(super) fn request(
+    method: &str,
+    target: &str,
+    host: SocketAddr,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Vec<u8> {
+    let mut text = format!(
+        "{method} {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: Mozilla/5.0 (Linux; Android 14) MicroMessenger/8.0.50\r\n\
+         Accept: */*\r\nReferer: https://servicewechat.com/wx0123456789abcdef/12/page-frame.html\r\n"
+    );
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !body.is_empty() {
+        text.push_str(&format!(
+            "Content-Type: application/json\r\nContent-Length: {}\r\n",
+            body.len()
+        ));
+    }
+    text.push_str("\r\n");
+    text.push_str(body);
+    text.into_bytes()
+}

@@ -1,0 +1,157 @@
+//! A server as a child process: started, watched through `/proc`, stopped. Dropping it kills it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// The kernel counts processor time in hundredths of a second on every Linux we build for.
+const TICK: Duration = Duration::from_millis(10);
+/// Files that a server may open: the idle connections, and its own.
+const OPEN_FILES: u32 = 8192;
+/// How often a condition is looked at.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
+/// How long a server may take to end after it was told to.
+const STOP_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// A running child.
+pub(super) struct Process {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a command line with both outputs in `log`.
+    pub(super) fn start(words: &[String], log: &Path) -> Result<Self> {
+        let output =
+            fs::File::create(log).with_context(|| format!("cannot make {}", log.display()))?;
+        let errors = output.try_clone().context("cannot share the log")?;
+        let limit = format!("ulimit -n {OPEN_FILES} && exec \"$@\"");
+        let child = Command::new("sh")
+            .args(["-c", &limit, "sh"])
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .spawn()
+            .with_context(|| format!("cannot start {}", words.join(" ")))?;
+        Ok(Self { child, log: log.to_owned() })
+    }
+
+    /// The process's number.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until `ready` gives something; fails when the process ends first or the time is over.
+    pub(super) fn wait_for<T>(
+        &mut self,
+        timeout: Duration,
+        mut ready: impl FnMut(&str) -> Option<T>,
+    ) -> Result<T> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            if let Some(found) = ready(&self.output()) {
+                return Ok(found);
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the server ended ({status}) before it was ready:\n{}", self.output());
+            }
+            if Instant::now() > deadline {
+                bail!("the server is not ready after {} s:\n{}", timeout.as_secs(), self.output());
+            }
+            pause(POLL_INTERVAL);
+        }
+    }
+
+    /// What it has written so far.
+    pub(super) fn output(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Processor time of the process and its threads, user and system.
+    pub(super) fn cpu(&self) -> Result<Duration> {
+        let stat = self.proc("stat")?;
+        cpu_of(&stat).with_context(|| format!("cannot read the times in {stat:?}"))
+    }
+
+    /// Resident memory in bytes.
+    pub(super) fn resident_bytes(&self) -> Result<u64> {
+        let status = self.proc("status")?;
+        resident_of(&status).context("the kernel does not tell the resident memory")
+    }
+
+    fn proc(&self, name: &str) -> Result<String> {
+        let path = format!("/proc/{}/{name}", self.id());
+        fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(super) fn stop(mut self) -> Result<()> {
+        signal(self.id())?;
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                bail!("the server runs {} s after SIGTERM", STOP_TIMEOUT.as_secs());
+            }
+            pause(POLL_INTERVAL);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to kill, and that is what we want.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn signal(id: u32) -> Result<()> {
+    let status = Command::new("kill")
+        .args(["-TERM", &id.to_string()])
+        .status()
+        .context("cannot run kill")?;
+    if !status.success() {
+        bail!("cannot send SIGTERM to process {id}");
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "another process's state can only be looked at again and again"
+)]
+pub(super) fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// Fields 14 and 15 of `/proc/PID/stat`. The command's name before them stands in parentheses and may hold blanks.
+fn cpu_of(stat: &str) -> Option<Duration> {
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split(' ').skip(11);
+    let user: u32 = fields.next()?.parse().ok()?;
+    let system: u32 = fields.next()?.parse().ok()?;
+    Some(TICK * (user + system))
+}
+
+fn resident_of(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_texts() {
+        let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 1 0 0 0 25 17 0 0 20 0 9 0 1 2 3";
+        assert_eq!(cpu_of(stat), Some(Duration::from_millis(420)));
+        assert_eq!(resident_of("VmPeak:\t 9 kB\nVmRSS:\t    2048 kB\n"), Some(2 << 20));
+    }
+}

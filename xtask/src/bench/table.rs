@@ -1,0 +1,121 @@
+//! The table: ours beside the peer's, the ratio, and what we aim at.
+
+use super::callgrind::Counted;
+
+/// Figures of one kind.
+pub(super) struct Section {
+    pub(super) title: &'static str,
+    pub(super) rows: Vec<Row>,
+}
+
+/// One figure of ours, beside the peer's where it has one.
+pub(super) struct Row {
+    pub(super) name: String,
+    pub(super) peer: Option<f64>,
+    pub(super) ours: f64,
+    pub(super) aim: Option<Aim>,
+}
+
+/// What we aim at.
+#[derive(Clone, Copy)]
+pub(super) enum Aim {
+    /// So many times the peer's figure at the most.
+    Times(f64),
+    /// So much at the most.
+    Most(f64),
+}
+
+impl Row {
+    /// A figure that has no peer.
+    pub(super) fn alone(name: &str, ours: f64, aim: Option<Aim>) -> Self {
+        Self { name: name.to_owned(), peer: None, ours, aim }
+    }
+
+    /// A figure beside the peer's.
+    pub(super) fn beside(name: &str, peer: f64, ours: f64, aim: Option<Aim>) -> Self {
+        Self { name: name.to_owned(), peer: Some(peer), ours, aim }
+    }
+
+    fn ratio(&self) -> Option<f64> {
+        self.peer.filter(|peer| *peer > 0.0).map(|peer| self.ours / peer)
+    }
+
+    /// The aim and whether it is met.
+    fn verdict(&self) -> String {
+        let (text, met) = match self.aim {
+            None => return String::new(),
+            Some(Aim::Times(times)) => {
+                (format!("≤ {times} ×"), self.ratio().is_some_and(|ratio| ratio <= times))
+            }
+            Some(Aim::Most(most)) => (format!("≤ {most}"), self.ours <= most),
+        };
+        format!("{text} {}", if met { "met" } else { "MISSED" })
+    }
+
+    fn print(&self) -> String {
+        let figure = |value: Option<f64>| {
+            value.map_or_else(|| "–".to_owned(), |value| format!("{value:.1}"))
+        };
+        let ratio = self.ratio().map_or_else(String::new, |ratio| format!("{ratio:.2} ×"));
+        let line = format!(
+            "  {:<34} {:>10} {:>10} {:>9}  {}",
+            self.name,
+            figure(self.peer),
+            figure(Some(self.ours)),
+            ratio,
+            self.verdict()
+        );
+        format!("{}\n", line.trim_end())
+    }
+}
+
+/// The whole table.
+pub(super) fn print(sections: &[Section]) -> String {
+    let mut text =
+        format!("\n  {:<34} {:>10} {:>10} {:>9}  {}\n", "", "nginx", "yunzhan", "ratio", "aim");
+    for section in sections {
+        text.push_str(&format!("{}\n", section.title));
+        text.extend(section.rows.iter().map(Row::print));
+    }
+    text
+}
+
+/// Where the instructions go.
+pub(super) fn print_shares(counted: &[Counted]) -> String {
+    let mut text = String::new();
+    for question in counted {
+        text.push_str(&format!("\n{}: functions by their own instructions\n", question.name));
+        for share in &question.shares {
+            text.push_str(&format!("  {:>5.1} %  {}\n", share.percent, share.function));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn a_row_says_its_ratio_and_whether_the_aim_is_met() {
+        let rows = vec![
+            Row::beside("proxied", 40.0, 80.0, Some(Aim::Times(2.2))),
+            Row::beside("built-in answer", 15.0, 30.0, Some(Aim::Times(1.6))),
+            Row::alone("memory", 70.25, Some(Aim::Most(64.0))),
+            Row::alone("insert", 99.0, None),
+        ];
+        let sections = [Section { title: "instructions of a request, thousands", rows }];
+        expect![[r#"
+
+                                                      nginx    yunzhan     ratio  aim
+            instructions of a request, thousands
+              proxied                                  40.0       80.0    2.00 ×  ≤ 2.2 × met
+              built-in answer                          15.0       30.0    2.00 ×  ≤ 1.6 × MISSED
+              memory                                      –       70.2            ≤ 64 MISSED
+              insert                                      –       99.0
+        "#]]
+        .assert_eq(&print(&sections));
+    }
+}

@@ -1,0 +1,83 @@
+//! What the bench needs: programs of Debian, and our own as cargo builds it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// A program of Debian and the package that has it.
+const PACKAGES: &[(&str, &str)] = &[("nginx", "nginx-light"), ("valgrind", "valgrind")];
+
+/// Installs what is missing, or says what to install.
+pub(super) fn require() -> Result<()> {
+    let missing: Vec<&str> = PACKAGES
+        .iter()
+        .filter(|(program, _)| !present(program))
+        .map(|(_, package)| *package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    progress(&format!("installing {}", missing.join(" ")));
+    let install = Command::new("apt-get")
+        .args(["install", "-y", "-q", "--no-install-recommends"])
+        .args(&missing)
+        .stdout(Stdio::null())
+        .status();
+    ensure!(
+        install.is_ok_and(|status| status.success()),
+        "the bench needs {list}: run `apt-get install {list}` as root",
+        list = missing.join(" ")
+    );
+    Ok(())
+}
+
+fn present(program: &str) -> bool {
+    version(program, if program == "nginx" { "-v" } else { "--version" }).is_some()
+}
+
+/// The first line of what a program says about its version.
+fn version(program: &str, flag: &str) -> Option<String> {
+    let output = Command::new(program).arg(flag).output().ok()?;
+    let text = [output.stdout, output.stderr].concat();
+    Some(String::from_utf8_lossy(&text).lines().next()?.to_owned())
+}
+
+/// The versions that the figures belong to.
+pub(super) fn versions() -> String {
+    let known =
+        [("nginx", "-v"), ("valgrind", "--version"), ("rustc", "--version"), ("uname", "-srm")];
+    known
+        .iter()
+        .filter_map(|(program, flag)| version(program, flag))
+        .collect::<Vec<_>>()
+        .join(" · ")
+}
+
+/// Builds the server as it is released, and says where cargo put it.
+pub(super) fn build(root: &Path) -> Result<PathBuf> {
+    progress("building yunzhan --release");
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--package", "yunzhan-server", "--bin", "yunzhan"])
+        .arg("--message-format=json-render-diagnostics")
+        .current_dir(root)
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    ensure!(output.status.success(), "cargo cannot build yunzhan");
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let Some(path) = messages.lines().filter_map(executable).next_back() else {
+        bail!("cargo does not say where it put yunzhan");
+    };
+    Ok(path)
+}
+
+fn executable(message: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(message).ok()?;
+    message.get("executable")?.as_str().map(PathBuf::from)
+}
+
+/// Tells whoever waits what is going on.
+pub(super) fn progress(text: &str) {
+    eprintln!("bench: {text}");
+}

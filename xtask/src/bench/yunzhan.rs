@@ -1,0 +1,140 @@
+//! Our own server: its configuration for the bench, and what it can be asked.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::load::{Answer, Connection};
+use super::nginx::{Nginx, content};
+use super::peer::{Peer, Question, Server, request};
+use super::process::Process;
+
+/// Also under valgrind, which is fifty times slower.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// The environment that a first start makes, and a collection of its own for the bench.
+const ENV: &str = "demo";
+const DOCUMENTS: &str =
+    "/v1/database/instances/(default)/databases/(default)/collections/bench/documents";
+
+/// Yunzhan with one remote route and a folder of pages.
+pub(super) struct Yunzhan {
+    folder: PathBuf,
+    program: PathBuf,
+}
+
+impl Yunzhan {
+    /// Writes its configuration.
+    pub(super) fn prepare(
+        folder: &Path,
+        program: &Path,
+        backend: SocketAddr,
+        nginx: &Nginx,
+    ) -> Result<Self> {
+        let site = folder.join("site");
+        fs::create_dir_all(&site)?;
+        fs::write(site.join("static.json"), content())?;
+        fs::write(folder.join("yunzhan.toml"), configuration(backend, nginx))?;
+        Ok(Self { folder: folder.to_owned(), program: program.to_owned() })
+    }
+}
+
+fn configuration(backend: SocketAddr, nginx: &Nginx) -> String {
+    format!(
+        r#"
+[listen]
+http = "127.0.0.1:0"
+https = "127.0.0.1:0"
+control = "127.0.0.1:0"
+
+[tls]
+certificate = "{certificate}"
+key = "{key}"
+
+[server]
+site = "site"
+
+[routes.backend]
+path = "/proxied"
+upstream = "http://{backend}"
+access = "public"
+"#,
+        certificate = nginx.certificate.display(),
+        key = nginx.key.display(),
+    )
+}
+
+impl Peer for Yunzhan {
+    fn name(&self) -> &'static str {
+        "yunzhan"
+    }
+
+    fn start(&self, wrapper: &[String]) -> Result<Server> {
+        let at = |name: &str| self.folder.join(name).display().to_string();
+        let program = self.program.display().to_string();
+        let own = [program, "--data".into(), at("data"), "--config".into(), at("yunzhan.toml")];
+        let verb = ["--json".to_owned(), "serve".to_owned()];
+        let words = [wrapper, &own, &verb].concat();
+        let mut process = Process::start(&words, &self.folder.join("output.log"))?;
+        let (plain, tls) = process.wait_for(START_TIMEOUT, addresses)?;
+        Ok(Server { process, plain, tls })
+    }
+
+    fn questions(&self, server: &Server) -> Result<Vec<Question>> {
+        let host = server.plain;
+        let token = sign_in(host)?;
+        let bearer = format!("Bearer {token}");
+        let authorized = [("Authorization", bearer.as_str())];
+        let insert = request("POST", DOCUMENTS, host, &authorized, &document());
+        let id = inserted_id(&ask(host, &insert)?)?;
+        let read = request("GET", &format!("{DOCUMENTS}/{id}"), host, &authorized, "");
+        let get =
+            |name, target: &str| Question { name, request: request("GET", target, host, &[], "") };
+        Ok(vec![
+            get("proxied", "/proxied"),
+            get("built-in answer", &format!("/auth/v1/.well-known/jwks.json?client_id={ENV}")),
+            get("static file", "/static.json"),
+            Question { name: "authenticated point read", request: read },
+            Question { name: "authenticated insert", request: insert },
+        ])
+    }
+}
+
+/// The addresses in the ready line.
+fn addresses(output: &str) -> Option<(SocketAddr, SocketAddr)> {
+    let ready = output.lines().find_map(|line| serde_json::from_str::<Value>(line).ok())?;
+    let address = |name: &str| {
+        let url = ready.get(name)?.as_str()?;
+        url.split_once("://")?.1.trim_end_matches('/').parse().ok()
+    };
+    Some((address("http")?, address("https")?))
+}
+
+fn sign_in(host: SocketAddr) -> Result<String> {
+    let target = format!("/auth/v1/signin/anonymously?client_id={ENV}");
+    let answer = ask(host, &request("POST", &target, host, &[], "{}"))?;
+    let token = answer.get("access_token").and_then(Value::as_str).context("no access token")?;
+    Ok(token.to_owned())
+}
+
+/// The body of an insert: one document of a kilobyte.
+fn document() -> String {
+    let note = "x".repeat(800);
+    format!(
+        r#"{{"data":[{{"name":"Longjing 2026","price":12800,"stock":99,"tags":["green","new"],"note":"{note}"}}]}}"#
+    )
+}
+
+fn inserted_id(answer: &Value) -> Result<String> {
+    let id = answer.get("insertedIds").and_then(|ids| ids.get(0)).and_then(Value::as_str);
+    Ok(id.context("the insert names no id")?.to_owned())
+}
+
+fn ask(host: SocketAddr, request: &[u8]) -> Result<Value> {
+    let answer: Answer = Connection::open(host)?.ask(request)?;
+    ensure!((200..300).contains(&answer.status), "status {}: {}", answer.status, answer.text());
+    serde_json::from_slice(&answer.body).context("an answer that is not JSON")
+}
