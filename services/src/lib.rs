@@ -6,6 +6,7 @@
 
 mod columns;
 mod crypto;
+pub mod seal;
 pub mod dialect;
 pub mod documents;
 pub mod envs;

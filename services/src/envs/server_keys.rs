@@ -62,17 +62,27 @@ impl NewKey {
     }
 
     pub(super) fn stored(&self, env: &EnvId) -> StoredKey {
-        StoredKey {
-            principal: Arc::new(ServerKey { env: env.clone(), key_id: self.secret_id.clone() }),
-            secret: Secret::new(self.secret_key.as_str()),
-            access_hash: sha256(self.access_key.as_bytes()),
-        }
+        let secret = Secret::new(self.secret_key.as_str());
+        StoredKey::new(
+            env.clone(),
+            self.secret_id.clone(),
+            secret,
+            sha256(self.access_key.as_bytes()),
+        )
     }
 }
 
 impl fmt::Debug for NewKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "NewKey({})", self.secret_id)
+    }
+}
+
+// === impl StoredKey ===
+
+impl StoredKey {
+    pub(super) fn new(env: EnvId, key_id: String, secret: Secret, access_hash: [u8; 32]) -> Self {
+        Self { principal: Arc::new(ServerKey { env, key_id }), secret, access_hash }
     }
 }
 
@@ -86,6 +96,11 @@ impl ServerKeys {
     /// The key with this id.
     pub fn get(&self, key_id: &str) -> Option<&StoredKey> {
         self.0.get(key_id)
+    }
+
+    /// The keys of one environment.
+    pub fn of<'k>(&'k self, env: &'k EnvId) -> impl Iterator<Item = &'k StoredKey> {
+        self.0.values().filter(move |key| key.principal.env == *env)
     }
 
     /// The key whose bearer form this is.

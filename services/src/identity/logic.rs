@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use yunzhan_base::{EnvId, Error, Kind, Result};
+use yunzhan_engine::sql::SLOTS;
 
 use crate::crypto::{equal, sha256};
 
@@ -14,10 +15,6 @@ pub(crate) const SESSION_IDLE_MAX: Duration = Duration::from_secs(30 * 24 * 3600
 
 /// A session ends after so long however often it was used; a mini-program then logs in again without a question.
 pub(crate) const SESSION_AGE_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
-
-/// How long the token before the present one still yields the same successor: `wx.request` gives up after 60 s, and then
-/// the phone, which never saw the answer, tries again. Later use of it is theft.
-pub(crate) const REFRESH_GRACE: Duration = Duration::from_secs(60);
 
 /// The longest openid in bytes; WeChat's have 28.
 pub(crate) const OPENID_BYTES_MAX: usize = 128;
@@ -65,16 +62,19 @@ pub(crate) enum Refresh {
 }
 
 /// What a genuine token of this session, presented now, means.
-pub(crate) fn judge(session: &Session, presented: &[u8; 32], now_ms: i64) -> Refresh {
+pub(crate) fn judge(
+    session: &Session,
+    presented: &[u8; 32],
+    grace: Duration,
+    now_ms: i64,
+) -> Refresh {
     let over =
         session.revoked_ms != 0 || now_ms >= session.idle_until_ms || now_ms >= session.ends_ms;
     if over {
         Refresh::Over
     } else if equal(&session.current, presented) {
         Refresh::Rotate
-    } else if equal(&session.previous, presented)
-        && now_ms < session.rotated_ms + millis(REFRESH_GRACE)
-    {
+    } else if equal(&session.previous, presented) && now_ms < session.rotated_ms + millis(grace) {
         Refresh::Repeat
     } else {
         Refresh::Theft
@@ -86,6 +86,12 @@ pub(crate) fn judge(session: &Session, presented: &[u8; 32], now_ms: i64) -> Ref
 pub(crate) fn uid(env: &EnvId, openid: &str) -> String {
     let hash = sha256(format!("yunzhan uid 1\0{env}\0{openid}").as_bytes());
     hex::encode(&hash[..16])
+}
+
+/// The slot of a person's rows.
+pub(crate) fn slot(uid: &str) -> u16 {
+    let hash = sha256(uid.as_bytes());
+    u16::from_be_bytes([hash[0], hash[1]]) % SLOTS
 }
 
 /// The openid of a development login under this name.
@@ -116,6 +122,19 @@ pub(crate) fn check_role(role: &str) -> Result<()> {
     ))
 }
 
+/// Escapes everything that is not unreserved (RFC 3986, 2.3).
+pub(crate) fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
 /// A duration as the clock counts.
 pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
@@ -143,7 +162,7 @@ mod tests {
     #[test]
     fn what_a_refresh_token_means() {
         let check = |presented: u8, now_ms: i64, session: &Session| {
-            judge(session, &[presented; 32], now_ms)
+            judge(session, &[presented; 32], Duration::from_secs(60), now_ms)
         };
         let alive = session();
         assert_eq!(check(2, 1_000_000, &alive), Refresh::Rotate);
@@ -157,6 +176,8 @@ mod tests {
         assert_eq!(check(2, 1_000_001, &revoked), Refresh::Over);
         let aged = Session { idle_until_ms: i64::MAX, ..session() };
         assert_eq!(check(2, 10_000_000, &aged), Refresh::Over);
+        let strict = judge(&alive, &[1; 32], Duration::ZERO, 1_000_000);
+        assert_eq!(strict, Refresh::Theft);
         let fresh = Session { previous: Vec::new(), ..session() };
         assert_eq!(check(1, 1_000_001, &fresh), Refresh::Theft);
     }
@@ -167,6 +188,11 @@ mod tests {
         // Stored in documents for ever: this text may never change.
         assert_eq!(uid(&shop, "oABC"), "1e477d14e73a948d86f7a51e978ec9f3");
         assert_ne!(uid(&shop, "oABC"), uid(&other, "oABC"));
+    }
+
+    #[test]
+    fn what_stands_in_an_address_is_escaped() {
+        assert_eq!(percent_encode("a&secret=b/云~"), "a%26secret%3Db%2F%E4%BA%91~");
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! collide must be told apart by comparing them, and the memory would hold people's tokens; 32 bytes hold nothing.
 //!
 //! Ending a session takes effect at once: the session joins the ended ones, and the generation moves on. A remembered token
-//! that was checked in an older generation is checked against the ended sessions again before it counts.
+//! that was checked in an older generation is checked against the ended sessions again before it counts. A session whose
+//! tokens merely say something outdated (a role was taken away) joins them up to now: its client renews and goes on.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,7 @@ use crate::crypto::sha256;
 /// verified again.
 const VERIFIED_MAX: usize = 1 << 16;
 
-/// Ended sessions remembered, each until its last access token has run out (two hours by default). When more end in that
+/// Ended and outdated sessions remembered, each until its last access token has run out (two hours by default). When more end in that
 /// time, every access token issued so far is refused once instead, and clients renew theirs: nothing is ever forgotten.
 const ENDED_MAX: usize = 1 << 18;
 
@@ -40,12 +41,42 @@ pub(crate) struct Verified {
     checked: AtomicU64,
 }
 
+/// What the memory knows of a token's session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// Nothing against it.
+    Alive,
+    /// The token says something that is no longer so; the client renews it.
+    Outdated,
+    /// The session is over; the client logs in again.
+    Ended,
+}
+
+/// One session whose tokens, or some of them, are refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ending {
+    /// Which.
+    pub(crate) session: String,
+    /// Tokens issued up to this second are refused; [`EVER`] when the session is over.
+    pub(crate) issued_s_max: i64,
+    /// When the last such token runs out, in seconds since 1970.
+    pub(crate) until_s: i64,
+}
+
+/// The session is over.
+pub(crate) const EVER: i64 = i64::MAX;
+
 #[derive(Default)]
 struct Ended {
-    /// Until when each ended session matters, in seconds since 1970.
-    sessions: HashMap<Box<str>, i64>,
-    /// Tokens issued before this moment are refused, whatever their session; in seconds since 1970.
+    sessions: HashMap<Box<str>, Bounds>,
+    /// Tokens issued before this second are refused, whatever their session.
     floor_s: i64,
+}
+
+#[derive(Clone, Copy)]
+struct Bounds {
+    issued_s_max: i64,
+    until_s: i64,
 }
 
 // === impl Memory ===
@@ -78,7 +109,7 @@ impl Memory {
         if verified.checked.load(Ordering::Relaxed) == generation {
             return Some(verified);
         }
-        if !self.is_alive(&verified.user.session, verified.issued_s) {
+        if self.life(&verified.user.session, verified.issued_s) != Life::Alive {
             self.verified.remove(key);
             return None;
         }
@@ -86,22 +117,17 @@ impl Memory {
         Some(verified)
     }
 
-    /// Remembers a token whose signature was just checked; `None` when its session has ended.
-    pub(crate) fn remember(
-        &self,
-        key: [u8; 32],
-        user: Arc<User>,
-        issued_s: i64,
-    ) -> Option<Arc<Verified>> {
+    /// Remembers a token whose signature was just checked, unless its session says otherwise.
+    pub(crate) fn remember(&self, key: [u8; 32], user: &Arc<User>, issued_s: i64) -> Life {
         // The generation is read first: a session that ends in between is noticed at the next recall.
         let generation = self.generation.load(Ordering::Acquire);
-        if !self.is_alive(&user.session, issued_s) {
-            return None;
+        let life = self.life(&user.session, issued_s);
+        if life == Life::Alive {
+            let checked = AtomicU64::new(generation);
+            self.verified
+                .insert(key, Arc::new(Verified { user: Arc::clone(user), issued_s, checked }));
         }
-        let checked = AtomicU64::new(generation);
-        let verified = Arc::new(Verified { user, issued_s, checked });
-        self.verified.insert(key, Arc::clone(&verified));
-        Some(verified)
+        life
     }
 
     /// Forgets every verified token: the keys that signed them are trusted no longer.
@@ -109,23 +135,12 @@ impl Memory {
         self.verified.clear();
     }
 
-    /// Refuses the tokens of a session from now on. `until_s` is when the last of them ends.
-    pub(crate) fn end_session(&self, session: &str, until_s: i64, now_s: i64) {
-        self.end_sessions([(session.to_owned(), until_s)], now_s);
-    }
-
-    /// The same for many, as read from the store.
-    pub(crate) fn end_sessions(
-        &self,
-        sessions: impl IntoIterator<Item = (String, i64)>,
-        now_s: i64,
-    ) {
+    /// Refuses these sessions' tokens from now on.
+    pub(crate) fn end(&self, endings: impl IntoIterator<Item = Ending>, now_s: i64) {
         {
             let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
-            for (session, until_s) in sessions {
-                if until_s > now_s {
-                    ended.sessions.insert(session.into(), until_s);
-                }
+            for ending in endings {
+                ended.add(ending, now_s);
             }
             ended.bound(self.ended_max, now_s);
         }
@@ -133,18 +148,34 @@ impl Memory {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
-    fn is_alive(&self, session: &str, issued_s: i64) -> bool {
+    fn life(&self, session: &str, issued_s: i64) -> Life {
         let ended = self.ended.read().unwrap_or_else(PoisonError::into_inner);
-        issued_s >= ended.floor_s && !ended.sessions.contains_key(session)
+        match ended.sessions.get(session) {
+            Some(bounds) if bounds.issued_s_max == EVER => Life::Ended,
+            Some(bounds) if issued_s <= bounds.issued_s_max => Life::Outdated,
+            _ if issued_s < ended.floor_s => Life::Outdated,
+            _ => Life::Alive,
+        }
     }
 }
 
 impl Ended {
+    fn add(&mut self, ending: Ending, now_s: i64) {
+        if ending.until_s <= now_s {
+            return;
+        }
+        let new = Bounds { issued_s_max: ending.issued_s_max, until_s: ending.until_s };
+        let bounds = self.sessions.entry(ending.session.into()).or_insert(new);
+        // An ended session stays ended, in whatever order the news arrive.
+        bounds.issued_s_max = bounds.issued_s_max.max(new.issued_s_max);
+        bounds.until_s = bounds.until_s.max(new.until_s);
+    }
+
     fn bound(&mut self, ended_max: usize, now_s: i64) {
         if self.sessions.len() <= ended_max {
             return;
         }
-        self.sessions.retain(|_, until_s| *until_s > now_s);
+        self.sessions.retain(|_, bounds| bounds.until_s > now_s);
         if self.sessions.len() > ended_max {
             // Tokens of this very second may belong to sessions that are about to be forgotten.
             self.floor_s = now_s + 1;
@@ -170,39 +201,57 @@ mod tests {
         })
     }
 
+    fn over(session: &str, until_s: i64) -> [Ending; 1] {
+        [Ending { session: session.into(), issued_s_max: EVER, until_s }]
+    }
+
     #[test]
     fn a_session_ends_at_once_and_alone() {
         let memory = Memory::default();
         let (one, two) = (Memory::key("one"), Memory::key("two"));
         assert!(memory.recall(&one).is_none());
-        assert!(memory.remember(one, user("s1"), 10).is_some());
-        assert!(memory.remember(two, user("s2"), 10).is_some());
-        memory.end_session("s1", 500, 20);
+        assert_eq!(memory.remember(one, &user("s1"), 10), Life::Alive);
+        assert_eq!(memory.remember(two, &user("s2"), 10), Life::Alive);
+        memory.end(over("s1", 500), 20);
         assert!(memory.recall(&one).is_none());
         assert!(memory.recall(&two).is_some());
-        // Verifying the token anew does not bring the session back.
-        assert!(memory.remember(one, user("s1"), 10).is_none());
+        // Verifying the token anew does not bring the session back, nor does older news.
+        assert_eq!(memory.remember(one, &user("s1"), 10), Life::Ended);
+        memory.end([Ending { session: "s1".into(), issued_s_max: 15, until_s: 500 }], 20);
+        assert_eq!(memory.remember(one, &user("s1"), 30), Life::Ended);
+    }
+
+    #[test]
+    fn an_outdated_token_is_refused_and_its_successor_is_not() {
+        let memory = Memory::default();
+        let (old, new) = (Memory::key("old"), Memory::key("new"));
+        memory.remember(old, &user("s"), 20);
+        memory.end([Ending { session: "s".into(), issued_s_max: 20, until_s: 500 }], 20);
+        assert!(memory.recall(&old).is_none());
+        assert_eq!(memory.remember(old, &user("s"), 20), Life::Outdated);
+        assert_eq!(memory.remember(new, &user("s"), 21), Life::Alive);
+        assert!(memory.recall(&new).is_some());
     }
 
     #[test]
     fn more_endings_than_fit_refuse_every_older_token_once() {
         let memory = Memory::with_bounds(16, 2);
-        assert!(memory.remember(Memory::key("t"), user("alive"), 10).is_some());
+        memory.remember(Memory::key("t"), &user("alive"), 10);
         for session in ["a", "b", "c"] {
-            memory.end_session(session, 500, 20);
+            memory.end(over(session, 500), 20);
         }
         assert!(memory.recall(&Memory::key("t")).is_none());
-        assert!(memory.remember(Memory::key("a"), user("a"), 20).is_none());
-        assert!(memory.remember(Memory::key("t2"), user("alive"), 21).is_some());
+        assert_eq!(memory.remember(Memory::key("a"), &user("a"), 20), Life::Outdated);
+        assert_eq!(memory.remember(Memory::key("t2"), &user("alive"), 21), Life::Alive);
     }
 
     #[test]
     fn endings_that_no_longer_matter_make_room() {
         let memory = Memory::with_bounds(16, 2);
-        memory.end_session("a", 30, 20);
-        memory.end_session("b", 30, 20);
-        memory.end_session("c", 500, 40);
-        assert!(memory.remember(Memory::key("t"), user("alive"), 10).is_some());
-        assert!(memory.remember(Memory::key("c"), user("c"), 10).is_none());
+        memory.end(over("a", 30), 20);
+        memory.end(over("b", 30), 20);
+        memory.end(over("c", 500), 40);
+        assert_eq!(memory.remember(Memory::key("t"), &user("alive"), 10), Life::Alive);
+        assert_eq!(memory.remember(Memory::key("c"), &user("c"), 10), Life::Ended);
     }
 }

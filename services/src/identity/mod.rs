@@ -1,7 +1,148 @@
 //! Identity: who asks, and how they prove it.
+//!
+//! A person proves it to WeChat and gets a session: a short access token that any replica verifies by itself, and a refresh
+//! token that rotates. A team's own server proves it with a key of the environment. Read [`authenticate`] for what happens on
+//! every request, `sessions` for what happens at a login, [`api`] for the endpoints.
 
+mod api;
+mod authenticate;
+mod config;
+pub mod control;
+mod keys;
 mod logic;
 mod memory;
+mod provider_token;
 mod refresh;
+mod sessions;
+mod store;
 mod tc3;
+
 mod token;
+mod wechat;
+
+use std::sync::{Arc, Mutex};
+
+use crate::seal::MasterKey;
+use yunzhan_base::audit::{Ledger, Record};
+use yunzhan_base::env::{Env, Envs};
+use yunzhan_base::event::Events;
+use yunzhan_base::{Call, Clock, EnvId, Error, Kind, Live, Result, Secret};
+use yunzhan_engine::sql::SharedSql;
+use yunzhan_net::http::Client;
+
+pub use api::ROUTES;
+pub use config::Config;
+pub use keys::{REFRESH_PERIOD, TIDY_PERIOD};
+pub use store::MIGRATIONS;
+
+use crate::crypto::random;
+use crate::envs::ServerKeys;
+use memory::Memory;
+use refresh::{ROOT_KEY_BYTES, RefreshKeys};
+use store::Store;
+use token::KeyRing;
+
+/// What identity is made of.
+pub struct Parts {
+    /// The database.
+    pub sql: SharedSql,
+    /// Seals what is stored and must stay secret.
+    pub master_key: MasterKey,
+    /// What the operator set.
+    pub config: Config,
+    /// Tells the time.
+    pub clock: Clock,
+    /// The environments of this server.
+    pub envs: Live<Envs>,
+    /// The keys of the teams' own servers.
+    pub server_keys: Live<ServerKeys>,
+    /// Calls WeChat.
+    pub http: Client,
+    /// Takes the audit's records.
+    pub ledger: Arc<dyn Ledger>,
+    /// Hears what an operator should know.
+    pub events: Events,
+}
+
+/// The service.
+pub struct Identity {
+    store: Store,
+    config: Config,
+    clock: Clock,
+    envs: Live<Envs>,
+    server_keys: Live<ServerKeys>,
+    http: Client,
+    ledger: Arc<dyn Ledger>,
+    events: Events,
+    keys: Live<KeyRing>,
+    refresh: RefreshKeys,
+    memory: Memory,
+    /// Up to when endings were read from the store, in milliseconds since 1970.
+    endings_read_ms: Mutex<i64>,
+    /// One rotation of keys at a time.
+    rotating: tokio::sync::Mutex<()>,
+}
+
+// === impl Identity ===
+
+impl Identity {
+    /// Reads the keys, making the first ones on a new server, and the sessions that ended a short while ago.
+    pub async fn open(parts: Parts) -> Result<Arc<Self>> {
+        let store = Store::new(parts.sql, parts.master_key);
+        let fresh = Secret::new(random::<ROOT_KEY_BYTES>()?);
+        let refresh_root = store.server_secret("refresh", &fresh).await?;
+        let identity = Self {
+            store,
+            config: parts.config,
+            clock: parts.clock,
+            envs: parts.envs,
+            server_keys: parts.server_keys,
+            http: parts.http,
+            ledger: parts.ledger,
+            events: parts.events,
+            keys: Live::new(KeyRing::new(Vec::new())),
+            refresh: RefreshKeys::new(&refresh_root),
+            memory: Memory::default(),
+            endings_read_ms: Mutex::new(0),
+            rotating: tokio::sync::Mutex::default(),
+        };
+        identity.load_keys().await?;
+        identity.refresh().await?;
+        Ok(Arc::new(identity))
+    }
+
+    /// The environment of a call: the one the gateway found, or else the one that the body's `client_id` names.
+    fn env_of(&self, call: &Call, client_id: Option<&str>) -> Result<Arc<Env>> {
+        let named = client_id.filter(|id| !id.is_empty()).map(str::parse::<EnvId>).transpose()?;
+        match (&call.env, named) {
+            (Some(env), Some(named)) if env.id != named => Err(Error::new(
+                Kind::EnvNotFound,
+                format!("the address names environment {}, the body names {named}", env.id),
+            )),
+            (None, Some(named)) => self.env(&named),
+            _ => call.env().cloned(),
+        }
+    }
+
+    fn env(&self, id: &EnvId) -> Result<Arc<Env>> {
+        let env = self.envs.peek().get(id).cloned();
+        env.ok_or_else(|| Error::new(Kind::EnvNotFound, format!("there is no environment {id}")))
+    }
+
+    fn record(&self, env: Option<&EnvId>, actor: String, action: &'static str, subject: &str) {
+        self.ledger.append(&Record {
+            at_ms: self.clock.now_ms(),
+            env: env.cloned(),
+            actor,
+            action,
+            subject: subject.to_owned(),
+            succeeded: true,
+        });
+    }
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity").field("config", &self.config).finish_non_exhaustive()
+    }
+}

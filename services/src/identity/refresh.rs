@@ -12,13 +12,14 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use yunzhan_base::{EnvId, Result, Secret};
+use yunzhan_engine::sql::SLOTS;
 
 use crate::crypto::{equal, random, sha256};
 
 /// Says what the text is, to people and to scanners that look for leaked secrets; and which format.
 const PREFIX: &str = "yzr1_";
 
-/// Bytes of a session's id.
+/// Bytes of a session's id: two for the slot, 112 random bits that make it unique.
 pub(crate) const SESSION_BYTES: usize = 16;
 /// Bytes of the secret: 256 bits.
 const SECRET_BYTES: usize = 32;
@@ -55,9 +56,11 @@ impl RefreshKeys {
         Self { tag: derive("refresh token tag 1"), successor: derive("refresh token successor 1") }
     }
 
-    /// The first token of a new session.
-    pub(crate) fn first(&self, env: &EnvId) -> Result<RefreshToken> {
-        Ok(self.seal(env, random()?, random()?))
+    /// The first token of a new session, whose id is drawn with it and carries the slot of its rows.
+    pub(crate) fn first(&self, env: &EnvId, slot: u16) -> Result<RefreshToken> {
+        let mut session: [u8; SESSION_BYTES] = random()?;
+        session[..2].copy_from_slice(&slot.to_be_bytes());
+        Ok(self.seal(env, session, random()?))
     }
 
     /// The token that follows `token` in the rotation with this salt.
@@ -125,9 +128,25 @@ impl RefreshToken {
         BASE64.encode(self.session)
     }
 
+    /// The slot of the session's rows.
+    pub(crate) fn slot(&self) -> u16 {
+        slot(&self.session)
+    }
+
     fn bytes(&self) -> Vec<u8> {
         [&self.session[..], &self.secret, &self.tag].concat()
     }
+}
+
+/// The slot of the rows of the session with this id.
+pub(crate) fn slot_of_session(session: &str) -> Option<u16> {
+    let mut bytes = [0; SESSION_BYTES];
+    let length = BASE64.decode_slice(session, &mut bytes).ok()?;
+    (length == SESSION_BYTES).then(|| slot(&bytes))
+}
+
+fn slot(session: &[u8; SESSION_BYTES]) -> u16 {
+    u16::from_be_bytes([session[0], session[1]]) % SLOTS
 }
 
 impl std::fmt::Debug for RefreshToken {
@@ -148,7 +167,7 @@ mod tests {
     #[test]
     fn a_token_is_known_by_the_server_and_environment_that_issued_it() {
         let (shop, other) = ("shop".parse().unwrap(), "other".parse().unwrap());
-        let token = keys(1).first(&shop).unwrap();
+        let token = keys(1).first(&shop, 3).unwrap();
         assert_eq!(keys(1).read(&shop, &token.text()).unwrap(), token);
         assert_eq!(keys(1).read(&other, &token.text()), None);
         assert_eq!(keys(2).read(&shop, &token.text()), None);
@@ -157,7 +176,7 @@ mod tests {
     #[test]
     fn a_changed_or_cut_token_is_nobodys() {
         let env = "shop".parse().unwrap();
-        let text = keys(1).first(&env).unwrap().text();
+        let text = keys(1).first(&env, 1023).unwrap().text();
         for position in 0..text.len() {
             let mut changed = text.clone().into_bytes();
             changed[position] = if changed[position] == b'A' { b'B' } else { b'A' };
@@ -175,10 +194,11 @@ mod tests {
     #[test]
     fn the_successor_is_the_same_for_the_same_rotation_only() {
         let env = "shop".parse().unwrap();
-        let first = keys(1).first(&env).unwrap();
+        let first = keys(1).first(&env, 1023).unwrap();
         let second = keys(1).successor(&env, &first, &[7; SALT_BYTES]);
         assert_eq!(second, keys(1).successor(&env, &first, &[7; SALT_BYTES]));
         assert_eq!(second.session(), first.session());
+        assert_eq!(slot_of_session(&second.session()), Some(1023));
         assert_eq!(keys(1).read(&env, &second.text()).unwrap(), second);
         assert_ne!(second.hash(), first.hash());
         assert_ne!(second, keys(1).successor(&env, &first, &[8; SALT_BYTES]));

@@ -91,10 +91,7 @@ impl Claims {
             return Err(invalid("it was issued in the future; check the servers' clocks"));
         }
         if self.exp <= now_s {
-            return Err(Error::new(
-                Kind::TokenExpired,
-                "the access token has expired; renew it with the refresh token",
-            ));
+            return Err(expired());
         }
         Ok(self)
     }
@@ -245,6 +242,11 @@ fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
 fn thumbprint(public: &[u8; KEY_BYTES]) -> String {
     let members = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, BASE64.encode(public));
     BASE64.encode(sha256(members.as_bytes()))
+}
+
+/// The refusal of a token that was good once.
+pub(crate) fn expired() -> Error {
+    Error::new(Kind::TokenExpired, "the access token has expired; renew it with the refresh token")
 }
 
 fn invalid(why: &'static str) -> Error {

@@ -11,6 +11,7 @@ use yunzhan_base::Result;
 
 use super::head::{Head, NAMES_MAX};
 use super::{form, refused};
+use crate::identity::logic::percent_encode;
 
 /// One parameter: its name as it is signed, its value as it is signed.
 pub(super) struct Param<'b> {
@@ -82,15 +83,7 @@ fn json_value(value: &RawValue) -> Result<Cow<'_, [u8]>> {
 
 /// `encodeURIComponent` of the trimmed name in lower case, with `! ' ( ) *` escaped too.
 pub(super) fn canonical_name(name: &str) -> String {
-    let mut encoded = String::with_capacity(name.len());
-    for byte in trim(name).to_lowercase().bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+    percent_encode(&trim(name).to_lowercase())
 }
 
 /// JavaScript's `trim`, which takes the byte-order mark and leaves U+0085; Rust's does the reverse.

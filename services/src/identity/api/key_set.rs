@@ -1,0 +1,21 @@
+//! `GET /.well-known/jwks.json`: the public keys of our access tokens (RFC 7517), for a team's own servers.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, header};
+use serde_json::json;
+use yunzhan_base::{Answer, Call};
+
+use crate::dialect::json;
+use crate::identity::Identity;
+
+/// Less than the time for which a new key is announced before it signs.
+const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
+
+pub(super) fn handle(identity: Arc<Identity>, _: Call) -> Answer {
+    Box::pin(async move {
+        let mut answer = json::ok(&json!({ "keys": identity.keys.peek().public() }));
+        answer.headers_mut().insert(header::CACHE_CONTROL, CACHE);
+        Ok(answer)
+    })
+}

@@ -1,0 +1,225 @@
+//! Sessions: begun by a login, renewed by a refresh token, ended by their owner, by theft or by age.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use serde::Serialize;
+use yunzhan_base::{EnvId, Error, Kind, Result};
+
+use super::Identity;
+use super::logic::{self, Refresh, SESSION_AGE_MAX, SESSION_IDLE_MAX, Session, millis};
+use super::memory::{EVER, Ending};
+use super::refresh::{RefreshToken, SALT_BYTES, slot_of_session};
+use super::store::{NewSession, Rotation};
+use super::token::Claims;
+use crate::crypto::random;
+
+/// Who begins a session.
+pub(crate) struct Person {
+    pub(crate) uid: String,
+    /// None for an anonymous visitor, of whom nothing but the session is kept.
+    pub(crate) openid: Option<String>,
+}
+
+/// What a login or a refresh answers; the names are those of OAuth 2.0 (RFC 6749, 5.1) and of the SDKs.
+#[derive(Serialize)]
+pub(crate) struct Credentials {
+    token_type: &'static str,
+    access_token: String,
+    refresh_token: String,
+    /// Seconds.
+    expires_in: i64,
+    sub: String,
+    /// `anonymous`, or empty: the SDKs take other words for other kinds of logins.
+    scope: &'static str,
+    groups: Vec<String>,
+}
+
+/// How often a refresh that lost a race looks at the session again.
+const REFRESH_ATTEMPTS_MAX: usize = 2;
+
+// === impl Person ===
+
+impl Person {
+    /// The person with this openid.
+    pub(crate) fn known(env: &EnvId, openid: String) -> Self {
+        Self { uid: logic::uid(env, &openid), openid: Some(openid) }
+    }
+
+    /// Somebody new whom nobody knows.
+    pub(crate) fn anonymous() -> Result<Self> {
+        Ok(Self { uid: hex::encode(random::<16>()?), openid: None })
+    }
+}
+
+// === impl Identity ===
+
+impl Identity {
+    /// Begins a session. `InvalidGrant` when somebody used the provider token first.
+    pub(crate) async fn begin(
+        &self,
+        env: &EnvId,
+        person: Person,
+        provider_token: Option<[u8; 32]>,
+    ) -> Result<Credentials> {
+        let slot = logic::slot(&person.uid);
+        let refresh = self.refresh.first(env, slot)?;
+        let now_ms = self.clock.now_ms();
+        let session = NewSession {
+            env,
+            slot,
+            session_id: refresh.session(),
+            uid: &person.uid,
+            openid: person.openid.as_deref(),
+            refresh_hash: refresh.hash(),
+            now_ms,
+            idle_until_ms: now_ms + millis(SESSION_IDLE_MAX),
+            ends_ms: now_ms + millis(SESSION_AGE_MAX),
+            provider_token,
+        };
+        self.store.begin_session(&session).await.map_err(|error| match error.kind() {
+            Kind::Conflict => provider_token_spent(),
+            _ => error,
+        })?;
+        self.credentials(env, &person, &refresh).await
+    }
+
+    /// Renews a session. `InvalidGrant` when the token is not, or no longer, good; its reuse ends the session.
+    pub(crate) async fn renew(&self, env: &EnvId, text: &str) -> Result<Credentials> {
+        let presented = self.refresh.read(env, text).ok_or_else(log_in_again)?;
+        for _ in 0..REFRESH_ATTEMPTS_MAX {
+            let session = self.store.session(env, presented.slot(), &presented.session()).await?;
+            let session = session.ok_or_else(log_in_again)?;
+            let now_ms = self.clock.now_ms();
+            let next = match logic::judge(
+                &session,
+                &presented.hash(),
+                self.config.refresh_grace,
+                now_ms,
+            ) {
+                Refresh::Rotate => self.rotate_token(env, &session, &presented).await?,
+                Refresh::Repeat => Some(self.refresh.successor(env, &presented, &session.salt)),
+                Refresh::Over => return Err(log_in_again()),
+                Refresh::Theft => return Err(self.stolen(env, &session, &presented).await?),
+            };
+            if let Some(next) = next {
+                let person = Person { uid: session.uid, openid: session.openid };
+                return self.credentials(env, &person, &next).await;
+            }
+        }
+        Err(log_in_again())
+    }
+
+    /// The successor, or nothing when another request rotated first.
+    async fn rotate_token(
+        &self,
+        env: &EnvId,
+        session: &Session,
+        presented: &RefreshToken,
+    ) -> Result<Option<RefreshToken>> {
+        let salt = random::<SALT_BYTES>()?;
+        let next = self.refresh.successor(env, presented, &salt);
+        let now_ms = self.clock.now_ms();
+        let rotation = Rotation {
+            env,
+            slot: presented.slot(),
+            session_id: &presented.session(),
+            from: presented.hash(),
+            to: next.hash(),
+            salt: &salt,
+            now_ms,
+            idle_until_ms: session.ends_ms.min(now_ms + millis(SESSION_IDLE_MAX)),
+        };
+        match self.store.rotate(&rotation).await {
+            Ok(()) => Ok(Some(next)),
+            Err(error) if error.kind() == Kind::Conflict => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Somebody has a copy of the token: both they and the owner lose the session.
+    async fn stolen(
+        &self,
+        env: &EnvId,
+        session: &Session,
+        presented: &RefreshToken,
+    ) -> Result<Error> {
+        self.end(env, &presented.session()).await?;
+        let actor = format!("user:{}", session.uid);
+        self.record(Some(env), actor, "token.reuse_detected", &presented.session());
+        Ok(log_in_again().with_detail("a refresh token was used again after it was replaced"))
+    }
+
+    /// Ends a session here at once, on other replicas within seconds. Ending it twice is ending it once.
+    pub(crate) async fn end(&self, env: &EnvId, session_id: &str) -> Result<()> {
+        let slot = slot_of_session(session_id)
+            .ok_or_else(|| Error::internal("an access token names no session of ours"))?;
+        let ending = self.ending(session_id.to_owned(), EVER);
+        self.memory.end([ending.clone()], self.clock.now_s());
+        self.store.revoke(env, slot, session_id, self.clock.now_ms()).await?;
+        self.store.add_endings(&[ending], self.clock.now_ms()).await
+    }
+
+    /// Refuses the access tokens that a person has now; their clients renew them and go on.
+    pub(crate) async fn outdate(&self, env: &EnvId, uid: &str) -> Result<()> {
+        let sessions = self.store.sessions_of(env, logic::slot(uid), uid).await?;
+        let now_s = self.clock.now_s();
+        let endings: Vec<_> =
+            sessions.into_iter().map(|session| self.ending(session, now_s)).collect();
+        self.store.add_endings(&endings, self.clock.now_ms()).await?;
+        self.memory.end(endings, now_s);
+        Ok(())
+    }
+
+    fn ending(&self, session: String, issued_s_max: i64) -> Ending {
+        let until_s = self.clock.now_s() + self.config.access_token_lifetime_s() + 1;
+        Ending { session, issued_s_max, until_s }
+    }
+
+    async fn credentials(
+        &self,
+        env: &EnvId,
+        person: &Person,
+        refresh: &RefreshToken,
+    ) -> Result<Credentials> {
+        let stored = match &person.openid {
+            Some(_) => self.store.user(env, logic::slot(&person.uid), &person.uid).await?,
+            None => None,
+        };
+        let anonymous = person.openid.is_none();
+        let (now_ms, expires_in) = (self.clock.now_ms(), self.config.access_token_lifetime_s());
+        let issued_s = now_ms.div_euclid(1000);
+        let claims = Claims {
+            iss: self.config.issuer.clone(),
+            aud: env.to_string(),
+            sub: person.uid.clone(),
+            sid: refresh.session(),
+            jti: BASE64.encode(random::<12>()?),
+            iat: issued_s,
+            exp: issued_s + expires_in,
+            openid: person.openid.clone(),
+            roles: stored.map(|user| user.roles).unwrap_or_default(),
+            anonymous,
+        };
+        Ok(Credentials {
+            token_type: "Bearer",
+            access_token: self.keys.peek().sign(&claims, now_ms)?,
+            refresh_token: refresh.text(),
+            expires_in,
+            sub: claims.sub,
+            scope: if anonymous { "anonymous" } else { "" },
+            groups: claims.roles,
+        })
+    }
+}
+
+/// The refusal of a refresh token; it tells nobody why.
+fn log_in_again() -> Error {
+    Error::new(Kind::InvalidGrant, "the refresh token is not valid; log in again")
+}
+
+pub(crate) fn provider_token_spent() -> Error {
+    Error::new(
+        Kind::InvalidGrant,
+        "the provider token is not valid or was used; begin the login again",
+    )
+}
