@@ -37,12 +37,9 @@ pub(super) fn backend(folder: &Path) -> Result<Backend> {
 /// One kilobyte of JSON, as an answer of a shop is.
 pub(super) fn content() -> String {
     let goods = r#"{"_id":"6f1d2c3b4a5968778695a4b3c2d1e0f1","name":"Longjing 2026","price":12800,"stock":99}"#;
-    let mut text = format!(r#"{{"list":[{}],"total":11,"filler":""#, [goods; 11].join(","));
-    text.truncate(1010);
-    let fill = 1022_usize.saturating_sub(text.len());
-    text.push_str(&"x".repeat(fill));
-    text.push_str("\"}");
-    text
+    let list = [goods; 10].join(",");
+    let filler = "x".repeat(1024 - list.len() - r#"{"list":[],"filler":""}"#.len());
+    format!(r#"{{"list":[{list}],"filler":"{filler}"}}"#)
 }
 
 /// nginx with the questions that both servers answer.
@@ -89,7 +86,8 @@ impl Peer for Nginx {
     }
 }
 
-/// The peer's site: a proxy with kept upstream connections, an answer of its own, a file, TLS, and an access log.
+/// The peer's site: a proxy with kept upstream connections, an answer of its own, a file, TLS, and an access log. It adds
+/// the headers that our gateway adds, so that both do the same work.
 fn site(
     folder: &Path,
     backend: SocketAddr,
@@ -111,13 +109,19 @@ fn site(
         ssl_protocols TLSv1.3;
         default_type application/json;
         root {folder};
+        add_header X-Request-Id $request_id;
         location = /built-in {{ return 200 '{content}'; }}
         location /proxied {{
             proxy_pass http://backend;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
             proxy_set_header Host $host;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Real-IP $remote_addr;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_set_header X-Forwarded-Host $host;
+            proxy_set_header X-Request-Id $request_id;
+            proxy_set_header traceparent 00-$request_id-0123456789abcdef-01;
         }}
     }}"#,
         folder = folder.display(),
