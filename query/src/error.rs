@@ -103,11 +103,15 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-fn shorten(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(SHOWN_CHARS_MAX) {
-        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
-        None => Cow::Borrowed(text),
-    }
+/// Cuts the text, and takes control characters out of it: it ends up in log lines.
+fn shorten(text: &str) -> String {
+    let printable = |character: char| {
+        if character.is_control() { char::REPLACEMENT_CHARACTER } else { character }
+    };
+    let mut characters = text.chars();
+    let mut shown: String = characters.by_ref().take(SHOWN_CHARS_MAX).map(printable).collect();
+    shown.extend(characters.next().map(|_| '…'));
+    shown
 }
 
 impl From<Error> for yunzhan_base::Error {

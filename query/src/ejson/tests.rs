@@ -162,6 +162,8 @@ fn typed_values_that_are_none() {
         {"$numberDouble":"1e999"}
         {"$numberDecimal":"1e-170141183460469231731687303715884105728"}
         {"$numberDecimal":"--1"}
+        {"$numberDecimal":"."}
+        {"$numberDecimal":"e5"}
         {"$date":"yesterday"}
         {"$date":true}
         {"$date":{"offset":1,"x":2}}
@@ -190,6 +192,8 @@ fn typed_values_that_are_none() {
             Malformed: invalid content of $numberDouble, at byte 24
             Malformed: invalid content of $numberDecimal, at byte 62
             Malformed: invalid content of $numberDecimal, at byte 23
+            Malformed: invalid content of $numberDecimal, at byte 21
+            Malformed: invalid content of $numberDecimal, at byte 22
             Malformed: invalid content of $date, at byte 20
             Malformed: invalid content of $date, at byte 13
             Malformed: invalid content of $date, at byte 27

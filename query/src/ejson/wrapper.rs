@@ -219,11 +219,16 @@ fn parse_double(text: &str) -> Option<f64> {
 
 /// Bounded before it reaches the library, which computes with exponents of any size.
 fn parse_decimal(text: &str) -> Option<Decimal128> {
-    let exponent = text.split_once(['e', 'E']).map_or("", |(_, exponent)| exponent);
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, ""));
+    let mantissa = mantissa.strip_prefix(['+', '-']).unwrap_or(mantissa);
     let bounded = text.len() <= DECIMAL_BYTES_MAX && exponent.len() <= DECIMAL_EXPONENT_BYTES_MAX;
-    let well_signed = !unsigned.starts_with(['+', '-']);
-    if bounded && well_signed { text.parse().ok() } else { None }
+    // The library takes a lone dot for zero, and a second sign.
+    let well_formed = mantissa.contains(|letter: char| letter.is_ascii_alphanumeric());
+    if bounded && well_formed && !mantissa.starts_with(['+', '-']) {
+        text.parse().ok()
+    } else {
+        None
+    }
 }
 
 fn parse_uuid(text: &str) -> Option<Bson> {

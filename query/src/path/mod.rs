@@ -43,10 +43,14 @@ impl Path {
     /// Parses `a.b.c`.
     ///
     /// # Errors
-    /// `InvalidPath` for an empty segment, more than 100 segments, or more than 8 that are positions.
+    /// `InvalidPath` for an empty segment, a NUL, more than 100 segments, or more than 8 that are positions.
     pub fn parse(text: &str) -> Result<Self> {
         if text.split('.').any(str::is_empty) {
             return Err(Error::new(Kind::InvalidPath, "field path has an empty part").at(text));
+        }
+        // BSON ends a field name with NUL.
+        if text.contains('\0') {
+            return Err(Error::new(Kind::InvalidPath, "field path contains NUL").at(text));
         }
         if text.split('.').count() > SEGMENTS_MAX {
             return Err(Error::new(

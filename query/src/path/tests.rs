@@ -85,7 +85,7 @@ fn positions_and_names_of_digits_are_both_tried() {
 fn paths_that_are_none() {
     let many = vec!["a"; 101].join(".");
     let positions = ["0"; 9].join(".");
-    let texts = ["", ".", "a.", ".a", "a..b", &many, &positions];
+    let texts = ["", ".", "a.", ".a", "a..b", "a\0b", &many, &positions];
     let lines: String =
         texts.iter().map(|text| format!("{}\n", Path::parse(text).unwrap_err())).collect();
     expect![[r#"
@@ -94,6 +94,7 @@ fn paths_that_are_none() {
         field path has an empty part, at field a.
         field path has an empty part, at field .a
         field path has an empty part, at field a..b
+        field path contains NUL, at field a�b
         field path has over 100 parts, at field a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.…
         field path has over 8 positions, at field 0.0.0.0.0.0.0.0.0
     "#]].assert_eq(&lines);
