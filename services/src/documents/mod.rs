@@ -1,1 +1,121 @@
 //! Documents: MongoDB-shaped collections with permissions.
+//!
+//! The `query` crate decides what a filter, an update or a key is; `engine::sql` stores rows. Between them this service
+//! says who may do what (`logic/permission.rs`), how documents lie in tables (`store.rs`), how they are found (`walk.rs`)
+//! and how no change is lost (`write.rs`). It speaks no protocol: the clients' dialects stand in [`crate::dialect`].
+
+mod catalogue;
+mod config;
+mod control;
+mod logic;
+mod read;
+mod seed;
+mod store;
+mod walk;
+mod which;
+mod write;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests;
+
+use std::sync::Arc;
+
+use yunzhan_base::env::Envs;
+use yunzhan_base::{Clock, EnvId, Error, Kind, Live, Principal, Result};
+use yunzhan_engine::sql::SharedSql;
+
+use self::catalogue::Catalogue;
+pub use self::config::Config;
+pub use self::control::CONTROL;
+pub use self::logic::id::ID_BYTES_MAX;
+pub use self::logic::permission::{OWNER_FIELD, Preset};
+pub use self::logic::shape::{COLLECTION_NAME_BYTES_MAX, DOCUMENT_BYTES_MAX, INSERT_DOCUMENTS_MAX};
+pub use self::read::{Body, Find, Found};
+pub use self::seed::Seeded;
+pub use self::store::{Collection, MIGRATIONS};
+use self::store::{Store, Table};
+pub use self::which::Which;
+pub use self::write::{Change, Changed, UNIT_DOCUMENTS_MAX};
+
+/// The documents of every environment.
+pub struct Documents {
+    store: Store,
+    catalogue: Catalogue,
+    envs: Live<Envs>,
+    clock: Clock,
+    config: Config,
+}
+
+/// Who calls, in which environment.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// The environment of the call.
+    pub env: &'a EnvId,
+    /// Who calls. People see and change what the collection's permission gives them; a server's key everything.
+    pub principal: &'a Principal,
+}
+
+impl Documents {
+    /// The service on a database whose environments have the tables of [`MIGRATIONS`].
+    pub fn new(sql: SharedSql, envs: Live<Envs>, clock: Clock, config: Config) -> Self {
+        Self { store: Store::new(sql), catalogue: Catalogue::new(), envs, clock, config }
+    }
+
+    /// The time in milliseconds since 1970, for dates that a client leaves to the server.
+    pub fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    /// What the operator set.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The collections of an environment by name.
+    pub async fn collections(&self, env: &EnvId) -> Result<Vec<Collection>> {
+        self.store.collections(env).await
+    }
+
+    /// Adds a collection. Who may, is for the dialect to decide.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for its name, `AlreadyExists`, `TooLarge` when the environment has too many.
+    pub async fn create_collection(
+        &self,
+        env: &EnvId,
+        name: &str,
+        permission: Preset,
+    ) -> Result<Collection> {
+        self.catalogue.create(&self.store, env, name, permission, self.now_ms()).await
+    }
+
+    /// Changes what people may do with a collection. Other servers on the same database follow within a second.
+    ///
+    /// # Errors
+    /// `CollectionNotFound`.
+    pub async fn set_permission(&self, env: &EnvId, name: &str, permission: Preset) -> Result<()> {
+        self.catalogue.set_permission(&self.store, env, name, permission).await
+    }
+
+    /// The environment with this name, for routes whose path names it: a name that is none must not make tables.
+    fn known_env(&self, name: &str) -> Result<EnvId> {
+        let id: EnvId = name.parse()?;
+        match self.envs.peek().get(&id) {
+            Some(_) => Ok(id),
+            None => Err(Error::new(Kind::EnvNotFound, format!("there is no environment {id}"))),
+        }
+    }
+
+    async fn collection(&self, env: &EnvId, name: &str) -> Result<Arc<Collection>> {
+        self.catalogue.find(&self.store, env, name).await
+    }
+
+    fn forget_collections(&self) {
+        self.catalogue.forget();
+    }
+
+    fn table<'a>(&'a self, env: &'a EnvId, collection: i64) -> Table<'a> {
+        Table { store: &self.store, env, collection }
+    }
+}

@@ -1,0 +1,57 @@
+//! `database.getDocument`: a page of documents, each as Extended JSON in a string.
+
+use yunzhan_query::Order;
+use yunzhan_query::ejson::{Mode, append_document, append_raw_document};
+
+use crate::dialect::admin::request::Request;
+use crate::dialect::admin::{Admin, Reply};
+use crate::dialect::members::{order, projection};
+use crate::dialect::reply::{list, string};
+use crate::documents::{Body, Find};
+
+/// Documents in an answer when the caller names no limit; the SDKs always name one.
+const LIMIT_DEFAULT: usize = 100;
+
+pub(crate) fn handle<'c>(admin: &'c Admin, mut request: Request<'c>) -> Reply<'c> {
+    Box::pin(async move {
+        let collection = request.collection()?;
+        let find = read(&mut request)?;
+        let (offset, limit) = (find.skip, find.limit);
+        let found = admin.documents.find(request.caller(), &collection, find).await?;
+        let mut answer = request.answer();
+        if let Some(total) = found.total {
+            answer.number("total", total);
+        }
+        answer.number("offset", offset as u64);
+        answer.number("limit", limit as u64);
+        answer.begin("data");
+        // Every document is written once into this text, and from there as a string into the answer.
+        let mut text = String::new();
+        list(answer.raw("list"), &found.documents, |out, body| {
+            text.clear();
+            match body {
+                Body::Stored(bson) => append_raw_document(&mut text, bson, Mode::Canonical)?,
+                Body::Shaped(document) => append_document(&mut text, document, Mode::Canonical),
+            }
+            string(out, &text);
+            Ok(())
+        })?;
+        answer.end();
+        Ok(answer)
+    })
+}
+
+fn read(request: &mut Request<'_>) -> yunzhan_base::Result<Find> {
+    let members = &mut request.members;
+    members.refuse_transaction()?;
+    Ok(Find {
+        which: members.which()?,
+        order: match members.document("order")? {
+            Some(fields) => order(&fields.into())?,
+            None => Order::default(),
+        },
+        skip: members.count("offset")?.unwrap_or(0),
+        limit: members.count("limit")?.unwrap_or(LIMIT_DEFAULT),
+        projection: projection(members.document("projection")?)?,
+    })
+}

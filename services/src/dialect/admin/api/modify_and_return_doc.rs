@@ -1,0 +1,37 @@
+//! `database.modifyAndReturnDoc`: changes the first document that matches, and gives it as it is then.
+
+use yunzhan_base::Result;
+use yunzhan_query::ejson::{Mode, write_document};
+
+use crate::dialect::admin::request::Request;
+use crate::dialect::admin::{Admin, Reply};
+use crate::dialect::members::missing;
+use crate::documents::Change;
+
+pub(crate) fn handle<'c>(admin: &'c Admin, mut request: Request<'c>) -> Reply<'c> {
+    Box::pin(async move {
+        let collection = request.collection()?;
+        let change = read(&mut request)?;
+        let changed = admin.documents.update(request.caller(), &collection, change).await?;
+        let mut answer = request.answer();
+        answer.begin("data");
+        answer.number("updated", changed.updated);
+        if let Some(document) = &changed.document {
+            answer.text("doc", &write_document(document, Mode::Canonical));
+        }
+        answer.end();
+        Ok(answer)
+    })
+}
+
+fn read(request: &mut Request<'_>) -> Result<Change> {
+    let members = &mut request.members;
+    members.refuse_transaction()?;
+    Ok(Change {
+        which: members.which()?,
+        update: members.document("data")?.ok_or_else(|| missing("data"))?,
+        replace: false,
+        multi: false,
+        upsert: false,
+    })
+}

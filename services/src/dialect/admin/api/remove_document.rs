@@ -1,0 +1,19 @@
+//! `database.removeDocument`: removes all documents that match, or the first.
+
+use crate::dialect::admin::request::Request;
+use crate::dialect::admin::{Admin, Reply};
+
+pub(crate) fn handle<'c>(admin: &'c Admin, mut request: Request<'c>) -> Reply<'c> {
+    Box::pin(async move {
+        let collection = request.collection()?;
+        request.members.refuse_transaction()?;
+        let which = request.members.which()?;
+        let multi = request.members.flag("multi")?;
+        let removed = admin.documents.remove(request.caller(), &collection, which, multi).await?;
+        let mut answer = request.answer();
+        answer.begin("data");
+        answer.number("deleted", removed);
+        answer.end();
+        Ok(answer)
+    })
+}

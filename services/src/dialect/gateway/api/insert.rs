@@ -1,0 +1,41 @@
+//! `POST …/documents`: adds documents, all or none. With an `Idempotency-Key`, a phone that saw no answer may ask again.
+
+use std::sync::Arc;
+
+use http::HeaderName;
+use yunzhan_base::{Answer, Call, Result};
+use yunzhan_query::ejson::{Mode, write};
+
+use crate::dialect::gateway::caller;
+use crate::dialect::members::{Members, refused};
+use crate::dialect::reply::{Object, json, list};
+use crate::documents::Documents;
+
+/// The header of draft-ietf-httpapi-idempotency-key-header.
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
+    Box::pin(async move {
+        let mut members = Members::read(&call.body, documents.now_ms())?;
+        members.refuse_transaction()?;
+        let data = members.documents("data")?;
+        let collection = call.params.get("collection")?;
+        let key = idempotency_key(&call)?;
+        let ids = documents.insert(caller(&call)?, collection, data, key).await?;
+        let mut answer = Object::new();
+        list(answer.raw("insertedIds"), &ids, |out, id| {
+            out.push_str(&write(id, Mode::Client));
+            Ok(())
+        })?;
+        Ok(json(answer.close()))
+    })
+}
+
+/// The key; the draft wants it in quotes, most clients send it without.
+fn idempotency_key(call: &Call) -> Result<Option<&str>> {
+    let Some(value) = call.headers.get(&IDEMPOTENCY_KEY) else { return Ok(None) };
+    let text =
+        value.to_str().map_err(|_| refused("Idempotency-Key", "visible ASCII characters"))?;
+    let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    Ok(Some(quoted.unwrap_or(text)))
+}

@@ -1,0 +1,79 @@
+//! `GET …/documents`: a page of documents, or with `count=true` how many there are.
+//!
+//! The SDK ends the query string with `&`, writes `query` as canonical Extended JSON, `order` as a list, and sends
+//! `projection={}` for all fields.
+
+use std::sync::Arc;
+
+use yunzhan_base::{Answer, Call, Result};
+use yunzhan_query::Order;
+
+use super::append_body;
+use crate::dialect::gateway::caller;
+use crate::dialect::members::{
+    document_text, no_transactions, order_text, projection, refused, which,
+};
+use crate::dialect::reply::{Object, json, list};
+use crate::documents::{Documents, Find, Which};
+
+pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
+    Box::pin(async move {
+        let mut answer = Object::new();
+        let (caller, collection) = (caller(&call)?, call.params.get("collection")?);
+        if text(&call, "count")?.as_deref() == Some("true") {
+            let which = read_which(&call, documents.now_ms())?;
+            answer.number("total", documents.count(caller, collection, which).await?);
+            return Ok(json(answer.close()));
+        }
+        let find = read(&call, &documents)?;
+        let (offset, limit) = (find.skip, find.limit);
+        let found = documents.find(caller, collection, find).await?;
+        list(answer.raw("list"), &found.documents, append_body)?;
+        answer.number("offset", offset as u64);
+        answer.number("limit", limit as u64);
+        if let Some(total) = found.total {
+            answer.number("total", total);
+        }
+        Ok(json(answer.close()))
+    })
+}
+
+fn read(call: &Call, documents: &Documents) -> Result<Find> {
+    let now_ms = documents.now_ms();
+    if text(call, "transactionId")?.is_some() {
+        return Err(no_transactions());
+    }
+    let order = text(call, "order")?.map(|text| order_text(&text, now_ms)).transpose()?;
+    let config = documents.config();
+    let limit = count(call, "limit")?.unwrap_or(config.query_documents_default);
+    Ok(Find {
+        which: read_which(call, now_ms)?,
+        order: order.unwrap_or_else(Order::default),
+        skip: count(call, "offset")?.unwrap_or(0),
+        limit: limit.min(config.query_documents_max),
+        projection: read_projection(call, now_ms)?,
+    })
+}
+
+fn read_which(call: &Call, now_ms: i64) -> Result<Which> {
+    which(text(call, "query")?.map(|text| document_text(&text, now_ms)).transpose()?)
+}
+
+/// The fields that the caller wants.
+pub(super) fn read_projection(
+    call: &Call,
+    now_ms: i64,
+) -> Result<Option<yunzhan_query::Projection>> {
+    projection(text(call, "projection")?.map(|text| document_text(&text, now_ms)).transpose()?)
+}
+
+/// A parameter; an empty one counts as absent.
+pub(super) fn text<'c>(call: &'c Call, name: &str) -> Result<Option<std::borrow::Cow<'c, str>>> {
+    Ok(call.query(name)?.filter(|text| !text.is_empty()))
+}
+
+fn count(call: &Call, name: &str) -> Result<Option<usize>> {
+    let Some(text) = text(call, name)? else { return Ok(None) };
+    let number = text.parse::<u32>().map_err(|_| refused(name, "a whole number from 0 on"))?;
+    Ok(Some(number as usize))
+}

@@ -1,0 +1,23 @@
+//! `POST …/documents/remove`: removes all documents that match, or the first.
+
+use std::sync::Arc;
+
+use yunzhan_base::{Answer, Call};
+
+use crate::dialect::gateway::caller;
+use crate::dialect::members::Members;
+use crate::dialect::reply::{Object, json};
+use crate::documents::Documents;
+
+pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
+    Box::pin(async move {
+        let mut members = Members::read(&call.body, documents.now_ms())?;
+        members.refuse_transaction()?;
+        let (which, multi) = (members.which()?, members.flag("multi")?);
+        let collection = call.params.get("collection")?;
+        let removed = documents.remove(caller(&call)?, collection, which, multi).await?;
+        let mut answer = Object::new();
+        answer.number("deleted", removed);
+        Ok(json(answer.close()))
+    })
+}

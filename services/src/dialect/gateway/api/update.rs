@@ -1,0 +1,46 @@
+//! `PATCH …/documents`: changes documents by operators, or sets one as a whole.
+//!
+//! The SDK's `doc.set` sends a document without operators, `upsert:true` and `replaceMode:false`, and means a replacement:
+//! so `upsert` with plain data replaces, whatever `replaceMode` says.
+
+use std::sync::Arc;
+
+use yunzhan_base::{Answer, Call, Result};
+use yunzhan_query::ejson::{Mode, write};
+
+use crate::dialect::gateway::caller;
+use crate::dialect::members::{Members, missing};
+use crate::dialect::reply::{Object, json};
+use crate::documents::{Change, Documents};
+
+pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
+    Box::pin(async move {
+        let change = read(Members::read(&call.body, documents.now_ms())?)?;
+        let collection = call.params.get("collection")?;
+        let changed = documents.update(caller(&call)?, collection, change).await?;
+        let mut answer = Object::new();
+        answer.number("matched", changed.matched);
+        answer.number("updated", changed.updated);
+        if let Some(id) = &changed.upserted {
+            // `where().update()` reads the first name, `doc().set()` the second.
+            let id = write(id, Mode::Client);
+            answer.raw("upsert_id").push_str(&id);
+            answer.raw("upserted_id").push_str(&id);
+        }
+        Ok(json(answer.close()))
+    })
+}
+
+fn read(mut members: Members) -> Result<Change> {
+    members.refuse_transaction()?;
+    let update = members.document("data")?.ok_or_else(|| missing("data"))?;
+    let upsert = members.flag("upsert")?;
+    let is_plain = !update.keys().next().is_some_and(|first| first.starts_with('$'));
+    Ok(Change {
+        which: members.which()?,
+        replace: members.flag("replaceMode")? || (upsert && is_plain),
+        multi: members.flag("multi")?,
+        upsert,
+        update,
+    })
+}

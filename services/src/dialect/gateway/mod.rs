@@ -1,0 +1,115 @@
+//! The gateway dialect's database: what `@cloudbase/js-sdk` speaks, REST under `/v1/database`.
+//!
+//! A caller is a person with an access token, and gets what the collection's permission gives. Documents go out as plain
+//! JSON with `{"$date":ms}`; a refusal is `{"code":…,"message":…,"requestId":…}` with the status of the error's kind.
+
+mod api;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests;
+
+use std::sync::Arc;
+
+use http::{Method, Response};
+use yunzhan_base::{
+    Access, Answer, Body, Call, Endpoint, Error, Kind, RequestId, Result, RouteSpec, Tier,
+};
+
+use super::reply;
+use crate::documents::{Caller, Documents};
+
+/// Largest body of a write: a document of the largest size, whose JSON is longer than its BSON.
+const BODY_BYTES_MAX: usize = 6 << 20;
+
+/// Largest body of a removal: a query.
+const QUERY_BYTES_MAX: usize = 256 << 10;
+
+/// The only instance and the only database that an environment has.
+const DEFAULT: &str = "(default)";
+
+/// Every route of the dialect's database.
+pub const ROUTES: &[Endpoint<Documents>] = &[
+    Endpoint {
+        spec: route("gateway.query", Method::GET, DOCUMENTS, 0),
+        handle: api::query::handle,
+    },
+    Endpoint { spec: route("gateway.get", Method::GET, DOCUMENT, 0), handle: api::get::handle },
+    Endpoint {
+        spec: route("gateway.insert", Method::POST, DOCUMENTS, BODY_BYTES_MAX),
+        handle: api::insert::handle,
+    },
+    Endpoint {
+        spec: route("gateway.update", Method::PATCH, DOCUMENTS, BODY_BYTES_MAX),
+        handle: api::update::handle,
+    },
+    Endpoint {
+        spec: route("gateway.remove", Method::POST, REMOVE, QUERY_BYTES_MAX),
+        handle: api::remove::handle,
+    },
+    Endpoint {
+        spec: route("gateway.create_collection", Method::POST, COLLECTIONS, QUERY_BYTES_MAX),
+        handle: api::create_collection::handle,
+    },
+    Endpoint {
+        spec: route("gateway.aggregate", Method::POST, AGGREGATIONS, QUERY_BYTES_MAX),
+        handle: not_offered,
+    },
+    Endpoint {
+        spec: route("gateway.start_transaction", Method::POST, TRANSACTIONS, QUERY_BYTES_MAX),
+        handle: not_offered,
+    },
+    Endpoint {
+        spec: route("gateway.run_commands", Method::POST, COMMANDS, QUERY_BYTES_MAX),
+        handle: not_offered,
+    },
+];
+
+const COLLECTIONS: &str = "/v1/database/instances/{instance}/databases/{database}/collections";
+const DOCUMENTS: &str =
+    "/v1/database/instances/{instance}/databases/{database}/collections/{collection}/documents";
+const DOCUMENT: &str = "/v1/database/instances/{instance}/databases/{database}/collections/{collection}/documents/{id}";
+const REMOVE: &str = "/v1/database/instances/{instance}/databases/{database}/collections/{collection}/documents/remove";
+const AGGREGATIONS: &str = "/v1/database/instances/{instance}/databases/{database}/collections/{collection}/documents/aggregations";
+const TRANSACTIONS: &str = "/v1/database/instances/{instance}/databases/{database}/transactions";
+const COMMANDS: &str = "/v1/database/instances/{instance}/databases/{database}/commands";
+
+const fn route(
+    name: &'static str,
+    method: Method,
+    path: &'static str,
+    body_bytes_max: usize,
+) -> RouteSpec {
+    RouteSpec {
+        name,
+        method,
+        path,
+        access: Access::User,
+        tier: Tier::Core,
+        body_bytes_max,
+        render_error,
+    }
+}
+
+/// A refusal of this dialect, with the status of its kind.
+pub fn render_error(error: &Error, request_id: RequestId) -> Response<Body> {
+    let mut response = reply::refusal(error, request_id);
+    *response.status_mut() = error.kind().entry().status;
+    response
+}
+
+/// Who calls, once the path names the database that there is.
+fn caller(call: &Call) -> Result<Caller<'_>> {
+    if call.params.get("instance")? != DEFAULT || call.params.get("database")? != DEFAULT {
+        let message = "an environment has one instance and one database, both named (default)";
+        return Err(Error::new(Kind::NotFound, message));
+    }
+    Ok(Caller { env: &call.env()?.id, principal: &call.principal })
+}
+
+fn not_offered(_: Arc<Documents>, _: Call) -> Answer {
+    Box::pin(async {
+        let message = "aggregations, transactions and commands are not offered by this server";
+        Err(Error::new(Kind::NotImplemented, message))
+    })
+}

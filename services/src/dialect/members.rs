@@ -1,0 +1,168 @@
+//! Reads the members of a request's JSON object: what is missing, what has the wrong type, what is out of bounds.
+//!
+//! Pure functions from bytes to values, and so a target of fuzzing.
+
+use bson::{Bson, Document};
+use yunzhan_base::{Error, Kind, Result};
+use yunzhan_query::Order;
+use yunzhan_query::Projection;
+use yunzhan_query::ejson::{ReadOptions, read, read_document};
+
+use crate::documents::Which;
+
+/// The members of one JSON object. Every member is taken once.
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    object: Document,
+    now_ms: i64,
+}
+
+impl Members {
+    /// Reads the body of a request; an empty one has no members. `now_ms` fills in the server's dates.
+    pub(crate) fn read(body: &[u8], now_ms: i64) -> Result<Self> {
+        let object = match body {
+            [] => Document::new(),
+            body => read_document(body, &ReadOptions::at(now_ms))?,
+        };
+        Ok(Self { object, now_ms })
+    }
+
+    /// A member of any type; null counts as absent.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Bson> {
+        // The order of what is left matters to nobody, but `remove` keeps it: bodies have few members.
+        self.object.remove(name).filter(|value| *value != Bson::Null)
+    }
+
+    /// A text; an empty one counts as absent.
+    pub(crate) fn text(&mut self, name: &str) -> Result<Option<String>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Bson::String(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
+            Some(_) => Err(refused(name, "text")),
+        }
+    }
+
+    /// A text that must be there.
+    pub(crate) fn required_text(&mut self, name: &str) -> Result<String> {
+        self.text(name)?.ok_or_else(|| missing(name))
+    }
+
+    /// A whole number from 0 on.
+    pub(crate) fn count(&mut self, name: &str) -> Result<Option<usize>> {
+        let number = match self.take(name) {
+            None => return Ok(None),
+            Some(Bson::Int32(number)) => i64::from(number),
+            Some(Bson::Int64(number)) => number,
+            Some(_) => return Err(refused(name, "a whole number")),
+        };
+        usize::try_from(number).map(Some).map_err(|_| refused(name, "a whole number from 0 on"))
+    }
+
+    /// Yes or no; absent is no.
+    pub(crate) fn flag(&mut self, name: &str) -> Result<bool> {
+        match self.take(name) {
+            None => Ok(false),
+            Some(Bson::Boolean(flag)) => Ok(flag),
+            Some(_) => Err(refused(name, "true or false")),
+        }
+    }
+
+    /// A document, as an object or as Extended JSON in a string; an empty string counts as absent.
+    pub(crate) fn document(&mut self, name: &str) -> Result<Option<Document>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(value) => document(name, value, self.now_ms),
+        }
+    }
+
+    /// A list of documents, each as [`Members::document`]; a single one counts as a list of one.
+    pub(crate) fn documents(&mut self, name: &str) -> Result<Vec<Document>> {
+        let items = match self.take(name) {
+            None => return Err(missing(name)),
+            Some(Bson::Array(items)) => items,
+            Some(single) => vec![single],
+        };
+        let now_ms = self.now_ms;
+        let one =
+            |item| document(name, item, now_ms)?.ok_or_else(|| refused(name, "a list of objects"));
+        items.into_iter().map(one).collect()
+    }
+
+    /// The member `query`; absent means every document.
+    pub(crate) fn which(&mut self) -> Result<Which> {
+        which(self.document("query")?)
+    }
+
+    /// Refuses a call inside a transaction rather than doing it outside of one.
+    pub(crate) fn refuse_transaction(&mut self) -> Result<()> {
+        match self.text("transactionId")? {
+            None => Ok(()),
+            Some(_) => Err(no_transactions()),
+        }
+    }
+}
+
+/// Which documents a query means; none means all.
+pub(crate) fn which(query: Option<Document>) -> Result<Which> {
+    query.map_or_else(|| Ok(Which::every()), |query| Which::parse(&query))
+}
+
+/// An order, as a document of directions or as a list of `{"field":…,"direction":…}`.
+pub(crate) fn order(value: &Bson) -> Result<Order> {
+    match value {
+        Bson::Document(fields) => Ok(Order::parse(fields)?),
+        Bson::Array(items) => {
+            let mut fields = Document::new();
+            for item in items {
+                let item =
+                    item.as_document().ok_or_else(|| refused("order", "a list of objects"))?;
+                let field = item.get_str("field").map_err(|_| missing("order.field"))?;
+                let direction = item.get("direction").ok_or_else(|| missing("order.direction"))?;
+                // A field that is named again counts where it was named first: what follows cannot decide anything.
+                if !fields.contains_key(field) {
+                    fields.insert(field, direction.clone());
+                }
+            }
+            Ok(Order::parse(&fields)?)
+        }
+        _ => Err(refused("order", "an object or a list")),
+    }
+}
+
+/// An order in Extended JSON.
+pub(crate) fn order_text(text: &str, now_ms: i64) -> Result<Order> {
+    order(&read(text.as_bytes(), &ReadOptions::at(now_ms))?)
+}
+
+/// A projection; an empty one means every field.
+pub(crate) fn projection(fields: Option<Document>) -> Result<Option<Projection>> {
+    let named = fields.filter(|fields| !fields.is_empty());
+    named.map(|fields| Ok(Projection::parse(&fields)?)).transpose()
+}
+
+/// A document in Extended JSON.
+pub(crate) fn document_text(text: &str, now_ms: i64) -> Result<Document> {
+    Ok(read_document(text.as_bytes(), &ReadOptions::at(now_ms))?)
+}
+
+fn document(name: &str, value: Bson, now_ms: i64) -> Result<Option<Document>> {
+    match value {
+        Bson::Document(document) => Ok(Some(document)),
+        Bson::String(text) if text.is_empty() => Ok(None),
+        Bson::String(text) => document_text(&text, now_ms).map(Some),
+        _ => Err(refused(name, "an object")),
+    }
+}
+
+/// What a call inside a transaction is answered.
+pub(crate) fn no_transactions() -> Error {
+    Error::new(Kind::NotImplemented, "transactions are not offered by this server")
+}
+
+pub(crate) fn missing(name: &str) -> Error {
+    Error::new(Kind::InvalidParameter, format!("{name} is missing"))
+}
+
+pub(crate) fn refused(name: &str, expected: &str) -> Error {
+    Error::new(Kind::InvalidParameter, format!("{name} must be {expected}"))
+}

@@ -1,0 +1,198 @@
+//! Who may do what with a collection: one function, one table.
+
+use std::fmt;
+use std::str::FromStr;
+
+use yunzhan_base::principal::User;
+use yunzhan_base::{EnvId, Error, Kind, Principal, Result};
+
+/// The field that holds a document's owner. Written by this server alone when a person is the caller.
+pub const OWNER_FIELD: &str = "_openid";
+
+/// What people may do with a collection, as CloudBase's console names it. A server's key may do everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Preset {
+    /// Everybody reads, owners write what is theirs.
+    ReadOnly,
+    /// Owners read and write what is theirs; nobody sees anything else.
+    Private,
+    /// Everybody reads, only servers write.
+    AdminWrite,
+    /// Only servers read and write.
+    AdminOnly,
+}
+
+/// What a call wants to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::documents) enum Operation {
+    /// See documents, or count them.
+    Read,
+    /// Add documents.
+    Insert,
+    /// Change documents that are there.
+    Update,
+    /// Take documents away.
+    Remove,
+}
+
+/// Which documents an allowed call reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::documents) enum Reach<'a> {
+    /// All of them.
+    All,
+    /// Those whose owner is this one; what is inserted gets this owner.
+    Owned(&'a str),
+}
+
+/// Decides whether `principal` may do this in a collection with this preset, and how far.
+///
+/// # Errors
+/// `PermissionDenied`, with the same message whatever the collection holds.
+pub(in crate::documents) fn permit<'a>(
+    principal: &'a Principal,
+    env: &EnvId,
+    preset: Preset,
+    operation: Operation,
+) -> Result<Reach<'a>> {
+    // A caller is worth nothing outside its environment, whoever let it through.
+    let caller = Some(principal).filter(|caller| caller.env() == Some(env));
+    match caller {
+        Some(Principal::Server(_)) => Ok(Reach::All),
+        Some(Principal::User(user)) => permit_user(owner_of(user), preset, operation),
+        _ => Err(denied(operation)),
+    }
+}
+
+/// What `_openid` holds for a person: WeChat's id, or our own for somebody without one.
+pub(in crate::documents) fn owner_of(user: &User) -> &str {
+    user.openid.as_deref().unwrap_or(&user.uid)
+}
+
+fn permit_user(owner: &str, preset: Preset, operation: Operation) -> Result<Reach<'_>> {
+    match (preset, operation) {
+        (Preset::ReadOnly | Preset::AdminWrite, Operation::Read) => Ok(Reach::All),
+        (Preset::ReadOnly | Preset::Private, _) => Ok(Reach::Owned(owner)),
+        (Preset::AdminWrite | Preset::AdminOnly, _) => Err(denied(operation)),
+    }
+}
+
+fn denied(operation: Operation) -> Error {
+    let message = match operation {
+        Operation::Read => "the permission of this collection does not let you read it",
+        Operation::Insert => "the permission of this collection does not let you add to it",
+        Operation::Update => "the permission of this collection does not let you change it",
+        Operation::Remove => "the permission of this collection does not let you remove from it",
+    };
+    Error::new(Kind::PermissionDenied, message)
+}
+
+// === impl Preset ===
+
+impl Preset {
+    /// The preset of a collection that was made without naming one: nothing leaks before somebody decides.
+    pub const DEFAULT: Self = Self::Private;
+
+    /// All of them.
+    pub const EVERY: [Self; 4] = [Self::ReadOnly, Self::Private, Self::AdminWrite, Self::AdminOnly];
+
+    /// The name in requests and rows.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ReadOnly => "READONLY",
+            Self::Private => "PRIVATE",
+            Self::AdminWrite => "ADMINWRITE",
+            Self::AdminOnly => "ADMINONLY",
+        }
+    }
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Preset {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let found = Self::EVERY.into_iter().find(|preset| preset.name() == text);
+        found.ok_or_else(|| {
+            let message = "a permission is READONLY, PRIVATE, ADMINWRITE or ADMINONLY";
+            Error::new(Kind::InvalidParameter, message)
+        })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use std::fmt::Write;
+    use std::sync::Arc;
+
+    use expect_test::expect;
+    use yunzhan_base::principal::ServerKey;
+
+    use super::*;
+
+    fn user(env: &str, openid: Option<&str>) -> Principal {
+        Principal::User(Arc::new(User {
+            env: env.parse().unwrap(),
+            uid: "u1".into(),
+            openid: openid.map(Into::into),
+            // A role alone opens no collection.
+            roles: vec!["admin".into()],
+            session: "s1".into(),
+            anonymous: openid.is_none(),
+            expires_s: i64::MAX,
+        }))
+    }
+
+    fn server(env: &str) -> Principal {
+        let env = env.parse().unwrap();
+        Principal::Server(Arc::new(ServerKey { env, key_id: "k1".into() }))
+    }
+
+    #[test]
+    fn every_caller_preset_and_operation_has_one_answer() {
+        let env: EnvId = "demo".parse().unwrap();
+        let callers = [
+            ("user", user("demo", Some("o1"))),
+            ("anonymous", user("demo", None)),
+            ("foreign user", user("other", Some("o1"))),
+            ("server", server("demo")),
+            ("foreign server", server("other")),
+            ("operator", Principal::Operator),
+            ("nobody", Principal::Nobody),
+        ];
+        let mut table = String::from("caller         preset      read  insert update remove\n");
+        for (name, principal) in &callers {
+            for preset in Preset::EVERY {
+                write!(table, "{name:<14} {:<10}", preset.name()).unwrap();
+                for operation in
+                    [Operation::Read, Operation::Insert, Operation::Update, Operation::Remove]
+                {
+                    let answer = match permit(principal, &env, preset, operation) {
+                        Ok(Reach::All) => "all",
+                        Ok(Reach::Owned(owner)) => owner,
+                        Err(error) if error.kind() == Kind::PermissionDenied => "-",
+                        Err(_) => "?",
+                    };
+                    write!(table, "  {answer:<5}").unwrap();
+                }
+                table.truncate(table.trim_end().len());
+                table.push('\n');
+            }
+        }
+        expect![[""]].assert_eq(&table);
+    }
+
+    #[test]
+    fn names_of_presets_are_read_back() {
+        for preset in Preset::EVERY {
+            assert_eq!(preset.name().parse::<Preset>().unwrap(), preset);
+        }
+        assert!("private".parse::<Preset>().is_err());
+        assert!("CUSTOM".parse::<Preset>().is_err());
+    }
+}

@@ -1,0 +1,173 @@
+//! What may be written: names of collections, documents as they are stored, and the bounds of both.
+
+use std::sync::LazyLock;
+
+use bson::{Bson, Document};
+use yunzhan_base::{Error, Kind, Result};
+use yunzhan_query::{Direction, Order, key};
+
+use super::id::{Ids, id_key, slot_of};
+use super::permission::{OWNER_FIELD, Reach};
+
+/// Largest stored document in bytes of BSON. MongoDB's 16 MiB would let one scan of a page hold a gigabyte; a document of
+/// a mini-program beyond 4 MiB wants to be a file.
+pub const DOCUMENT_BYTES_MAX: usize = 4 << 20;
+
+/// Most documents in one insert: the SDKs' own bound, and what one unit of writing holds comfortably.
+pub const INSERT_DOCUMENTS_MAX: usize = 1000;
+
+/// Longest name of a collection in bytes: it stands in paths and log lines.
+pub const COLLECTION_NAME_BYTES_MAX: usize = 64;
+
+/// The index on the owner that every collection has.
+pub(in crate::documents) const OWNER_INDEX: i64 = 1;
+
+/// What the owner's index is sorted by.
+pub(in crate::documents) static OWNER_ORDER: LazyLock<Order> = LazyLock::new(|| {
+    let fields = [(OWNER_FIELD, Direction::Ascending)];
+    Order::from_fields(fields).expect("the owner's field is a path")
+});
+
+/// Checks the name of a collection.
+///
+/// # Errors
+/// `InvalidParameter`.
+pub(in crate::documents) fn check_collection_name(name: &str) -> Result<()> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    let starts_well = name.bytes().next().is_some_and(|first| first.is_ascii_alphabetic());
+    if starts_well && name.len() <= COLLECTION_NAME_BYTES_MAX && name.bytes().all(allowed) {
+        return Ok(());
+    }
+    let message =
+        "a collection's name has 1 to 64 of A-Z, a-z, 0-9, '_' and '-', and begins with a letter";
+    Err(Error::new(Kind::InvalidParameter, message))
+}
+
+/// A document as it will stand in the tables.
+#[derive(Debug)]
+pub(in crate::documents) struct Prepared {
+    pub(in crate::documents) id: Bson,
+    pub(in crate::documents) key: Vec<u8>,
+    pub(in crate::documents) slot: u16,
+    pub(in crate::documents) body: Vec<u8>,
+    /// Keys in the owner's index.
+    pub(in crate::documents) owner_keys: Vec<Vec<u8>>,
+}
+
+/// Makes a client's document ready to be inserted: with an id, and with its owner when a person inserts it.
+///
+/// # Errors
+/// `InvalidParameter` when a person names an owner or the id cannot be one; `TooLarge`.
+pub(in crate::documents) fn prepare_insert(
+    mut document: Document,
+    reach: Reach<'_>,
+    ids: &mut Ids,
+) -> Result<Prepared> {
+    yunzhan_query::check_insert(&document)?;
+    let id = match document.remove("_id") {
+        None | Some(Bson::Null) => Bson::String(ids.next()),
+        Some(id) => id,
+    };
+    let mut stored = Document::new();
+    stored.insert("_id", &id);
+    if let Reach::Owned(owner) = reach {
+        refuse_owner(document.contains_key(OWNER_FIELD))?;
+        stored.insert(OWNER_FIELD, owner);
+    }
+    stored.extend(document);
+    prepare(id, &stored)
+}
+
+/// Makes a changed document ready to replace the one with this id.
+///
+/// # Errors
+/// `TooLarge`; `InvalidParameter` when the id cannot be one.
+pub(in crate::documents) fn prepare(id: Bson, document: &Document) -> Result<Prepared> {
+    let key = id_key(&id)?;
+    let slot = slot_of(&id, &key);
+    let body = encode(document)?;
+    Ok(Prepared { key, slot, body, owner_keys: owner_keys(document)?, id })
+}
+
+/// The keys of a document in the owner's index.
+pub(in crate::documents) fn owner_keys(document: &Document) -> Result<Vec<Vec<u8>>> {
+    Ok(key::entries(document, &OWNER_ORDER)?.keys)
+}
+
+/// Refuses a person who would write the owner's field.
+pub(in crate::documents) fn refuse_owner(is_written: bool) -> Result<()> {
+    if !is_written {
+        return Ok(());
+    }
+    let message = "_openid is written by the server; leave it out";
+    Err(Error::new(Kind::InvalidParameter, message))
+}
+
+fn encode(document: &Document) -> Result<Vec<u8>> {
+    let body = document.to_vec().map_err(|error| {
+        Error::new(Kind::InvalidParameter, "the document cannot be stored").because(error)
+    })?;
+    if body.len() > DOCUMENT_BYTES_MAX {
+        return Err(Error::new(Kind::TooLarge, "a document has at most 4 MiB; store it as a file"));
+    }
+    Ok(body)
+}
+
+/// Reads a stored document.
+///
+/// # Errors
+/// `Internal` when the bytes are not BSON.
+pub(in crate::documents) fn decode(body: &[u8]) -> Result<Document> {
+    Document::from_reader(body)
+        .map_err(|error| Error::internal("a stored document is not BSON").because(error))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use bson::doc;
+    use expect_test::expect;
+
+    use super::*;
+
+    fn check(document: Document, reach: Reach<'_>) -> String {
+        let mut ids = Ids::new(1_767_225_600_000, 3, [0; 16]);
+        match prepare_insert(document, reach, &mut ids) {
+            Ok(prepared) => decode(&prepared.body).unwrap().to_string(),
+            Err(error) => format!("{:?}: {error}", error.kind()),
+        }
+    }
+
+    #[test]
+    fn a_person_s_document_gets_an_id_and_its_owner_first() {
+        expect![[""]].assert_eq(&check(doc! { "a": 1 }, Reach::Owned("o1")));
+        expect![[""]].assert_eq(&check(doc! { "a": 1, "_id": "x" }, Reach::Owned("o1")));
+        expect![[""]].assert_eq(&check(doc! { "a": 1, "_id": Bson::Null }, Reach::All));
+    }
+
+    #[test]
+    fn only_a_server_names_an_owner() {
+        let document = doc! { "_openid": "o2" };
+        expect![[""]].assert_eq(&check(document.clone(), Reach::Owned("o1")));
+        expect![[""]].assert_eq(&check(document, Reach::All));
+    }
+
+    #[test]
+    fn what_cannot_be_found_again_is_refused() {
+        expect![[""]].assert_eq(&check(doc! { "$a": 1 }, Reach::All));
+        expect![[""]].assert_eq(&check(doc! { "a.b": 1 }, Reach::All));
+        expect![[""]].assert_eq(&check(doc! { "_id": [1] }, Reach::All));
+        expect![[""]].assert_eq(&check(doc! { "_id": true }, Reach::All));
+        expect![[""]].assert_eq(&check(doc! { "a": "x".repeat(4 << 20) }, Reach::All));
+    }
+
+    #[test]
+    fn names_of_collections_are_plain() {
+        for good in ["goods", "a", "Order_2024-01", &"a".repeat(64)] {
+            assert!(check_collection_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "1a", "_a", "a.b", "a/b", "订单", "a b", "a\0", &"a".repeat(65)] {
+            assert!(check_collection_name(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! Reading: one document by its id, a page of documents, a count.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use bson::Document;
+use bson::raw::RawDocument;
+use yunzhan_base::{Error, Kind, Result};
+use yunzhan_query::key::sort_key;
+use yunzhan_query::{Bson, Filter, Order, Projection};
+
+use super::logic::id::{id_key, slot_of};
+use super::logic::permission::{OWNER_FIELD, Operation, Reach, permit};
+use super::logic::shape::decode;
+use super::store::{Stored, Table};
+use super::walk::Walk;
+use super::{Caller, Documents, Which};
+
+/// Most bytes of BSON in one answer. A thousand documents of 16 KiB fit; more than that wants a projection or pages.
+const RESULT_BYTES_MAX: usize = 16 << 20;
+
+/// Most bytes that one call keeps while it sorts: the documents up to the end of the wanted page.
+const SORT_BYTES_MAX: usize = 32 << 20;
+
+/// A question for documents.
+#[derive(Clone, Debug)]
+pub struct Find {
+    /// Which documents.
+    pub which: Which,
+    /// In which order; without one, in the order of their ids, which for made ids is the order of their birth.
+    pub order: Order,
+    /// Documents to leave out at the beginning.
+    pub skip: usize,
+    /// Documents wanted; more than `[documents] query_documents_max` is cut to it.
+    pub limit: usize,
+    /// Fields wanted.
+    pub projection: Option<Projection>,
+}
+
+/// A page of documents.
+#[derive(Debug)]
+pub struct Found {
+    /// The documents in order.
+    pub documents: Vec<Body>,
+    /// How many match in all, when the call had to look at all of them anyway.
+    pub total: Option<u64>,
+}
+
+/// A document in an answer.
+#[derive(Debug)]
+pub enum Body {
+    /// As stored: BSON.
+    Stored(Vec<u8>),
+    /// A part of it.
+    Shaped(Document),
+}
+
+impl Documents {
+    /// A page of the documents that the caller may see.
+    ///
+    /// # Errors
+    /// `CollectionNotFound`, `PermissionDenied`, `TooLarge`.
+    pub async fn find(&self, caller: Caller<'_>, collection: &str, find: Find) -> Result<Found> {
+        let (table, reach) = self.open(caller, collection, Operation::Read).await?;
+        let limit = find.limit.min(self.config().query_documents_max);
+        let bodies = match find.which {
+            // `doc(id)` is most of the traffic: no filter, no plan, no decoding.
+            Which::One(id) => Page::of_one(one(&table, reach, &id).await?, find.skip, limit),
+            which => {
+                let filter = which.filter(reach)?;
+                let walk = Walk::new(table, &filter, &find.order, self.config().scan_documents_max);
+                match walk.is_ordered {
+                    true => straight(walk, &filter, find.skip, limit).await?,
+                    false => sorted(walk, &filter, &find.order, find.skip, limit).await?,
+                }
+            }
+        };
+        let documents = shape(bodies.bodies, find.projection.as_ref())?;
+        Ok(Found { documents, total: bodies.total })
+    }
+
+    /// One document by its id; none when it is not there or the caller may not see it.
+    ///
+    /// # Errors
+    /// `CollectionNotFound`, `PermissionDenied`.
+    pub async fn get(
+        &self,
+        caller: Caller<'_>,
+        collection: &str,
+        id: &Bson,
+        projection: Option<&Projection>,
+    ) -> Result<Option<Body>> {
+        let (table, reach) = self.open(caller, collection, Operation::Read).await?;
+        let found = one(&table, reach, id).await?.map(|stored| stored.body);
+        Ok(shape(found.into_iter().collect(), projection)?.pop())
+    }
+
+    /// How many documents match, of those that the caller may see.
+    ///
+    /// # Errors
+    /// As [`Documents::find`].
+    pub async fn count(&self, caller: Caller<'_>, collection: &str, which: Which) -> Result<u64> {
+        let (table, reach) = self.open(caller, collection, Operation::Read).await?;
+        if let Which::One(id) = &which {
+            return Ok(one(&table, reach, id).await?.map_or(0, |_| 1));
+        }
+        let filter = which.filter(reach)?;
+        if filter.is_all() {
+            return table.count().await;
+        }
+        let order = Order::default();
+        let mut walk = Walk::new(table, &filter, &order, self.config().scan_documents_max);
+        let mut total = 0;
+        while let Some(stored) = walk.next().await? {
+            total += u64::from(filter.matches(&decode(&stored.body)?));
+        }
+        Ok(total)
+    }
+
+    /// Finds the collection and decides about the operation.
+    pub(super) async fn open<'a>(
+        &'a self,
+        caller: Caller<'a>,
+        collection: &str,
+        operation: Operation,
+    ) -> Result<(Table<'a>, Reach<'a>)> {
+        let found = self.collection(caller.env, collection).await?;
+        let reach = permit(caller.principal, caller.env, found.permission, operation)?;
+        Ok((self.table(caller.env, found.id), reach))
+    }
+}
+
+/// The document with this id, if the caller reaches it.
+pub(super) async fn one(table: &Table<'_>, reach: Reach<'_>, id: &Bson) -> Result<Option<Stored>> {
+    // What cannot be an id is the id of no document.
+    let Ok(key) = id_key(id) else { return Ok(None) };
+    let found = table.document(&key, slot_of(id, &key)).await?;
+    match (found, reach) {
+        (Some(stored), Reach::Owned(owner)) if !is_owned(&stored.body, owner)? => Ok(None),
+        (found, _) => Ok(found),
+    }
+}
+
+/// Whether a stored document belongs to `owner`, read straight from its bytes. The owner stands near the beginning.
+fn is_owned(body: &[u8], owner: &str) -> Result<bool> {
+    let broken = |error| Error::internal("a stored document is not BSON").because(error);
+    let document = RawDocument::from_bytes(body).map_err(broken)?;
+    match document.get(OWNER_FIELD).map_err(broken)? {
+        Some(bson::RawBsonRef::String(found)) => Ok(found == owner),
+        // A server may have given a document several owners; the filter knows what that means.
+        Some(_) => Ok(Filter::field_eq(OWNER_FIELD, owner)?.matches(&decode(body)?)),
+        None => Ok(false),
+    }
+}
+
+struct Page {
+    bodies: Vec<Vec<u8>>,
+    total: Option<u64>,
+}
+
+impl Page {
+    fn of_one(found: Option<Stored>, skip: usize, limit: usize) -> Self {
+        let total = Some(u64::from(found.is_some()));
+        let wanted = found.filter(|_| skip == 0 && limit > 0);
+        Self { bodies: wanted.map(|stored| stored.body).into_iter().collect(), total }
+    }
+}
+
+/// Takes the page from documents that come in the wanted order, and stops at its end.
+async fn straight(mut walk: Walk<'_>, filter: &Filter, skip: usize, limit: usize) -> Result<Page> {
+    let mut page = Page { bodies: Vec::new(), total: None };
+    let (mut matched, mut bytes) = (0, 0);
+    while page.bodies.len() < limit {
+        let Some(stored) = walk.next().await? else {
+            page.total = Some(matched as u64);
+            break;
+        };
+        if !filter.is_all() && !filter.matches(&decode(&stored.body)?) {
+            continue;
+        }
+        matched += 1;
+        if matched > skip {
+            bytes = check_bytes(bytes + stored.body.len(), RESULT_BYTES_MAX)?;
+            page.bodies.push(stored.body);
+        }
+    }
+    Ok(page)
+}
+
+/// Sorts all matching documents, keeping only those up to the end of the page.
+async fn sorted(
+    mut walk: Walk<'_>,
+    filter: &Filter,
+    order: &Order,
+    skip: usize,
+    limit: usize,
+) -> Result<Page> {
+    let keep = skip.saturating_add(limit);
+    let mut first = BinaryHeap::new();
+    let (mut matched, mut bytes) = (0, 0);
+    while let Some(stored) = walk.next().await? {
+        let document = decode(&stored.body)?;
+        if !filter.matches(&document) {
+            continue;
+        }
+        let ranked = Ranked { key: sort_key(&document, order), place: matched, body: stored.body };
+        matched += 1;
+        bytes += ranked.bytes();
+        first.push(ranked);
+        if first.len() > keep {
+            bytes -= first.pop().map_or(0, |last: Ranked| last.bytes());
+        }
+        check_bytes(bytes, SORT_BYTES_MAX)?;
+    }
+    let bodies: Vec<_> =
+        first.into_sorted_vec().into_iter().skip(skip).map(|ranked| ranked.body).collect();
+    check_bytes(bodies.iter().map(Vec::len).sum(), RESULT_BYTES_MAX)?;
+    Ok(Page { bodies, total: Some(matched) })
+}
+
+/// A document at its place in the order; equal ones stay as they came.
+struct Ranked {
+    key: Vec<u8>,
+    place: u64,
+    body: Vec<u8>,
+}
+
+impl Ranked {
+    fn bytes(&self) -> usize {
+        self.key.len() + self.body.len()
+    }
+}
+
+impl Ord for Ranked {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key.cmp(&other.key).then(self.place.cmp(&other.place))
+    }
+}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Ranked {}
+
+fn check_bytes(bytes: usize, bytes_max: usize) -> Result<usize> {
+    if bytes <= bytes_max {
+        return Ok(bytes);
+    }
+    let message = format!(
+        "the documents up to the end of this page have more than {} MiB; ask for fewer with limit and skip",
+        bytes_max >> 20
+    );
+    Err(Error::new(Kind::TooLarge, message))
+}
+
+fn shape(bodies: Vec<Vec<u8>>, projection: Option<&Projection>) -> Result<Vec<Body>> {
+    let shape_one = |body: Vec<u8>| match projection {
+        None => Ok(Body::Stored(body)),
+        Some(projection) => Ok(Body::Shaped(projection.apply(decode(&body)?))),
+    };
+    bodies.into_iter().map(shape_one).collect()
+}
