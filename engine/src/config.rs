@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use yunzhan_base::Secret;
+use yunzhan_base::config::Reader;
 
 /// The engines' configuration.
 #[derive(Clone, Debug, Default)]
@@ -67,3 +68,78 @@ impl Default for Sql {
         }
     }
 }
+
+// === impl Config ===
+
+impl Config {
+    /// Reads the engines' tables below the root of the configuration.
+    pub fn read(root: &mut Reader<'_>) -> Self {
+        Self { sql: Sql::read(&mut root.table("sql")) }
+    }
+}
+
+// === impl Sql ===
+
+impl Sql {
+    /// Reads the table `[sql]`.
+    pub fn read(sql: &mut Reader<'_>) -> Self {
+        Self {
+            mysql_url: sql.secret("mysql_url", MYSQL_URL_DOC),
+            read_timeout: sql.value_in(
+                "read_timeout",
+                READ_TIMEOUT,
+                TIMEOUT_MIN..=TIMEOUT_MAX,
+                "how long a read may run or wait",
+            ),
+            write_timeout: sql.value_in(
+                "write_timeout",
+                WRITE_TIMEOUT,
+                TIMEOUT_MIN..=TIMEOUT_MAX,
+                "how long a write may run or wait",
+            ),
+            sqlite_open_max: sql.value_in(
+                "sqlite_open_max",
+                SQLITE_OPEN_MAX,
+                2..=4096,
+                "environments whose SQLite database is open at a time",
+            ),
+            sqlite_idle: sql.value_in(
+                "sqlite_idle",
+                SQLITE_IDLE,
+                Duration::from_secs(1)..=Duration::from_secs(86_400),
+                "how long an unused SQLite database stays open",
+            ),
+            sqlite_reader_threads: sql.value_in(
+                "sqlite_reader_threads",
+                SQLITE_READER_THREADS,
+                1..=64,
+                "threads for SQLite reads that take longer than a fifth of a millisecond",
+            ),
+            sqlite_cache_kib: sql.value_in(
+                "sqlite_cache_kib",
+                SQLITE_CACHE_KIB,
+                64..=1_048_576,
+                "page cache of one SQLite connection in KiB",
+            ),
+            mysql_connections_max: sql.value_in(
+                "mysql_connections_max",
+                MYSQL_CONNECTIONS_MAX,
+                1..=4096,
+                "connections to MySQL at the most",
+            ),
+            mysql_connect_timeout: sql.value_in(
+                "mysql_connect_timeout",
+                MYSQL_CONNECT_TIMEOUT,
+                TIMEOUT_MIN..=TIMEOUT_MAX,
+                "how long a request waits for a free or new connection to MySQL",
+            ),
+        }
+    }
+}
+
+const MYSQL_URL_DOC: &str =
+    "`mysql://user:password@host:port/database`; without it SQLite serves from the data folder";
+/// Shorter ones would fail on a healthy machine under load.
+const TIMEOUT_MIN: Duration = Duration::from_millis(10);
+/// Longer ones would outlive every request.
+const TIMEOUT_MAX: Duration = Duration::from_secs(300);

@@ -1,7 +1,8 @@
 //! The data engines. This is the only crate that names a database, cache, broker or object-store driver.
 //!
 //! Each engine is one trait whose documentation is the contract, backends that keep it, wrappers that add one behaviour,
-//! and one conformance suite that runs on all of them. Today: [`sql`].
+//! and one conformance suite that runs on all of them. Today: [`sql`]; and [`seal`] for the secrets that they keep.
 
 pub mod config;
+pub mod seal;
 pub mod sql;

@@ -241,7 +241,7 @@ mod tests {
 
     use super::*;
 
-    fn check(sql: &str, expected: Expect) {
+    fn check(sql: &str, expected: &Expect) {
         let spellings: Vec<String> = [Dialect::Sqlite, Dialect::MySql, Dialect::MariaDb]
             .into_iter()
             .map(|dialect| match dialect.expand(Scope::Env, sql, None) {
@@ -256,7 +256,7 @@ mod tests {
     fn markers_become_each_dialect() {
         check(
             "CREATE TABLE {docs} (env {env}, k {key:700}, n {name:100}, b {blob}, t {text}) {clustered}",
-            expect![[r#"
+            &expect![[r#"
                 Sqlite: CREATE TABLE yz_env_docs (env TEXT, k BLOB, n TEXT, b BLOB, t TEXT) WITHOUT ROWID
                 MySql: CREATE TABLE yz_env_docs (env VARCHAR(63) CHARACTER SET ascii COLLATE ascii_bin, k VARBINARY(700), n VARCHAR(100) CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin, b LONGBLOB, t LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_0900_bin) 
                 MariaDb: CREATE TABLE yz_env_docs (env VARCHAR(63) CHARACTER SET ascii COLLATE ascii_bin, k VARBINARY(700), n VARCHAR(100) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin, b LONGBLOB, t LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin) 
@@ -264,7 +264,7 @@ mod tests {
         );
         check(
             "INSERT INTO {docs} (k, n) VALUES (?, '{{}}') {on_conflict:k} SET n = {new:n}",
-            expect![[r#"
+            &expect![[r#"
                 Sqlite: INSERT INTO yz_env_docs (k, n) VALUES (?, '{}') ON CONFLICT (k) DO UPDATE SET n = excluded.n
                 MySql: INSERT INTO yz_env_docs (k, n) VALUES (?, '{}') ON DUPLICATE KEY UPDATE n = VALUES(n)
                 MariaDb: INSERT INTO yz_env_docs (k, n) VALUES (?, '{}') ON DUPLICATE KEY UPDATE n = VALUES(n)
@@ -276,7 +276,7 @@ mod tests {
     fn broken_statements_are_named() {
         check(
             "SELECT {nope:3}",
-            expect![[r#"
+            &expect![[r#"
                 Sqlite: an internal error: broken statement: there is no marker {nope}: SELECT {nope:3}
                 MySql: an internal error: broken statement: there is no marker {nope}: SELECT {nope:3}
                 MariaDb: an internal error: broken statement: there is no marker {nope}: SELECT {nope:3}

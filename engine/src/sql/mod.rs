@@ -8,12 +8,20 @@
 //! [`open()`] (how the server gets one).
 
 pub mod dialect;
+mod faulty;
 mod intern;
 pub mod limits;
+mod metered;
 pub mod migrate;
 pub mod mysql;
 mod open;
 pub mod sqlite;
+#[cfg(any(test, feature = "testsuite"))]
+pub mod suite;
+#[cfg(any(test, feature = "testsuite"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,10 +29,12 @@ use std::time::Duration;
 
 use yunzhan_base::{EnvId, Result};
 
+pub use self::faulty::Faulty;
 pub use self::intern::intern;
+pub use self::metered::Metered;
 pub use self::migrate::{Migration, Migrations, Scope};
 pub use self::mysql::Mysql;
-pub use self::open::{Opening, open};
+pub use self::open::{Opening, open, wrap};
 pub use self::sqlite::Sqlite;
 
 /// A future of the engine.

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use yunzhan_base::event::Events;
+use yunzhan_base::fault::Faults;
 use yunzhan_base::{Clock, Result};
 
-use super::{Database, Migrations, Mysql, SharedSql, Sqlite};
+use super::{Database, Faulty, Metered, Migrations, Mysql, SharedSql, Sqlite};
 use crate::config;
 
 /// What the engine is opened with.
@@ -31,4 +33,9 @@ pub async fn open(opening: Opening) -> Result<SharedSql> {
     let sqlite = Sqlite::new(root, config, migrations, clock)?;
     sqlite.prepare(&Database::System).await?;
     Ok(Arc::new(sqlite))
+}
+
+/// Puts the wrappers of a serving engine around it: drills strike inside, so that what they do is measured.
+pub fn wrap(sql: SharedSql, events: Events, faults: Faults) -> SharedSql {
+    Arc::new(Metered::new(Arc::new(Faulty::new(sql, faults)), events))
 }

@@ -7,6 +7,10 @@ use yunzhan_base::{Error, Kind};
 pub(super) fn error(source: DriverError) -> Error {
     let (kind, message) = match &source {
         DriverError::Server(server) => classify(server.code),
+        // Our own mistake, found before anything was sent.
+        DriverError::Driver(mysql_async::DriverError::StmtParamsMismatch { .. }) => {
+            (Kind::Internal, Kind::Internal.entry().en)
+        }
         DriverError::Io(_) | DriverError::Driver(_) => {
             (Kind::Unavailable, "the connection to the database broke; try again")
         }

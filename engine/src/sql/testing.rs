@@ -1,0 +1,130 @@
+//! Fresh databases for tests, in this and other crates: each in its own folder or schema, gone when it is dropped.
+//!
+//! `YUNZHAN_TEST_MYSQL` is the address of a server on which schemas may be made and dropped;
+//! `YUNZHAN_TEST_REQUIRE=mysql` turns its absence into a failure and supposes one at [`MYSQL_DEFAULT`].
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use tempfile::TempDir;
+use yunzhan_base::{Clock, Secret};
+
+use super::{Migrations, Opening, SharedSql, open};
+use crate::config;
+
+/// Where a required server is supposed when nothing says where.
+pub const MYSQL_DEFAULT: &str = "mysql://root@127.0.0.1:3306";
+
+/// A place for one test's database.
+pub struct Fresh {
+    config: config::Sql,
+    folder: TempDir,
+    _schema: Option<Schema>,
+}
+
+/// A schema on a server, dropped with it.
+struct Schema {
+    server: String,
+    name: String,
+}
+
+// === impl Fresh ===
+
+impl Fresh {
+    /// A folder for SQLite.
+    pub fn sqlite() -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        Self { config: config::Sql::default(), folder, _schema: None }
+    }
+
+    /// A schema on MySQL, if there is a server; says once by name that it was skipped otherwise.
+    pub async fn mysql() -> Option<Self> {
+        let server = mysql_server()?;
+        let name = schema_name();
+        run(&server, &format!("CREATE DATABASE {name}")).await;
+        let url = format!("{server}/{name}");
+        let config = config::Sql {
+            mysql_url: Some(Secret::from(url.as_str())),
+            // Many tests run at once, and a server allows 151 connections by default.
+            mysql_connections_max: 4,
+            ..config::Sql::default()
+        };
+        let folder = TempDir::new().expect("a temporary folder");
+        Some(Self { config, folder, _schema: Some(Schema { server, name }) })
+    }
+
+    /// The configuration that leads here; a test may shorten its bounds.
+    pub fn config(&mut self) -> &mut config::Sql {
+        &mut self.config
+    }
+
+    /// The data folder.
+    pub fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Opens the database; may be called again, as a server that starts again does.
+    pub async fn open(&self, migrations: Migrations, clock: Clock) -> SharedSql {
+        self.try_open(migrations, clock).await.expect("the database opens")
+    }
+
+    /// Opens the database or says why not.
+    pub async fn try_open(
+        &self,
+        migrations: Migrations,
+        clock: Clock,
+    ) -> yunzhan_base::Result<SharedSql> {
+        let root: PathBuf = self.root().to_owned();
+        open(Opening { config: self.config.clone(), root, migrations, clock }).await
+    }
+}
+
+fn mysql_server() -> Option<String> {
+    let required = std::env::var("YUNZHAN_TEST_REQUIRE").unwrap_or_default();
+    let is_required = required.split(',').any(|name| name.trim() == "mysql");
+    let server = std::env::var("YUNZHAN_TEST_MYSQL").ok().filter(|address| !address.is_empty());
+    match server {
+        Some(server) => Some(server.trim_end_matches('/').to_owned()),
+        None if is_required => Some(MYSQL_DEFAULT.to_owned()),
+        None => {
+            static SAID: OnceLock<()> = OnceLock::new();
+            // Written past the test harness, which hides what passing tests print.
+            SAID.get_or_init(|| {
+                let text = "skipped: mysql (set YUNZHAN_TEST_MYSQL)\n";
+                let _ = std::io::stderr().write_all(text.as_bytes());
+            });
+            None
+        }
+    }
+}
+
+/// Unique among processes and tests; begins so that leftovers of a killed test are easy to find.
+fn schema_name() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("yz_test_{}_{}_{number}", process::id(), Clock::System.now_ms())
+}
+
+async fn run(server: &str, sql: &str) {
+    let url = format!("{server}/mysql?prefer_socket=false");
+    let mut connection = Conn::from_url(&url).await.expect("the server of YUNZHAN_TEST_MYSQL");
+    connection.query_drop(sql).await.expect("a right to make and drop schemas");
+    connection.disconnect().await.expect("a farewell");
+}
+
+impl Drop for Schema {
+    fn drop(&mut self) {
+        let (server, sql) = (self.server.clone(), format!("DROP DATABASE {}", self.name));
+        // A test's own runtime cannot be waited for from here.
+        let cleaner = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(run(&server, &sql));
+        });
+        drop(cleaner.join());
+    }
+}
