@@ -1,0 +1,5 @@
+//! Tests of the whole server, in one program so that they share one build and one installation of the published clients.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod sdk;
