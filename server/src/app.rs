@@ -8,10 +8,8 @@ use std::time::Instant;
 
 use serde_json::Value;
 use yunzhan_base::config::Lang;
-use yunzhan_base::env::Envs;
 use yunzhan_base::event::{Events, Level, Observe};
-use yunzhan_base::principal::Authenticate;
-use yunzhan_base::{Clock, DataDir, Error, Kind, Live, Principal, Result, Route, RouteSpec, route};
+use yunzhan_base::{Clock, DataDir, Error, Kind, Result, Route, route};
 use yunzhan_gateway::tls::{Certificate, CertificateFiles};
 use yunzhan_gateway::{Files, Gateway, Parts};
 use yunzhan_net::http::Client;
@@ -22,11 +20,13 @@ use crate::control::{self, Control, ControlAuth, Phase};
 use crate::control_client;
 use crate::data::{self, OpenData};
 use crate::demo;
+use crate::ledger::FileLedger;
 use crate::listeners;
 use crate::observe::access_log::AccessLog;
 use crate::observe::metrics::Metrics;
 use crate::observe::notices::Notices;
-use crate::reload::Reloader;
+use crate::reload::{self, Reloader};
+use crate::rooms::{self, Rooms};
 use crate::serve;
 
 /// What a server is started with.
@@ -57,7 +57,7 @@ pub(crate) struct App {
     pub(crate) reloader: Arc<Reloader>,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) certificate: Option<Certificate>,
-    pub(crate) envs: Live<Envs>,
+    pub(crate) rooms: Rooms,
     control: Vec<Route>,
     client: Client,
 }
@@ -69,33 +69,45 @@ impl App {
         let Loaded { config, settings } = loaded;
         let clock = Clock::System;
         let data = data::open(dir, config.master_key.as_ref(), clock.now_ms())?;
-        let metrics = Arc::new(Metrics::new(public_specs()));
+        let metrics = Arc::new(Metrics::new(rooms::public_specs()));
         let events = open_events(&data, &config, json, &clock, &metrics)?;
         for warning in &data.warnings {
             events.notice(Level::Warn, warning.name, &warning.text);
         }
-        let envs = Live::new(Envs::default());
         let client = Client::new(yunzhan_net::http::Config::default());
+        let rooms = Rooms::open(rooms::Parts {
+            config: &config,
+            root: data.dir.root().to_owned(),
+            master_key: data.master_key,
+            clock,
+            client: client.clone(),
+            ledger: Arc::new(FileLedger::open(&data.dir, events.clone())?),
+            events: events.clone(),
+        })
+        .await?;
+        if config.demo {
+            rooms.make_demo().await?;
+        }
         let gateway = Gateway::new(Parts {
             config: config.gateway.clone(),
-            routes: Vec::new(),
-            files: Some(open_site(&config)?),
-            authenticate: Arc::new(Stranger),
-            envs: envs.clone(),
+            routes: rooms.routes(),
+            files: open_site(&config, &rooms)?,
+            authenticate: Arc::clone(&rooms.identity) as _,
+            envs: rooms.envs.envs(),
             client: client.clone(),
             events: events.clone(),
             seed: random()?,
         })?;
         let certificate = open_certificate(&data, &config)?;
         let phase = Arc::new(Phase::default());
-        let reloader = Arc::new(Reloader::new(
+        let reloader = Arc::new(Reloader::new(reload::Parts {
             source,
             lang,
             settings,
-            events.clone(),
-            Arc::clone(&gateway),
-            certificate.clone(),
-        ));
+            events: events.clone(),
+            gateway: Arc::clone(&gateway),
+            certificate: certificate.clone(),
+        }));
         let own = Arc::new(Control {
             metrics,
             reloader: Arc::clone(&reloader),
@@ -104,8 +116,9 @@ impl App {
             started,
         });
         Ok(Self {
-            control: route::bind(&own, control::CONTROL),
+            control: [route::bind(&own, control::CONTROL), rooms.control()].concat(),
             certificate: certificate.map(|(certificate, _)| certificate),
+            rooms,
             data,
             config,
             lang,
@@ -115,7 +128,6 @@ impl App {
             phase,
             reloader,
             gateway,
-            envs,
             client,
         })
     }
@@ -132,7 +144,7 @@ impl App {
             routes: self.control.clone(),
             files: None,
             authenticate: Arc::new(authenticate),
-            envs: self.envs.clone(),
+            envs: self.rooms.envs.envs(),
             client: self.client.clone(),
             events: self.events.clone(),
             seed: random()?,
@@ -164,11 +176,6 @@ impl App {
     }
 }
 
-/// Every route that clients may see, for tables that are made before the services are.
-fn public_specs() -> impl Iterator<Item = &'static RouteSpec> {
-    control::CONTROL.iter().map(|endpoint| &endpoint.spec)
-}
-
 fn open_events(
     data: &OpenData,
     config: &Config,
@@ -186,8 +193,15 @@ fn open_events(
     Ok(Events::to(observers))
 }
 
-fn open_site(config: &Config) -> Result<Files> {
-    config.site.as_deref().map_or_else(|| Ok(demo::page()), Files::folder)
+/// The configured pages, or the demo's shop where there is a demo.
+fn open_site(config: &Config, rooms: &Rooms) -> Result<Option<Files>> {
+    if let Some(folder) = &config.site {
+        return Files::folder(folder).map(Some);
+    }
+    let envs = rooms.envs.envs();
+    let has_demo =
+        envs.peek().iter().any(|env| env.id.as_str() == demo::ENV && env.development_login);
+    Ok(has_demo.then(demo::page))
 }
 
 fn open_certificate(
@@ -206,16 +220,4 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     getrandom::fill(&mut bytes)
         .map_err(|error| Error::internal(format!("no randomness: {error}")))?;
     Ok(bytes)
-}
-
-/// Names nobody.
-struct Stranger;
-
-impl Authenticate for Stranger {
-    fn authenticate(
-        &self,
-        _claim: &yunzhan_base::principal::Claim<'_>,
-    ) -> yunzhan_base::principal::Verdict {
-        yunzhan_base::principal::Verdict::Known(Principal::Nobody)
-    }
 }

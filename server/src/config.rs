@@ -9,6 +9,7 @@ use yunzhan_base::config::{
     ByteSize, Document, FromConfig, Given, Problems, Reader, Reason, Settings, Variables, Words,
 };
 use yunzhan_gateway::tls::CertificateFiles;
+use yunzhan_services::{documents, identity};
 
 use crate::data::parse_master_key;
 use crate::observe::access_log::Keep;
@@ -25,6 +26,8 @@ pub(crate) const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(25);
 pub(crate) const ACCESS_LOG_BYTES_DEFAULT: ByteSize = ByteSize::mib(64);
 /// See [`ACCESS_LOG_BYTES_DEFAULT`].
 pub(crate) const ACCESS_LOG_FILES_DEFAULT: u32 = 5;
+
+const DEMO_DOC: &str = "whether a server without any environment makes `demo` with its shop and a login for everybody; not by default once there is a configuration file";
 
 const ANY: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 const LOOPBACK: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -57,8 +60,16 @@ pub(crate) struct Config {
     pub(crate) site: Option<PathBuf>,
     /// The access log; none when it is turned off.
     pub(crate) access_log: Option<Keep>,
+    /// Whether the demo's environment is made when there is no environment at all.
+    pub(crate) demo: bool,
     /// Bounds and remote routes.
     pub(crate) gateway: yunzhan_gateway::Config,
+    /// The engines.
+    pub(crate) engine: yunzhan_engine::config::Config,
+    /// Login and tokens.
+    pub(crate) identity: identity::Config,
+    /// Documents.
+    pub(crate) documents: documents::Config,
 }
 
 /// A configuration with what is needed to compare it with the next one.
@@ -106,7 +117,8 @@ impl Source {
                 (format!("cannot read the file: {error}"), format!("无法读取文件: {error}")),
             );
         }
-        let config = Config::read(&mut root, &folder);
+        let is_unconfigured = !self.file.exists();
+        let config = Config::read(&mut root, &folder, is_unconfigured);
         document.finish()?;
         Ok(Loaded { config, settings: document.settings() })
     }
@@ -116,7 +128,7 @@ impl Source {
 
 impl Config {
     /// Reads every room's keys; paths in the file start from `folder`.
-    pub(crate) fn read(root: &mut Reader<'_>, folder: &Path) -> Self {
+    pub(crate) fn read(root: &mut Reader<'_>, folder: &Path, is_unconfigured: bool) -> Self {
         let mut listen = root.table("listen");
         let http = listen.value("http", HTTP_DEFAULT, "where HTTP is served; \"off\" for nowhere");
         let https =
@@ -144,9 +156,23 @@ impl Config {
                 .optional("site", "a folder of pages served at `/` instead of the demo's")
                 .map(|path: PathBuf| folder.join(path)),
             access_log: read_access_log(&mut root.table("log")),
-            gateway: yunzhan_gateway::Config::default(),
+            demo: server.value("demo", is_unconfigured, DEMO_DOC),
+            gateway: yunzhan_gateway::Config::read(&mut root.table("gateway")),
+            engine: read_engine(&mut root.table("sql")),
+            identity: identity::Config::read(&mut root.table("identity")),
+            documents: documents::Config::read(&mut root.table("documents")),
         }
     }
+}
+
+fn read_engine(sql: &mut Reader<'_>) -> yunzhan_engine::config::Config {
+    let doc =
+        "`mysql://user:password@host:port/database`; without it SQLite serves from the data folder";
+    let sql = yunzhan_engine::config::Sql {
+        mysql_url: sql.secret("mysql_url", doc),
+        ..Default::default()
+    };
+    yunzhan_engine::config::Config { sql }
 }
 
 fn read_certificate(tls: &mut Reader<'_>, folder: &Path) -> Option<CertificateFiles> {

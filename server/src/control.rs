@@ -11,8 +11,7 @@ use serde_json::{Value, json};
 use yunzhan_base::principal::{Authenticate, Claim, Verdict};
 use yunzhan_base::route::RenderError;
 use yunzhan_base::{
-    Access, Answer, Body, Call, Endpoint, Error, Kind, Principal, RequestId, Result, RouteSpec,
-    Secret, Tier,
+    Access, Answer, Body, Call, Endpoint, Error, Kind, Principal, Result, RouteSpec, Secret, Tier,
 };
 
 use crate::observe::metrics::Metrics;
@@ -22,18 +21,7 @@ use crate::reload::Reloader;
 /// Neither status nor reload take a body.
 const BODY_BYTES_MAX: usize = 1024;
 
-const RENDER: RenderError = render_error;
-
-fn render_error(error: &Error, request_id: RequestId) -> Response<Body> {
-    let entry = error.kind().entry();
-    let mut answer = json_answer(&json!({
-        "code": entry.name,
-        "message": error.message(),
-        "request_id": request_id.to_string(),
-    }));
-    *answer.status_mut() = entry.status;
-    answer
-}
+const RENDER: RenderError = yunzhan_services::dialect::control::render_error;
 
 /// Every route of the server itself. Health and metrics are open: who may reach the control listener may see them.
 pub(crate) const CONTROL: &[Endpoint<Control>] = &[

@@ -2,6 +2,13 @@
 
 use yunzhan_gateway::{Asset, Files};
 
+/// The environment that the page talks to.
+pub(crate) const ENV: &str = "demo";
+
+/// The shop's goods.
+pub(crate) const SEED: &[u8] =
+    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/shop/seed.json"));
+
 /// Files of `examples/shop/h5`; a test compares the list with the folder.
 macro_rules! shop {
     ($($path:literal),* $(,)?) => {

@@ -10,14 +10,20 @@ use yunzhan_gateway::tls::{Certificate, CertificateFiles};
 
 use crate::config::{Config, Source};
 
-/// What follows the configuration, and what was taken over last.
+/// What follows the configuration, and what it was when the server started.
+pub(crate) struct Parts {
+    pub(crate) source: Source,
+    pub(crate) lang: Lang,
+    pub(crate) settings: Settings,
+    pub(crate) events: Events,
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) certificate: Option<(Certificate, CertificateFiles)>,
+}
+
+/// Takes configurations over, one at a time.
 pub(crate) struct Reloader {
-    source: Source,
-    lang: Lang,
-    events: Events,
-    gateway: Arc<Gateway>,
-    certificate: Option<(Certificate, CertificateFiles)>,
-    /// Held for a whole reload, so that two never mix.
+    parts: Parts,
+    /// What was taken over last. Held for a whole reload, so that two never mix.
     settings: Mutex<Settings>,
 }
 
@@ -31,16 +37,10 @@ pub(crate) struct Reloaded {
 }
 
 impl Reloader {
-    /// Follows this source.
-    pub(crate) fn new(
-        source: Source,
-        lang: Lang,
-        settings: Settings,
-        events: Events,
-        gateway: Arc<Gateway>,
-        certificate: Option<(Certificate, CertificateFiles)>,
-    ) -> Self {
-        Self { source, lang, events, gateway, certificate, settings: Mutex::new(settings) }
+    /// Follows the configuration with these parts.
+    pub(crate) fn new(mut parts: Parts) -> Self {
+        let settings = Mutex::new(std::mem::take(&mut parts.settings));
+        Self { parts, settings }
     }
 
     /// Reads the configuration again and takes it over, or says why not. Tells the operator either way.
@@ -48,7 +48,7 @@ impl Reloader {
         let outcome = self.take_over();
         match &outcome {
             Ok(reloaded) => self.tell(reloaded),
-            Err(error) => self.events.notice(
+            Err(error) => self.parts.events.notice(
                 Level::Error,
                 "config_refused",
                 &format!("the configuration was not taken over, nothing changed:\n{error}"),
@@ -59,9 +59,10 @@ impl Reloader {
 
     fn take_over(&self) -> Result<Reloaded> {
         let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
-        let loaded = self.source.load();
-        let loaded = loaded
-            .map_err(|problems| Error::new(Kind::InvalidParameter, problems.render(self.lang)))?;
+        let loaded = self.parts.source.load();
+        let loaded = loaded.map_err(|problems| {
+            Error::new(Kind::InvalidParameter, problems.render(self.parts.lang))
+        })?;
         let changes = Document::changes(&settings, &loaded.settings);
         self.apply(&loaded.config)?;
         *settings = loaded.settings;
@@ -73,21 +74,21 @@ impl Reloader {
     }
 
     fn apply(&self, config: &Config) -> Result<()> {
-        let certificate = self.certificate.as_ref();
+        let certificate = self.parts.certificate.as_ref();
         let certificate = certificate
             .map(|(served, files)| (served, config.certificate.as_ref().unwrap_or(files)));
         // What can be refused is tried first, so that a refusal leaves everything as it was.
         if let Some((_, files)) = certificate {
             Certificate::load(files)?;
         }
-        self.gateway.reconfigure(&config.gateway)?;
+        self.parts.gateway.reconfigure(&config.gateway)?;
         certificate.map_or(Ok(()), |(served, files)| served.reload(files))
     }
 
     fn tell(&self, reloaded: &Reloaded) {
         let live =
             if reloaded.live.is_empty() { "nothing".into() } else { reloaded.live.join(", ") };
-        self.events.notice(
+        self.parts.events.notice(
             Level::Info,
             "config_reloaded",
             &format!("configuration read again; changed: {live}"),
@@ -97,7 +98,7 @@ impl Reloader {
                 "these keys changed and wait for a restart: {}",
                 reloaded.restart.join(", ")
             );
-            self.events.notice(Level::Warn, "config_needs_restart", &text);
+            self.parts.events.notice(Level::Warn, "config_needs_restart", &text);
         }
     }
 }

@@ -44,6 +44,7 @@ pub(crate) async fn run(app: App) -> Result<bool> {
     let (public, control) = (Trigger::default(), Trigger::default());
     serve_control(&app, doors.control, doors.socket, &control.watcher())?;
     serve_public(&app, doors.http, doors.https, &public.watcher())?;
+    app.rooms.start(&control.watcher());
     app.phase.ready();
     ready.announce(app.json, app.lang);
     while signals.next().await == Asked::Reload {
@@ -111,7 +112,8 @@ async fn drain(app: &App, public: Trigger, signals: &mut Signals) -> bool {
 
 fn describe(app: &App, doors: &Doors) -> Ready {
     let address = |door: &Option<Door>| door.as_ref().map(|door| door.address);
-    let development_envs = app.envs.peek();
+    let development_envs = app.rooms.envs.envs();
+    let development_envs = development_envs.peek();
     let development_envs = development_envs.iter().filter(|env| env.development_login);
     Ready {
         http: address(&doors.http).map(|address| url("http", address)),

@@ -46,7 +46,13 @@ pub(super) fn run(context: &Context, verb: &EnvVerb) -> u8 {
         }
         EnvVerb::Add { id, appid, app_secret_file, hosts } => {
             let answer = read_secret(app_secret_file.as_ref()).and_then(|app_secret| {
-                let body = json!({ "id": id.as_str(), "appid": appid, "app_secret": app_secret, "hosts": hosts });
+                let body = json!({
+                    "env": id.as_str(),
+                    "appid": appid,
+                    "app_secret": app_secret,
+                    "hosts": hosts,
+                    "development_login": appid.is_none(),
+                });
                 context.control_call(Method::POST, "/control/v1/envs", &body)
             });
             finish(context, answer, show_text)
@@ -72,7 +78,7 @@ fn read_secret(file: Option<&PathBuf>) -> Result<Option<String>, Failure> {
 fn list_text(answer: &Value, lang: Lang) -> String {
     let envs = answer["envs"].as_array().map_or(&[][..], Vec::as_slice);
     let headings =
-        [lang.pick("id", "环境"), "appid", lang.pick("login", "登录"), lang.pick("hosts", "域名")];
+        [lang.pick("env", "环境"), "appid", lang.pick("login", "登录"), lang.pick("hosts", "域名")];
     table(&headings, &envs.iter().map(|env| row(env, lang)).collect::<Vec<_>>())
 }
 
@@ -87,7 +93,7 @@ fn row(env: &Value, lang: Lang) -> Vec<String> {
     let hosts = env["hosts"].as_array().map_or(&[][..], Vec::as_slice);
     let hosts: Vec<&str> = hosts.iter().filter_map(Value::as_str).collect();
     let hosts = if hosts.is_empty() { "-".to_owned() } else { hosts.join(" ") };
-    vec![text("id"), text("appid"), login.to_owned(), hosts]
+    vec![text("env"), text("appid"), login.to_owned(), hosts]
 }
 
 fn show_text(answer: &Value, lang: Lang) -> String {

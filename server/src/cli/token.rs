@@ -21,8 +21,8 @@ pub(super) struct TokenArguments {
 
 /// Prints the bare token, so that `$(yunzhan token)` can stand in a header.
 pub(super) fn run(context: &Context, arguments: &TokenArguments) -> u8 {
-    let path = format!("/control/v1/envs/{}/token", arguments.env);
-    let answer = context.control_call(Method::POST, &path, &json!({ "user": arguments.user }));
+    let path = format!("/control/v1/envs/{}/tokens", arguments.env);
+    let answer = context.control_call(Method::POST, &path, &json!({ "name": arguments.user }));
     finish(context, answer, |answer: &Value, _| {
         format!("{}\n", answer["access_token"].as_str().unwrap_or_default())
     })

@@ -34,8 +34,6 @@ pub(crate) struct OpenData {
     pub(crate) master_key: [u8; MASTER_KEY_BYTES],
     /// What the operator should read: made folders, weak permissions.
     pub(crate) warnings: Vec<Warning>,
-    /// Whether this start made the folder what it is.
-    pub(crate) is_new: bool,
     /// Held until the process ends.
     _lock: Lock,
 }
@@ -66,7 +64,7 @@ pub(crate) fn open(dir: DataDir, master_key: Option<&Secret>, now_ms: i64) -> Re
     if is_new {
         format::write(&dir, Format::CURRENT.version)?;
     }
-    Ok(OpenData { dir, master_key, warnings, is_new, _lock: lock })
+    Ok(OpenData { dir, master_key, warnings, _lock: lock })
 }
 
 /// What `check` can say without taking the lock or changing anything.
@@ -149,7 +147,6 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let root = parent.path().join("data");
         let data = open_at(&root).unwrap();
-        assert!(data.is_new);
         assert_eq!(data.warnings[0].name, "master_key_made");
         for folder in [root.as_path(), &data.dir.run(), &data.dir.log(), &data.dir.envs()] {
             assert_eq!(mode(folder), 0o700, "{}", folder.display());
@@ -161,7 +158,7 @@ mod tests {
 
         fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
         let again = open_at(&root).unwrap();
-        assert_eq!((again.is_new, again.master_key, again.warnings.len()), (false, key, 0));
+        assert_eq!((again.master_key, again.warnings.len()), (key, 0));
         assert_eq!(mode(&root), 0o700);
     }
 

@@ -1,0 +1,165 @@
+//! The services and who introduces them: the one list of what this server offers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use yunzhan_base::audit::Ledger;
+use yunzhan_base::event::{Events, Level};
+use yunzhan_base::{Clock, EnvId, Result, Route, RouteSpec, route};
+use yunzhan_engine::sql::migrate::Migrations;
+use yunzhan_engine::sql::{self, Opening, SharedSql};
+use yunzhan_net::http::Client;
+use yunzhan_net::shutdown::Shutdown;
+use yunzhan_net::task;
+use yunzhan_services::dialect::{admin, gateway};
+use yunzhan_services::documents::{self, Documents};
+use yunzhan_services::envs::{self, EnvStore, NewEnv};
+use yunzhan_services::identity::{self, Identity};
+use yunzhan_services::seal::MasterKey;
+
+use crate::config::Config;
+use crate::demo;
+
+/// What the services are opened with.
+pub(crate) struct Parts<'a> {
+    pub(crate) config: &'a Config,
+    /// The data folder, for the embedded engine.
+    pub(crate) root: PathBuf,
+    pub(crate) master_key: [u8; 32],
+    pub(crate) clock: Clock,
+    pub(crate) client: Client,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) events: Events,
+}
+
+/// Every service, alive.
+pub(crate) struct Rooms {
+    pub(crate) envs: Arc<EnvStore>,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) documents: Arc<Documents>,
+    admin: Arc<admin::Admin>,
+    events: Events,
+}
+
+impl Rooms {
+    /// Opens the engine, then the services in the order in which they need one another.
+    pub(crate) async fn open(parts: Parts<'_>) -> Result<Self> {
+        let Parts { config, root, master_key, clock, client, ledger, events } = parts;
+        let sql = open_sql(config, root, clock.clone()).await?;
+        let envs = EnvStore::open(
+            Arc::clone(&sql),
+            MasterKey::from_bytes(master_key),
+            clock.clone(),
+            Arc::clone(&ledger),
+        )
+        .await?;
+        let identity = Identity::open(identity::Parts {
+            sql: Arc::clone(&sql),
+            master_key: MasterKey::from_bytes(master_key),
+            config: config.identity.clone(),
+            clock: clock.clone(),
+            envs: envs.envs(),
+            server_keys: envs.server_keys(),
+            http: client,
+            ledger,
+            events: events.clone(),
+        })
+        .await?;
+        let documents = Arc::new(Documents::new(sql, envs.envs(), clock, config.documents.clone()));
+        let admin = Arc::new(admin::Admin::new(Arc::clone(&documents)));
+        Ok(Self { envs, identity, documents, admin, events })
+    }
+
+    /// What clients may call.
+    pub(crate) fn routes(&self) -> Vec<Route> {
+        [
+            route::bind(&self.identity, identity::ROUTES),
+            route::bind(&self.documents, gateway::ROUTES),
+            route::bind(&self.admin, admin::ROUTES),
+        ]
+        .concat()
+    }
+
+    /// What operators may call.
+    pub(crate) fn control(&self) -> Vec<Route> {
+        [
+            route::bind(&self.envs, envs::control::CONTROL),
+            route::bind(&self.identity, identity::control::CONTROL),
+            route::bind(&self.documents, documents::CONTROL),
+        ]
+        .concat()
+    }
+
+    /// Work outside requests: what other replicas changed, and what has run out.
+    pub(crate) fn start(&self, shutdown: &Shutdown) {
+        let (envs, identity) = (Arc::clone(&self.envs), Arc::clone(&self.identity));
+        self.repeat("envs.refresh", identity::REFRESH_PERIOD, shutdown, move || {
+            let envs = Arc::clone(&envs);
+            async move { envs.refresh().await }
+        });
+        self.repeat("identity.refresh", identity::REFRESH_PERIOD, shutdown, move || {
+            let identity = Arc::clone(&identity);
+            async move { identity.refresh().await }
+        });
+        let identity = Arc::clone(&self.identity);
+        self.repeat("identity.tidy", identity::TIDY_PERIOD, shutdown, move || {
+            let identity = Arc::clone(&identity);
+            async move { identity.tidy().await }
+        });
+    }
+
+    /// Runs one piece of work every period. A failure is told, and tried again at the next.
+    fn repeat<W, F>(&self, name: &'static str, period: Duration, shutdown: &Shutdown, work: W)
+    where
+        W: Fn() -> F + Send + 'static,
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        let events = self.events.clone();
+        task::every(name, period, shutdown.clone(), move || {
+            let (events, done) = (events.clone(), work());
+            async move {
+                if let Err(error) = done.await {
+                    let text =
+                        format!("{name} failed and will be tried again: {}", error.log_text());
+                    events.notice(Level::Error, "background_failed", &text);
+                }
+            }
+        });
+    }
+
+    /// Makes the demo's environment with its shop, unless there is an environment already.
+    pub(crate) async fn make_demo(&self) -> Result<()> {
+        if self.envs.envs().peek().iter().next().is_some() {
+            return Ok(());
+        }
+        let id: EnvId = demo::ENV.parse()?;
+        // The goods first: when a start is cut short, the next one finds no environment and begins again.
+        self.documents.seed(&id, demo::SEED).await?;
+        let demo = NewEnv {
+            id,
+            appid: None,
+            app_secret: None,
+            hosts: Vec::new(),
+            development_login: true,
+        };
+        self.envs.add(demo).await.map(drop)
+    }
+}
+
+/// Every public route, known before any service is open.
+pub(crate) fn public_specs() -> impl Iterator<Item = &'static RouteSpec> {
+    let identity = identity::ROUTES.iter().map(|endpoint| &endpoint.spec);
+    let gateway = gateway::ROUTES.iter().map(|endpoint| &endpoint.spec);
+    let admin = admin::ROUTES.iter().map(|endpoint| &endpoint.spec);
+    identity.chain(gateway).chain(admin)
+}
+
+async fn open_sql(config: &Config, root: PathBuf, clock: Clock) -> Result<SharedSql> {
+    let migrations = Migrations::new(vec![
+        ("envs", envs::MIGRATIONS),
+        ("identity", identity::MIGRATIONS),
+        ("documents", documents::MIGRATIONS),
+    ])?;
+    sql::open(Opening { config: config.engine.sql.clone(), root, migrations, clock }).await
+}
