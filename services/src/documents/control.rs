@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use http::{Method, Response};
+use http::Method;
 use serde::{Deserialize, Serialize};
-use yunzhan_base::{Access, Answer, Body, Call, Endpoint, Error, Kind, Result, RouteSpec, Tier};
+use yunzhan_base::{Access, Answer, Call, Endpoint, RouteSpec, Tier};
 
 use super::{Collection, Documents, Preset};
 use crate::dialect::control::render_error;
+use crate::dialect::json;
 
 /// Largest body of a control request: a name and a permission.
 const BODY_BYTES_MAX: usize = 4 << 10;
@@ -77,27 +78,27 @@ fn list(documents: Arc<Documents>, call: Call) -> Answer {
         let env = documents.known_env(call.params.get("env")?)?;
         let collections = documents.collections(&env).await?;
         let shown: Vec<_> = collections.iter().map(show).collect();
-        reply(&serde_json::json!({ "collections": shown }))
+        Ok(json::ok(&serde_json::json!({ "collections": shown })))
     })
 }
 
 fn create(documents: Arc<Documents>, call: Call) -> Answer {
     Box::pin(async move {
         let env = documents.known_env(call.params.get("env")?)?;
-        let new: NewCollection = body(&call)?;
+        let new: NewCollection = json::read(&call)?;
         let permission = new.permission.map_or(Ok(Preset::DEFAULT), |name| name.parse())?;
         let collection = documents.create_collection(&env, &new.name, permission).await?;
-        reply(&show(&collection))
+        Ok(json::ok(&show(&collection)))
     })
 }
 
 fn set_permission(documents: Arc<Documents>, call: Call) -> Answer {
     Box::pin(async move {
         let env = documents.known_env(call.params.get("env")?)?;
-        let permission = body::<NewPermission>(&call)?.permission.parse()?;
+        let permission = json::read::<NewPermission>(&call)?.permission.parse()?;
         let name = call.params.get("collection")?;
         documents.set_permission(&env, name, permission).await?;
-        reply(&serde_json::json!({ "name": name, "permission": permission.name() }))
+        Ok(json::ok(&serde_json::json!({ "name": name, "permission": permission.name() })))
     })
 }
 
@@ -107,16 +108,4 @@ fn show(collection: &Collection) -> Shown<'_> {
         permission: collection.permission.name(),
         created_ms: collection.created_ms,
     }
-}
-
-fn body<'c, T: Deserialize<'c>>(call: &'c Call) -> Result<T> {
-    serde_json::from_slice(&call.body).map_err(|error| {
-        Error::new(Kind::Malformed, format!("the body is not what is expected: {error}"))
-    })
-}
-
-fn reply(value: &impl Serialize) -> Result<Response<Body>> {
-    let text = serde_json::to_string(value)
-        .map_err(|error| Error::internal("an answer cannot be written").because(error))?;
-    Ok(crate::dialect::reply::json(text))
 }

@@ -17,6 +17,9 @@ mod write;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
+pub(crate) mod testing;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests;
 
 use std::sync::Arc;

@@ -12,10 +12,10 @@ use yunzhan_base::{Error, Kind, Result};
 use yunzhan_engine::sql::Step;
 use yunzhan_query::{Filter, Order, Update};
 
-use super::logic::id::{Ids, slot_of_owner};
+use super::logic::id::{Ids, slot_of, slot_of_owner};
 use super::logic::permission::{OWNER_FIELD, Operation, Reach};
 use super::logic::shape::{
-    INSERT_DOCUMENTS_MAX, OWNER_INDEX, Prepared, decode, owner_keys, prepare, prepare_insert,
+    INSERT_DOCUMENTS_MAX, OWNER_INDEX, Prepared, decode, encode, owner_keys, prepare_insert,
     refuse_owner,
 };
 use super::store::{Stored, Table};
@@ -159,11 +159,8 @@ async fn add(table: &Table<'_>, documents: &[Prepared], unit_key: Option<String>
     for document in documents {
         table.insert(document, OWNER_INDEX, &mut steps);
     }
-    let slot = match documents {
-        [only] => Some(only.slot),
-        _ => None,
-    };
-    match table.write(slot, steps, unit_key).await {
+    let slots: Vec<_> = documents.iter().map(|document| document.slot).collect();
+    match table.write(only(&slots), steps, unit_key).await {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == Kind::AlreadyExists => {
             let message = "a document with this _id exists already";
@@ -378,17 +375,20 @@ async fn edit_unit(
     edit: &Edit<'_>,
 ) -> Result<Changed> {
     for _ in 0..ATTEMPTS_MAX {
-        let mut steps = vec![table.raise()];
-        let mut changed = Changed::default();
+        let mut unit = EditUnit {
+            table,
+            steps: vec![table.raise()],
+            slots: Vec::new(),
+            changed: Changed::default(),
+        };
         for stored in &documents {
-            edit_one(&table, stored, filter, edit, &mut steps, &mut changed)?;
+            unit.edit(stored, filter, edit)?;
         }
-        if changed.updated == 0 {
-            return Ok(changed);
+        if unit.slots.is_empty() {
+            return Ok(unit.changed);
         }
-        let slot = None;
-        match table.write(slot, steps, None).await {
-            Ok(_) => return Ok(changed),
+        match table.write(only(&unit.slots), unit.steps, None).await {
+            Ok(_) => return Ok(unit.changed),
             Err(error) if error.kind() == Kind::Conflict => {}
             Err(error) => return Err(error),
         }
@@ -405,54 +405,67 @@ async fn read_again(table: &Table<'_>, documents: Vec<Stored>) -> Result<Vec<Sto
     Ok(fresh)
 }
 
-fn edit_one(
-    table: &Table<'_>,
-    stored: &Stored,
-    filter: &Filter,
-    edit: &Edit<'_>,
-    steps: &mut Vec<Step>,
-    changed: &mut Changed,
-) -> Result<()> {
-    let before = decode(&stored.body)?;
-    if !filter.matches(&before) {
-        return Ok(());
-    }
-    changed.matched += 1;
-    let old_keys = owner_keys(&before)?;
-    match edit {
-        Edit::Remove => {
-            steps.push(table.remove(&stored.key, stored.version));
-            steps.extend(
-                old_keys.iter().map(|key| table.remove_entry(OWNER_INDEX, key, &stored.key)),
-            );
-            changed.updated += 1;
-        }
-        Edit::Update(update) => {
-            let mut after = before;
-            if update.apply(&mut after)? {
-                let id = after
-                    .get("_id")
-                    .cloned()
-                    .ok_or_else(|| Error::internal("a stored document has no _id"))?;
-                let prepared = prepare(id, &after)?;
-                steps.extend(replace(table, stored, &old_keys, prepared));
-                changed.updated += 1;
-            }
-            changed.document = Some(after);
-        }
-    }
-    Ok(())
+/// A unit of edits while it is put together.
+struct EditUnit<'a> {
+    table: Table<'a>,
+    steps: Vec<Step>,
+    /// The slot of each document that becomes another one.
+    slots: Vec<u16>,
+    changed: Changed,
 }
 
-/// The steps that put a changed document into the place of a stored one.
-fn replace(table: &Table<'_>, stored: &Stored, old_keys: &[Vec<u8>], new: Prepared) -> Vec<Step> {
-    let mut steps = Vec::with_capacity(1);
-    let gone = old_keys.iter().filter(|key| !new.owner_keys.contains(key));
-    steps.extend(gone.map(|key| table.remove_entry(OWNER_INDEX, key, &stored.key)));
-    let come = new.owner_keys.iter().filter(|key| !old_keys.contains(key));
-    steps.extend(come.map(|key| table.insert_entry(OWNER_INDEX, key, &stored.key)));
-    steps.push(table.update(&stored.key, stored.version, new.body));
-    steps
+impl EditUnit<'_> {
+    fn edit(&mut self, stored: &Stored, filter: &Filter, edit: &Edit<'_>) -> Result<()> {
+        let before = decode(&stored.body)?;
+        if !filter.matches(&before) {
+            return Ok(());
+        }
+        self.changed.matched += 1;
+        match edit {
+            Edit::Remove => self.remove(stored, &before),
+            Edit::Update(update) => self.update(stored, before, update),
+        }
+    }
+
+    fn remove(&mut self, stored: &Stored, before: &Document) -> Result<()> {
+        self.steps.push(self.table.remove(&stored.key, stored.version));
+        for key in owner_keys(before)? {
+            self.steps.push(self.table.remove_entry(OWNER_INDEX, &key, &stored.key));
+        }
+        self.note(before.get("_id"), &stored.key);
+        Ok(())
+    }
+
+    fn update(&mut self, stored: &Stored, before: Document, update: &Update) -> Result<()> {
+        let old_keys = owner_keys(&before)?;
+        let mut after = before;
+        if update.apply(&mut after)? {
+            let new_keys = owner_keys(&after)?;
+            for gone in old_keys.iter().filter(|key| !new_keys.contains(key)) {
+                self.steps.push(self.table.remove_entry(OWNER_INDEX, gone, &stored.key));
+            }
+            for come in new_keys.iter().filter(|key| !old_keys.contains(key)) {
+                self.steps.push(self.table.insert_entry(OWNER_INDEX, come, &stored.key));
+            }
+            self.steps.push(self.table.update(&stored.key, stored.version, encode(&after)?));
+            self.note(after.get("_id"), &stored.key);
+        }
+        self.changed.document = Some(after);
+        Ok(())
+    }
+
+    fn note(&mut self, id: Option<&Bson>, key: &[u8]) {
+        self.slots.push(slot_of(id.unwrap_or(&Bson::Null), key));
+        self.changed.updated += 1;
+    }
+}
+
+/// The slot of a unit that touches one document; several may lie anywhere.
+fn only(slots: &[u16]) -> Option<u16> {
+    match slots {
+        [slot] => Some(*slot),
+        _ => None,
+    }
 }
 
 fn contended() -> Error {

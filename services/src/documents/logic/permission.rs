@@ -184,7 +184,38 @@ mod tests {
                 table.push('\n');
             }
         }
-        expect![[""]].assert_eq(&table);
+        expect![[r#"
+            caller         preset      read  insert update remove
+            user           READONLY    all    o1     o1     o1
+            user           PRIVATE     o1     o1     o1     o1
+            user           ADMINWRITE  all    -      -      -
+            user           ADMINONLY   -      -      -      -
+            anonymous      READONLY    all    u1     u1     u1
+            anonymous      PRIVATE     u1     u1     u1     u1
+            anonymous      ADMINWRITE  all    -      -      -
+            anonymous      ADMINONLY   -      -      -      -
+            foreign user   READONLY    -      -      -      -
+            foreign user   PRIVATE     -      -      -      -
+            foreign user   ADMINWRITE  -      -      -      -
+            foreign user   ADMINONLY   -      -      -      -
+            server         READONLY    all    all    all    all
+            server         PRIVATE     all    all    all    all
+            server         ADMINWRITE  all    all    all    all
+            server         ADMINONLY   all    all    all    all
+            foreign server READONLY    -      -      -      -
+            foreign server PRIVATE     -      -      -      -
+            foreign server ADMINWRITE  -      -      -      -
+            foreign server ADMINONLY   -      -      -      -
+            operator       READONLY    -      -      -      -
+            operator       PRIVATE     -      -      -      -
+            operator       ADMINWRITE  -      -      -      -
+            operator       ADMINONLY   -      -      -      -
+            nobody         READONLY    -      -      -      -
+            nobody         PRIVATE     -      -      -      -
+            nobody         ADMINWRITE  -      -      -      -
+            nobody         ADMINONLY   -      -      -      -
+        "#]]
+        .assert_eq(&table);
     }
 
     #[test]

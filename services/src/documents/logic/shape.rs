@@ -75,18 +75,9 @@ pub(in crate::documents) fn prepare_insert(
         stored.insert(OWNER_FIELD, owner);
     }
     stored.extend(document);
-    prepare(id, &stored)
-}
-
-/// Makes a changed document ready to replace the one with this id.
-///
-/// # Errors
-/// `TooLarge`; `InvalidParameter` when the id cannot be one.
-pub(in crate::documents) fn prepare(id: Bson, document: &Document) -> Result<Prepared> {
     let key = id_key(&id)?;
     let slot = slot_of(&id, &key);
-    let body = encode(document)?;
-    Ok(Prepared { key, slot, body, owner_keys: owner_keys(document)?, id })
+    Ok(Prepared { key, slot, body: encode(&stored)?, owner_keys: owner_keys(&stored)?, id })
 }
 
 /// The keys of a document in the owner's index.
@@ -103,7 +94,11 @@ pub(in crate::documents) fn refuse_owner(is_written: bool) -> Result<()> {
     Err(Error::new(Kind::InvalidParameter, message))
 }
 
-fn encode(document: &Document) -> Result<Vec<u8>> {
+/// The bytes of a document to store.
+///
+/// # Errors
+/// `TooLarge`.
+pub(in crate::documents) fn encode(document: &Document) -> Result<Vec<u8>> {
     let body = document.to_vec().map_err(|error| {
         Error::new(Kind::InvalidParameter, "the document cannot be stored").because(error)
     })?;
@@ -140,25 +135,37 @@ mod tests {
 
     #[test]
     fn a_person_s_document_gets_an_id_and_its_owner_first() {
-        expect![[""]].assert_eq(&check(doc! { "a": 1 }, Reach::Owned("o1")));
-        expect![[""]].assert_eq(&check(doc! { "a": 1, "_id": "x" }, Reach::Owned("o1")));
-        expect![[""]].assert_eq(&check(doc! { "a": 1, "_id": Bson::Null }, Reach::All));
+        expect![[r#"{ "_id": "019b76daa80070038000000000000000", "_openid": "o1", "a": 1 }"#]]
+            .assert_eq(&check(doc! { "a": 1 }, Reach::Owned("o1")));
+        expect![[r#"{ "_id": "x", "_openid": "o1", "a": 1 }"#]]
+            .assert_eq(&check(doc! { "a": 1, "_id": "x" }, Reach::Owned("o1")));
+        expect![[r#"{ "_id": "019b76daa80070038000000000000000", "a": 1 }"#]]
+            .assert_eq(&check(doc! { "a": 1, "_id": Bson::Null }, Reach::All));
     }
 
     #[test]
     fn only_a_server_names_an_owner() {
         let document = doc! { "_openid": "o2" };
-        expect![[""]].assert_eq(&check(document.clone(), Reach::Owned("o1")));
-        expect![[""]].assert_eq(&check(document, Reach::All));
+        expect!["InvalidParameter: _openid is written by the server; leave it out"]
+            .assert_eq(&check(document.clone(), Reach::Owned("o1")));
+        expect![[r#"{ "_id": "019b76daa80070038000000000000000", "_openid": "o2" }"#]]
+            .assert_eq(&check(document, Reach::All));
     }
 
     #[test]
     fn what_cannot_be_found_again_is_refused() {
-        expect![[""]].assert_eq(&check(doc! { "$a": 1 }, Reach::All));
-        expect![[""]].assert_eq(&check(doc! { "a.b": 1 }, Reach::All));
-        expect![[""]].assert_eq(&check(doc! { "_id": [1] }, Reach::All));
-        expect![[""]].assert_eq(&check(doc! { "_id": true }, Reach::All));
-        expect![[""]].assert_eq(&check(doc! { "a": "x".repeat(4 << 20) }, Reach::All));
+        expect!["InvalidParameter: a field name may not begin with $, at field $a"]
+            .assert_eq(&check(doc! { "$a": 1 }, Reach::All));
+        expect!["InvalidParameter: a field name may not contain a dot, at field a.b"]
+            .assert_eq(&check(doc! { "a.b": 1 }, Reach::All));
+        expect![
+            "InvalidParameter: an _id may not be an array or a regular expression, at field _id"
+        ]
+        .assert_eq(&check(doc! { "_id": [1] }, Reach::All));
+        expect!["InvalidParameter: an _id is a string, a number or an ObjectId"]
+            .assert_eq(&check(doc! { "_id": true }, Reach::All));
+        expect!["TooLarge: a document has at most 4 MiB; store it as a file"]
+            .assert_eq(&check(doc! { "a": "x".repeat(4 << 20) }, Reach::All));
     }
 
     #[test]

@@ -1,0 +1,147 @@
+//! A small world for tests: one environment's documents on every engine that is there, and callers of all kinds.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, Uri};
+use yunzhan_base::call::Params;
+use yunzhan_base::env::{Env, Envs};
+use yunzhan_base::principal::{ServerKey, User};
+use yunzhan_base::{Body, Call, Clock, Endpoint, EnvId, Live, Principal, RequestId};
+use yunzhan_engine::sql::Migrations;
+use yunzhan_engine::sql::testing::Fresh;
+
+use super::{Caller, Config, Documents, MIGRATIONS, Preset};
+
+/// 2026-01-01T00:00:00Z: the time at which every test happens.
+pub(crate) const NOW_MS: i64 = 1_767_225_600_000;
+
+/// One environment named `demo`.
+pub(crate) struct World {
+    pub(crate) documents: Arc<Documents>,
+    pub(crate) env: EnvId,
+    _fresh: Fresh,
+}
+
+/// Runs a test on every engine: SQLite, and MySQL when there is one.
+pub(crate) fn on_every_engine(config: &Config, test: impl AsyncFn(World)) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.unwrap().block_on(async {
+        test(World::new(Fresh::sqlite(), config.clone()).await).await;
+        if let Some(fresh) = Fresh::mysql().await {
+            test(World::new(fresh, config.clone()).await).await;
+        }
+    });
+}
+
+pub(crate) fn user(openid: &str) -> Principal {
+    user_with(openid, &[])
+}
+
+pub(crate) fn user_with(openid: &str, roles: &[&str]) -> Principal {
+    Principal::User(Arc::new(User {
+        env: "demo".parse().unwrap(),
+        uid: format!("uid-of-{openid}"),
+        openid: Some(openid.into()),
+        roles: roles.iter().map(ToString::to_string).collect(),
+        session: "s1".into(),
+        anonymous: false,
+        expires_s: i64::MAX,
+    }))
+}
+
+pub(crate) fn server() -> Principal {
+    Principal::Server(Arc::new(ServerKey { env: "demo".parse().unwrap(), key_id: "k1".into() }))
+}
+
+/// A request as the gateway hands it over.
+pub(crate) struct Asked<'a> {
+    pub(crate) route: &'a str,
+    pub(crate) params: &'a [(&'static str, &'a str)],
+    pub(crate) query: &'a str,
+    pub(crate) headers: &'a [(&'static str, &'a str)],
+    pub(crate) body: &'a str,
+    pub(crate) principal: &'a Principal,
+}
+
+impl World {
+    async fn new(fresh: Fresh, config: Config) -> Self {
+        let clock = Clock::manual(NOW_MS);
+        let migrations = Migrations::new(vec![("documents", MIGRATIONS)]).unwrap();
+        let sql = fresh.open(migrations, clock.clone()).await;
+        let env: EnvId = "demo".parse().unwrap();
+        let envs = Live::new(Envs::new([demo(&env)]).unwrap());
+        let documents = Arc::new(Documents::new(sql, envs, clock, config));
+        Self { documents, env, _fresh: fresh }
+    }
+
+    pub(crate) async fn with_collections(self, collections: &[(&str, Preset)]) -> Self {
+        for (name, preset) in collections {
+            self.documents.create_collection(&self.env, name, *preset).await.unwrap();
+        }
+        self
+    }
+
+    pub(crate) fn caller<'a>(&'a self, principal: &'a Principal) -> Caller<'a> {
+        Caller { env: &self.env, principal }
+    }
+
+    /// Asks a service and gives status and body as text.
+    pub(crate) async fn ask<S: Send + Sync + 'static>(
+        &self,
+        service: &Arc<S>,
+        endpoints: &'static [Endpoint<S>],
+        asked: Asked<'_>,
+    ) -> String {
+        let endpoint = endpoints.iter().find(|endpoint| endpoint.spec.name == asked.route).unwrap();
+        let answer =
+            (endpoint.handle)(Arc::clone(service), self.call(&endpoint.spec.method, asked)).await;
+        let response =
+            answer.unwrap_or_else(|error| (endpoint.spec.render_error)(&error, RequestId::NONE));
+        show(&response)
+    }
+
+    fn call(&self, method: &http::Method, asked: Asked<'_>) -> Call {
+        let mut params = Params::default();
+        for (name, value) in asked.params {
+            params.push(name, (*value).to_owned());
+        }
+        let mut headers = HeaderMap::new();
+        for (name, value) in asked.headers {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+        }
+        Call {
+            method: method.clone(),
+            uri: Uri::try_from(format!("/?{}", asked.query)).unwrap(),
+            headers,
+            body: Bytes::copy_from_slice(asked.body.as_bytes()),
+            params,
+            principal: asked.principal.clone(),
+            env: Some(Arc::new(demo(&self.env))),
+            request_id: RequestId::NONE,
+            deadline: Instant::now() + Duration::from_secs(5),
+            remote: ([127, 0, 0, 1], 1).into(),
+        }
+    }
+}
+
+fn demo(env: &EnvId) -> Env {
+    Env {
+        id: env.clone(),
+        appid: None,
+        app_secret: None,
+        hosts: Vec::new(),
+        development_login: true,
+    }
+}
+
+fn show(response: &Response<Body>) -> String {
+    let body: &[u8] = match response.body() {
+        Body::Held(bytes) => bytes,
+        _ => b"",
+    };
+    let text = String::from_utf8_lossy(body).replace(&"0".repeat(32), "<id>");
+    format!("{} {text}", response.status().as_u16())
+}
