@@ -27,8 +27,10 @@ use crate::path::Path;
 pub struct Limits {
     /// Nesting of conditions.
     pub depth_max: usize,
-    /// Conditions and listed values, all together.
-    pub nodes_max: usize,
+    /// Conditions: each is asked about each item of an array.
+    pub conditions_max: usize,
+    /// Values in all `$in` and `$nin` together, which are searched and not asked one by one.
+    pub values_max: usize,
     /// Length of one regular expression.
     pub pattern_bytes_max: usize,
     /// Regular expressions in one filter: each may take two megabytes once compiled.
@@ -37,7 +39,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { depth_max: 100, nodes_max: 10_000, pattern_bytes_max: 1024, patterns_max: 16 }
+        Self {
+            depth_max: 100,
+            conditions_max: 1000,
+            values_max: 10_000,
+            pattern_bytes_max: 1024,
+            patterns_max: 16,
+        }
     }
 }
 

@@ -6,10 +6,10 @@ use super::{Comparison, Condition, Filter, ItemFilter, ItemTest, Limits, Members
 use crate::compare::{compare, equal};
 use crate::error::{Error, Kind, Result};
 use crate::number::Number;
-use crate::path::Path;
+use crate::path::{POSITIONS_MAX, Path};
 
 pub(super) fn parse(document: &Document, limits: &Limits) -> Result<Filter> {
-    Parser { limits, depth: 0, nodes: 0, patterns: 0 }.filter(document)
+    Parser::new(limits).filter(document)
 }
 
 impl ItemFilter {
@@ -17,7 +17,7 @@ impl ItemFilter {
     /// documents, anything else must be equal.
     pub(crate) fn parse(operand: &Bson) -> Result<Self> {
         let limits = Limits::default();
-        let mut parser = Parser { limits: &limits, depth: 0, nodes: 0, patterns: 0 };
+        let mut parser = Parser::new(&limits);
         match operand {
             Bson::Document(document) => parser.item_test(document).map(Self),
             other => Ok(Self(ItemTest::Value(parser.tests(other)?))),
@@ -28,16 +28,23 @@ impl ItemFilter {
 struct Parser<'l> {
     limits: &'l Limits,
     depth: usize,
-    nodes: usize,
+    conditions: usize,
+    values: usize,
     patterns: usize,
+    /// Positions in the paths from the outermost filter to here.
+    positions: usize,
 }
 
-impl Parser<'_> {
+impl<'l> Parser<'l> {
+    fn new(limits: &'l Limits) -> Self {
+        Self { limits, depth: 0, conditions: 0, values: 0, patterns: 0, positions: 0 }
+    }
+
     fn filter(&mut self, document: &Document) -> Result<Filter> {
         self.enter()?;
         let mut filter = Filter::all();
         for (key, operand) in document {
-            self.count(1)?;
+            self.count_conditions(1)?;
             let part = if key.starts_with('$') {
                 self.logical(key, operand)
             } else {
@@ -77,7 +84,14 @@ impl Parser<'_> {
 
     fn field(&mut self, key: &str, operand: &Bson) -> Result<Filter> {
         let path = Path::parse(key)?;
+        // Positions in nested paths multiply their ways just as those in one path do.
+        self.positions += path.positions();
+        if self.positions > POSITIONS_MAX {
+            let message = format!("nested field paths have over {POSITIONS_MAX} positions");
+            return Err(Error::new(Kind::InvalidPath, message).at(&path));
+        }
         let tests = self.tests(operand).map_err(|error| error.at(&path))?;
+        self.positions -= path.positions();
         Ok(Filter { conditions: vec![Condition::Field(path, tests)] })
     }
 
@@ -96,7 +110,7 @@ impl Parser<'_> {
         self.enter()?;
         let mut tests = Vec::with_capacity(document.len());
         for (operator, operand) in document {
-            self.count(1)?;
+            self.count_conditions(1)?;
             let test = self.operator(operator, operand, document);
             tests.extend(test.map_err(|error| error.operator(operator.clone()))?);
         }
@@ -136,7 +150,7 @@ impl Parser<'_> {
 
     fn members(&mut self, operand: &Bson) -> Result<Members> {
         let items = operand.as_array().ok_or_else(|| Error::value("needs an array"))?;
-        self.count(items.len())?;
+        self.count_values(items.len())?;
         let mut values = Vec::with_capacity(items.len());
         let mut patterns = Vec::new();
         for item in items {
@@ -163,7 +177,7 @@ impl Parser<'_> {
 
     fn all(&mut self, operand: &Bson) -> Result<Vec<Test>> {
         let items = operand.as_array().ok_or_else(|| Error::value("needs an array"))?;
-        self.count(items.len())?;
+        self.count_conditions(items.len())?;
         let mut tests = Vec::with_capacity(items.len());
         for item in items {
             match item.as_document() {
@@ -228,12 +242,21 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn count(&mut self, nodes: usize) -> Result<()> {
-        self.nodes += nodes;
-        if self.nodes > self.limits.nodes_max {
+    fn count_conditions(&mut self, count: usize) -> Result<()> {
+        self.conditions += count;
+        if self.conditions > self.limits.conditions_max {
+            let message = format!("filter has over {} conditions", self.limits.conditions_max);
+            return Err(Error::new(Kind::TooLarge, message));
+        }
+        Ok(())
+    }
+
+    fn count_values(&mut self, count: usize) -> Result<()> {
+        self.values += count;
+        if self.values > self.limits.values_max {
             return Err(Error::new(
                 Kind::TooLarge,
-                format!("filter has over {} conditions", self.limits.nodes_max),
+                format!("filter lists over {} values", self.limits.values_max),
             ));
         }
         Ok(())

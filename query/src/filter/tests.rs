@@ -349,7 +349,16 @@ fn bounds_are_kept() {
     let many = vec!["1"; 10_001].join(",");
     assert_eq!(
         error(&format!(r#"{{"a":{{"$in":[{many}]}}}}"#)),
-        "filter has over 10000 conditions, operator $in, at field a"
+        "filter lists over 10000 values, operator $in, at field a"
+    );
+    let conditions = vec!["{}"; 501].join(",");
+    assert_eq!(
+        error(&format!(r#"{{"a":{{"$all":[{conditions}]}},"b":{{"$all":[{conditions}]}}}}"#)),
+        "filter has over 1000 conditions, operator $all, at field b"
+    );
+    assert_eq!(
+        error(r#"{"0.0.0.0.0":{"$elemMatch":{"0.0.0":1,"0.0.1.0":1}}}"#),
+        "nested field paths have over 8 positions, operator $elemMatch, at field 0.0.1.0"
     );
     let long = "x".repeat(1025);
     let long = error(&format!(r#"{{"a":{{"$regex":"{long}"}}}}"#));

@@ -21,7 +21,7 @@ const SEGMENTS_MAX: usize = DOCUMENT_DEPTH_MAX;
 
 /// A segment of digits is tried in two ways at each array (a position, and a field of the items), so a hostile pair of path
 /// and document costs 2 to the power of this.
-const POSITIONS_MAX: usize = 8;
+pub(crate) const POSITIONS_MAX: usize = 8;
 
 /// Positions have at most this many digits; more digits are a field name.
 const POSITION_DIGITS_MAX: usize = 7;
@@ -60,14 +60,12 @@ impl Path {
             .at(text));
         }
         let segments: Box<[Segment]> = text.split('.').map(Segment::new).collect();
-        if segments.iter().filter(|segment| segment.position.is_some()).count() > POSITIONS_MAX {
-            return Err(Error::new(
-                Kind::InvalidPath,
-                format!("field path has over {POSITIONS_MAX} positions"),
-            )
-            .at(text));
+        let path = Self { segments };
+        if path.positions() > POSITIONS_MAX {
+            let message = format!("field path has over {POSITIONS_MAX} positions");
+            return Err(Error::new(Kind::InvalidPath, message).at(text));
         }
-        Ok(Self { segments })
+        Ok(path)
     }
 
     /// The top-level field that the path begins with.
@@ -85,6 +83,11 @@ impl Path {
         let mut parts = text.split('.');
         self.segments.iter().all(|segment| parts.next() == Some(&*segment.name))
             && parts.next().is_none()
+    }
+
+    /// How many segments may be positions in an array.
+    pub(crate) fn positions(&self) -> usize {
+        self.segments.iter().filter(|segment| segment.position.is_some()).count()
     }
 
     pub(crate) fn segments(&self) -> &[Segment] {

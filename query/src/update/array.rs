@@ -1,9 +1,12 @@
 //! Operators on arrays.
 
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
 use bson::{Bson, Document};
 
 use super::End;
-use crate::compare::{compare, equal};
+use crate::compare::compare;
 use crate::error::{Error, Result};
 use crate::filter::ItemFilter;
 use crate::key::sort_key;
@@ -78,13 +81,12 @@ impl Push {
 
 /// Appends the items that the array does not hold yet. This and the following tell whether the array changed.
 pub(super) fn add_to_set(array: &mut Vec<Bson>, items: &[Bson]) -> bool {
-    let before = array.len();
-    for item in items {
-        if !array.iter().any(|present| equal(present, item)) {
-            array.push(item.clone());
-        }
-    }
-    array.len() != before
+    let mut present: BTreeSet<Ordered<'_>> = array.iter().map(Ordered).collect();
+    let new: Vec<Bson> =
+        items.iter().filter(|item| present.insert(Ordered(item))).cloned().collect();
+    let changed = !new.is_empty();
+    array.extend(new);
+    changed
 }
 
 /// Takes one item from an end.
@@ -106,12 +108,35 @@ pub(super) fn pull(array: &mut Vec<Bson>, test: &ItemFilter) -> bool {
     array.len() != before
 }
 
-/// Takes the items that equal one of `values`.
+/// Takes the items that equal one of `values`, which are sorted.
 pub(super) fn pull_all(array: &mut Vec<Bson>, values: &[Bson]) -> bool {
     let before = array.len();
-    array.retain(|item| !values.iter().any(|value| equal(value, item)));
+    array.retain(|item| values.binary_search_by(|value| compare(value, item)).is_err());
     array.len() != before
 }
+
+/// A value in the order of all values, so that a long list is not compared item by item.
+struct Ordered<'a>(&'a Bson);
+
+impl Ord for Ordered<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        compare(self.0, other.0)
+    }
+}
+
+impl PartialOrd for Ordered<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ordered<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Ordered<'_> {}
 
 fn whole(operand: &Bson, name: &'static str) -> Result<i64> {
     let number = Number::of(operand).and_then(Number::integer);

@@ -25,6 +25,9 @@ use crate::path::Path;
 /// Most changes in one update.
 const CHANGES_MAX: usize = 10_000;
 
+/// Most changes that take a field out of a document: each moves all fields behind it.
+const REMOVALS_MAX: usize = 1000;
+
 /// A parsed update.
 #[derive(Clone, Debug)]
 pub struct Update(Kind);

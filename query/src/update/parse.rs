@@ -3,7 +3,8 @@
 use bson::{Bson, Document};
 
 use super::array::Push;
-use super::{Action, BitOperation, CHANGES_MAX, Change, End, Kind, Update};
+use super::{Action, BitOperation, CHANGES_MAX, Change, End, Kind, REMOVALS_MAX, Update};
+use crate::compare::compare;
 use crate::document::{DOCUMENT_DEPTH_MAX, check_insert, depth, too_deep};
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::filter::ItemFilter;
@@ -36,7 +37,7 @@ const OPERATORS: &[(&str, ReadOperand)] = &[
     ("$addToSet", |operand| add_to_set(operand).map(Action::AddToSet)),
     ("$pop", |operand| end(&operand).map(Action::Pop)),
     ("$pull", |condition| ItemFilter::parse(&condition).map(Action::Pull)),
-    ("$pullAll", |operand| array(operand).map(Action::PullAll)),
+    ("$pullAll", |operand| sorted(operand).map(Action::PullAll)),
 ];
 
 fn parse_operators(document: Document) -> Result<Update> {
@@ -58,6 +59,13 @@ fn parse_operators(document: Document) -> Result<Update> {
         return Err(Error::new(
             ErrorKind::TooLarge,
             format!("update has over {CHANGES_MAX} changes"),
+        ));
+    }
+    let is_removal = |change: &&Change| matches!(change.action, Action::Unset | Action::Rename(_));
+    if changes.iter().filter(is_removal).count() > REMOVALS_MAX {
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            format!("update removes over {REMOVALS_MAX} fields"),
         ));
     }
     check_conflicts(&changes)?;
@@ -119,6 +127,13 @@ fn array(operand: Bson) -> Result<Vec<Bson>> {
         Bson::Array(items) => Ok(items),
         _ => Err(Error::value("needs an array")),
     }
+}
+
+/// Sorted, so that each item of the document's array is searched in it.
+fn sorted(operand: Bson) -> Result<Vec<Bson>> {
+    let mut items = array(operand)?;
+    items.sort_by(compare);
+    Ok(items)
 }
 
 fn add_to_set(operand: Bson) -> Result<Vec<Bson>> {

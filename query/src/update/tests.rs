@@ -320,6 +320,22 @@ fn no_update_can_nest_or_pad_without_end() {
     assert!(padding.ends_with("operator $set, at field b.6000"), "{padding}");
 }
 
+#[test]
+fn an_update_is_bounded_in_its_changes() {
+    let fields =
+        |count: usize| (0..count).map(|n| format!(r#""f{n}":1"#)).collect::<Vec<_>>().join(",");
+    let error = |text: &str| Update::parse(doc(text)).unwrap_err().to_string();
+    assert_eq!(
+        error(&format!(r#"{{"$set":{{{}}}}}"#, fields(10_001))),
+        "update has over 10000 changes"
+    );
+    assert_eq!(
+        error(&format!(r#"{{"$unset":{{{}}}}}"#, fields(1001))),
+        "update removes over 1000 fields"
+    );
+    assert!(Update::parse(doc(&format!(r#"{{"$set":{{{}}}}}"#, fields(10_000)))).is_ok());
+}
+
 proptest! {
     #[test]
     fn setting_every_field_makes_the_other_document(before in any_document(), after in any_document()) {
