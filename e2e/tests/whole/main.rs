@@ -2,4 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod demo;
+mod durability;
+mod lifecycle;
 mod sdk;

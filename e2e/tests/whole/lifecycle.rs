@@ -1,0 +1,200 @@
+//! Starting, following, and ending.
+
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use yunzhan_e2e::people::documents_of;
+use yunzhan_e2e::{Http, Options, Server};
+
+/// A request of which the server has the head and half of the body.
+struct HalfSent {
+    stream: TcpStream,
+    rest: String,
+}
+
+impl HalfSent {
+    /// Adds a note to the demo, up to the middle.
+    async fn begin(server: &Server) -> Self {
+        let person = server.http().login_development("demo", "alice").await;
+        let body = json!({ "data": [{ "note": "half-way" }] }).to_string();
+        let (first, rest) = body.split_at(body.len() / 2);
+        let head = format!(
+            "POST {} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+            documents_of("orders"),
+            person.access_token,
+            body.len()
+        );
+        let mut stream = TcpStream::connect(server.http().address()).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // The server says so when it knows who asks and waits for the body.
+        let mut go_on = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+        stream.read_exact(&mut go_on).await.unwrap();
+        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+        stream.write_all(first.as_bytes()).await.unwrap();
+        Self { stream, rest: rest.to_owned() }
+    }
+
+    /// Sends the other half and reads everything until the server closes.
+    async fn finish(mut self) -> String {
+        self.stream.write_all(self.rest.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        self.stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+}
+
+#[tokio::test]
+async fn a_request_in_flight_ends_before_the_server_does() {
+    let mut server = Server::start(Options::default()).await;
+    let request = HalfSent::begin(&server).await;
+    let seen = server.lines_said();
+    server.signal("TERM");
+    server.said(seen, "\"draining\"").await;
+    let health = Http::at(server.url("control")).get("/readyz").send().await;
+    assert_eq!((health.status.as_u16(), health.text().as_str()), (503, "draining\n"));
+    let refused = server.http().get("/").try_send().await;
+    assert!(refused.is_err(), "a draining server takes no new connection: {refused:?}");
+    let answer = request.finish().await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("insertedIds"), "{answer}");
+    assert_eq!(server.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_server_at_once() {
+    let mut server = Server::start(Options::default()).await;
+    let request = HalfSent::begin(&server).await;
+    let seen = server.lines_said();
+    server.signal("TERM");
+    server.said(seen, "\"draining\"").await;
+    server.signal("INT");
+    assert_eq!(server.ended().await.code(), Some(1), "requests were cut off");
+    drop(request);
+}
+
+#[tokio::test]
+async fn the_drain_has_a_bound() {
+    let mut server = Server::start(Options::default().with("server.drain_timeout", "100ms")).await;
+    let _request = HalfSent::begin(&server).await;
+    let begun = Instant::now();
+    assert_eq!(server.terminate().await.code(), Some(1), "requests were cut off");
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_reload_follows_a_good_configuration_and_no_bad_one() {
+    let server =
+        Server::start(Options::default().configured("[gateway]\nheaders_max = 50\n")).await;
+    assert_eq!(status_with_headers(&server, 40).await, 404);
+    assert_eq!(status_with_headers(&server, 60).await, 431);
+
+    let refused =
+        reload(&server, "[gateway]\nheaders_max = 30\nhedaers = 1\n", "config_refused").await;
+    assert!(refused.contains("yunzhan.toml:3:1"), "it names file and line: {refused}");
+    assert!(refused.contains("did you mean"), "it helps: {refused}");
+    assert_eq!(status_with_headers(&server, 40).await, 404, "not even the good half was taken");
+
+    let followed = reload(&server, "[gateway]\nheaders_max = 30\n", "config_reloaded").await;
+    assert!(followed.contains("gateway.headers_max"), "{followed}");
+    assert_eq!(status_with_headers(&server, 40).await, 431);
+
+    let waits = "[gateway]\nheaders_max = 30\n[server]\ndrain_timeout = \"1s\"\n";
+    let told = reload(&server, waits, "config_needs_restart").await;
+    assert!(told.contains("server.drain_timeout"), "{told}");
+}
+
+/// Writes the file, sends the signal, and gives the notice that it led to.
+async fn reload(server: &Server, config: &str, notice: &str) -> String {
+    std::fs::write(server.data().config(), config).unwrap();
+    let seen = server.lines_said();
+    server.signal("HUP");
+    server.said(seen, notice).await
+}
+
+/// What a request with about so many headers is answered.
+async fn status_with_headers(server: &Server, count: usize) -> u16 {
+    let http = server.http();
+    let request = (0..count).fold(http.get("/nowhere"), |request, _| request.header("x-more", "1"));
+    request.send().await.status.as_u16()
+}
+
+#[tokio::test]
+async fn one_folder_has_one_server() {
+    let mut server = Server::start(Options::default()).await;
+    let second = server.run(&["serve"]).await;
+    assert_eq!(second.code, 1, "{second:?}");
+    let said: Value = serde_json::from_str(second.stderr.lines().next_back().unwrap()).unwrap();
+    let message = said["error"]["message"].as_str().unwrap();
+    let holder = format!("is in use by process {}", server.ready()["process"]);
+    assert!(message.contains(&holder), "{message}");
+    assert_eq!(server.http().get("/").send().await.status, 200, "the first one serves on");
+
+    server.kill();
+    server.restart().await;
+}
+
+#[tokio::test]
+async fn the_ready_line_says_what_to_open() {
+    let server = Server::start(Options::default()).await;
+    let ready = server.ready();
+    assert_eq!(ready["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(ready["data"], server.data().root().display().to_string());
+    assert_eq!(ready["development_login"], json!(["demo"]));
+    let elapsed_ms = ready["elapsed_ms"].as_u64().unwrap();
+    println!("ready after {elapsed_ms} ms, {} KiB resident", server.resident_bytes() / 1024);
+    let control = Http::at(server.url("control"));
+    for (path, text) in [("/healthz", "ok\n"), ("/readyz", "ready\n")] {
+        let answer = control.get(path).send().await.with_status(200);
+        assert_eq!(answer.text(), text);
+    }
+    let metrics = control.get("/metrics").send().await.with_status(200).text();
+    assert!(metrics.contains("process_resident_memory_bytes"), "{metrics}");
+    assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+}
+
+#[tokio::test]
+async fn the_command_line_asks_the_serving_process() {
+    let server = Server::start(Options::default()).await;
+    let added = server.run(&["env", "add", "shop", "--host", "api.example.com"]).await;
+    assert_eq!(added.code, 0, "{added:?}");
+    let key: Value = serde_json::from_str(&added.stdout).unwrap();
+    assert_eq!(key["env"], "shop");
+    let listed = server.run(&["env", "list"]).await;
+    assert!(listed.stdout.contains("\"shop\""), "{listed:?}");
+    let shown = server.run(&["env", "show", "shop"]).await;
+    assert!(shown.stdout.contains("api.example.com"), "{shown:?}");
+    assert!(!shown.stdout.contains("secret_key"), "a secret is shown once: {shown:?}");
+    let token = server.run(&["token", "--user", "alice"]).await;
+    let token: Value = serde_json::from_str(&token.stdout).unwrap();
+    let token = token["access_token"].as_str().unwrap();
+    let me = server.http().get("/auth/v1/user/me").bearer(token).send().await.value();
+    assert_eq!(me["name"], "alice");
+    let checked = server.run(&["check"]).await;
+    assert_eq!(checked.code, 0, "{checked:?}");
+}
+
+#[tokio::test]
+async fn the_development_certificate_serves_https() {
+    let server = Server::start(Options::default()).await;
+    let pem = std::fs::read(server.data().tls().join("development.pem")).unwrap();
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let https = Http::over_tls(server.url("https"), config);
+    assert_eq!(https.get("/").send().await.status, 200);
+    let alice = https.login_development("demo", "alice").await;
+    assert_eq!(alice.me().await.value()["name"], "alice");
+
+    let trusting_nobody = ClientConfig::builder()
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let stranger = Http::over_tls(server.url("https"), trusting_nobody);
+    assert!(stranger.get("/").try_send().await.is_err());
+}
