@@ -1,6 +1,6 @@
 //! Bytes whose order is the order of values: what an index stores.
 //!
-//! A key is the byte [`FORMAT`], then one component per indexed field. A component is the tag of its [`Class`], then a
+//! A key is the byte [`FORMAT`], then one component per indexed field. A component is the tag of its [`Class`](crate::compare::Class), then a
 //! payload; no component is a prefix of another one, so that keys of several fields compare field by field:
 //!
 //! | class | payload |
@@ -28,9 +28,6 @@ pub use encode::encode;
 pub use entries::{Entries, entries, sort_key};
 pub use range::KeyRange;
 pub(crate) use range::{Prefix, ranges};
-
-#[allow(unused_imports, reason = "named in the module's documentation")]
-use crate::compare::Class;
 
 /// The format of keys, and the first byte of each. A change of the encoding takes the next number; both may then stand in
 /// one table while an index is rebuilt.

@@ -1,7 +1,7 @@
 //! Dotted paths into documents: `a.b.0.c`.
 //!
 //! Reading ([`Path::visit`]) follows MongoDB: a path goes through arrays, into each document in them, and a segment of
-//! digits may also name a position. Writing ([`place`]) never goes through an array implicitly.
+//! digits may also name a position. Writing (`place.rs`) never goes through an array implicitly.
 
 pub(crate) mod place;
 
