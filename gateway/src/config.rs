@@ -243,7 +243,9 @@ mod tests {
     fn a_route_names_its_path_and_its_upstream() {
         check(
             "[gateway]\nhead_timeout = \"5s\"\n[[gateway.route]]\npath = \"/api/{*rest}\"\nupstream = \"http://127.0.0.1:3000\"\naccess = \"user\"",
-            &expect![[r#"5s [RemoteRoute { name: "/api/{*rest}", path: "/api/{*rest}", upstream: http://127.0.0.1:3000, access: User, tier: Ordinary, body_bytes_max: 16777216, timeout: 30s }]"#]],
+            &expect![[
+                r#"5s [RemoteRoute { name: "/api/{*rest}", path: "/api/{*rest}", upstream: http://127.0.0.1:3000, access: User, tier: Ordinary, body_bytes_max: 16777216, timeout: 30s }]"#
+            ]],
         );
         check(
             "[gateway]\nhead_bytes_max = 1\n[[gateway.route]]\npath = \"api\"\nupstream = \"ftp://x\"\nacces = \"all\"",

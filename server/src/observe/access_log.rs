@@ -138,19 +138,20 @@ impl Shared {
 
 fn request_line(lines: &mut Vec<u8>, now_ms: i64, request: &RequestEnded<'_>) {
     let mut line = Line::begin(lines);
-    line.plain("at", true, Timestamp(now_ms))
-        .plain("request_id", true, request.request_id)
+    let id = request.request_id.hex();
+    line.text("at", Timestamp(now_ms).text(&mut [0; 24]), 24)
+        .text("request_id", std::str::from_utf8(&id).unwrap_or_default(), 32)
         .text("method", request.method.as_str(), 32)
         .text("path", request.path, PATH_CHARS_MAX)
-        .plain("status", false, request.status.as_u16())
-        .plain("duration_us", false, request.duration_us)
-        .plain("body_bytes", false, request.body_bytes_sent)
+        .number("status", u64::from(request.status.as_u16()))
+        .number("duration_us", request.duration_us)
+        .number("body_bytes", request.body_bytes_sent)
         .text("route", request.route, 128)
-        .plain("remote", true, request.remote)
-        .plain("protocol", true, request.protocol)
+        .address("remote", request.remote)
+        .text("protocol", request.protocol, 16)
         .plain("tls", false, request.tls);
     if let Some(env) = request.env {
-        line.plain("env", true, env);
+        line.text("env", env.as_str(), 64);
     }
     if let Some(user) = request.user {
         line.text("user", &mask::identifier(user), 16);
@@ -189,16 +190,38 @@ const fn outcome_name(outcome: Outcome) -> &'static str {
 /// Milliseconds since 1970 as `2026-01-31T12:00:00.123Z`, without a calendar library on the path of a request.
 pub(crate) struct Timestamp(pub(crate) i64);
 
-impl std::fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Timestamp {
+    /// The text, written into `room` digit by digit: a request must not pay for the formatting machinery.
+    pub(crate) fn text(self, room: &mut [u8; 24]) -> &str {
         let (days, ms) = (self.0.div_euclid(86_400_000), self.0.rem_euclid(86_400_000));
         let (year, month, day) = civil(days);
-        let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z",
-            ms % 1000
-        )
+        room.copy_from_slice(b"0000-00-00T00:00:00.000Z");
+        for (place, width, value) in [
+            (0, 4, year),
+            (5, 2, month),
+            (8, 2, day),
+            (11, 2, ms / 3_600_000),
+            (14, 2, ms / 60_000 % 60),
+            (17, 2, ms / 1000 % 60),
+            (20, 3, ms % 1000),
+        ] {
+            write_digits(&mut room[place..place + width], value);
+        }
+        std::str::from_utf8(room).expect("digits and separators")
+    }
+}
+
+impl std::fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(Self(self.0).text(&mut [0; 24]))
+    }
+}
+
+/// The last digits of a number that is not negative, as many as there is room for.
+fn write_digits(room: &mut [u8], mut value: i64) {
+    for digit in room.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(value.rem_euclid(10)).expect("one digit");
+        value = value.div_euclid(10);
     }
 }
 

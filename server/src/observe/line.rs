@@ -1,6 +1,7 @@
 //! Writing one line of JSON into a shared buffer: no map, no allocation of its own.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 
 /// Builds one object, field by field, at the end of a buffer.
 pub(crate) struct Line<'b> {
@@ -19,8 +20,11 @@ impl<'b> Line<'b> {
     pub(crate) fn text(&mut self, name: &'static str, value: &str, chars_max: usize) -> &mut Self {
         self.name(name);
         self.buffer.push(b'"');
-        for c in value.chars().take(chars_max) {
-            push_escaped(self.buffer, c);
+        // Nearly every path and name is short and plain, and is then copied whole.
+        if value.len() <= chars_max && value.bytes().all(is_plain) {
+            self.buffer.extend_from_slice(value.as_bytes());
+        } else {
+            value.chars().take(chars_max).for_each(|c| push_escaped(self.buffer, c));
         }
         self.buffer.push(b'"');
         self
@@ -42,6 +46,30 @@ impl<'b> Line<'b> {
         self
     }
 
+    /// A field with a whole number.
+    pub(crate) fn number(&mut self, name: &'static str, value: u64) -> &mut Self {
+        self.name(name);
+        self.buffer.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        self
+    }
+
+    /// A field with an address and its port.
+    pub(crate) fn address(&mut self, name: &'static str, value: SocketAddr) -> &mut Self {
+        let SocketAddr::V4(v4) = value else { return self.plain(name, true, value) };
+        self.name(name);
+        let mut digits = itoa::Buffer::new();
+        let mut before = b'"';
+        for octet in v4.ip().octets() {
+            self.buffer.push(before);
+            self.buffer.extend_from_slice(digits.format(octet).as_bytes());
+            before = b'.';
+        }
+        self.buffer.push(b':');
+        self.buffer.extend_from_slice(digits.format(v4.port()).as_bytes());
+        self.buffer.push(b'"');
+        self
+    }
+
     /// Ends the object and the line.
     pub(crate) fn end(&mut self) {
         self.buffer.extend_from_slice(b"}\n");
@@ -55,6 +83,11 @@ impl<'b> Line<'b> {
         self.buffer.extend_from_slice(name.as_bytes());
         self.buffer.extend_from_slice(b"\":");
     }
+}
+
+/// Whether a byte stands for itself inside a JSON string.
+const fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
 fn push_escaped(buffer: &mut Vec<u8>, c: char) {
@@ -80,9 +113,16 @@ mod tests {
             .text("a", "\"\\\n\u{1}\u{7f}云", 6)
             .plain("b", false, 7)
             .text("c", "long", 2)
+            .number("d", u64::MAX)
+            .address("e", ([192, 168, 0, 1], 65535).into())
+            .address("f", (std::net::Ipv6Addr::LOCALHOST, 80).into())
             .end();
         let line = String::from_utf8(buffer).unwrap();
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
-        assert_eq!(value, serde_json::json!({ "a": "\"\\\n\u{1}\u{7f}云", "b": 7, "c": "lo" }));
+        let expected = serde_json::json!({
+            "a": "\"\\\n\u{1}\u{7f}云", "b": 7, "c": "lo", "d": u64::MAX,
+            "e": "192.168.0.1:65535", "f": "[::1]:80",
+        });
+        assert_eq!(value, expected);
     }
 }
