@@ -1,7 +1,8 @@
 //! Bytes whose order is the order of values: what an index stores.
 //!
-//! A key is the byte [`FORMAT`], then one component per indexed field. A component is the tag of its [`Class`](crate::compare::Class), then a
-//! payload; no component is a prefix of another one, so that keys of several fields compare field by field:
+//! A key is the byte [`FORMAT`], then one component per indexed field. A component is the tag of its
+//! [`Class`](crate::compare::Class), then a payload; no component is a prefix of another one, so that keys of several
+//! fields compare field by field:
 //!
 //! | class | payload |
 //! |---|---|
