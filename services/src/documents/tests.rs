@@ -300,7 +300,7 @@ fn nobody_reaches_beyond_their_own_by_asking_cleverly() {
         // Somebody else's document can neither be replaced nor taken over.
         let told =
             world.update(&anna, "notes", set(doc! { "_id": "b" }, doc! { "mine": true })).await;
-        expect!["AlreadyExists: a document with this _id exists already"].assert_eq(&told);
+        expect!["PermissionDenied: a document with this _id exists already, and it is not yours to change"].assert_eq(&told);
         let told = world
             .update(
                 &anna,
@@ -320,11 +320,11 @@ fn nobody_reaches_beyond_their_own_by_asking_cleverly() {
         expect!["matched 1 updated 1 upserted None"].assert_eq(&told);
         let told =
             world.update(&anna, "notes", set(doc! { "_id": "c" }, doc! { "mine": true })).await;
-        expect!["matched 1 updated 1 upserted None"].assert_eq(&told);
+        expect!["matched 1 updated 0 upserted None"].assert_eq(&told);
         expect![[r#"
-            {"_id":"a","mine":true,"_openid":"anna"}
+            {"_id":"a","_openid":"anna","mine":true}
             {"_id":"b","_openid":"bert","secret":7}
-            {"_id":"c","mine":true,"_openid":"anna"}
+            {"_id":"c","_openid":"anna","mine":true}
             3 of 3
         "#]]
         .assert_eq(&world.list(&server(), "notes", find(doc! {})).await);

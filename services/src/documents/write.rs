@@ -7,7 +7,7 @@
 //!   units before stay; each document is changed once or not at all.
 
 use aws_lc_rs::digest::{SHA256, digest};
-use bson::{Bson, Document};
+use bson::{Bson, Document, doc};
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_engine::sql::Step;
 use yunzhan_query::{Filter, Order, Update};
@@ -259,24 +259,9 @@ impl Documents {
                 Ok(None)
             }
             Err(error) if error.kind() == Kind::AlreadyExists => {
-                self.explain_taken(&table, &prepared.key, prepared.slot, filter, error).await
+                explain_taken(&table, reach, &prepared, filter, error).await
             }
             Err(error) => Err(error),
-        }
-    }
-
-    /// An upsert found the id taken: by a document that matches, and the caller tries again; or by one out of reach.
-    async fn explain_taken(
-        &self,
-        table: &Table<'_>,
-        key: &[u8],
-        slot: u16,
-        filter: &Filter,
-        taken: Error,
-    ) -> Result<Option<Bson>> {
-        match table.document(key, slot).await? {
-            Some(stored) if !filter.matches(&decode(&stored.body)?) => Err(taken),
-            _ => Ok(None),
         }
     }
 
@@ -335,15 +320,38 @@ impl Documents {
     }
 }
 
+/// An upsert found its id taken: by a document that matches, and the caller tries again; or by one out of reach.
+async fn explain_taken(
+    table: &Table<'_>,
+    reach: Reach<'_>,
+    wanted: &Prepared,
+    filter: &Filter,
+    taken: Error,
+) -> Result<Option<Bson>> {
+    let matches = match table.document(&wanted.key, wanted.slot).await? {
+        Some(stored) => filter.matches(&decode(&stored.body)?),
+        None => true,
+    };
+    match (matches, reach) {
+        (true, _) => Ok(None),
+        (false, Reach::All) => Err(taken),
+        (false, Reach::Owned(_)) => {
+            let message = "a document with this _id exists already, and it is not yours to change";
+            Err(Error::new(Kind::PermissionDenied, message).because(taken))
+        }
+    }
+}
+
 /// Reads an update. A person may not touch the owner, and keeps it when replacing a document.
-fn parse_update(mut document: Document, replace: bool, reach: Reach<'_>) -> Result<Update> {
+fn parse_update(document: Document, replace: bool, reach: Reach<'_>) -> Result<Update> {
     check_kind(&document, replace)?;
     if let Reach::Owned(owner) = reach
         && replace
     {
         refuse_owner(document.contains_key(OWNER_FIELD))?;
-        document.insert(OWNER_FIELD, owner);
-        return Ok(Update::parse(document)?);
+        let mut owned = doc! { OWNER_FIELD: owner };
+        owned.extend(document);
+        return Ok(Update::parse(owned)?);
     }
     let update = Update::parse(document)?;
     if let Reach::Owned(_) = reach {
