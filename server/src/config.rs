@@ -258,3 +258,50 @@ impl FromConfig for ListenAt {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use std::fs;
+
+    use yunzhan_base::config::markdown;
+
+    use super::*;
+
+    const HEAD: &str = "# Configuration\n\n\
+        One TOML file, `yunzhan.toml` in the data folder unless `--config` names another. Every key is optional; `yunzhan check`\n\
+        names every mistake. An environment variable beats the file: `YUNZHAN_GATEWAY__IDLE_TIMEOUT=30s` sets `idle_timeout` of\n\
+        `[gateway]`, `__` stands between names. A secret can stand in a file of its own, named by `<key>_file`. `yunzhan reload` or\n\
+        SIGHUP takes keys marked *reload* over without a restart.\n\n\
+        Made from the program; do not edit.\n";
+
+    /// The page is made from what the rooms read. `UPDATE_EXPECT=1` writes it anew.
+    #[test]
+    fn the_reference_shows_every_key() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+        let read = |reader: &mut Reader<'_>| drop(Config::read(reader, Path::new(""), true));
+        let made = format!("{HEAD}{}", markdown(&Document::reference(read)));
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            fs::write(&path, &made).unwrap();
+        }
+        let stands = fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            stands == made,
+            "docs/configuration.md is out of date; run this test with UPDATE_EXPECT=1"
+        );
+    }
+
+    #[test]
+    fn an_empty_configuration_is_a_whole_one() {
+        let source = Source {
+            file: PathBuf::from("/nowhere/yunzhan.toml"),
+            must_exist: false,
+            variables: Variables::new(),
+        };
+        let loaded = source.load().unwrap();
+        assert_eq!((loaded.config.http, loaded.config.demo), (HTTP_DEFAULT, true));
+        let refused =
+            Source { must_exist: true, ..source }.load().map(drop).unwrap_err().to_string();
+        assert!(refused.contains("cannot read the file"), "{refused}");
+    }
+}

@@ -14,6 +14,7 @@ use crate::config::{Config, Source};
 pub(crate) struct Parts {
     pub(crate) source: Source,
     pub(crate) lang: Lang,
+    /// What was set when the server started.
     pub(crate) settings: Settings,
     pub(crate) events: Events,
     pub(crate) gateway: Arc<Gateway>,
@@ -24,7 +25,7 @@ pub(crate) struct Parts {
 pub(crate) struct Reloader {
     parts: Parts,
     /// What was taken over last. Held for a whole reload, so that two never mix.
-    settings: Mutex<Settings>,
+    last: Mutex<Settings>,
 }
 
 /// What a reload did.
@@ -38,9 +39,9 @@ pub(crate) struct Reloaded {
 
 impl Reloader {
     /// Follows the configuration with these parts.
-    pub(crate) fn new(mut parts: Parts) -> Self {
-        let settings = Mutex::new(std::mem::take(&mut parts.settings));
-        Self { parts, settings }
+    pub(crate) fn new(parts: Parts) -> Self {
+        let last = Mutex::new(parts.settings.clone());
+        Self { parts, last }
     }
 
     /// Reads the configuration again and takes it over, or says why not. Tells the operator either way.
@@ -58,19 +59,18 @@ impl Reloader {
     }
 
     fn take_over(&self) -> Result<Reloaded> {
-        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
-        let loaded = self.parts.source.load();
-        let loaded = loaded.map_err(|problems| {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = self.parts.source.load().map_err(|problems| {
             Error::new(Kind::InvalidParameter, problems.render(self.parts.lang))
         })?;
-        let changes = Document::changes(&settings, &loaded.settings);
         self.apply(&loaded.config)?;
-        *settings = loaded.settings;
-        let (live, restart): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| change.live);
-        let keys = |changes: Vec<yunzhan_base::config::Change>| {
-            changes.into_iter().map(|change| change.key).collect()
+        // What waits for a restart waits since the start, however often the file is read meanwhile.
+        let reloaded = Reloaded {
+            live: changed(&last, &loaded.settings, true),
+            restart: changed(&self.parts.settings, &loaded.settings, false),
         };
-        Ok(Reloaded { live: keys(live), restart: keys(restart) })
+        *last = loaded.settings;
+        Ok(reloaded)
     }
 
     fn apply(&self, config: &Config) -> Result<()> {
@@ -101,4 +101,9 @@ impl Reloader {
             self.parts.events.notice(Level::Warn, "config_needs_restart", &text);
         }
     }
+}
+
+fn changed(before: &Settings, after: &Settings, live: bool) -> Vec<String> {
+    let changes = Document::changes(before, after).into_iter();
+    changes.filter(|change| change.live == live).map(|change| change.key).collect()
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use yunzhan_base::audit::Ledger;
 use yunzhan_base::event::{Events, Level};
 use yunzhan_base::{Clock, EnvId, Result, Route, RouteSpec, route};
+use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::migrate::Migrations;
 use yunzhan_engine::sql::{self, Opening, SharedSql};
 use yunzhan_net::http::Client;
@@ -16,7 +17,6 @@ use yunzhan_services::dialect::{admin, gateway};
 use yunzhan_services::documents::{self, Documents};
 use yunzhan_services::envs::{self, EnvStore, NewEnv};
 use yunzhan_services::identity::{self, Identity};
-use yunzhan_services::seal::MasterKey;
 
 use crate::config::Config;
 use crate::demo;

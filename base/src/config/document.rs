@@ -65,6 +65,8 @@ pub(super) struct Record {
     pub(super) problems: Vec<Problem>,
     pub(super) references: Vec<Reference>,
     pub(super) settings: Settings,
+    /// Dotted names of keys whose values are never shown.
+    pub(super) secrets: BTreeSet<String>,
     /// Keys by the path of their table.
     pub(super) known: BTreeMap<Vec<String>, BTreeSet<String>>,
     pub(super) known_variables: BTreeSet<String>,

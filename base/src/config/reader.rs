@@ -45,6 +45,8 @@ struct Question<'q> {
     default: Option<&'q str>,
     doc: &'static str,
     live: bool,
+    /// Least and greatest value, for the reference.
+    bounds: Option<Words>,
 }
 
 impl<'d> Reader<'d> {
@@ -109,13 +111,15 @@ impl<'d> Reader<'d> {
     /// The value of a key that takes effect at the next start.
     pub fn value<T: FromConfig>(&mut self, key: &'static str, default: T, doc: &'static str) -> T {
         let shown = default.show();
-        self.ask(&Question { key, default: Some(&shown), doc, live: false }).unwrap_or(default)
+        self.ask(&Question { key, default: Some(&shown), doc, live: false, bounds: None })
+            .unwrap_or(default)
     }
 
     /// The value of a key that follows a reload.
     pub fn live<T: FromConfig>(&mut self, key: &'static str, default: T, doc: &'static str) -> T {
         let shown = default.show();
-        self.ask(&Question { key, default: Some(&shown), doc, live: true }).unwrap_or(default)
+        self.ask(&Question { key, default: Some(&shown), doc, live: true, bounds: None })
+            .unwrap_or(default)
     }
 
     /// The value of a key within bounds, both included.
@@ -127,38 +131,74 @@ impl<'d> Reader<'d> {
         doc: &'static str,
     ) -> T {
         debug_assert!(bounds.contains(&default));
-        let value = self.value(key, default, doc);
+        let (least, most) = (bounds.start().show(), bounds.end().show());
+        let shown = default.show();
+        let question = Question {
+            key,
+            default: Some(&shown),
+            doc,
+            live: false,
+            bounds: Some(Words::new(
+                format!("from {least} to {most}"),
+                format!("{least} 到 {most}"),
+            )),
+        };
+        let value = self.ask(&question).unwrap_or(default);
         if !bounds.contains(&value) {
-            let (least, most) = (bounds.start().show(), bounds.end().show());
-            let zh = format!("应在 {least} 与 {most} 之间, 得到 {}", value.show());
-            let en = format!("expected between {least} and {most}, got {}", value.show());
-            self.problem(key, (en, zh));
+            let given = value.show();
+            let zh = format!("应在 {least} 与 {most} 之间, 得到 {given}");
+            self.problem(key, (format!("expected between {least} and {most}, got {given}"), zh));
         }
         value
     }
 
     /// The value of a key without a default.
     pub fn optional<T: FromConfig>(&mut self, key: &'static str, doc: &'static str) -> Option<T> {
-        self.ask(&Question { key, default: None, doc, live: false })
+        self.ask(&Question { key, default: None, doc, live: false, bounds: None })
+    }
+
+    /// The value of a key without a default that follows a reload.
+    pub fn live_optional<T: FromConfig>(
+        &mut self,
+        key: &'static str,
+        doc: &'static str,
+    ) -> Option<T> {
+        self.ask(&Question { key, default: None, doc, live: true, bounds: None })
     }
 
     /// The value of a key that this table cannot be without.
     pub fn required<T: FromConfig>(&mut self, key: &'static str, doc: &'static str) -> Option<T> {
         let value = self.optional(key, doc);
+        self.refuse_missing(key);
+        value
+    }
+
+    fn refuse_missing(&mut self, key: &'static str) {
         if self.find(key).is_none() && !self.document.for_reference {
             self.problem(key, (format!("{key} is missing"), format!("缺少 {key}")));
         }
+    }
+
+    /// The value of a key that this table cannot be without and that follows a reload.
+    pub fn live_required<T: FromConfig>(
+        &mut self,
+        key: &'static str,
+        doc: &'static str,
+    ) -> Option<T> {
+        let value = self.live_optional(key, doc);
+        self.refuse_missing(key);
         value
     }
 
     /// A secret: the key itself, or a file whose path stands in `<key>_file`, or either as a variable.
     pub fn secret(&mut self, key: &'static str, doc: &'static str) -> Option<Secret> {
         self.note(
-            &Question { key, default: None, doc, live: false },
+            &Question { key, default: None, doc, live: false, bounds: None },
             "a secret; or its file in `<key>_file`",
         );
         let file_key = format!("{key}_file");
         self.know(&file_key);
+        self.document.record.borrow_mut().secrets.insert(self.dotted(key));
         let (value, file) = (self.find(key), self.find(&file_key));
         // A variable is nearer to the process than the file; within one source, two are a contradiction.
         let secret = match (value, file) {
@@ -189,8 +229,10 @@ impl<'d> Reader<'d> {
 
     /// Reports a mistake that only the room can see, at the key when it was set, else at the table.
     pub fn problem(&mut self, key: &str, message: impl Into<Words>) {
+        let is_secret = self.document.record.borrow().secrets.contains(&self.dotted(key));
+        let show = if is_secret { Show::KeyOnly } else { Show::Value };
         let place = match self.find(key) {
-            Some(found) => self.place(&found.place, Show::Value),
+            Some(found) => self.place(&found.place, show),
             None => self.header.map_or(Place::Whole, |span| self.document.place(span, Show::Guess)),
         };
         self.document.report(&self.dotted(key), place, message.into(), Vec::new());
@@ -338,7 +380,10 @@ impl<'d> Reader<'d> {
         if self.document.for_reference {
             self.document.record.borrow_mut().references.push(Reference {
                 path: join(&self.pattern, question.key),
-                expected: expected.to_owned(),
+                expected: match &question.bounds {
+                    Some(bounds) => format!("{expected}, {}", bounds.en),
+                    None => expected.to_owned(),
+                },
                 default: question.default.map(str::to_owned),
                 doc: question.doc,
                 live: question.live,

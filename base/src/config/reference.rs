@@ -1,7 +1,5 @@
 //! The reference of every key, made from what rooms ask for.
 
-use std::fmt::Write as _;
-
 /// One key as its room describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
@@ -17,24 +15,27 @@ pub struct Reference {
     pub live: bool,
 }
 
-/// The keys as a page, one section for each table.
+/// The keys as a page, one section for each table, in the order in which tables were first asked for.
 pub fn markdown(references: &[Reference]) -> String {
-    let mut page = String::new();
-    let mut section = None;
+    let mut sections: Vec<(&str, String)> = Vec::new();
     for reference in references {
         let (table, key) = reference.path.rsplit_once('.').unwrap_or(("", &reference.path));
-        if section != Some(table) {
-            section = Some(table);
-            page += &heading(table);
-        }
-        let default =
-            reference.default.as_deref().map_or_else(|| "—".into(), |text| format!("`{text}`"));
-        let live = if reference.live { "reload" } else { "restart" };
-        let expected = reference.expected.replace('|', "\\|");
-        // Writing to a String cannot fail.
-        let _ = writeln!(page, "| `{key}` | {expected} | {default} | {live} | {} |", reference.doc);
+        let place = sections.iter().position(|(name, _)| *name == table);
+        let place = place.unwrap_or_else(|| {
+            sections.push((table, heading(table)));
+            sections.len() - 1
+        });
+        sections[place].1 += &row(key, reference);
     }
-    page
+    sections.into_iter().map(|(_, section)| section).collect()
+}
+
+fn row(key: &str, reference: &Reference) -> String {
+    let default =
+        reference.default.as_deref().map_or_else(|| "—".into(), |text| format!("`{text}`"));
+    let live = if reference.live { "reload" } else { "restart" };
+    let expected = reference.expected.replace('|', "\\|");
+    format!("| `{key}` | {expected} | {default} | {live} | {} |\n", reference.doc)
 }
 
 fn heading(table: &str) -> String {

@@ -332,7 +332,10 @@ fn broken_syntax_shows_the_line_and_hides_secrets() {
 
 #[test]
 fn the_caret_stands_under_wide_and_far_characters() {
-    check("[gateway]\nhosts = [\"云\", \"栈\"]\t#\n云 = 1\n", &[], &expect![[r#"
+    check(
+        "[gateway]\nhosts = [\"云\", \"栈\"]\t#\n云 = 1\n",
+        &[],
+        &expect![[r#"
         error: not TOML: invalid unquoted key, expected letters, numbers, `-`, `_`
          --> yunzhan.toml:3:1
           |
@@ -344,17 +347,25 @@ fn the_caret_stands_under_wide_and_far_characters() {
           |
         3 | 云 = ***
           | ^^
-    "#]]);
+    "#]],
+    );
     let far = format!("gateway.hosts = [{}7]", "\"host\", ".repeat(40));
-    check(&far, &[], &expect![[r#"
+    check(
+        &far,
+        &[],
+        &expect![[r#"
         error: expected a list, each of them text in quotes, got ["host", "host", "host", …]
          --> yunzhan.toml:1:17 (gateway.hosts)
           |
         1 | gateway.hosts = ["host", "host", "host", "host", "host", "host", "host", "host", "host", "host", "host", "host", "host",
           |                 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
           = default: []; variable: YUNZHAN_GATEWAY__HOSTS
-    "#]]);
-    check("gateway = { hosts = '云', idle_timeout = 1, shared_secret = 'x' }", &[], &expect![[r#"
+    "#]],
+    );
+    check(
+        "gateway = { hosts = '云', idle_timeout = 1, shared_secret = 'x' }",
+        &[],
+        &expect![[r#"
         error: expected a list, each of them text in quotes, got "云"
          --> yunzhan.toml:1:21 (gateway.hosts)
           |
@@ -369,7 +380,8 @@ fn the_caret_stands_under_wide_and_far_characters() {
           |              ^
           = a duration needs its unit
           = default: "75s"; variable: YUNZHAN_GATEWAY__IDLE_TIMEOUT
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -419,7 +431,7 @@ fn the_reference_lists_every_key_that_rooms_ask_for() {
         |---|---|---|---|---|
         | `http_listen` | an address with a port such as "0.0.0.0:8080" | `"0.0.0.0:8080"` | restart | where HTTP is served |
         | `idle_timeout` | a duration such as "500ms", "30s", "5m", "2h" or "30d" | `"75s"` | reload | when a silent connection is closed |
-        | `body_bytes_max` | a size such as "64KiB", "1MiB" or a number of bytes | `"1MiB"` | restart | the largest body |
+        | `body_bytes_max` | a size such as "64KiB", "1MiB" or a number of bytes, from "1KiB" to "64MiB" | `"1MiB"` | restart | the largest body |
         | `hosts` | a list, each of them text in quotes | `[]` | restart | names of this server |
         | `shared_secret` | a secret; or its file in `<key>_file` | — | restart | opens the door |
 

@@ -172,13 +172,10 @@ from_text! {
 }
 
 macro_rules! from_integer {
-    ($($type:ty),*) => {$(
+    ($($type:ty: $en:literal, $zh:literal;)*) => {$(
         impl FromConfig for $type {
             fn expected() -> Words {
-                Words::new(
-                    format!("a whole number from {} to {}", Self::MIN, Self::MAX),
-                    format!("{} 到 {} 之间的整数", Self::MIN, Self::MAX),
-                )
+                Words::new($en, $zh)
             }
 
             fn read(given: &Given<'_>) -> Result<Self, Reason> {
@@ -192,7 +189,13 @@ macro_rules! from_integer {
     )*};
 }
 
-from_integer!(u16, u32, u64, usize, i64);
+from_integer! {
+    u16: "a whole number up to 65535", "不大于 65535 的整数";
+    u32: "a whole number up to 4294967295", "不大于 4294967295 的整数";
+    u64: "a whole number", "整数";
+    usize: "a whole number", "整数";
+    i64: "a whole number, also below zero", "整数, 可为负";
+}
 
 impl FromConfig for bool {
     fn expected() -> Words {

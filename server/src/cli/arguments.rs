@@ -24,6 +24,7 @@ pub(super) struct Common {
     #[arg(
         long,
         global = true,
+        display_order = 100,
         value_name = "DIR",
         env = "YUNZHAN_DATA",
         hide_env_values = true,
@@ -34,16 +35,23 @@ pub(super) struct Common {
     #[arg(
         long,
         global = true,
+        display_order = 100,
         value_name = "FILE",
         env = "YUNZHAN_CONFIG",
         hide_env_values = true
     )]
     pub(super) config: Option<PathBuf>,
     /// Print JSON, for programs
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 100)]
     pub(super) json: bool,
     /// Language for people [default: from LC_ALL, LC_MESSAGES or LANG]
-    #[arg(long, global = true, value_name = "zh|en", hide_possible_values = true)]
+    #[arg(
+        long,
+        global = true,
+        display_order = 100,
+        value_name = "zh|en",
+        hide_possible_values = true
+    )]
     pub(super) lang: Option<LangName>,
 }
 
@@ -62,6 +70,8 @@ pub(super) enum Verb {
     Serve,
     /// Check the configuration and the data folder, and name every mistake
     Check,
+    /// Make the serving process read its configuration again
+    Reload,
     /// Environments: the mini-programs on this server
     Env {
         /// What to do with them.

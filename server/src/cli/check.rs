@@ -1,59 +1,79 @@
 //! `yunzhan check`: every mistake of configuration and data folder at once, and nothing is changed.
 
 use serde_json::{Value, json};
+use yunzhan_base::Error;
 use yunzhan_base::config::{Lang, Problems};
-use yunzhan_base::{Error, Result};
+use yunzhan_gateway::Files;
+use yunzhan_gateway::tls::Certificate;
 
 use super::context::Context;
 use super::output::print;
 use super::{EXIT_DONE, EXIT_FAILED};
+use crate::config::Config;
 use crate::data;
 
 /// What was found.
 struct Findings {
-    config: Result<(), Problems>,
-    data: Result<()>,
+    /// Mistakes in the file and the variables.
+    config: Option<Problems>,
+    /// What the configuration names and cannot be used, and what is wrong with the data folder.
+    files: Vec<Error>,
 }
 
 /// Checks; 0 without a mistake, 1 with one.
 pub(super) fn run(context: &Context) -> u8 {
-    let findings =
-        Findings { config: context.source.load().map(drop), data: data::inspect(&context.dir) };
-    let is_good = findings.config.is_ok() && findings.data.is_ok();
+    let findings = Findings::collect(context);
+    let is_good = findings.count() == 0;
     print(&if context.json {
         format!("{}\n", findings.json(is_good, context.lang))
     } else {
-        findings.text(is_good, context)
+        findings.text(context.lang)
     });
     if is_good { EXIT_DONE } else { EXIT_FAILED }
 }
 
 impl Findings {
-    fn json(&self, is_good: bool, lang: Lang) -> Value {
-        let problems =
-            self.config.as_ref().err().map_or(json!([]), |problems| problems.to_json(lang));
-        let data = self.data.as_ref().err().map(Error::message);
-        json!({ "ok": is_good, "configuration": problems, "data": data })
+    fn collect(context: &Context) -> Self {
+        let (config, mut files) = match context.source.load() {
+            Ok(loaded) => (None, named_files(&loaded.config)),
+            Err(problems) => (Some(problems), Vec::new()),
+        };
+        files.extend(data::inspect(&context.dir).err());
+        Self { config, files }
     }
 
-    fn text(&self, is_good: bool, context: &Context) -> String {
-        let lang = context.lang;
+    fn count(&self) -> usize {
+        self.config.as_ref().map_or(0, |problems| problems.list.len()) + self.files.len()
+    }
+
+    fn json(&self, is_good: bool, lang: Lang) -> Value {
+        let problems = self.config.as_ref().map_or(json!([]), |problems| problems.to_json(lang));
+        let files: Vec<_> = self.files.iter().map(Error::message).collect();
+        json!({ "ok": is_good, "configuration": problems, "files": files })
+    }
+
+    fn text(&self, lang: Lang) -> String {
         let mut text = String::new();
-        if let Err(problems) = &self.config {
+        if let Some(problems) = &self.config {
             text += &problems.render(lang);
             text.push('\n');
         }
-        if let Err(error) = &self.data {
+        for error in &self.files {
             text += &format!("{}: {error}\n\n", lang.pick("error", "错误"));
         }
-        let mistakes = self.config.as_ref().err().map_or(0, |problems| problems.list.len())
-            + usize::from(self.data.is_err());
-        text + &match (is_good, lang) {
-            (true, Lang::En) => "no mistake found\n".to_owned(),
-            (true, Lang::Zh) => "没有发现错误\n".to_owned(),
-            (false, Lang::En) if mistakes == 1 => "1 mistake\n".to_owned(),
-            (false, Lang::En) => format!("{mistakes} mistakes\n"),
-            (false, Lang::Zh) => format!("{mistakes} 处错误\n"),
+        text + &match (self.count(), lang) {
+            (0, Lang::En) => "no mistake found\n".to_owned(),
+            (0, Lang::Zh) => "没有发现错误\n".to_owned(),
+            (1, Lang::En) => "1 mistake\n".to_owned(),
+            (count, Lang::En) => format!("{count} mistakes\n"),
+            (count, Lang::Zh) => format!("{count} 处错误\n"),
         }
     }
+}
+
+/// Opens what the configuration names, for a file that is well-formed may still name one that is not there.
+fn named_files(config: &Config) -> Vec<Error> {
+    let certificate = config.certificate.as_ref().map(|files| Certificate::load(files).map(drop));
+    let site = config.site.as_deref().map(|folder| Files::folder(folder).map(drop));
+    [certificate, site].into_iter().flatten().filter_map(Result::err).collect()
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use http::Method;
 use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
 use yunzhan_base::config::{Lang, Problems, Variables};
 use yunzhan_base::{DataDir, Error, Kind, Result};
 
@@ -86,22 +87,38 @@ impl Context {
         path: &str,
         body: &Value,
     ) -> Result<Value, Failure> {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime =
-            runtime.map_err(|error| Error::internal("starting the runtime").because(error))?;
-        runtime.block_on(async {
+        if let Some(answer) = self.serving_call(method.clone(), path, body)? {
+            return Ok(answer);
+        }
+        runtime()?.block_on(async {
+            let app = App::open(self.start(self.source.load()?)).await?;
+            Ok(app.control_call(method, path, body).await?)
+        })
+    }
+
+    /// Calls a control route of the process that serves the folder; none when no process does.
+    pub(super) fn serving_call(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<Option<Value>, Failure> {
+        runtime()?.block_on(async {
             if let Some(connection) = control_client::connect(&self.dir).await {
-                return Ok(connection.call(method, path, body).await?);
+                return Ok(Some(connection.call(method, path, body).await?));
             }
             if Lock::is_held(&self.dir) {
                 let message = "a process holds the data folder and does not answer yet; try again in a moment";
                 return Err(Error::new(Kind::Unavailable, message).into());
             }
-            let app = App::open(self.start(self.source.load()?)).await?;
-            Ok(app.control_call(method, path, body).await?)
+            Ok(None)
         })
     }
+}
+
+fn runtime() -> Result<Runtime> {
+    let built = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    built.map_err(|error| Error::internal("starting the runtime").because(error))
 }
 
 /// The process's variables as text.

@@ -35,6 +35,11 @@ pub(super) enum EnvVerb {
         /// Environment id
         env: EnvId,
     },
+    /// Add a key for a server of your own; it is shown once
+    AddKey {
+        /// Environment id
+        env: EnvId,
+    },
 }
 
 /// Does it through the control API.
@@ -60,6 +65,11 @@ pub(super) fn run(context: &Context, verb: &EnvVerb) -> u8 {
         EnvVerb::Show { env } => {
             let answer =
                 context.control_call(Method::GET, &format!("/control/v1/envs/{env}"), &Value::Null);
+            finish(context, answer, show_text)
+        }
+        EnvVerb::AddKey { env } => {
+            let path = format!("/control/v1/envs/{env}/keys");
+            let answer = context.control_call(Method::POST, &path, &Value::Null);
             finish(context, answer, show_text)
         }
     }
@@ -96,14 +106,25 @@ fn row(env: &Value, lang: Lang) -> Vec<String> {
     vec![text("env"), text("appid"), login.to_owned(), hosts]
 }
 
-fn show_text(answer: &Value, lang: Lang) -> String {
-    let object = answer.as_object().into_iter().flatten();
-    let _ = lang;
-    let rows: Vec<Vec<String>> = object
-        .map(|(key, value)| {
-            let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            vec![key.clone(), shown]
-        })
-        .collect();
-    table(&[lang.pick("key", "项"), lang.pick("value", "值")], &rows)
+/// One fact a line. Objects inside, such as a new key, give a line for each of theirs.
+fn show_text(answer: &Value, _lang: Lang) -> String {
+    let mut facts = Vec::new();
+    collect_facts(answer, &mut facts);
+    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    facts.iter().map(|(name, fact)| format!("{name:width$}  {fact}\n")).collect()
+}
+
+fn collect_facts<'a>(object: &'a Value, facts: &mut Vec<(&'a str, String)>) {
+    for (name, value) in object.as_object().into_iter().flatten() {
+        match value {
+            Value::Object(_) => collect_facts(value, facts),
+            Value::Null => facts.push((name, "-".into())),
+            Value::String(text) => facts.push((name, text.clone())),
+            Value::Array(items) => {
+                let items: Vec<_> = items.iter().filter_map(Value::as_str).collect();
+                facts.push((name, if items.is_empty() { "-".into() } else { items.join(" ") }));
+            }
+            Value::Bool(_) | Value::Number(_) => facts.push((name, value.to_string())),
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod context;
 mod env;
 mod help;
 pub(crate) mod output;
+mod reload;
 mod serve;
 mod token;
 mod version;
@@ -56,6 +57,7 @@ fn run(context: &Context, verb: Verb) -> u8 {
     match verb {
         Verb::Serve => serve::run(context),
         Verb::Check => check::run(context),
+        Verb::Reload => reload::run(context),
         Verb::Env { verb } => env::run(context, &verb),
         Verb::Token(arguments) => token::run(context, &arguments),
         Verb::Version => version::run(context),

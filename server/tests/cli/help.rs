@@ -1,0 +1,94 @@
+//! Help pages, the version, and complaints about the command line itself.
+
+use expect_test::expect;
+
+use crate::program::Place;
+
+#[test]
+fn help_in_english() {
+    expect![[r#"
+        The whole server side of a WeChat mini-program
+
+        Usage: yunzhan [OPTIONS] [COMMAND]
+
+        Commands:
+          serve    Serve (the default)
+          check    Check the configuration and the data folder, and name every mistake
+          reload   Make the serving process read its configuration again
+          env      Environments: the mini-programs on this server
+          token    Print an access token for trying things out; development environments only
+          version  Print the version
+
+        Options:
+              --config <FILE>  The configuration [default: yunzhan.toml in the data folder, if there is one] [env: YUNZHAN_CONFIG]
+              --data <DIR>     The data folder; made at the first start [env: YUNZHAN_DATA] [default: ./yunzhan-data]
+              --json           Print JSON, for programs
+              --lang <zh|en>   Language for people [default: from LC_ALL, LC_MESSAGES or LANG]
+          -h, --help           Print help
+          -V, --version        Print version
+    "#]].assert_eq(&Place::new().good(&["--help"]));
+}
+
+#[test]
+fn help_in_chinese() {
+    expect![[r#"
+        微信小程序的整个服务端, 一个程序
+
+        用法: yunzhan [OPTIONS] [COMMAND]
+
+        命令:
+          serve    提供服务 (默认)
+          check    检查配置与数据目录, 列出每一处错误
+          reload   让正在运行的进程重新读取配置
+          env      环境: 本服务器上的小程序
+          token    输出一个用于试验的访问令牌; 仅限开发环境
+          version  输出版本
+
+        选项:
+              --config <FILE>  配置文件 [默认: 数据目录中的 yunzhan.toml, 如果存在] [env: YUNZHAN_CONFIG]
+              --data <DIR>     数据目录; 首次启动时创建 [env: YUNZHAN_DATA] [default: ./yunzhan-data]
+              --json           输出 JSON, 供程序读取
+              --lang <zh|en>   界面语言 [默认: 取自 LC_ALL, LC_MESSAGES 或 LANG]
+          -h, --help           显示帮助
+          -V, --version        输出版本
+    "#]].assert_eq(&Place::new().good(&["--lang", "zh", "--help"]));
+}
+
+#[test]
+fn help_of_a_verb() {
+    expect![[r#"
+        Add an environment
+
+        Usage: yunzhan env add [OPTIONS] <ID>
+
+        Arguments:
+          <ID>  Environment id: lower-case letters, digits and '-', beginning with a letter
+
+        Options:
+              --appid <APPID>           The mini-program's appid; without one only the development login works
+              --app-secret-file <FILE>  A file that holds the mini-program's secret
+              --host <HOST>             A host name that means this environment; may be repeated
+              --config <FILE>           The configuration [default: yunzhan.toml in the data folder, if there is one] [env: YUNZHAN_CONFIG]
+              --data <DIR>              The data folder; made at the first start [env: YUNZHAN_DATA] [default: ./yunzhan-data]
+              --json                    Print JSON, for programs
+              --lang <zh|en>            Language for people [default: from LC_ALL, LC_MESSAGES or LANG]
+          -h, --help                    Print help
+    "#]].assert_eq(&Place::new().good(&["env", "add", "--help"]));
+}
+
+#[test]
+fn the_version_names_the_data_format() {
+    let version: serde_json::Value =
+        serde_json::from_str(&Place::new().good(&["version", "--json"])).unwrap();
+    assert_eq!(
+        (&version["version"], &version["format"]),
+        (&env!("CARGO_PKG_VERSION").into(), &1.into())
+    );
+}
+
+#[test]
+fn a_misused_command_line_exits_with_two() {
+    let (code, _, complaint) = Place::new().run(&["srve"]);
+    assert_eq!(code, 2);
+    assert!(complaint.contains("a similar subcommand exists: 'serve'"), "{complaint}");
+}

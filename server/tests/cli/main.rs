@@ -1,0 +1,7 @@
+//! The program as people and scripts use it: arguments in, text and exit code out.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod check;
+mod help;
+mod program;
+mod serving;

@@ -1,0 +1,144 @@
+//! Runs the real program in a folder of its own, with an environment of its own.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder to run the program in.
+pub(crate) struct Place {
+    folder: TempDir,
+    variables: Vec<(String, String)>,
+}
+
+/// A serving process; killed when the test ends early.
+pub(crate) struct Serving {
+    child: Child,
+    complaints: BufReader<ChildStderr>,
+    pub(crate) ready: Value,
+}
+
+impl Place {
+    /// Without any variable.
+    pub(crate) fn bare() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), variables: Vec::new() }
+    }
+
+    /// With free ports for every listener.
+    pub(crate) fn new() -> Self {
+        let listeners = ["HTTP", "HTTPS", "CONTROL"].map(|name| format!("YUNZHAN_LISTEN__{name}"));
+        listeners.iter().fold(Self::bare(), |place, name| place.with(name, "127.0.0.1:0"))
+    }
+
+    /// Sets a variable, instead of an earlier one of this name.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_yunzhan"));
+        command.current_dir(self.folder.path()).env_clear().envs(self.variables.iter().cloned());
+        command.args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    /// Exit code, standard output and standard error, with this folder's name replaced.
+    pub(crate) fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        let output = self.command(arguments).output().unwrap();
+        let text = |bytes: &[u8]| {
+            let text = String::from_utf8(bytes.to_vec()).unwrap();
+            text.replace(&real(self.folder.path()), "[folder]")
+        };
+        (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    }
+
+    /// What a command prints that must succeed.
+    pub(crate) fn good(&self, arguments: &[&str]) -> String {
+        let (code, output, complaint) = self.run(arguments);
+        assert_eq!(code, 0, "{complaint}");
+        output
+    }
+
+    /// What a command complains about that must fail.
+    pub(crate) fn bad(&self, arguments: &[&str]) -> String {
+        let (code, output, complaint) = self.run(arguments);
+        assert_eq!(code, 1, "{output}{complaint}");
+        complaint
+    }
+
+    /// Starts serving and waits for the ready line.
+    pub(crate) fn serve(&self, arguments: &[&str]) -> Serving {
+        let mut command = self.command(arguments);
+        command.args(["--json", "serve"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut complaints = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let ready = serde_json::from_str(&line).unwrap_or_else(|_| {
+            let mut complaint = String::new();
+            complaints.read_to_string(&mut complaint).unwrap();
+            panic!("not ready: {complaint}")
+        });
+        Serving { child, complaints, ready }
+    }
+}
+
+/// The folder as the program sees it.
+fn real(path: &Path) -> String {
+    fs::canonicalize(path).unwrap().display().to_string()
+}
+
+impl Serving {
+    /// Sends a signal by its name, such as `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let done =
+            Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(done.unwrap().success());
+    }
+
+    /// The notices up to and including the first of this name.
+    pub(crate) fn notices_until(&mut self, name: &str) -> Vec<Value> {
+        let mut notices = Vec::new();
+        let mut line = String::new();
+        while self.complaints.read_line(&mut line).unwrap() > 0 {
+            let notice: Value = serde_json::from_str(&line).unwrap();
+            line.clear();
+            let is_last = notice["notice"] == name;
+            notices.push(notice);
+            if is_last {
+                return notices;
+            }
+        }
+        panic!("the program ended before it said {name}: {notices:?}");
+    }
+
+    /// Ends it in order; answers its exit code and its last notices.
+    pub(crate) fn stop(mut self) -> (i32, String) {
+        self.signal("TERM");
+        let mut rest = String::new();
+        self.complaints.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap().code().unwrap(), rest)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // A process that has ended already cannot be killed, and need not be.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,85 @@
+//! A serving process and the commands that talk to it, or take its place.
+
+use expect_test::expect;
+use serde_json::{Value, json};
+
+use crate::program::Place;
+
+#[test]
+fn the_first_start_makes_a_demo_and_ends_in_order() {
+    let place = Place::new();
+    let serving = place.serve(&[]);
+    assert_eq!(serving.ready["development_login"], json!(["demo"]));
+    assert!(serving.ready["http"].as_str().unwrap().starts_with("http://127.0.0.1:"));
+    let (code, notices) = serving.stop();
+    assert_eq!(code, 0, "{notices}");
+    assert!(notices.contains("\"notice\":\"stopped\""), "{notices}");
+    assert!(!place.path("yunzhan-data/run/control.sock").exists());
+}
+
+#[test]
+fn commands_do_the_same_beside_a_serving_process_and_without_one() {
+    let place = Place::new();
+    let added: Value =
+        serde_json::from_str(&place.good(&["env", "add", "shop", "--json"])).unwrap();
+    assert_eq!((&added["env"], &added["development_login"]), (&json!("shop"), &json!(true)));
+    let alone = place.good(&["env", "list"]);
+    let _serving = place.serve(&[]);
+    assert_eq!(place.good(&["env", "list"]), alone);
+    let again = place.bad(&["env", "add", "shop"]);
+    assert!(again.contains("exists"), "{again}");
+    let token = place.good(&["token", "--env", "shop", "--user", "ming"]);
+    assert_eq!(token.trim_end().split('.').count(), 3, "a JWT and nothing else: {token}");
+    assert!(place.bad(&["token", "--env", "nowhere"]).contains("nowhere"));
+}
+
+#[test]
+fn a_second_server_on_one_folder_is_refused() {
+    let place = Place::new();
+    let serving = place.serve(&[]);
+    let complaint =
+        place.bad(&["serve"]).replace(&serving.ready["process"].to_string(), "[process]");
+    expect![[r#"
+        error: data folder [folder]/yunzhan-data is in use by process [process]; stop that process first, or name another folder with --data
+    "#]].assert_eq(&complaint);
+}
+
+#[test]
+fn a_new_configuration_is_taken_over_and_a_bad_one_changes_nothing() {
+    let place = Place::new();
+    let with = ["--config", "c.toml"];
+    let reload = |arguments: &[&str]| place.run(&[&with[..], &["reload"], arguments].concat());
+    assert!(reload(&[]).2.contains("nothing to reload"));
+
+    place.write("c.toml", "gateway.idle_timeout = '30s'");
+    let mut serving = place.serve(&with);
+    place.write("c.toml", "gateway.idle_timeout = '40s'\nserver.drain_timeout = '1s'");
+    let (code, output, _) = reload(&["--json"]);
+    let answer: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!(code, 0);
+    assert_eq!(
+        answer,
+        json!({ "changed": ["gateway.idle_timeout"], "needs_restart": ["server.drain_timeout"] })
+    );
+    assert_eq!(reload(&[]).1, "nothing changed\nwaiting for a restart: server.drain_timeout\n");
+
+    place.write("c.toml", "gateway.idle_timeout = 'soon'");
+    let (code, _, complaint) = reload(&[]);
+    assert_eq!(code, 1);
+    assert!(complaint.contains("c.toml:1:24") && complaint.contains("soon"), "{complaint}");
+    serving.notices_until("config_refused");
+    place.write("c.toml", "gateway.idle_timeout = '50s'");
+    serving.signal("HUP");
+    let told = serving.notices_until("config_reloaded");
+    assert_eq!(told[0]["text"], "configuration read again; changed: gateway.idle_timeout");
+}
+
+#[test]
+fn an_address_that_is_taken_is_named_with_its_key() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let place = Place::new().with("YUNZHAN_LISTEN__HTTP", &address.to_string());
+    let complaint = place.bad(&["serve"]);
+    let expected = format!("cannot listen on {address} (listen.http)");
+    assert!(complaint.contains(&expected), "{complaint}");
+}
