@@ -6,7 +6,6 @@
 
 mod columns;
 mod crypto;
-pub mod seal;
 pub mod dialect;
 pub mod documents;
 pub mod envs;

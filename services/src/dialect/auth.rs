@@ -40,6 +40,6 @@ mod tests {
         let response = render_error(&error, RequestId::NONE);
         let Body::Held(bytes) = response.body() else { unreachable!("a held body") };
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
-        expect_test::expect![[r#""#]].assert_eq(&String::from_utf8_lossy(bytes));
+        expect_test::expect![[r#"{"error":"invalid_grant","error_code":3,"error_description":"log in again","request_id":"00000000000000000000000000000000"}"#]].assert_eq(&String::from_utf8_lossy(bytes));
     }
 }

@@ -33,6 +33,6 @@ mod tests {
         let response = render_error(&Error::new(Kind::EnvNotFound, "no such"), RequestId::NONE);
         let Body::Held(bytes) = response.body() else { unreachable!("a held body") };
         assert_eq!(response.status(), StatusCode::NOT_FOUND);
-        expect_test::expect![[r#""#]].assert_eq(&String::from_utf8_lossy(bytes));
+        expect_test::expect![[r#"{"code":"env_not_found","message":"no such","request_id":"00000000000000000000000000000000"}"#]].assert_eq(&String::from_utf8_lossy(bytes));
     }
 }

@@ -8,6 +8,9 @@ use yunzhan_base::{Body, Call, Error, Kind, Result};
 /// Reads a body. An empty one counts as `{}`; members that nobody asks for are passed over, since SDKs send some.
 pub(crate) fn read<T: DeserializeOwned>(call: &Call) -> Result<T> {
     let body: &[u8] = if call.body.is_empty() { b"{}" } else { &call.body };
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Error::new(Kind::Malformed, "the body is a JSON object"));
+    }
     serde_json::from_slice(body).map_err(|error| {
         let kind = if error.is_data() { Kind::InvalidParameter } else { Kind::Malformed };
         Error::new(kind, format!("the body is not what this address takes: {error}"))

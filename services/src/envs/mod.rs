@@ -6,13 +6,16 @@
 pub mod control;
 mod server_keys;
 mod store;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests;
 
 use std::sync::Arc;
 
-use crate::seal::MasterKey;
 use yunzhan_base::audit::Ledger;
 use yunzhan_base::env::{Env, Envs};
 use yunzhan_base::{Clock, EnvId, Error, Kind, Live, Result, Secret};
+use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::SharedSql;
 
 pub use server_keys::{NewKey, ServerKeys, StoredKey};

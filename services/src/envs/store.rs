@@ -1,8 +1,8 @@
 //! All SQL of environments and server keys. Everything here lives in the system database.
 
-use crate::seal::MasterKey;
 use yunzhan_base::env::Env;
 use yunzhan_base::{EnvId, Error, Kind, Result, Secret};
+use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::migrate::{Migration, Scope};
 use yunzhan_engine::sql::{
     Consistency, Database, Expect, Key, Logical, Place, SharedSql, Statement, Step, Unit, Value,

@@ -6,21 +6,21 @@ use yunzhan_base::config::Reader;
 use yunzhan_net::http::Target;
 
 /// Two hours, as long as the clients of the cloud this replaces are used to. A stolen access token is worth no longer.
-pub const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(2 * 3600);
+const ACCESS_TOKEN_LIFETIME: Duration = Duration::from_secs(2 * 3600);
 /// Clients renew 30 s before the end; below a minute they would renew all the time.
 const ACCESS_TOKEN_LIFETIME_MIN: Duration = Duration::from_secs(60);
 /// Ended sessions are remembered this long, and old keys are published so long.
 const ACCESS_TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(24 * 3600);
 /// `wx.request` gives up after 60 s; then the phone, which never saw the answer, tries again with the token it has.
-pub const REFRESH_GRACE: Duration = Duration::from_secs(60);
+const REFRESH_GRACE: Duration = Duration::from_secs(60);
 /// Longer would let a thief hide in it.
 const REFRESH_GRACE_MAX: Duration = Duration::from_secs(300);
 /// A key that leaks unnoticed is worth at most a month.
-pub const SIGNING_KEY_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+const SIGNING_KEY_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// WeChat's server API.
-pub const WECHAT_URL: &str = "https://api.weixin.qq.com";
+const WECHAT_URL: &str = "https://api.weixin.qq.com";
 /// The name of an installation that does not give itself one.
-pub const ISSUER: &str = "yunzhan";
+const ISSUER: &str = "yunzhan";
 
 /// Identity's configuration.
 #[derive(Clone, Debug)]

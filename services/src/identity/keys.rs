@@ -36,7 +36,7 @@ impl Identity {
     pub(super) async fn load_keys(&self) -> Result<()> {
         let mut keys = self.store.signing_keys(self.clock.now_ms()).await?;
         if keys.is_empty() {
-            self.add_key(0, &[]).await?;
+            self.add_key(self.clock.now_ms(), &[]).await?;
             keys = self.store.signing_keys(self.clock.now_ms()).await?;
         }
         let ring = KeyRing::new(keys);
@@ -101,7 +101,7 @@ impl Identity {
         let now_ms = self.clock.now_ms();
         let (newest_ms, ended) = {
             let ring = self.keys.peek();
-            let newest_ms = ring.keys().last().map_or(now_ms, |key| key.signs_from_ms.max(0));
+            let newest_ms = ring.keys().last().map_or(now_ms, |key| key.signs_from_ms);
             (newest_ms, ended_keys(&ring, now_ms))
         };
         if !ended.is_empty() {

@@ -16,17 +16,19 @@ mod refresh;
 mod sessions;
 mod store;
 mod tc3;
-
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests;
 mod token;
 mod wechat;
 
 use std::sync::{Arc, Mutex};
 
-use crate::seal::MasterKey;
 use yunzhan_base::audit::{Ledger, Record};
 use yunzhan_base::env::{Env, Envs};
 use yunzhan_base::event::Events;
 use yunzhan_base::{Call, Clock, EnvId, Error, Kind, Live, Result, Secret};
+use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::SharedSql;
 use yunzhan_net::http::Client;
 

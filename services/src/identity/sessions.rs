@@ -77,7 +77,7 @@ impl Identity {
             provider_token,
         };
         self.store.begin_session(&session).await.map_err(|error| match error.kind() {
-            Kind::Conflict => provider_token_spent(),
+            Kind::Conflict if provider_token.is_some() => provider_token_spent(),
             _ => error,
         })?;
         self.credentials(env, &person, &refresh).await

@@ -4,9 +4,9 @@
 //! slot, which their ids carry, so that a login is one unit also where tables are sharded. What every request may need
 //! lies in the system database, read once at start: signing keys, and the sessions that were ended a short while ago.
 
-use crate::seal::MasterKey;
 use serde::Serialize;
 use yunzhan_base::{EnvId, Error, Kind, Result, Secret};
+use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::migrate::{Migration, Scope};
 use yunzhan_engine::sql::{
     Consistency, Database, Expect, Key, Logical, Merge, Place, Row, SharedSql, Statement, Step,

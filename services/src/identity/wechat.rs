@@ -110,7 +110,14 @@ mod tests {
         };
         let table: Vec<String> =
             [40029, 40163, 45011, 40226, -1, 40125, 99999].into_iter().map(check).collect();
-        expect_test::expect![[r#""#]].assert_eq(&table.join("\n"));
+        expect_test::expect![[r#"
+            invalid_grant WeChat does not know this login code; call wx.login again
+            invalid_grant this login code was used before; call wx.login again
+            limit_exceeded WeChat allows no more logins this minute; wait and try again
+            permission_denied WeChat blocks this person as a risk; they cannot log in
+            unavailable WeChat is busy; try again
+            unavailable WeChat refuses the environment's appid or secret; the operator must correct them
+            bad_upstream WeChat refused the login for another reason"#]].assert_eq(&table.join("\n"));
     }
 
     #[test]

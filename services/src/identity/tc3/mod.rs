@@ -83,7 +83,7 @@ fn push_header(text: &mut String, name: &str, value: &str) {
     text.push(':');
     match name {
         "content-type" if value.starts_with(form::CONTENT_TYPE) => {
-            text.push_str(form::CONTENT_TYPE)
+            text.push_str(form::CONTENT_TYPE);
         }
         "content-type" => text.push_str(value),
         _ => text.push_str(&params::trim(value).to_lowercase()),

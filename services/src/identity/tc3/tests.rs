@@ -107,7 +107,7 @@ fn one_changed_byte_anywhere_is_refused() {
             text.push(last);
         });
         check("key", |v| {
-            *v.header("authorization") = v.header("authorization").replace("/tcb/", "/cos/")
+            *v.header("authorization") = v.header("authorization").replace("/tcb/", "/cos/");
         });
         check("doubled host", |v| v.headers.push(("Host".into(), "other".into())));
         check("doubled authorization", |v| {
@@ -156,7 +156,7 @@ fn a_form_is_bound_field_by_field() {
         let refused = check(|v| v.replace_body("subscribeMessage.send", "wxacode.get"));
         assert!(refused.contains("does not match"), "{refused}");
         let refused = check(|v| {
-            v.replace_body("\"tcb_sessionToken\"\r\n\r\n", "\"tcb_sessionToken\"\r\n\r\nx")
+            v.replace_body("\"tcb_sessionToken\"\r\n\r\n", "\"tcb_sessionToken\"\r\n\r\nx");
         });
         assert!(refused.starts_with("signature_invalid"), "{refused}");
         assert_eq!(check(|v| v.body.truncate(v.body.len() - 8)), malformed);
