@@ -12,8 +12,8 @@ use crate::error::{Error, Kind, Result};
 /// MongoDB's bound on one document; a longer text cannot become one.
 const BYTES_MAX: usize = 16 << 20;
 
-/// A value takes about a hundred bytes of memory but only two of text (`0,`). This bound keeps the memory of one text below
-/// some tens of megabytes, whatever it contains.
+/// A value takes a hundred bytes of memory and more, but only two of text (`0,`). This bound keeps what is read from any
+/// one text below a hundred megabytes.
 const VALUES_MAX: usize = 200_000;
 
 /// What the reader needs to know, and how much it takes.
