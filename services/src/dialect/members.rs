@@ -4,9 +4,8 @@
 
 use bson::{Bson, Document};
 use yunzhan_base::{Error, Kind, Result};
-use yunzhan_query::Order;
-use yunzhan_query::Projection;
 use yunzhan_query::ejson::{ReadOptions, read, read_document};
+use yunzhan_query::{Order, Projection};
 
 use crate::documents::Which;
 
@@ -93,6 +92,16 @@ impl Members {
         which(self.document("query")?)
     }
 
+    /// The member `order`; absent means any.
+    pub(crate) fn order(&mut self) -> Result<Order> {
+        self.document("order")?.map_or_else(|| Ok(Order::default()), |fields| order(&fields.into()))
+    }
+
+    /// The member `projection`; absent means every field.
+    pub(crate) fn projection(&mut self) -> Result<Option<Projection>> {
+        projection(self.document("projection")?)
+    }
+
     /// Refuses a call inside a transaction rather than doing it outside of one.
     pub(crate) fn refuse_transaction(&mut self) -> Result<()> {
         match self.text("transactionId")? {
@@ -104,54 +113,67 @@ impl Members {
 
 /// Which documents a query means; none means all.
 pub(crate) fn which(query: Option<Document>) -> Result<Which> {
-    query.map_or_else(|| Ok(Which::every()), |query| Which::parse(&query))
+    let Some(query) = query else { return Ok(Which::every()) };
+    Which::parse(&query).map_err(|error| inside("query", &error))
 }
 
 /// An order, as a document of directions or as a list of `{"field":…,"direction":…}`.
 pub(crate) fn order(value: &Bson) -> Result<Order> {
-    match value {
-        Bson::Document(fields) => Ok(Order::parse(fields)?),
+    let listed;
+    let fields = match value {
+        Bson::Document(fields) => fields,
         Bson::Array(items) => {
-            let mut fields = Document::new();
-            for item in items {
-                let item =
-                    item.as_document().ok_or_else(|| refused("order", "a list of objects"))?;
-                let field = item.get_str("field").map_err(|_| missing("order.field"))?;
-                let direction = item.get("direction").ok_or_else(|| missing("order.direction"))?;
-                // A field that is named again counts where it was named first: what follows cannot decide anything.
-                if !fields.contains_key(field) {
-                    fields.insert(field, direction.clone());
-                }
-            }
-            Ok(Order::parse(&fields)?)
+            listed = order_fields(items)?;
+            &listed
         }
-        _ => Err(refused("order", "an object or a list")),
-    }
+        _ => return Err(refused("order", "an object or a list")),
+    };
+    Order::parse(fields).map_err(|error| inside("order", &error.into()))
 }
 
-/// An order in Extended JSON.
-pub(crate) fn order_text(text: &str, now_ms: i64) -> Result<Order> {
-    order(&read(text.as_bytes(), &ReadOptions::at(now_ms))?)
+fn order_fields(items: &[Bson]) -> Result<Document> {
+    let mut fields = Document::new();
+    for item in items {
+        let item = item.as_document().ok_or_else(|| refused("order", "a list of objects"))?;
+        let field = item.get_str("field").map_err(|_| missing("order.field"))?;
+        let direction = item.get("direction").ok_or_else(|| missing("order.direction"))?;
+        // A field that is named again counts where it was named first: what follows cannot decide anything.
+        if !fields.contains_key(field) {
+            fields.insert(field, direction.clone());
+        }
+    }
+    Ok(fields)
 }
 
 /// A projection; an empty one means every field.
 pub(crate) fn projection(fields: Option<Document>) -> Result<Option<Projection>> {
-    let named = fields.filter(|fields| !fields.is_empty());
-    named.map(|fields| Ok(Projection::parse(&fields)?)).transpose()
+    let Some(fields) = fields.filter(|fields| !fields.is_empty()) else { return Ok(None) };
+    Projection::parse(&fields).map(Some).map_err(|error| inside("projection", &error.into()))
 }
 
-/// A document in Extended JSON.
-pub(crate) fn document_text(text: &str, now_ms: i64) -> Result<Document> {
-    Ok(read_document(text.as_bytes(), &ReadOptions::at(now_ms))?)
+/// A value in Extended JSON; `name` is the parameter that holds it.
+pub(crate) fn value_text(name: &str, text: &str, now_ms: i64) -> Result<Bson> {
+    read(text.as_bytes(), &ReadOptions::at(now_ms)).map_err(|error| inside(name, &error.into()))
+}
+
+/// A document in Extended JSON; `name` is the parameter that holds it.
+pub(crate) fn document_text(name: &str, text: &str, now_ms: i64) -> Result<Document> {
+    let document = read_document(text.as_bytes(), &ReadOptions::at(now_ms));
+    document.map_err(|error| inside(name, &error.into()))
 }
 
 fn document(name: &str, value: Bson, now_ms: i64) -> Result<Option<Document>> {
     match value {
         Bson::Document(document) => Ok(Some(document)),
         Bson::String(text) if text.is_empty() => Ok(None),
-        Bson::String(text) => document_text(&text, now_ms).map(Some),
+        Bson::String(text) => document_text(name, &text, now_ms).map(Some),
         _ => Err(refused(name, "an object")),
     }
+}
+
+/// An error in a parameter, with the parameter's name.
+fn inside(name: &str, error: &Error) -> Error {
+    Error::new(error.kind(), format!("{name}: {error}"))
 }
 
 /// What a call inside a transaction is answered.

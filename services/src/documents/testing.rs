@@ -57,6 +57,7 @@ pub(crate) fn server() -> Principal {
 }
 
 /// A request as the gateway hands it over.
+#[derive(Clone, Copy)]
 pub(crate) struct Asked<'a> {
     pub(crate) route: &'a str,
     pub(crate) params: &'a [(&'static str, &'a str)],

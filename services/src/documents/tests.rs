@@ -12,6 +12,7 @@ use yunzhan_query::{Order, Projection};
 use super::testing::{NOW_MS, World, on_every_engine, server, user};
 use super::{Body, Change, Config, Find, Preset, UNIT_DOCUMENTS_MAX, Which};
 
+#[expect(clippy::needless_pass_by_value, reason = "a document written in place reads better")]
 fn find(query: Document) -> Find {
     Find {
         which: Which::parse(&query).unwrap(),
@@ -22,6 +23,7 @@ fn find(query: Document) -> Find {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a document written in place reads better")]
 fn change(query: Document, update: Document) -> Change {
     let which = Which::parse(&query).unwrap();
     Change { which, update, replace: false, multi: true, upsert: false }

@@ -86,18 +86,18 @@ impl Documents {
     ) -> Result<Vec<Bson>> {
         check_insert(documents.len(), idempotency_key)?;
         let key = idempotency_key.map(|key| unit_key(caller, collection, key));
+        let (mut table, reach) = self.open(caller, collection, Operation::Insert).await?;
+        let mut ids = self.ids(reach, key.as_deref());
+        let prepare = |document| prepare_insert(document, reach, &mut ids);
+        let prepared: Vec<_> = documents.into_iter().map(prepare).collect::<Result<_>>()?;
         for _ in 0..ATTEMPTS_MAX {
-            let (table, reach) = self.open(caller, collection, Operation::Insert).await?;
-            let mut ids = self.ids(reach, key.as_deref());
-            let prepared =
-                documents.iter().cloned().map(|document| prepare_insert(document, reach, &mut ids));
-            let prepared: Vec<_> = prepared.collect::<Result<_>>()?;
             match add(&table, &prepared, key.clone()).await {
-                // The collection went away, or the database chose this unit to give way.
+                Ok(()) => return Ok(prepared.into_iter().map(|document| document.id).collect()),
+                // The collection went away or is another one now, or the database chose this unit to give way.
                 Err(error) if error.kind() == Kind::Conflict => self.forget_collections(),
                 Err(error) => return Err(error),
-                Ok(()) => return Ok(prepared.into_iter().map(|document| document.id).collect()),
             }
+            (table, _) = self.open(caller, collection, Operation::Insert).await?;
         }
         Err(contended())
     }

@@ -207,17 +207,17 @@ fn what_is_refused_is_refused_by_code() {
             gateway.query limit=-1
               400 {"code":"INVALID_PARAM","message":"limit must be a whole number from 0 on","requestId":"<id>"}
             gateway.query query=%7B
-              400 {"code":"INVALID_PARAM","message":"expected '\"', at byte 1","requestId":"<id>"}
+              400 {"code":"INVALID_PARAM","message":"query: expected '\"', at byte 1","requestId":"<id>"}
             gateway.query query=%zz
               400 {"code":"INVALID_PARAM","message":"a percent escape in the address is malformed","requestId":"<id>"}
             gateway.query projection=%7B%22a%22%3A1%2C%22b%22%3A0%7D
-              400 {"code":"INVALID_PARAM","message":"projection mixes inclusion and exclusion, at field b","requestId":"<id>"}
+              400 {"code":"INVALID_PARAM","message":"projection: projection mixes inclusion and exclusion, at field b","requestId":"<id>"}
             gateway.query order=%5B%7B%22field%22%3A%22a%22%7D%5D
               400 {"code":"INVALID_PARAM","message":"order.direction is missing","requestId":"<id>"}
             gateway.query query=%7B%22a%22%3A%7B%22%24where%22%3A%221%22%7D%7D
-              400 {"code":"DATABASE_INVALID_OPERRATOR","message":"unknown operator, operator $where, at field a","requestId":"<id>"}
+              400 {"code":"DATABASE_INVALID_OPERRATOR","message":"query: unknown operator, operator $where, at field a","requestId":"<id>"}
             gateway.query query=%7B%22a%22%3A%7B%22a%22%3A%7B%22a%22%3A%7B%22a%22%3A%7
-              400 {"code":"INVALID_PARAM","message":"text nests too deep, at byte 500","requestId":"<id>"}
+              400 {"code":"INVALID_PARAM","message":"query: text nests too deep, at byte 500","requestId":"<id>"}
             gateway.create_collection 
               403 {"code":"DATABASE_PERMISSION_DENIED","message":"only an administrator makes collections","requestId":"<id>"}
             gateway.aggregate 

@@ -1,11 +1,10 @@
 //! `database.getDocument`: a page of documents, each as Extended JSON in a string.
 
-use yunzhan_query::Order;
+use yunzhan_base::Result;
 use yunzhan_query::ejson::{Mode, append_document, append_raw_document};
 
 use crate::dialect::admin::request::Request;
 use crate::dialect::admin::{Admin, Reply};
-use crate::dialect::members::{order, projection};
 use crate::dialect::reply::{list, string};
 use crate::documents::{Body, Find};
 
@@ -41,17 +40,14 @@ pub(crate) fn handle<'c>(admin: &'c Admin, mut request: Request<'c>) -> Reply<'c
     })
 }
 
-fn read(request: &mut Request<'_>) -> yunzhan_base::Result<Find> {
+fn read(request: &mut Request<'_>) -> Result<Find> {
     let members = &mut request.members;
     members.refuse_transaction()?;
     Ok(Find {
         which: members.which()?,
-        order: match members.document("order")? {
-            Some(fields) => order(&fields.into())?,
-            None => Order::default(),
-        },
+        order: members.order()?,
         skip: members.count("offset")?.unwrap_or(0),
         limit: members.count("limit")?.unwrap_or(LIMIT_DEFAULT),
-        projection: projection(members.document("projection")?)?,
+        projection: members.projection()?,
     })
 }

@@ -3,15 +3,16 @@
 //! The SDK ends the query string with `&`, writes `query` as canonical Extended JSON, `order` as a list, and sends
 //! `projection={}` for all fields.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use yunzhan_base::{Answer, Call, Result};
-use yunzhan_query::Order;
+use yunzhan_query::{Document, Order, Projection};
 
 use super::append_body;
 use crate::dialect::gateway::caller;
 use crate::dialect::members::{
-    document_text, no_transactions, order_text, projection, refused, which,
+    document_text, no_transactions, order, projection, refused, value_text, which,
 };
 use crate::dialect::reply::{Object, json, list};
 use crate::documents::{Documents, Find, Which};
@@ -43,12 +44,15 @@ fn read(call: &Call, documents: &Documents) -> Result<Find> {
     if text(call, "transactionId")?.is_some() {
         return Err(no_transactions());
     }
-    let order = text(call, "order")?.map(|text| order_text(&text, now_ms)).transpose()?;
+    let order = match text(call, "order")? {
+        Some(text) => order(&value_text("order", &text, now_ms)?)?,
+        None => Order::default(),
+    };
     let config = documents.config();
     let limit = count(call, "limit")?.unwrap_or(config.query_documents_default);
     Ok(Find {
         which: read_which(call, now_ms)?,
-        order: order.unwrap_or_else(Order::default),
+        order,
         skip: count(call, "offset")?.unwrap_or(0),
         limit: limit.min(config.query_documents_max),
         projection: read_projection(call, now_ms)?,
@@ -56,19 +60,20 @@ fn read(call: &Call, documents: &Documents) -> Result<Find> {
 }
 
 fn read_which(call: &Call, now_ms: i64) -> Result<Which> {
-    which(text(call, "query")?.map(|text| document_text(&text, now_ms)).transpose()?)
+    which(document(call, "query", now_ms)?)
 }
 
 /// The fields that the caller wants.
-pub(super) fn read_projection(
-    call: &Call,
-    now_ms: i64,
-) -> Result<Option<yunzhan_query::Projection>> {
-    projection(text(call, "projection")?.map(|text| document_text(&text, now_ms)).transpose()?)
+pub(super) fn read_projection(call: &Call, now_ms: i64) -> Result<Option<Projection>> {
+    projection(document(call, "projection", now_ms)?)
+}
+
+fn document(call: &Call, name: &str, now_ms: i64) -> Result<Option<Document>> {
+    text(call, name)?.map(|text| document_text(name, &text, now_ms)).transpose()
 }
 
 /// A parameter; an empty one counts as absent.
-pub(super) fn text<'c>(call: &'c Call, name: &str) -> Result<Option<std::borrow::Cow<'c, str>>> {
+pub(super) fn text<'c>(call: &'c Call, name: &str) -> Result<Option<Cow<'c, str>>> {
     Ok(call.query(name)?.filter(|text| !text.is_empty()))
 }
 
