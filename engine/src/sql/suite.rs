@@ -89,6 +89,20 @@ const TABLES: &[&str] = &[
 const PUT: &str = "INSERT INTO {items} (env, id, number) VALUES (?, ?, ?)";
 const GET: &str = "SELECT number FROM {items} WHERE env = ? AND id = ?";
 
+/// Rows with every kind of value, for the sample of the file format and the test that reads it.
+pub fn sample_unit() -> Unit {
+    const ALL: &str = "INSERT INTO {items} (env, id, number, name, body, note, share)
+        VALUES (?, ?, ?, ?, ?, ?, ?)";
+    let row = |id: &[u8], number, rest: [Value; 4]| {
+        let mut params = vec![text("demo"), blob(id), Value::Integer(number)];
+        params.extend(rest);
+        step(ALL, params)
+    };
+    let full = [text("云栈"), blob(&[0, 255]), text("a note"), Value::Real(0.5)];
+    let empty = [Value::Null, Value::Null, Value::Null, Value::Null];
+    keyed("sample", vec![row(b"\0\x01", i64::MIN, full), row(b"b", 7, empty)])
+}
+
 // === impl Subject ===
 
 impl Subject {

@@ -23,7 +23,7 @@ pub(super) struct File {
     pub(super) database: Database,
     pub(super) path: PathBuf,
     pub(super) queue: Queue,
-    /// When it was last used, in milliseconds since the engine began.
+    /// When it was last used, in milliseconds since 1970.
     used_ms: AtomicU64,
     is_ready: AtomicBool,
     stage: Mutex<Stage>,

@@ -5,10 +5,14 @@
 
 mod codes;
 mod connection;
+#[cfg(test)]
+mod durability;
 mod file;
 mod format;
 mod pool;
 mod queue;
+#[cfg(test)]
+mod tests;
 #[cfg(any(test, feature = "testsuite"))]
 pub mod vfs;
 mod writer;
@@ -56,7 +60,6 @@ struct Shared {
     texts: Texts,
     migrations: Migrations,
     clock: Clock,
-    started: Instant,
     files: RwLock<HashMap<Database, Arc<File>>>,
     pool: Pool,
 }
@@ -99,7 +102,6 @@ impl Sqlite {
             texts: Texts::new(Dialect::Sqlite),
             migrations,
             clock,
-            started: Instant::now(),
             files: RwLock::default(),
             pool,
         };
@@ -243,7 +245,7 @@ impl Shared {
     }
 
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.clock.now_ms()).unwrap_or(0)
     }
 
     fn idle_check(&self) -> Duration {

@@ -132,3 +132,45 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting(bytes: usize) -> Waiting {
+        let (reply, _) = oneshot::channel();
+        Waiting { unit: Unit::default(), bytes, deadline: Instant::now(), reply }
+    }
+
+    #[test]
+    fn the_bounds_hold_and_one_unit_of_any_size_enters() {
+        let queue = Queue::default();
+        assert!(queue.push(waiting(BYTES_MAX + 1)).is_ok());
+        assert!(matches!(queue.push(waiting(0)), Err(Refusal::Full)));
+        let mut taken = Vec::new();
+        assert!(queue.take_waiting(1, &mut taken));
+        for _ in 0..UNITS_MAX {
+            assert!(queue.push(waiting(1)).is_ok());
+        }
+        assert!(matches!(queue.push(waiting(1)), Err(Refusal::Full)));
+    }
+
+    #[test]
+    fn a_closed_queue_is_emptied_and_gives_units_back() {
+        let queue = Queue::default();
+        assert!(queue.push(waiting(1)).is_ok());
+        assert!(!queue.close_if_empty());
+        queue.close();
+        assert!(matches!(queue.push(waiting(7)), Err(Refusal::Closed(back)) if back.bytes == 7));
+        let mut taken = Vec::new();
+        assert!(matches!(queue.take(9, Duration::MAX, &mut taken), Taken::Units));
+        assert!(matches!(queue.take(9, Duration::MAX, &mut taken), Taken::Closed));
+        assert_eq!(taken.len(), 1);
+    }
+
+    #[test]
+    fn patience_ends() {
+        let nothing = Queue::default().take(1, Duration::ZERO, &mut Vec::new());
+        assert!(matches!(nothing, Taken::Nothing));
+    }
+}
