@@ -33,14 +33,16 @@ pub(super) struct Counted {
     /// User instructions of one request.
     pub(super) instructions: f64,
     /// The functions that take most of them.
-    pub(super) shares: Vec<Share>,
+    pub(super) functions: Vec<Share>,
+    /// The crates that take most of them.
+    pub(super) crates: Vec<Share>,
 }
 
-/// A function's own part of the instructions.
+/// A function's, or a crate's, own part of the instructions.
 #[derive(Debug, PartialEq)]
 pub(super) struct Share {
     pub(super) percent: f64,
-    pub(super) function: String,
+    pub(super) name: String,
 }
 
 /// Counts every question of a server.
@@ -73,10 +75,12 @@ impl Dumps<'_> {
         let dump = self.dump()?;
         let text = fs::read_to_string(&dump).context("cannot read callgrind's dump")?;
         let total = total(&text).context("callgrind's dump has no total")?;
+        let costs = own_costs(&text);
         Ok(Counted {
             name: question.name,
             instructions: total / done as f64,
-            shares: shares(&own_costs(&text)),
+            functions: shares(&costs, plain),
+            crates: shares(&costs, crate_of),
         })
     }
 
@@ -164,18 +168,34 @@ fn cost(line: &str) -> Option<f64> {
     line.rsplit_once(' ')?.1.parse().ok()
 }
 
-/// The largest parts, with names that fit a line.
-fn shares(costs: &HashMap<String, f64>) -> Vec<Share> {
+/// The largest parts, with the costs of what has the same name added up.
+fn shares(costs: &HashMap<String, f64>, name: fn(&str) -> String) -> Vec<Share> {
     let total: f64 = costs.values().sum();
-    let share = |(name, cost): (&String, &f64)| Share {
-        percent: cost * 100.0 / total,
-        function: plain(name),
-    };
-    let mut shares: Vec<Share> = costs.iter().map(share).collect();
-    shares
-        .sort_by(|a, b| b.percent.total_cmp(&a.percent).then_with(|| a.function.cmp(&b.function)));
+    let mut named: HashMap<String, f64> = HashMap::new();
+    for (function, cost) in costs {
+        *named.entry(name(function)).or_default() += cost;
+    }
+    let share = |(name, cost)| Share { percent: cost * 100.0 / total, name };
+    let mut shares: Vec<Share> = named.into_iter().map(share).collect();
+    shares.sort_by(|a, b| b.percent.total_cmp(&a.percent).then_with(|| a.name.cmp(&b.name)));
     shares.truncate(SHARES);
     shares
+}
+
+/// The crate whose code it is: the first path in the function's name. Functions of C have none.
+fn crate_of(function: &str) -> String {
+    const PREFIXES: &[(&str, &str)] =
+        &[("sqlite3", "sqlite"), ("aws_lc", "aws-lc"), ("mi_", "mimalloc")];
+    let path = function.trim_start_matches(['<', '&', '*', '[', '(']);
+    let path = path.strip_prefix("dyn ").unwrap_or(path);
+    let known = PREFIXES.iter().find(|(prefix, _)| path.starts_with(prefix));
+    match (known, path.split_once("::")) {
+        (Some((_, name)), _) => (*name).to_owned(),
+        (None, Some((name, _))) if name.chars().all(|c| c.is_alphanumeric() || c == '_') => {
+            name.to_owned()
+        }
+        (None, _) => "C and others".to_owned(),
+    }
 }
 
 /// A function's name without the hash that the compiler adds, and cut where it is long.
@@ -212,11 +232,24 @@ totals: 100
 ";
         let costs = own_costs(dump);
         let expected = [("main", 50.0), ("core::fmt", 50.0)];
-        let shares = shares(&costs);
+        let shares = shares(&costs, plain);
         assert_eq!(total(dump), Some(100.0));
         assert_eq!(shares.len(), 2);
         for (name, percent) in expected {
-            assert!(shares.contains(&Share { percent, function: name.to_owned() }), "{shares:?}");
+            assert!(shares.contains(&Share { percent, name: name.to_owned() }), "{shares:?}");
+        }
+    }
+
+    #[test]
+    fn a_function_names_its_crate() {
+        for (function, expected) in [
+            ("<hyper::proto::h1::Conn<I> as core::fmt::Debug>::fmt", "hyper"),
+            ("http::header::map::HeaderMap<T>::insert", "http"),
+            ("sqlite3VdbeExec", "sqlite"),
+            ("mi_free", "mimalloc"),
+            ("__memcpy_avx_unaligned_erms", "C and others"),
+        ] {
+            assert_eq!(crate_of(function), expected);
         }
     }
 }

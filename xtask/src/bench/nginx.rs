@@ -82,12 +82,23 @@ impl Peer for Nginx {
             get("proxied", "/proxied"),
             get("built-in answer", "/built-in"),
             get("static file", "/static.json"),
+            get("proxied, same headers", "/proxied-same"),
+            get("built-in answer, same headers", "/built-in-same"),
         ])
     }
 }
 
-/// The peer's site: a proxy with kept upstream connections, an answer of its own, a file, TLS, and an access log. It adds
-/// the headers that our gateway adds, so that both do the same work.
+/// What a proxy passes on by custom.
+const FORWARDED: &str = "proxy_set_header Host $host; proxy_set_header X-Real-IP $remote_addr; \
+     proxy_set_header X-Forwarded-For $remote_addr; proxy_set_header X-Forwarded-Proto $scheme;";
+/// What our gateway passes on besides.
+const TRACED: &str = "proxy_set_header X-Forwarded-Host $host; proxy_set_header X-Request-Id $request_id; \
+     proxy_set_header traceparent 00-$request_id-0123456789abcdef-01;";
+/// What our gateway adds to each answer.
+const ANSWERED: &str = "add_header X-Request-Id $request_id;";
+
+/// The peer's site: a proxy with kept upstream connections, an answer of its own, a file, TLS, and an access log; and both
+/// answers once more with every header that our gateway adds.
 fn site(
     folder: &Path,
     backend: SocketAddr,
@@ -109,19 +120,21 @@ fn site(
         ssl_protocols TLSv1.3;
         default_type application/json;
         root {folder};
-        add_header X-Request-Id $request_id;
         location = /built-in {{ return 200 '{content}'; }}
+        location = /built-in-same {{ {ANSWERED} return 200 '{content}'; }}
         location /proxied {{
             proxy_pass http://backend;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
-            proxy_set_header Host $host;
-            proxy_set_header X-Real-IP $remote_addr;
-            proxy_set_header X-Forwarded-For $remote_addr;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            proxy_set_header X-Forwarded-Host $host;
-            proxy_set_header X-Request-Id $request_id;
-            proxy_set_header traceparent 00-$request_id-0123456789abcdef-01;
+            {FORWARDED}
+        }}
+        location /proxied-same {{
+            proxy_pass http://backend;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            {FORWARDED}
+            {TRACED}
+            {ANSWERED}
         }}
     }}"#,
         folder = folder.display(),

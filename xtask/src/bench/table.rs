@@ -1,6 +1,6 @@
 //! The table: ours beside the peer's, the ratio, and what we aim at.
 
-use super::callgrind::Counted;
+use super::callgrind::{Counted, Share};
 
 /// Figures of one kind.
 pub(super) struct Section {
@@ -80,14 +80,16 @@ pub(super) fn print(sections: &[Section]) -> String {
     text
 }
 
-/// Where the instructions go.
+/// Where the instructions go, by function and by crate.
 pub(super) fn print_shares(counted: &[Counted]) -> String {
     let mut text = String::new();
-    for question in counted {
-        text.push_str(&format!("\n{}: functions by their own instructions\n", question.name));
-        for share in &question.shares {
-            text.push_str(&format!("  {:>5.1} %  {}\n", share.percent, share.function));
-        }
+    for question in counted.iter().filter(|question| !question.name.contains("same headers")) {
+        text.push_str(&format!("\n{}: own instructions by function\n", question.name));
+        let line = |share: &Share| format!("  {:>5.1} %  {}\n", share.percent, share.name);
+        text.extend(question.functions.iter().map(line));
+        let crates =
+            question.crates.iter().map(|share| format!("{} {:.0} %", share.name, share.percent));
+        text.push_str(&format!("  by crate: {}\n", crates.collect::<Vec<_>>().join(", ")));
     }
     text
 }

@@ -15,10 +15,12 @@ use super::process::Process;
 
 /// Also under valgrind, which is fifty times slower.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// The environment that a first start makes, and a collection of its own for the bench.
+/// The environment that a first start makes, and a collection of it in which everybody has documents of their own.
 const ENV: &str = "demo";
+/// What a service of ours answers to everybody.
+const KEY_SET: &str = "/auth/v1/.well-known/jwks.json";
 const DOCUMENTS: &str =
-    "/v1/database/instances/(default)/databases/(default)/collections/bench/documents";
+    "/v1/database/instances/(default)/databases/(default)/collections/orders/documents";
 
 /// Yunzhan with one remote route and a folder of pages.
 pub(super) struct Yunzhan {
@@ -56,8 +58,10 @@ key = "{key}"
 
 [server]
 site = "site"
+demo = true
 
-[routes.backend]
+[[gateway.route]]
+name = "backend"
 path = "/proxied"
 upstream = "http://{backend}"
 access = "public"
@@ -95,7 +99,9 @@ impl Peer for Yunzhan {
             |name, target: &str| Question { name, request: request("GET", target, host, &[], "") };
         Ok(vec![
             get("proxied", "/proxied"),
-            get("built-in answer", &format!("/auth/v1/.well-known/jwks.json?client_id={ENV}")),
+            get("proxied, same headers", "/proxied"),
+            get("built-in answer", KEY_SET),
+            get("built-in answer, same headers", KEY_SET),
             get("static file", "/static.json"),
             Question { name: "authenticated point read", request: read },
             Question { name: "authenticated insert", request: insert },
@@ -103,14 +109,17 @@ impl Peer for Yunzhan {
     }
 }
 
-/// The addresses in the ready line.
+/// The addresses in the ready line, which may stand among notices.
 fn addresses(output: &str) -> Option<(SocketAddr, SocketAddr)> {
-    let ready = output.lines().find_map(|line| serde_json::from_str::<Value>(line).ok())?;
-    let address = |name: &str| {
-        let url = ready.get(name)?.as_str()?;
-        url.split_once("://")?.1.trim_end_matches('/').parse().ok()
-    };
-    Some((address("http")?, address("https")?))
+    output.lines().find_map(|line| {
+        let ready: Value = serde_json::from_str(line).ok()?;
+        Some((address(&ready, "http")?, address(&ready, "https")?))
+    })
+}
+
+fn address(ready: &Value, name: &str) -> Option<SocketAddr> {
+    let url = ready.get(name)?.as_str()?;
+    url.split_once("://")?.1.trim_end_matches('/').parse().ok()
 }
 
 fn sign_in(host: SocketAddr) -> Result<String> {
