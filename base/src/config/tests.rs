@@ -330,6 +330,34 @@ fn broken_syntax_shows_the_line_and_hides_secrets() {
     );
 }
 
+/// Found by fuzzing: the parser goes on with a value of its own, as if it stood at the file's first byte.
+#[test]
+fn a_missing_value_is_one_mistake_at_its_place() {
+    check(
+        "secret = 'hunter2'\ngateway = { hosts = }",
+        &[],
+        &expect![[r#"
+        error: unknown key "secret"
+         --> yunzhan.toml:1:1 (secret)
+          |
+        1 | secret = ***
+          | ^^^^^^
+
+        error: not TOML: invalid literal string, expected `'`
+         --> yunzhan.toml:2:21
+          |
+        2 | gateway = { hosts = }
+          |                     ^
+
+        error: not TOML: invalid literal string, expected `'`
+         --> yunzhan.toml:2:21
+          |
+        2 | gateway = { hosts = }
+          |                     ^
+    "#]],
+    );
+}
+
 #[test]
 fn the_caret_stands_under_wide_and_far_characters() {
     check(

@@ -71,6 +71,10 @@ fn table(parsed: &DeTable<'_>) -> Table {
 fn node(parsed: &Spanned<DeValue<'_>>) -> Node {
     // The parser bounds nesting, so that this recursion is bounded too.
     let item = match parsed.get_ref() {
+        DeValue::Array(nodes) => Item::Array(nodes.iter().map(node).collect()),
+        DeValue::Table(entries) => Item::Table(table(entries)),
+        // Where a value is missing the parser goes on with one of its own, which stands nowhere.
+        _ if parsed.span().is_empty() => Item::Broken,
         DeValue::String(text) => Item::Text(text.to_string()),
         DeValue::Boolean(value) => Item::Boolean(*value),
         DeValue::Integer(number) => match i128::from_str_radix(number.as_str(), number.radix()) {
@@ -82,8 +86,6 @@ fn node(parsed: &Spanned<DeValue<'_>>) -> Node {
             Err(_) => other(number.to_string()),
         },
         DeValue::Datetime(date) => Item::Other(date.to_string()),
-        DeValue::Array(nodes) => Item::Array(nodes.iter().map(node).collect()),
-        DeValue::Table(entries) => Item::Table(table(entries)),
     };
     Node { span: parsed.span(), item }
 }
