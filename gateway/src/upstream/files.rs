@@ -29,13 +29,29 @@ pub enum Files {
     /// A folder; links that lead out of it are not followed.
     Folder(PathBuf),
     /// Assets by path.
-    Carried(HashMap<&'static str, &'static [u8]>),
+    Carried(HashMap<&'static str, Content>),
+}
+
+/// What is sent for one file.
+#[derive(Clone, Debug)]
+pub struct Content {
+    bytes: Bytes,
+    tag: HeaderValue,
+    media_type: HeaderValue,
+}
+
+impl Content {
+    fn new(path: &str, bytes: Bytes) -> Self {
+        let media_type = HeaderValue::from_static(media_type(path));
+        Self { tag: entity_tag(&bytes), media_type, bytes }
+    }
 }
 
 impl Files {
     /// Serves assets that the program carries.
     pub fn carried(assets: &[Asset]) -> Self {
-        Self::Carried(assets.iter().map(|asset| (asset.path, asset.bytes)).collect())
+        let content = |asset: &Asset| Content::new(asset.path, Bytes::from_static(asset.bytes));
+        Self::Carried(assets.iter().map(|asset| (asset.path, content(asset))).collect())
     }
 
     /// Serves a folder. Refuses one that does not exist.
@@ -51,7 +67,7 @@ impl Files {
     }
 
     /// Answers GET and HEAD. A folder's path answers with its `index.html`.
-    pub(crate) fn answer(&self, head: &request::Parts) -> Result<Response<Body>> {
+    pub(crate) async fn answer(&self, head: &request::Parts) -> Result<Response<Body>> {
         if !matches!(head.method, Method::GET | Method::HEAD) {
             return Err(Error::new(Kind::MethodNotAllowed, "files answer GET and HEAD only"));
         }
@@ -60,8 +76,7 @@ impl Files {
         if path.is_empty() || path.ends_with('/') {
             path.push_str("index.html");
         }
-        let bytes = self.read(&path)?;
-        let tag = entity_tag(&bytes);
+        let Content { bytes, tag, media_type } = self.read(path).await?;
         let unchanged = head.headers.get(header::IF_NONE_MATCH).is_some_and(|known| known == tag);
         let mut answer = Response::new(if unchanged { Body::Empty } else { bytes.into() });
         if unchanged {
@@ -69,7 +84,7 @@ impl Files {
         }
         let headers = answer.headers_mut();
         headers.insert(header::ETAG, tag);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type(&path)));
+        headers.insert(header::CONTENT_TYPE, media_type);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(
@@ -79,28 +94,36 @@ impl Files {
         Ok(answer)
     }
 
-    fn read(&self, path: &str) -> Result<Bytes> {
-        let missing = || Error::new(Kind::NotFound, "there is no such file");
+    async fn read(&self, path: String) -> Result<Content> {
         match self {
-            Self::Carried(assets) => {
-                assets.get(path).map(|bytes| Bytes::from_static(bytes)).ok_or_else(missing)
-            }
+            Self::Carried(assets) => assets.get(path.as_str()).cloned().ok_or_else(missing),
             Self::Folder(root) => {
-                let relative = Path::new(path);
-                let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
-                let hidden = path.split('/').any(|part| part.starts_with('.'));
-                if !plain || hidden {
-                    return Err(missing());
-                }
-                let real = root.join(relative).canonicalize().map_err(|_| missing())?;
-                let size = real.metadata().map_err(|_| missing())?;
-                if !real.starts_with(root) || !size.is_file() || size.len() > FILE_BYTES_MAX {
-                    return Err(missing());
-                }
-                std::fs::read(&real).map(Bytes::from).map_err(|_| missing())
+                let root = root.clone();
+                let reading = tokio::task::spawn_blocking(move || read_below(&root, &path));
+                reading.await.map_err(|error| Error::internal("reading a file").because(error))?
             }
         }
     }
+}
+
+fn missing() -> Error {
+    Error::new(Kind::NotFound, "there is no such file")
+}
+
+/// Reads a file below `root`. Hidden ones, and links that lead out, are not there.
+fn read_below(root: &Path, path: &str) -> Result<Content> {
+    let relative = Path::new(path);
+    let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
+    if !plain || path.split('/').any(|part| part.starts_with('.')) {
+        return Err(missing());
+    }
+    let real = root.join(relative).canonicalize().map_err(|_| missing())?;
+    let facts = real.metadata().map_err(|_| missing())?;
+    if !real.starts_with(root) || !facts.is_file() || facts.len() > FILE_BYTES_MAX {
+        return Err(missing());
+    }
+    let bytes = std::fs::read(&real).map_err(|_| missing())?;
+    Ok(Content::new(path, bytes.into()))
 }
 
 /// A strong validator made of the content (FNV-1a): the same bytes have the same tag on every replica.
@@ -126,5 +149,31 @@ fn media_type(path: &str) -> &'static str {
         "ico" => "image/x-icon",
         "woff2" => "font/woff2",
         _ => "application/octet-stream",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_shows_its_files_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("site");
+        std::fs::create_dir_all(folder.join("sub")).unwrap();
+        for file in ["site/index.html", "site/sub/a.js", "site/.hidden", "secret"] {
+            std::fs::write(root.path().join(file), file).unwrap();
+        }
+        std::os::unix::fs::symlink(root.path().join("secret"), folder.join("link")).unwrap();
+        let folder = folder.canonicalize().unwrap();
+        let read = |path| read_below(&folder, path).map(|content| content.media_type);
+        assert_eq!(read("index.html").unwrap(), "text/html; charset=utf-8");
+        assert_eq!(read("sub/a.js").unwrap(), "text/javascript; charset=utf-8");
+        for unseen in
+            [".hidden", "link", "../secret", "sub/../../secret", "sub", "none", "/etc/passwd"]
+        {
+            assert!(read(unseen).is_err(), "{unseen}");
+        }
     }
 }

@@ -28,6 +28,6 @@ pub(crate) async fn forward(
         Destination::Remote(remote) => {
             remote.answer(exchange, rule.body_bytes_max, body_timeout).await
         }
-        Destination::Files(files) => files.answer(&exchange.head),
+        Destination::Files(files) => files.answer(&exchange.head).await,
     }
 }

@@ -139,8 +139,8 @@ impl Shared {
 fn request_line(lines: &mut Vec<u8>, now_ms: i64, request: &RequestEnded<'_>) {
     let mut line = Line::begin(lines);
     let id = request.request_id.hex();
-    line.text("at", Timestamp(now_ms).text(&mut [0; 24]), 24)
-        .text("request_id", std::str::from_utf8(&id).unwrap_or_default(), 32)
+    line.word("at", Timestamp(now_ms).text(&mut [0; 24]))
+        .word("request_id", std::str::from_utf8(&id).unwrap_or_default())
         .text("method", request.method.as_str(), 32)
         .text("path", request.path, PATH_CHARS_MAX)
         .number("status", u64::from(request.status.as_u16()))
@@ -148,10 +148,10 @@ fn request_line(lines: &mut Vec<u8>, now_ms: i64, request: &RequestEnded<'_>) {
         .number("body_bytes", request.body_bytes_sent)
         .text("route", request.route, 128)
         .address("remote", request.remote)
-        .text("protocol", request.protocol, 16)
+        .word("protocol", request.protocol)
         .plain("tls", false, request.tls);
     if let Some(env) = request.env {
-        line.text("env", env.as_str(), 64);
+        line.word("env", env.as_str());
     }
     if let Some(user) = request.user {
         line.text("user", &mask::identifier(user), 16);

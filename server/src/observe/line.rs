@@ -46,6 +46,16 @@ impl<'b> Line<'b> {
         self
     }
 
+    /// A field with text of ours that needs no escape: names, ids, digits.
+    pub(crate) fn word(&mut self, name: &'static str, value: &str) -> &mut Self {
+        debug_assert!(value.bytes().all(is_plain), "{value}");
+        self.name(name);
+        self.buffer.push(b'"');
+        self.buffer.extend_from_slice(value.as_bytes());
+        self.buffer.push(b'"');
+        self
+    }
+
     /// A field with a whole number.
     pub(crate) fn number(&mut self, name: &'static str, value: u64) -> &mut Self {
         self.name(name);

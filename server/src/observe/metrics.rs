@@ -95,7 +95,31 @@ struct Resolved {
 #[derive(Clone)]
 struct Route {
     duration: Histogram,
-    by_env: HashMap<Option<EnvId>, [Counter; 5]>,
+    /// Of requests in no environment, and in those beyond the bound.
+    elsewhere: ByClass,
+    by_env: HashMap<EnvId, ByClass>,
+}
+
+type ByClass = [Counter; 5];
+
+// === impl Resolved ===
+
+impl Resolved {
+    /// What to count a request with; none when the table must be written anew first.
+    fn find(&self, route: &str, env: Option<&EnvId>) -> Option<(&Histogram, &ByClass)> {
+        let is_full = || self.routes.len() >= ROUTES_MAX;
+        let known = self.routes.get(route).or_else(|| self.routes.get(OTHER).filter(|_| is_full()));
+        let Route { duration, elsewhere, by_env } = known?;
+        let counters = match env {
+            None => elsewhere,
+            Some(env) => match by_env.get(env) {
+                Some(counters) => counters,
+                None if by_env.len() >= ENVS_MAX => elsewhere,
+                None => return None,
+            },
+        };
+        Some((duration, counters))
+    }
 }
 
 fn durations() -> Histogram {
@@ -123,7 +147,7 @@ impl Metrics {
         };
         metrics.register();
         let names: Vec<_> = metrics.tiers.keys().copied().collect();
-        for route in names.into_iter().chain(["none", "files"]) {
+        for route in names.into_iter().chain(["none", "files", OTHER]) {
             metrics.resolve(route, None);
         }
         metrics
@@ -171,51 +195,52 @@ impl Metrics {
     }
 
     fn request_ended(&self, request: &RequestEnded<'_>) {
-        let class = class_index(request.status);
-        let count = |resolved: &Resolved, route: &str, env: Option<&EnvId>| {
-            let Some(route) = resolved.routes.get(route) else { return false };
-            // The key is an Option, so that looking one up costs a clone of an Arc and nothing more.
-            let Some(counters) = route.by_env.get(&env.cloned()) else { return false };
-            counters[class].inc();
-            #[expect(clippy::cast_precision_loss, reason = "2^53 microseconds are 285 years")]
-            route.duration.observe(request.duration_us as f64 / 1e6);
-            true
-        };
-        if !count(&self.resolved.peek(), request.route, request.env) {
-            let (route, env) = self.resolve(request.route, request.env);
-            count(&self.resolved.peek(), route, env.as_ref());
+        if !self.count(request) {
+            self.resolve(request.route, request.env);
+            self.count(request);
         }
     }
 
-    /// Writes the table anew with this route and environment, or with what stands for them beyond a bound.
-    fn resolve(&self, route: &'static str, env: Option<&EnvId>) -> (&'static str, Option<EnvId>) {
+    /// Counts a request whose route and environment were met before.
+    fn count(&self, request: &RequestEnded<'_>) -> bool {
+        let resolved = self.resolved.peek();
+        let Some((duration, counters)) = resolved.find(request.route, request.env) else {
+            return false;
+        };
+        counters[class_index(request.status)].inc();
+        duration.observe(seconds(request.duration_us));
+        true
+    }
+
+    /// Writes the table anew, with this route and environment where the bounds leave room for them.
+    fn resolve(&self, route: &'static str, env: Option<&EnvId>) {
         let _one_at_a_time = self.resolving.lock().unwrap_or_else(PoisonError::into_inner);
         let mut resolved = Resolved::clone(&self.resolved.load());
-        let route = if resolved.routes.len() < ROUTES_MAX || resolved.routes.contains_key(route) {
-            route
-        } else {
-            OTHER
-        };
+        let has_room = resolved.routes.len() < ROUTES_MAX || resolved.routes.contains_key(route);
+        let route = if has_room { route } else { OTHER };
         let tier = self.tiers.get(route).copied().unwrap_or("ordinary");
         let row = resolved.routes.entry(route).or_insert_with(|| Route {
             duration: self.durations.get_or_create(&DurationLabels { route, tier }).clone(),
+            elsewhere: self.by_class(route, ""),
             by_env: HashMap::new(),
         });
-        let env = env.filter(|_| row.by_env.len() < ENVS_MAX);
-        let label = env.map_or("", EnvId::as_str).to_owned();
-        let counters = CLASSES.map(|class| {
-            self.requests.get_or_create(&RequestLabels { route, env: label.clone(), class }).clone()
-        });
-        row.by_env.insert(env.cloned(), counters);
+        if let Some(env) = env.filter(|_| row.by_env.len() < ENVS_MAX) {
+            row.by_env.insert(env.clone(), self.by_class(route, env.as_str()));
+        }
         self.resolved.store(resolved);
-        (route, env.cloned())
+    }
+
+    fn by_class(&self, route: &'static str, env: &str) -> ByClass {
+        CLASSES.map(|class| {
+            let labels = RequestLabels { route, env: env.to_owned(), class };
+            self.requests.get_or_create(&labels).clone()
+        })
     }
 
     fn sql_ended(&self, sql: SqlEnded) {
         let operation = sql.operation;
-        #[expect(clippy::cast_precision_loss, reason = "2^53 microseconds are 285 years")]
-        let seconds = sql.duration_us as f64 / 1e6;
-        self.sql_durations.get_or_create(&OperationLabels { operation }).observe(seconds);
+        let labels = OperationLabels { operation };
+        self.sql_durations.get_or_create(&labels).observe(seconds(sql.duration_us));
         if let Some(kind) = sql.failed {
             let labels = FailureLabels { operation, error: kind.name() };
             self.sql_failures.get_or_create(&labels).inc();
@@ -238,6 +263,80 @@ impl Observe for Metrics {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "2^53 microseconds are 285 years")]
+fn seconds(microseconds: u64) -> f64 {
+    microseconds as f64 / 1e6
+}
+
 fn class_index(status: StatusCode) -> usize {
     usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use http::Method;
+    use yunzhan_base::RequestId;
+    use yunzhan_base::event::Outcome;
+
+    use super::*;
+
+    fn request(metrics: &Metrics, route: &'static str, env: &str, status: StatusCode) {
+        metrics.observe(&Event::RequestEnded(RequestEnded {
+            request_id: RequestId::NONE,
+            route,
+            env: env.parse().ok().as_ref(),
+            user: None,
+            method: &Method::GET,
+            path: "/",
+            status,
+            body_bytes_sent: 0,
+            duration_us: 1500,
+            remote: ([127, 0, 0, 1], 1).into(),
+            protocol: "h2",
+            tls: false,
+            error: None,
+            outcome: Outcome::Complete,
+        }));
+    }
+
+    fn counted(metrics: &Metrics, labels: &str) -> Option<u64> {
+        let line = format!("yunzhan_requests_total{{{labels}}} ");
+        let text = metrics.render();
+        text.lines()
+            .find_map(|found| found.strip_prefix(&line))
+            .and_then(|count| count.parse().ok())
+    }
+
+    #[test]
+    fn requests_count_by_route_environment_and_class() {
+        let metrics = Metrics::new([]);
+        for status in [StatusCode::OK, StatusCode::CREATED, StatusCode::NOT_FOUND] {
+            request(&metrics, "shop.list", "demo", status);
+        }
+        request(&metrics, "none", "", StatusCode::NOT_FOUND);
+        assert_eq!(counted(&metrics, r#"route="shop.list",env="demo",class="2xx""#), Some(2));
+        assert_eq!(counted(&metrics, r#"route="shop.list",env="demo",class="4xx""#), Some(1));
+        assert_eq!(counted(&metrics, r#"route="none",env="",class="4xx""#), Some(1));
+        let text = metrics.render();
+        assert!(
+            text.contains(r#"bucket{le="0.002",route="shop.list",tier="ordinary"} 3"#),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn labels_are_bounded() {
+        let metrics = Metrics::new([]);
+        for number in 0..ENVS_MAX + 5 {
+            request(&metrics, "shop.list", &format!("e{number}"), StatusCode::OK);
+        }
+        assert_eq!(counted(&metrics, r#"route="shop.list",env="",class="2xx""#), Some(5));
+        for number in 0..ROUTES_MAX + 5 {
+            let name: &'static str = Box::leak(format!("r{number}").into());
+            request(&metrics, name, "", StatusCode::OK);
+        }
+        let others = counted(&metrics, r#"route="other",env="",class="2xx""#).unwrap();
+        assert!((5..=10).contains(&others), "{others}");
+    }
 }

@@ -1,5 +1,6 @@
 //! JSON bodies, read and written the same way by every dialect of this folder.
 
+use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,8 +21,14 @@ pub(crate) fn read<T: DeserializeOwned>(call: &Call) -> Result<T> {
 /// An answer that may hold tokens or keys, so nobody may keep it.
 pub(crate) fn answer(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     let json = serde_json::to_vec(body).expect("answers are plain data");
-    let mut response = Response::new(Body::from(json));
+    let mut response = prepared(json.into());
     *response.status_mut() = status;
+    response
+}
+
+/// An answer whose JSON was written before.
+pub(crate) fn prepared(json: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::from(json));
     let headers = response.headers_mut();
     headers
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));

@@ -196,7 +196,7 @@ fn rotate_keys(identity: Arc<Identity>, call: Call) -> Answer {
         identity.rotate(request.drop_old).await?;
         let subject = if request.drop_old { "dropped" } else { "announced" };
         identity.record(None, "operator".into(), "keys.rotate", subject);
-        Ok(json::ok(&json!({ "keys": identity.keys.peek().public() })))
+        Ok(json::prepared(identity.keys.peek().key_set()))
     })
 }
 

@@ -7,6 +7,7 @@
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, ParsedPublicKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use yunzhan_base::{Error, Kind, Result, Secret};
 
@@ -64,11 +65,20 @@ pub(crate) struct SigningKey {
 }
 
 /// The keys of this server, oldest first; never empty.
-pub(crate) struct KeyRing(Vec<SigningKey>);
+pub(crate) struct KeyRing {
+    keys: Vec<SigningKey>,
+    /// The public halves as a JSON Web Key Set, written once: every server that verifies our tokens asks for it.
+    key_set: Bytes,
+}
+
+#[derive(Serialize)]
+struct KeySet<'a> {
+    keys: Vec<Jwk<'a>>,
+}
 
 /// One member of a JSON Web Key Set (RFC 7517, RFC 8037).
 #[derive(Debug, Serialize)]
-pub(crate) struct Jwk<'a> {
+struct Jwk<'a> {
     kty: &'static str,
     crv: &'static str,
     alg: &'static str,
@@ -145,13 +155,15 @@ impl KeyRing {
     /// These keys, which need not be in order.
     pub(crate) fn new(mut keys: Vec<SigningKey>) -> Self {
         keys.sort_by_key(|key| key.signs_from_ms);
-        Self(keys)
+        let key_set = KeySet { keys: keys.iter().map(Jwk::of).collect() };
+        let key_set = serde_json::to_vec(&key_set);
+        Self { key_set: key_set.expect("keys are plain data").into(), keys }
     }
 
     /// The newest key whose time has come, or the first one.
     pub(crate) fn signer(&self, now_ms: i64) -> Option<&SigningKey> {
-        let due = self.0.iter().rev().find(|key| key.signs_from_ms <= now_ms);
-        due.or(self.0.first())
+        let due = self.keys.iter().rev().find(|key| key.signs_from_ms <= now_ms);
+        due.or(self.keys.first())
     }
 
     /// Signs claims with the key of this moment.
@@ -176,7 +188,7 @@ impl KeyRing {
     /// The claims of a token that we signed, whenever that was.
     pub(crate) fn read_signed(&self, token: &str) -> Result<Claims> {
         let parts = split(token).ok_or_else(|| invalid("it is not a token of this server"))?;
-        let key = self.0.iter().find(|key| key.header == parts.header);
+        let key = self.keys.iter().find(|key| key.header == parts.header);
         let key = key.ok_or_else(|| invalid("no key of this server wrote its header"))?;
         let signature =
             decode::<64>(parts.signature).ok_or_else(|| invalid("its signature is malformed"))?;
@@ -189,14 +201,14 @@ impl KeyRing {
             .map_err(|error| invalid("its payload is of another version").because(error))
     }
 
-    /// Every public key, for those who verify our tokens themselves.
-    pub(crate) fn public(&self) -> Vec<Jwk<'_>> {
-        self.0.iter().map(Jwk::of).collect()
+    /// Every public key as a JSON Web Key Set, for those who verify our tokens themselves.
+    pub(crate) fn key_set(&self) -> Bytes {
+        self.key_set.clone()
     }
 
     /// The keys, oldest first.
     pub(crate) fn keys(&self) -> &[SigningKey] {
-        &self.0
+        &self.keys
     }
 }
 
@@ -437,7 +449,7 @@ mod tests {
 
     #[test]
     fn the_key_set_holds_public_halves_only() {
-        let text = serde_json::to_string(&ring(&[1]).public()).unwrap();
-        expect_test::expect![[r#"[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","use":"sig","kid":"UDDReOZl1ipXAfp9wYsm13sDBMK5og--QWdBjzuf6o4","x":"iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w"}]"#]].assert_eq(&text);
+        let text = String::from_utf8(ring(&[1]).key_set().to_vec()).unwrap();
+        expect_test::expect![[r#"{"keys":[{"kty":"OKP","crv":"Ed25519","alg":"EdDSA","use":"sig","kid":"UDDReOZl1ipXAfp9wYsm13sDBMK5og--QWdBjzuf6o4","x":"iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w"}]}"#]].assert_eq(&text);
     }
 }

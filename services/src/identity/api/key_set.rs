@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, header};
-use serde_json::json;
 use yunzhan_base::{Answer, Call};
 
 use crate::dialect::json;
@@ -14,7 +13,7 @@ const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
 pub(super) fn handle(identity: Arc<Identity>, _: Call) -> Answer {
     Box::pin(async move {
-        let mut answer = json::ok(&json!({ "keys": identity.keys.peek().public() }));
+        let mut answer = json::prepared(identity.keys.peek().key_set());
         answer.headers_mut().insert(header::CACHE_CONTROL, CACHE);
         Ok(answer)
     })
