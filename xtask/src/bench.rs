@@ -22,7 +22,7 @@ use anyhow::{Context, Result};
 use callgrind::Counted;
 use idle::Transport;
 use nginx::Nginx;
-use peer::{Peer, Question, Server};
+use peer::{Peer, Running};
 use table::{Aim, Row, Section};
 use tools::progress;
 use yunzhan::Yunzhan;
@@ -117,66 +117,46 @@ fn aim(question: &str) -> Option<Aim> {
 
 /// What is measured while both servers run: processor time, rates, memory.
 fn alive(nginx: &Nginx, yunzhan: &Yunzhan, plan: &Plan) -> Result<Vec<Section>> {
-    let (their, our) = (nginx.start(&[])?, yunzhan.start(&[])?);
-    let (theirs, ours) = (nginx.questions(&their)?, yunzhan.questions(&our)?);
-    let idle = idle(&their, &our, &theirs, &ours, nginx, plan)?;
-    let [cpu, rate] = processor(&their, &our, &theirs, &ours, plan)?;
-    their.process.stop()?;
-    our.process.stop()?;
+    let (peer, ours) = (Running::start(nginx)?, Running::start(yunzhan)?);
+    let idle = idle(&peer, &ours, &nginx.certificate, plan)?;
+    let [cpu, rate] = processor(&peer, &ours, plan)?;
+    peer.server.process.stop()?;
+    ours.server.process.stop()?;
     Ok(vec![cpu, rate, idle])
 }
 
 /// Processor time of each question in alternated rounds, and how many were answered in a second.
-fn processor(
-    their: &Server,
-    our: &Server,
-    theirs: &[Question],
-    ours: &[Question],
-    plan: &Plan,
-) -> Result<[Section; 2]> {
+fn processor(peer: &Running, ours: &Running, plan: &Plan) -> Result<[Section; 2]> {
     let mut cpu = Section { title: "CPU of a request, µs", rows: Vec::new() };
     let mut rate = Section { title: "requests a second, 16 connections", rows: Vec::new() };
-    for question in ours {
+    for question in &ours.questions {
         progress(&format!("CPU: {}", question.name));
-        let peer = theirs.iter().find(|peer| peer.name == question.name).map(|peer| (their, peer));
-        let servers: Vec<_> = [(our, question)].into_iter().chain(peer).collect();
+        let theirs = peer.question(question.name).map(|theirs| (&peer.server, theirs));
+        let servers: Vec<_> = [(&ours.server, question)].into_iter().chain(theirs).collect();
         let medians = cpu::alternate(&servers, plan.rounds, plan.requests)?;
-        let [own, peer] = [medians.first(), medians.get(1)].map(Option::<&cpu::Round>::copied);
-        let own = own.context("our server was asked")?;
+        let own = medians.first().context("our server was asked")?;
+        let theirs = medians.get(1);
         let row = |ours, peer| Row { name: question.name.to_owned(), peer, ours, aim: None };
-        cpu.rows.push(row(own.cpu_us, peer.map(|round| round.cpu_us)));
-        rate.rows.push(row(own.rate, peer.map(|round| round.rate)));
+        cpu.rows.push(row(own.cpu_us, theirs.map(|round| round.cpu_us)));
+        rate.rows.push(row(own.rate, theirs.map(|round| round.rate)));
     }
     Ok([cpu, rate])
 }
 
 /// Memory of an idle connection.
-fn idle(
-    their: &Server,
-    our: &Server,
-    theirs: &[Question],
-    ours: &[Question],
-    nginx: &Nginx,
-    plan: &Plan,
-) -> Result<Section> {
+fn idle(peer: &Running, ours: &Running, certificate: &Path, plan: &Plan) -> Result<Section> {
     progress("idle connections");
-    let (theirs, ours) = (built_in(theirs)?, built_in(ours)?);
+    let kib = |running: &Running, transport: &Transport<'_>| {
+        let question = running.question("built-in answer").context("nothing answers by itself")?;
+        let bytes = idle::bytes_each(&running.server, question, transport, plan.idle)?;
+        anyhow::Ok(bytes / 1024.0)
+    };
     let mut rows = Vec::new();
-    for (name, transport) in
-        [("plain", Transport::Plain), ("TLS", Transport::Tls(&nginx.certificate))]
-    {
-        let peer = idle::bytes_each(their, theirs, &transport, plan.idle)? / 1024.0;
-        let own = idle::bytes_each(our, ours, &transport, plan.idle)? / 1024.0;
-        rows.push(Row::beside(name, peer, own, Some(Aim::Most(IDLE_KIB))));
+    for (name, transport) in [("plain", Transport::Plain), ("TLS", Transport::Tls(certificate))] {
+        let (theirs, own) = (kib(peer, &transport)?, kib(ours, &transport)?);
+        rows.push(Row::beside(name, theirs, own, Some(Aim::Most(IDLE_KIB))));
     }
     Ok(Section { title: "memory of an idle connection, KiB", rows })
-}
-
-fn built_in(questions: &[Question]) -> Result<&Question> {
-    questions
-        .iter()
-        .find(|question| question.name == "built-in answer")
-        .context("nothing answers by itself")
 }
 
 /// Time to ready and memory at rest: of a first start, and of later ones.

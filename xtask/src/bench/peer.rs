@@ -27,6 +27,26 @@ pub(super) struct Server {
     pub(super) tls: SocketAddr,
 }
 
+/// A running server with what it can be asked.
+pub(super) struct Running {
+    pub(super) server: Server,
+    pub(super) questions: Vec<Question>,
+}
+
+impl Running {
+    /// Starts a peer by itself, behind no wrapper.
+    pub(super) fn start(peer: &dyn Peer) -> Result<Self> {
+        let server = peer.start(&[])?;
+        let questions = peer.questions(&server)?;
+        Ok(Self { server, questions })
+    }
+
+    /// The question of this name, if it can be asked that.
+    pub(super) fn question(&self, name: &str) -> Option<&Question> {
+        self.questions.iter().find(|question| question.name == name)
+    }
+}
+
 /// One request that is sent again and again.
 pub(super) struct Question {
     /// Name in the table.
