@@ -158,21 +158,11 @@ impl Config {
             access_log: read_access_log(&mut root.table("log")),
             demo: server.value("demo", is_unconfigured, DEMO_DOC),
             gateway: yunzhan_gateway::Config::read(&mut root.table("gateway")),
-            engine: read_engine(&mut root.table("sql")),
+            engine: yunzhan_engine::config::Config::read(root),
             identity: identity::Config::read(&mut root.table("identity")),
             documents: documents::Config::read(&mut root.table("documents")),
         }
     }
-}
-
-fn read_engine(sql: &mut Reader<'_>) -> yunzhan_engine::config::Config {
-    let doc =
-        "`mysql://user:password@host:port/database`; without it SQLite serves from the data folder";
-    let sql = yunzhan_engine::config::Sql {
-        mysql_url: sql.secret("mysql_url", doc),
-        ..Default::default()
-    };
-    yunzhan_engine::config::Config { sql }
 }
 
 fn read_certificate(tls: &mut Reader<'_>, folder: &Path) -> Option<CertificateFiles> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use yunzhan_base::audit::Ledger;
 use yunzhan_base::event::{Events, Level};
+use yunzhan_base::fault::Faults;
 use yunzhan_base::{Clock, EnvId, Result, Route, RouteSpec, route};
 use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::migrate::Migrations;
@@ -18,6 +19,7 @@ use yunzhan_services::documents::{self, Documents};
 use yunzhan_services::envs::{self, EnvStore, NewEnv};
 use yunzhan_services::identity::{self, Identity};
 
+use crate::app::random;
 use crate::config::Config;
 use crate::demo;
 
@@ -46,7 +48,7 @@ impl Rooms {
     /// Opens the engine, then the services in the order in which they need one another.
     pub(crate) async fn open(parts: Parts<'_>) -> Result<Self> {
         let Parts { config, root, master_key, clock, client, ledger, events } = parts;
-        let sql = open_sql(config, root, clock.clone()).await?;
+        let sql = open_sql(config, root, &clock, &events).await?;
         let envs = EnvStore::open(
             Arc::clone(&sql),
             MasterKey::from_bytes(master_key),
@@ -155,11 +157,18 @@ pub(crate) fn public_specs() -> impl Iterator<Item = &'static RouteSpec> {
     identity.chain(gateway).chain(admin)
 }
 
-async fn open_sql(config: &Config, root: PathBuf, clock: Clock) -> Result<SharedSql> {
+async fn open_sql(
+    config: &Config,
+    root: PathBuf,
+    clock: &Clock,
+    events: &Events,
+) -> Result<SharedSql> {
     let migrations = Migrations::new(vec![
         ("envs", envs::MIGRATIONS),
         ("identity", identity::MIGRATIONS),
         ("documents", documents::MIGRATIONS),
     ])?;
-    sql::open(Opening { config: config.engine.sql.clone(), root, migrations, clock }).await
+    let (config, seed) = (config.engine.sql.clone(), u64::from_le_bytes(random()?));
+    let opened = sql::open(Opening { config, root, migrations, clock: clock.clone() }).await?;
+    Ok(sql::wrap(opened, events.clone(), Faults::none(clock.clone(), seed)))
 }
