@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use http::Method;
 use serde::{Deserialize, Serialize};
-use yunzhan_base::{Access, Answer, Call, Endpoint, RouteSpec, Tier};
+use yunzhan_base::{Access, Answer, Call, Endpoint, EnvId, RouteSpec, Tier};
 
-use super::{Collection, Documents, Preset};
+use super::{Caller, Collection, Documents, Preset};
 use crate::dialect::control::render_error;
 use crate::dialect::json;
 
@@ -87,7 +87,8 @@ fn create(documents: Arc<Documents>, call: Call) -> Answer {
         let env = documents.known_env(call.params.get("env")?)?;
         let new: NewCollection = json::read(&call)?;
         let permission = new.permission.map_or(Ok(Preset::DEFAULT), |name| name.parse())?;
-        let collection = documents.create_collection(&env, &new.name, permission).await?;
+        let collection =
+            documents.create_collection(caller(&env, &call), &new.name, permission).await?;
         Ok(json::ok(&show(&collection)))
     })
 }
@@ -97,9 +98,13 @@ fn set_permission(documents: Arc<Documents>, call: Call) -> Answer {
         let env = documents.known_env(call.params.get("env")?)?;
         let permission = json::read::<NewPermission>(&call)?.permission.parse()?;
         let name = call.params.get("collection")?;
-        documents.set_permission(&env, name, permission).await?;
+        documents.set_permission(caller(&env, &call), name, permission).await?;
         Ok(json::ok(&serde_json::json!({ "name": name, "permission": permission.name() })))
     })
+}
+
+fn caller<'c>(env: &'c EnvId, call: &'c Call) -> Caller<'c> {
+    Caller { env, principal: &call.principal }
 }
 
 fn show(collection: &Collection) -> Shown<'_> {

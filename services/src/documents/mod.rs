@@ -24,6 +24,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use yunzhan_base::audit::{Ledger, Record};
 use yunzhan_base::env::Envs;
 use yunzhan_base::{Clock, EnvId, Error, Kind, Live, Principal, Result};
 use yunzhan_engine::sql::SharedSql;
@@ -48,6 +49,7 @@ pub struct Documents {
     envs: Live<Envs>,
     clock: Clock,
     config: Config,
+    ledger: Option<Arc<dyn Ledger>>,
 }
 
 /// Who calls, in which environment.
@@ -62,7 +64,15 @@ pub struct Caller<'a> {
 impl Documents {
     /// The service on a database whose environments have the tables of [`MIGRATIONS`].
     pub fn new(sql: SharedSql, envs: Live<Envs>, clock: Clock, config: Config) -> Self {
-        Self { store: Store::new(sql), catalogue: Catalogue::new(), envs, clock, config }
+        let (store, catalogue) = (Store::new(sql), Catalogue::new());
+        Self { store, catalogue, envs, clock, config, ledger: None }
+    }
+
+    /// Puts on record who makes collections and changes permissions.
+    #[must_use]
+    pub fn recorded_by(mut self, ledger: Arc<dyn Ledger>) -> Self {
+        self.ledger = Some(ledger);
+        self
     }
 
     /// The time in milliseconds since 1970, for dates that a client leaves to the server.
@@ -80,25 +90,50 @@ impl Documents {
         self.store.collections(env).await
     }
 
-    /// Adds a collection. Who may, is for the dialect to decide.
+    /// Adds a collection, and puts that on record. Who may, is for the dialect to decide.
     ///
     /// # Errors
     /// `InvalidParameter` for its name, `AlreadyExists`, `TooLarge` when the environment has too many.
     pub async fn create_collection(
         &self,
-        env: &EnvId,
+        caller: Caller<'_>,
         name: &str,
         permission: Preset,
     ) -> Result<Collection> {
-        self.catalogue.create(&self.store, env, name, permission, self.now_ms()).await
+        let now_ms = self.now_ms();
+        let created =
+            self.catalogue.create(&self.store, caller.env, name, permission, now_ms).await?;
+        self.record(caller, "collection.add", format!("{name} {permission}"));
+        Ok(created)
     }
 
-    /// Changes what people may do with a collection. Other servers on the same database follow within a second.
+    /// Changes what people may do with a collection, and puts that on record. Other servers on the same database follow
+    /// within a second.
     ///
     /// # Errors
     /// `CollectionNotFound`.
-    pub async fn set_permission(&self, env: &EnvId, name: &str, permission: Preset) -> Result<()> {
-        self.catalogue.set_permission(&self.store, env, name, permission).await
+    pub async fn set_permission(
+        &self,
+        caller: Caller<'_>,
+        name: &str,
+        permission: Preset,
+    ) -> Result<()> {
+        self.catalogue.set_permission(&self.store, caller.env, name, permission).await?;
+        self.record(caller, "collection.permission", format!("{name} {permission}"));
+        Ok(())
+    }
+
+    fn record(&self, caller: Caller<'_>, action: &'static str, subject: String) {
+        let Some(ledger) = &self.ledger else { return };
+        let actor = match caller.principal {
+            Principal::Nobody => "nobody".to_owned(),
+            Principal::User(user) => format!("user:{}", user.uid),
+            Principal::Server(key) => format!("key:{}", key.key_id),
+            Principal::Operator => "operator".to_owned(),
+        };
+        let at_ms = self.now_ms();
+        let env = Some(caller.env.clone());
+        ledger.append(&Record { at_ms, env, actor, action, subject, succeeded: true });
     }
 
     /// The environment with this name, for routes whose path names it: a name that is none must not make tables.

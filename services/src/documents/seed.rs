@@ -4,13 +4,13 @@
 //! Extended JSON. Loading it again changes nothing: what is there already stays as it is.
 
 use bson::{Bson, Document};
-use yunzhan_base::{EnvId, Error, Kind, Result};
+use yunzhan_base::{EnvId, Error, Kind, Principal, Result};
 use yunzhan_query::ejson::{ReadOptions, read_document};
 
 use super::logic::permission::{Preset, Reach};
 use super::logic::shape::{Prepared, prepare_insert};
 use super::write::add_missing;
-use super::{Documents, INSERT_DOCUMENTS_MAX};
+use super::{Caller, Documents, INSERT_DOCUMENTS_MAX};
 
 /// What a seed added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,8 +36,9 @@ impl Documents {
     /// `Malformed` or `InvalidParameter`, naming the collection, before anything is written.
     pub async fn seed(&self, env: &EnvId, json: &[u8]) -> Result<Seeded> {
         let mut seeded = Seeded::default();
+        let operator = Caller { env, principal: &Principal::Operator };
         for section in parse(json, self.now_ms())? {
-            match self.create_collection(env, &section.name, section.permission).await {
+            match self.create_collection(operator, &section.name, section.permission).await {
                 Ok(_) => seeded.collections += 1,
                 Err(error) if error.kind() == Kind::AlreadyExists => {}
                 Err(error) => return Err(error),

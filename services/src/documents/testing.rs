@@ -1,16 +1,21 @@
 //! A small world for tests: one environment's documents on every engine that is there, and callers of all kinds.
 
-use std::sync::Arc;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, Uri};
+use yunzhan_base::audit::{Ledger, Record};
 use yunzhan_base::call::Params;
 use yunzhan_base::env::{Env, Envs};
 use yunzhan_base::principal::{ServerKey, User};
 use yunzhan_base::{Body, Call, Clock, Endpoint, EnvId, Live, Principal, RequestId};
-use yunzhan_engine::sql::Migrations;
 use yunzhan_engine::sql::testing::Fresh;
+use yunzhan_engine::sql::{
+    Database, Expect, Key, Logical, Migrations, Place, SharedSql, Statement, Step, Unit, Value,
+    intern,
+};
 
 use super::{Caller, Config, Documents, MIGRATIONS, Preset};
 
@@ -21,7 +26,20 @@ pub(crate) const NOW_MS: i64 = 1_767_225_600_000;
 pub(crate) struct World {
     pub(crate) documents: Arc<Documents>,
     pub(crate) env: EnvId,
+    sql: SharedSql,
+    records: Arc<Records>,
     _fresh: Fresh,
+}
+
+/// A ledger to look into.
+#[derive(Default)]
+struct Records(Mutex<String>);
+
+impl Ledger for Records {
+    fn append(&self, record: &Record) {
+        let mut text = self.0.lock().unwrap();
+        writeln!(text, "{} {} {}", record.actor, record.action, record.subject).unwrap();
+    }
 }
 
 /// Runs a test on every engine: SQLite, and MySQL when there is one.
@@ -74,15 +92,40 @@ impl World {
         let sql = fresh.open(migrations, clock.clone()).await;
         let env: EnvId = "demo".parse().unwrap();
         let envs = Live::new(Envs::new([demo(&env)]).unwrap());
-        let documents = Arc::new(Documents::new(sql, envs, clock, config));
-        Self { documents, env, _fresh: fresh }
+        let records = Arc::new(Records::default());
+        let documents = Documents::new(Arc::clone(&sql), envs, clock, config);
+        let documents = Arc::new(documents.recorded_by(Arc::clone(&records) as Arc<dyn Ledger>));
+        Self { documents, env, sql, records, _fresh: fresh }
     }
 
     pub(crate) async fn with_collections(self, collections: &[(&str, Preset)]) -> Self {
         for (name, preset) in collections {
-            self.documents.create_collection(&self.env, name, *preset).await.unwrap();
+            self.documents.create_collection(self.caller(&server()), name, *preset).await.unwrap();
         }
         self
+    }
+
+    /// What the ledger holds.
+    pub(crate) fn recorded(&self) -> String {
+        self.records.0.lock().unwrap().clone()
+    }
+
+    /// Puts a row into a table, past the service. Columns are whole numbers, `0x` and bytes, or text.
+    pub(crate) async fn put(&self, table: &str, columns: &[&str]) {
+        const TABLES: &[Logical] =
+            &[Logical("collections"), Logical("documents"), Logical("index_entries")];
+        let marks = vec!["?"; columns.len()].join(", ");
+        let sql = intern(&format!("INSERT INTO {{{table}}} VALUES ({marks})")).unwrap();
+        let params =
+            columns.iter().map(|column| match (column.strip_prefix("0x"), column.parse()) {
+                (Some(digits), _) => Value::Blob(hex::decode(digits).unwrap()),
+                (None, Ok(number)) => Value::Integer(number),
+                (None, Err(_)) => Value::Text((*column).to_owned()),
+            });
+        let statement = Statement { sql, tables: TABLES, params: params.collect() };
+        let step = Step { statement, expect: Expect::Rows(1) };
+        let place = Place { database: Database::Env(self.env.clone()), key: Key::Slot(0) };
+        self.sql.write(&place, Unit { steps: vec![step], idempotency: None }).await.unwrap();
     }
 
     pub(crate) fn caller<'a>(&'a self, principal: &'a Principal) -> Caller<'a> {

@@ -7,8 +7,7 @@ use crate::documents::Preset;
 pub(crate) fn handle<'c>(admin: &'c Admin, mut request: Request<'c>) -> Reply<'c> {
     Box::pin(async move {
         let name = request.collection()?;
-        let env = request.caller().env;
-        admin.documents.create_collection(env, &name, Preset::DEFAULT).await?;
+        admin.documents.create_collection(request.caller(), &name, Preset::DEFAULT).await?;
         let mut answer = request.answer();
         answer.begin("data");
         answer.end();

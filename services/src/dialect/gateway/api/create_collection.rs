@@ -22,7 +22,7 @@ pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
         }
         let mut members = Members::read(&call.body, documents.now_ms())?;
         let name = members.required_text("collectionName")?;
-        documents.create_collection(caller.env, &name, Preset::DEFAULT).await?;
+        documents.create_collection(caller, &name, Preset::DEFAULT).await?;
         Ok(json(Object::new().close()))
     })
 }
