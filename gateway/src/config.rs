@@ -147,12 +147,12 @@ fn bytes(
 
 impl RemoteRoute {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let path: Option<String> = reader.required(
+        let path: Option<String> = reader.live_required(
             "path",
             "path that the upstream answers; `{*rest}` at its end takes every path below",
         );
-        let upstream: Option<Upstream> =
-            reader.required("upstream", "where requests go: `http://host:port` or `https://host`");
+        let upstream: Option<Upstream> = reader
+            .live_required("upstream", "where requests go: `http://host:port` or `https://host`");
         let access =
             reader.live("access", Caller(Access::Public), "who may call: `public` or `user`");
         let body = ByteSize::bytes(REMOTE_BODY_BYTES_MAX_DEFAULT as u64);
@@ -163,7 +163,7 @@ impl RemoteRoute {
             "how long the upstream may take until the head of its answer",
         );
         let name: Option<String> =
-            reader.optional("name", "name in logs and metrics; the path when it is not given");
+            reader.live_optional("name", "name in logs and metrics; the path when it is not given");
         let path = path?;
         if !path.starts_with('/') {
             reader.problem("path", ("a path begins with /", "路径以 / 开头"));
