@@ -196,7 +196,7 @@ async fn an_unused_file_is_closed_and_opened_again() {
     opened.clock.advance(Duration::from_secs(1));
     let closed = async {
         while opened.open_files() > 0 {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(10), closed).await.expect("it closes");
