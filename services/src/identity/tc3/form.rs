@@ -27,7 +27,8 @@ pub(super) fn read<'b>(content_type: &str, body: &'b [u8]) -> Result<Vec<Param<'
             return Err(malformed());
         }
         let (part, after) = split_once(part, next_delimiter.as_bytes()).ok_or_else(malformed)?;
-        fields.push(read_part(part).ok_or_else(malformed)?);
+        let (name, value) = read_part(part).ok_or_else(malformed)?;
+        fields.push(Param { name: params::signed_name(name)?, value: Cow::Borrowed(value) });
         rest = after;
     }
     match rest {
@@ -44,7 +45,8 @@ fn boundary(content_type: &str) -> Option<&str> {
     (fits && plain).then_some(value)
 }
 
-fn read_part(part: &[u8]) -> Option<Param<'_>> {
+/// Name and value of one field.
+fn read_part(part: &[u8]) -> Option<(&str, &[u8])> {
     let (head, content) = split_once(part, b"\r\n\r\n")?;
     let head = std::str::from_utf8(head).ok()?;
     let mut name = None;
@@ -64,7 +66,7 @@ fn read_part(part: &[u8]) -> Option<Param<'_>> {
     } else {
         params::trim(std::str::from_utf8(content).ok()?).as_bytes()
     };
-    Some(Param { name: params::canonical_name(name?), value: Cow::Borrowed(value) })
+    Some((name?, value))
 }
 
 /// `form-data; name="x"`, perhaps with a file name behind it.

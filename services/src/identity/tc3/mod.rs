@@ -7,9 +7,10 @@
 //! parameters = (&name=value\r\n)*
 //! ```
 //!
-//! The reading is held to requests that the published packages really sent (`testdata/tc3.json`). Where they are lax we are
-//! not: a body member that is not signed is refused, and so is a pair of members whose names the signature cannot tell apart.
-//! A signature may be used again within its window: nothing in it is unique, so the window is all there is.
+//! The reading is held to requests that the published packages really sent (`testdata/tc3.json`). Where the signature is lax
+//! we are not: a body member that is not signed is refused, and so are names that it cannot tell apart. What stays, and is why
+//! the outside world comes by TLS: a signature may be used again within its window, for nothing in it is unique; and the list
+//! of parameters is itself not signed, so that text with line ends in it could be cut into parameters in another way.
 
 mod form;
 mod head;

@@ -62,7 +62,7 @@ fn read<'b>(content_type: &str, body: &'b [u8]) -> Result<Vec<Param<'b>>> {
 }
 
 fn json_param<'b>(name: &str, value: &'b RawValue) -> Result<Param<'b>> {
-    Ok(Param { name: canonical_name(name), value: json_value(value)? })
+    Ok(Param { name: signed_name(name)?, value: json_value(value)? })
 }
 
 /// A string's content, trimmed; the text of any other value. The text is taken as it was sent: the SDKs sign and send the
@@ -79,6 +79,54 @@ fn json_value(value: &RawValue) -> Result<Cow<'_, [u8]>> {
         Cow::Borrowed(text) => Cow::Borrowed(trim(text).as_bytes()),
         Cow::Owned(text) => Cow::Owned(trim(&text).as_bytes().to_vec()),
     })
+}
+
+/// Members of the dialect's requests. The signature folds case, so that somebody between caller and server could rename
+/// `query` to `Query`, and the deletion of one document would become that of all: these are accepted as they are spelt here.
+const SPELT: [&str; 32] = [
+    "action",
+    "apiName",
+    "collectionName",
+    "crossAuthorizationToken",
+    "data",
+    "envName",
+    "eventId",
+    "file_list",
+    "fileid_list",
+    "function_name",
+    "limit",
+    "merge",
+    "method",
+    "multi",
+    "offset",
+    "order",
+    "path",
+    "projection",
+    "qualifier",
+    "query",
+    "queryType",
+    "requestData",
+    "request_data",
+    "sessionToken",
+    "stages",
+    "tcb_sessionToken",
+    "transactionId",
+    "upsert",
+    "wxCloudApiToken",
+    "wxCloudSessionToken",
+    "wxCloudbaseAccesstoken",
+    "url_type",
+];
+
+/// The name as it is signed; refuses one that reads like another member's and is not.
+pub(super) fn signed_name(name: &str) -> Result<String> {
+    let signed = canonical_name(name);
+    match SPELT.iter().find(|spelt| spelt.eq_ignore_ascii_case(&signed)) {
+        Some(spelt) if *spelt != name => {
+            Err(refused(format!("the parameter {spelt} is spelt in another way")))
+        }
+        _ => Ok(signed),
+    }
 }
 
 /// `encodeURIComponent` of the trimmed name in lower case, with `! ' ( ) *` escaped too.
