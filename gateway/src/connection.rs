@@ -148,7 +148,8 @@ pub(crate) async fn serve<S>(
         let (gateway, facts) = (Arc::clone(&gateway), Arc::clone(&facts));
         service_fn(move |request| {
             let answer = Arc::clone(&gateway).serve(request, Arc::clone(&facts));
-            async move { Ok::<_, std::convert::Infallible>(answer.await) }
+            // hyper keeps room for one future as long as the connection lives; a pointer is all that an idle one needs.
+            Box::pin(async move { Ok::<_, std::convert::Infallible>(answer.await) })
         })
     };
     let bounds = gateway.bounds.load();

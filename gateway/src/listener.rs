@@ -89,23 +89,28 @@ impl Gateway {
     ) {
         // Answers are written whole; waiting for more to send would only delay them.
         let _ = stream.set_nodelay(true);
-        let Some(tls) = tls else { return self.serve_plain(stream, remote, shutdown).await };
+        match tls {
+            None => self.serve_plain(stream, remote, shutdown).await,
+            // On the heap, so that plain connections do not carry the room that TLS needs.
+            Some(tls) => Box::pin(self.serve_tls(stream, remote, tls, shutdown)).await,
+        }
+    }
+
+    async fn serve_tls(
+        self: Arc<Self>,
+        stream: TcpStream,
+        remote: SocketAddr,
+        tls: TlsAcceptor,
+        shutdown: Shutdown,
+    ) {
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
             Err(_) => self.failed(remote, true, "tls_handshake", "the handshake took too long"),
             Ok(Err(error)) => self.failed(remote, true, "tls_handshake", &error.to_string()),
             Ok(Ok(stream)) => {
-                let protocol = if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                    "h2"
-                } else {
-                    "http/1.1"
-                };
-                connection::serve(
-                    self,
-                    stream,
-                    ConnectionFacts::new(remote, true, protocol),
-                    shutdown,
-                )
-                .await;
+                let multiplexed = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                let protocol = if multiplexed { "h2" } else { "http/1.1" };
+                let facts = ConnectionFacts::new(remote, true, protocol);
+                connection::serve(self, stream, facts, shutdown).await;
             }
         }
     }
