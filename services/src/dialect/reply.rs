@@ -31,8 +31,15 @@ pub(crate) struct Object {
 }
 
 impl Object {
+    /// An object of the usual size.
     pub(crate) fn new() -> Self {
-        let mut text = String::with_capacity(ANSWER_BYTES);
+        Self::with_bytes(0)
+    }
+
+    /// An object that will hold documents of this many bytes of BSON.
+    pub(crate) fn with_bytes(bson_bytes: usize) -> Self {
+        // Text is about half as long again as BSON; one growth is the exception.
+        let mut text = String::with_capacity(ANSWER_BYTES + bson_bytes + bson_bytes / 2);
         text.push('{');
         Self { text }
     }

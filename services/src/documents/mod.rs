@@ -2,18 +2,24 @@
 //!
 //! The `query` crate decides what a filter, an update or a key is; `engine::sql` stores rows. Between them this service
 //! says who may do what (`logic/permission.rs`), how documents lie in tables (`store.rs`), how they are found (`walk.rs`)
-//! and how no change is lost (`write.rs`). It speaks no protocol: the clients' dialects stand in [`crate::dialect`].
+//! and how no change is lost (`change.rs`). It speaks no protocol: the clients' dialects stand in [`crate::dialect`].
 
-mod catalogue;
 mod config;
 mod control;
+
 mod logic;
-mod read;
-mod seed;
-mod store;
-mod walk;
 mod which;
-mod write;
+
+mod catalogue;
+mod read;
+mod walk;
+
+mod change;
+mod edit;
+mod insert;
+mod seed;
+
+mod store;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
@@ -30,6 +36,7 @@ use yunzhan_base::{Clock, EnvId, Error, Kind, Live, Principal, Result};
 use yunzhan_engine::sql::SharedSql;
 
 use self::catalogue::Catalogue;
+pub use self::change::{Change, Changed, UNIT_DOCUMENTS_MAX};
 pub use self::config::Config;
 pub use self::control::CONTROL;
 pub use self::logic::id::ID_BYTES_MAX;
@@ -40,7 +47,6 @@ pub use self::seed::Seeded;
 pub use self::store::{Collection, MIGRATIONS};
 use self::store::{Store, Table};
 pub use self::which::Which;
-pub use self::write::{Change, Changed, UNIT_DOCUMENTS_MAX};
 
 /// The documents of every environment.
 pub struct Documents {

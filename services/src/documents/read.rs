@@ -55,6 +55,17 @@ pub enum Body {
     Shaped(Document),
 }
 
+impl Found {
+    /// About how many bytes of BSON the documents have; those of which only a part was wanted do not count.
+    pub fn bytes(&self) -> usize {
+        let stored = self.documents.iter().map(|body| match body {
+            Body::Stored(bson) => bson.len(),
+            Body::Shaped(_) => 0,
+        });
+        stored.sum()
+    }
+}
+
 impl Documents {
     /// A page of the documents that the caller may see.
     ///

@@ -7,9 +7,9 @@ use bson::{Bson, Document};
 use yunzhan_base::{EnvId, Error, Kind, Principal, Result};
 use yunzhan_query::ejson::{ReadOptions, read_document};
 
+use super::insert::add_missing;
 use super::logic::permission::{Preset, Reach};
 use super::logic::shape::{Prepared, prepare_insert};
-use super::write::add_missing;
 use super::{Caller, Documents, INSERT_DOCUMENTS_MAX};
 
 /// What a seed added.

@@ -38,7 +38,12 @@ impl<'c> Request<'c> {
 
     /// An answer that names this request.
     pub(super) fn answer(&self) -> Object {
-        let mut object = Object::new();
+        self.answer_with_bytes(0)
+    }
+
+    /// An answer that will hold documents of this many bytes of BSON.
+    pub(super) fn answer_with_bytes(&self, bson_bytes: usize) -> Object {
+        let mut object = Object::with_bytes(bson_bytes);
         object.request_id(self.call.request_id);
         object
     }

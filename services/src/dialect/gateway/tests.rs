@@ -26,9 +26,9 @@ fn encoded(text: &str) -> String {
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
-                out.push(char::from(byte))
+                out.push(char::from(byte));
             }
-            _ => write!(out, "%{byte:02X}").unwrap(),
+            _ => out.push_str(&format!("%{byte:02X}")),
         }
     }
     out

@@ -17,7 +17,7 @@ pub(crate) fn handle<'c>(admin: &'c Admin, mut request: Request<'c>) -> Reply<'c
         let find = read(&mut request)?;
         let (offset, limit) = (find.skip, find.limit);
         let found = admin.documents.find(request.caller(), &collection, find).await?;
-        let mut answer = request.answer();
+        let mut answer = request.answer_with_bytes(2 * found.bytes());
         if let Some(total) = found.total {
             answer.number("total", total);
         }

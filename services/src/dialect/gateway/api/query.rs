@@ -19,16 +19,17 @@ use crate::documents::{Documents, Find, Which};
 
 pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
     Box::pin(async move {
-        let mut answer = Object::new();
         let (caller, collection) = (caller(&call)?, call.params.get("collection")?);
         if text(&call, "count")?.as_deref() == Some("true") {
             let which = read_which(&call, documents.now_ms())?;
+            let mut answer = Object::new();
             answer.number("total", documents.count(caller, collection, which).await?);
             return Ok(json(answer.close()));
         }
         let find = read(&call, &documents)?;
         let (offset, limit) = (find.skip, find.limit);
         let found = documents.find(caller, collection, find).await?;
+        let mut answer = Object::with_bytes(found.bytes());
         list(answer.raw("list"), &found.documents, append_body)?;
         answer.number("offset", offset as u64);
         answer.number("limit", limit as u64);
