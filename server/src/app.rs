@@ -43,6 +43,8 @@ pub(crate) struct Start {
     pub(crate) json: bool,
     /// When the process began.
     pub(crate) started: Instant,
+    /// Whether this start may make the demo: one that serves may, one for a single command may not.
+    pub(crate) demo: bool,
 }
 
 /// Everything alive.
@@ -65,7 +67,7 @@ pub(crate) struct App {
 impl App {
     /// Opens everything but the doors.
     pub(crate) async fn open(start: Start) -> Result<Self> {
-        let Start { dir, source, loaded, lang, json, started } = start;
+        let Start { dir, source, loaded, lang, json, started, demo } = start;
         let Loaded { config, settings } = loaded;
         let clock = Clock::System;
         let data = data::open(dir, config.master_key.as_ref(), clock.now_ms())?;
@@ -85,7 +87,7 @@ impl App {
             events: events.clone(),
         })
         .await?;
-        if config.demo {
+        if demo && config.demo {
             rooms.make_demo().await?;
         }
         let gateway = Gateway::new(Parts {
@@ -112,6 +114,7 @@ impl App {
             metrics,
             reloader: Arc::clone(&reloader),
             phase: Arc::clone(&phase),
+            envs: Arc::clone(&rooms.envs),
             data: data.dir.root().to_owned(),
             started,
         });

@@ -13,6 +13,7 @@ use yunzhan_base::route::RenderError;
 use yunzhan_base::{
     Access, Answer, Body, Call, Endpoint, Error, Kind, Principal, Result, RouteSpec, Secret, Tier,
 };
+use yunzhan_services::envs::EnvStore;
 
 use crate::observe::metrics::Metrics;
 use crate::process;
@@ -59,6 +60,8 @@ pub(crate) struct Control {
     pub(crate) reloader: Arc<Reloader>,
     /// Starting, ready or draining.
     pub(crate) phase: Arc<Phase>,
+    /// Read to see whether the database answers.
+    pub(crate) envs: Arc<EnvStore>,
     /// The data folder, as the operator may find it.
     pub(crate) data: PathBuf,
     /// When the process began.
@@ -72,6 +75,8 @@ pub(crate) struct Phase(AtomicU8);
 const STARTING: u8 = 0;
 const READY: u8 = 1;
 const DRAINING: u8 = 2;
+
+const READY_NAME: &str = "ready";
 
 // === impl Phase ===
 
@@ -89,7 +94,7 @@ impl Phase {
     fn name(&self) -> &'static str {
         match self.0.load(Ordering::Acquire) {
             STARTING => "starting",
-            READY => "ready",
+            READY => READY_NAME,
             _ => "draining",
         }
     }
@@ -122,11 +127,17 @@ fn healthz(_control: Arc<Control>, _call: Call) -> Answer {
     Box::pin(async { Ok(text_answer("ok\n".into(), "text/plain; charset=utf-8")) })
 }
 
+/// Ready means that a request would be answered: the doors are open, and so is the database.
 fn readyz(control: Arc<Control>, _call: Call) -> Answer {
     Box::pin(async move {
         let phase = control.phase.name();
-        let mut answer = text_answer(format!("{phase}\n"), "text/plain; charset=utf-8");
-        if phase != "ready" {
+        let word = if phase == READY_NAME && control.envs.refresh().await.is_err() {
+            "database unavailable"
+        } else {
+            phase
+        };
+        let mut answer = text_answer(format!("{word}\n"), "text/plain; charset=utf-8");
+        if word != READY_NAME {
             *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         }
         Ok(answer)

@@ -104,3 +104,64 @@ impl Ready {
         (!envs.is_empty()).then_some(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    fn demo() -> Ready {
+        Ready {
+            http: Some("http://localhost:8080".into()),
+            https: Some("https://localhost:8443".into()),
+            development_certificate: true,
+            control: Some("http://127.0.0.1:8079".into()),
+            data: "/srv/shop".into(),
+            development_envs: vec!["demo".into()],
+            is_demo: true,
+            elapsed: Duration::from_millis(47),
+        }
+    }
+
+    #[test]
+    fn people_read_what_to_open() {
+        expect![[r#"
+            Yunzhan 0.1.0 is ready, in 0.05 s
+
+              shop page   http://localhost:8080/
+              https       https://localhost:8443/  (development certificate: browsers will warn)
+              control     http://127.0.0.1:8079/control/v1  (token in /srv/shop/run/control.token)
+              data        /srv/shop
+              login       development login: anybody may log in to demo under any name; give it an appid before real use
+        "#]].assert_eq(&demo().text(Lang::En));
+        expect![[r#"
+            云栈 0.1.0 已就绪, 用时 0.05 秒
+
+              演示商店    http://localhost:8080/
+              https       https://localhost:8443/  (开发证书: 浏览器会提示风险)
+              管理接口    http://127.0.0.1:8079/control/v1  (令牌在 /srv/shop/run/control.token 中)
+              数据目录    /srv/shop
+              登录        开发登录: 任何人可用任意名字登录 demo; 正式使用前请设置 appid
+        "#]]
+        .assert_eq(&demo().text(Lang::Zh));
+    }
+
+    #[test]
+    fn what_is_off_is_not_named() {
+        let ready = Ready {
+            http: None,
+            control: None,
+            development_certificate: false,
+            development_envs: Vec::new(),
+            ..demo()
+        };
+        expect![[r#"
+            Yunzhan 0.1.0 is ready, in 0.05 s
+
+              https       https://localhost:8443/
+              data        /srv/shop
+        "#]]
+        .assert_eq(&ready.text(Lang::En));
+    }
+}

@@ -20,14 +20,17 @@ fuzz_target!(|bytes: &[u8]| {
         }
     }
     let shown = problems.render(Lang::En) + &problems.render(Lang::Zh) + &problems.to_json(Lang::Zh).to_string();
-    // A short or common secret stands in any text by chance.
-    if let Some(secret) = secret.filter(|secret| secret.starts_with("hunter2:") && input.matches(secret.as_str()).count() == 1) {
-        let line = text.lines().find(|line| line.contains(&secret)).unwrap_or_default();
-        if line.trim_start().starts_with("secret") {
-            assert!(!shown.contains(&secret), "a secret is shown: {shown}");
-        }
+    let Some(secret) = secret.filter(|secret| is_marked(secret) && input.matches(secret.as_str()).count() == 1) else { return };
+    let line = text.lines().find(|line| line.contains(&secret)).unwrap_or_default();
+    if line.trim_start().starts_with("secret") {
+        assert!(!shown.contains(&secret), "a secret is shown: {shown}");
     }
 });
+
+/// A short or common secret, or one that looks like a part of a message, stands in any text by chance.
+fn is_marked(secret: &str) -> bool {
+    secret.strip_prefix("hunter2:").is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
 
 fn read_variables(text: &str) -> Variables {
     let pairs = text.lines().filter_map(|line| line.split_once('='));

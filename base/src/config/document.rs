@@ -215,7 +215,9 @@ impl Document {
     fn refuse_unknown_variables(&self) {
         let known = self.record.borrow().known_variables.clone();
         let ours = self.variables.keys().filter(|name| {
-            name.starts_with(VARIABLE_PREFIX) && !name.starts_with(VARIABLE_PREFIX_TEST)
+            name.starts_with(VARIABLE_PREFIX)
+                && !name.starts_with(VARIABLE_PREFIX_TEST)
+                && !is_of_kubernetes(name)
         });
         for name in ours.filter(|name| !known.contains(*name)) {
             let suggestion = nearest(name, known.iter().map(String::as_str));
@@ -227,4 +229,17 @@ impl Document {
             self.report("", place, message, suggestion.map(note).into_iter().collect());
         }
     }
+}
+
+/// Whether Kubernetes made this variable: in every pod it names each service of the namespace, so one called `yunzhan`
+/// gives `YUNZHAN_SERVICE_HOST`, `YUNZHAN_SERVICE_PORT_HTTP`, `YUNZHAN_PORT` and `YUNZHAN_PORT_8080_TCP_ADDR`.
+fn is_of_kubernetes(name: &str) -> bool {
+    let names_a_port = name
+        .split("_PORT_")
+        .nth(1)
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    name.ends_with("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || name.ends_with("_PORT")
+        || names_a_port
 }

@@ -96,6 +96,8 @@ fn variables_beat_the_file_and_the_file_beats_defaults() {
         ("YUNZHAN_ENVS__DEMO__APPID", "wx3"),
         ("YUNZHAN_ROUTES__1__PATH", "/more"),
         ("YUNZHAN_TEST_MYSQL", "ignored"),
+        ("YUNZHAN_SERVICE_HOST", "of Kubernetes"),
+        ("YUNZHAN_PORT_8080_TCP_ADDR", "of Kubernetes"),
         ("PATH", "ignored"),
     ];
     check(

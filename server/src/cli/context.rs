@@ -67,8 +67,8 @@ impl Context {
         Self { dir, source, lang, json: common.json, started }
     }
 
-    /// What starts an app.
-    pub(super) fn start(&self, loaded: Loaded) -> Start {
+    /// What starts an app; `demo` when it may make the demo.
+    pub(super) fn start(&self, loaded: Loaded, demo: bool) -> Start {
         Start {
             dir: self.dir.clone(),
             source: self.source.clone(),
@@ -76,6 +76,7 @@ impl Context {
             lang: self.lang,
             json: self.json,
             started: self.started,
+            demo,
         }
     }
 
@@ -91,7 +92,7 @@ impl Context {
             return Ok(answer);
         }
         runtime()?.block_on(async {
-            let app = App::open(self.start(self.source.load()?)).await?;
+            let app = App::open(self.start(self.source.load()?, false)).await?;
             Ok(app.control_call(method, path, body).await?)
         })
     }

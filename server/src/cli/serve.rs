@@ -24,7 +24,8 @@ fn serve(context: &Context) -> Result<bool, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| Error::internal("starting the runtime").because(error))?;
-    let served = runtime.block_on(async { App::open(context.start(loaded)).await?.serve().await });
+    let served =
+        runtime.block_on(async { App::open(context.start(loaded, true)).await?.serve().await });
     // What still runs after the drain has had its time.
     runtime.shutdown_background();
     Ok(served?)

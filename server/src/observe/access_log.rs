@@ -32,6 +32,9 @@ const PATH_CHARS_MAX: usize = 512;
 /// Causes are long when sources chain.
 const DETAIL_CHARS_MAX: usize = 512;
 
+/// Routes that machines ask all day.
+const PROBES: [&str; 3] = ["server.healthz", "server.readyz", "server.metrics"];
+
 /// How much log is kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Keep {
@@ -93,6 +96,7 @@ impl AccessLog {
 impl Observe for AccessLog {
     fn observe(&self, event: &Event<'_>) {
         match event {
+            Event::RequestEnded(request) if is_probe(request) => {}
             Event::RequestEnded(request) => {
                 self.append(|lines| request_line(lines, self.clock.now_ms(), request));
             }
@@ -134,6 +138,11 @@ impl Shared {
         output.write(lines, dropped);
         !ended
     }
+}
+
+/// Probes of an orchestrator come every few seconds and say nothing while all is well.
+fn is_probe(request: &RequestEnded<'_>) -> bool {
+    request.status.is_success() && PROBES.contains(&request.route)
 }
 
 fn request_line(lines: &mut Vec<u8>, now_ms: i64, request: &RequestEnded<'_>) {

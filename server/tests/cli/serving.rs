@@ -1,5 +1,8 @@
 //! A serving process and the commands that talk to it, or take its place.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use expect_test::expect;
 use serde_json::{Value, json};
 
@@ -82,4 +85,29 @@ fn an_address_that_is_taken_is_named_with_its_key() {
     let complaint = place.bad(&["serve"]);
     let expected = format!("cannot listen on {address} (listen.http)");
     assert!(complaint.contains(&expected), "{complaint}");
+}
+
+#[test]
+fn the_control_listener_asks_for_the_token_of_this_start() {
+    let place = Place::new();
+    let serving = place.serve(&[]);
+    let address =
+        serving.ready["control"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+    let get = |path: &str, header: &str| {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{header}\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let token = std::fs::read_to_string(place.path("yunzhan-data/run/control.token")).unwrap();
+    let status = |header: &str| get("/control/v1/status", header)[9..12].to_owned();
+    assert_eq!(status(""), "401");
+    assert_eq!(status("authorization: Bearer wrong\r\n"), "401");
+    assert_eq!(status(&format!("authorization: Bearer {token}\r\n")), "200");
+    assert!(get("/healthz", "").ends_with("\r\n\r\nok\n"));
+    assert!(get("/readyz", "").ends_with("\r\n\r\nready\n"));
+    assert!(get("/metrics", "").contains("yunzhan_build_info{version="));
 }
