@@ -10,6 +10,8 @@ use crate::sample::Sample;
 pub(crate) struct Layout {
     pub(crate) name: &'static str,
     pub(crate) tables: &'static str,
+    /// How the file is opened beyond what the engine does.
+    pub(crate) pragmas: &'static str,
     pub(crate) insert: fn(&Connection, &Sample) -> Outcome,
     pub(crate) fetch: fn(&Connection, &Sample) -> Outcome<Vec<u8>>,
     pub(crate) parse: fn(&[u8]) -> Outcome,
@@ -21,6 +23,7 @@ pub(crate) const LAYOUTS: &[Layout] = &[
     Layout {
         name: "BSON, rowid table + entries",
         tables: BSON_ROWID,
+        pragmas: "",
         insert: bson_insert,
         fetch: bson_fetch,
         parse: bson_parse,
@@ -30,6 +33,7 @@ pub(crate) const LAYOUTS: &[Layout] = &[
     Layout {
         name: "BSON, table by key + entries",
         tables: BSON_BY_KEY,
+        pragmas: "",
         insert: bson_insert,
         fetch: bson_fetch,
         parse: bson_parse,
@@ -39,11 +43,32 @@ pub(crate) const LAYOUTS: &[Layout] = &[
     Layout {
         name: "JSONB + expression index",
         tables: JSONB,
+        pragmas: "",
         insert: jsonb_insert,
         fetch: jsonb_fetch,
         parse: jsonb_parse,
         top: jsonb_top,
         update: jsonb_update,
+    },
+    Layout {
+        name: "first, page cache of 16 MiB",
+        tables: BSON_ROWID,
+        pragmas: "PRAGMA cache_size = -16384",
+        insert: bson_insert,
+        fetch: bson_fetch,
+        parse: bson_parse,
+        top: bson_top,
+        update: bson_update,
+    },
+    Layout {
+        name: "first, file mapped to memory",
+        tables: BSON_ROWID,
+        pragmas: "PRAGMA mmap_size = 1073741824",
+        insert: bson_insert,
+        fetch: bson_fetch,
+        parse: bson_parse,
+        top: bson_top,
+        update: bson_update,
     },
 ];
 

@@ -10,6 +10,7 @@ mod layouts;
 mod sample;
 
 use std::fs;
+use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,9 @@ fn main() -> Outcome {
         "\n| layout | insert | fetch | fetch + parse | owner's top 20 | update | file MiB |\n\
          |---|---|---|---|---|---|---|"
     );
+    let bson = per_operation(OPERATIONS, |number| Ok(drop(black_box(Sample::of(number).bson()))))?;
+    let json = per_operation(OPERATIONS, |number| Ok(drop(black_box(Sample::of(number).json()))))?;
+    println!("| (making the document: BSON, JSON) | {bson:.1}, {json:.1} | | | | | |");
     for layout in LAYOUTS {
         measure(layout, documents)?;
     }
@@ -45,6 +49,7 @@ fn measure(layout: &Layout, documents: u64) -> Outcome {
     let folder = TempDir::new()?;
     let path = folder.path().join("data.db");
     let connection = open(&path)?;
+    connection.execute_batch(layout.pragmas)?;
     connection.execute_batch(layout.tables)?;
     let insert = per_operation(documents, |number| {
         if number % BATCH == 0 {
