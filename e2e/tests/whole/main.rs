@@ -6,3 +6,4 @@ mod demo;
 mod durability;
 mod lifecycle;
 mod sdk;
+mod tour;
