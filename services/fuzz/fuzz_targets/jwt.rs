@@ -5,6 +5,7 @@
 
 #![no_main]
 
+#[allow(dead_code, reason = "each target uses its part")]
 mod rig;
 
 use std::sync::LazyLock;

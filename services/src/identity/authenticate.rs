@@ -1,6 +1,6 @@
 //! Who asks: decided from the head of a request, and from its body where a signature covers it.
 //!
-//! A token that was seen a moment ago costs one hash and one look-up; an unknown one costs a signature check (about 0.1 ms),
+//! A token that was seen a moment ago costs one hash and one look-up; an unknown one costs a signature check (some 40 µs),
 //! done at once. Nothing here waits for a database: keys, ended sessions and server keys are in memory.
 
 use std::sync::Arc;

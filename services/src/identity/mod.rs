@@ -1,8 +1,8 @@
 //! Identity: who asks, and how they prove it.
 //!
 //! A person proves it to WeChat and gets a session: a short access token that any replica verifies by itself, and a refresh
-//! token that rotates. A team's own server proves it with a key of the environment. Read [`authenticate`] for what happens on
-//! every request, `sessions` for what happens at a login, [`api`] for the endpoints.
+//! token that rotates. A team's own server proves it with a key of the environment. Read `authenticate` for what happens on
+//! every request, `sessions` for what happens at a login, `api` for the endpoints.
 
 mod api;
 mod authenticate;

@@ -496,6 +496,9 @@ impl Store {
 
     /// Writes that need no idempotency key: each is conditional on what it replaces, or changes nothing the second time.
     async fn write(&self, place: &Place, steps: Vec<Step>) -> Result<()> {
+        if steps.is_empty() {
+            return Ok(());
+        }
         self.sql.write(place, Unit { steps, idempotency: None }).await.map(drop)
     }
 }

@@ -1,5 +1,8 @@
 //! Access tokens: JSON Web Tokens (RFC 7519) in the profile for access tokens (RFC 9068), signed with Ed25519 (RFC 8037).
 //!
+//! Ed25519 and not ES256: checking costs the same (36 µs against 39 µs, signing 10 µs against 13 µs, in one run of aws-lc), and
+//! its signatures need no random number whose quality the key would depend on.
+//!
 //! We read only what we wrote. The header segment must be, byte for byte, the one that a key of ours writes, so a header
 //! that a stranger made is never parsed: `none`, another algorithm, an unknown `kid`, `crit`, `jwk` and `x5u` all end in the
 //! same comparison. The signature is checked before the payload is decoded, so no stranger's JSON is parsed either.
