@@ -1,5 +1,7 @@
 //! The plainest HTTP/1.1 client there is: one connection for one request, nothing repaired, nothing retried.
 
+mod raw;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use hyper::{Method, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -108,6 +110,24 @@ impl Http {
     /// Begins a POST with a JSON body.
     pub fn post(&self, target: impl Into<String>, body: &Value) -> Request<'_> {
         self.request(Method::POST, target).json(body)
+    }
+
+    /// Sends these bytes while it reads, and gives the one answer that comes.
+    ///
+    /// # Errors
+    /// When none comes within a minute, or it is broken off.
+    pub async fn raw(&self, bytes: &[u8]) -> Result<Answer> {
+        let (mut read, mut write) = tokio::io::split(self.connect().await?);
+        // A server that refuses early closes; what was not sent by then does not matter.
+        let sent = async {
+            let _ = write.write_all(bytes).await;
+            std::future::pending::<()>().await;
+        };
+        let answered = tokio::time::timeout(ANSWER_WAIT_MAX, raw::read_answer(&mut read));
+        tokio::select! {
+            answer = answered => answer.context("no answer came").flatten(),
+            () = sent => unreachable!("it waits for ever"),
+        }
     }
 
     async fn connect(&self) -> Result<Box<dyn Stream>> {

@@ -1,8 +1,9 @@
 //! What not every machine has. A test that needs it says so by name where it is missing, and fails where it is required. (A database reports itself:
 //! [`Server::start_on`](crate::Server::start_on).)
 
-use std::io::Write;
 use std::process::Command;
+
+use crate::report::skipped;
 
 /// Names, with commas between, that must be there: CI sets it.
 pub const REQUIRE_VARIABLE: &str = "YUNZHAN_TEST_REQUIRE";
@@ -36,8 +37,7 @@ impl Requirement {
         let required = std::env::var(REQUIRE_VARIABLE).unwrap_or_default();
         let is_required = required.split(',').any(|name| name.trim() == self.name());
         assert!(!is_required, "{REQUIRE_VARIABLE} names {}, but {why}", self.name());
-        // Past the capture of the test runner, so that a skip is seen where every test is green.
-        let _ = writeln!(std::io::stderr(), "skipped: {why}");
+        skipped(why);
         false
     }
 

@@ -65,7 +65,8 @@ fn order(piece: &Value) -> Value {
 }
 
 async fn place(person: &Person, order: &Value, key: &str) -> String {
-    let request = person.inserting("orders", &[order.clone()]).header("idempotency-key", key);
+    let request =
+        person.inserting("orders", std::slice::from_ref(order)).header("idempotency-key", key);
     request.send().await.value()["insertedIds"][0].as_str().unwrap().to_owned()
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use yunzhan_e2e::environment::Permission;
 use yunzhan_e2e::people::Find;
+use yunzhan_e2e::report::figure;
 use yunzhan_e2e::{Backend, Options, Person, Server};
 
 const ENV: &str = "shop";
@@ -78,10 +79,10 @@ async fn survives(backend: Backend, kills: u32) {
         acknowledged += sure.len();
         cut_off += unsure.len();
     }
-    println!(
+    figure(&format!(
         "{backend:?}: {kills} kills in {:.1} s: {acknowledged} calls acknowledged and kept, {cut_off} cut off, of which {kept} had been committed",
         begun.elapsed().as_secs_f64()
-    );
+    ));
 }
 
 /// Everybody writes; somewhere in between, the process is gone. Gives what each writer did.

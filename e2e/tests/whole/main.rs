@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod bad_input;
 mod demo;
 mod durability;
 mod lifecycle;
 mod sdk;
+mod strangers;
+mod tokens;
 mod tour;

@@ -1,0 +1,101 @@
+//! Access tokens of another time, for tests of what time does to them.
+//!
+//! They are issued by the real service on a server's own data folder, with the server's own keys, under a clock that
+//! stands elsewhere. The server must not run meanwhile.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use http_body_util::BodyExt;
+use hyper::{HeaderMap, Method, Uri};
+use serde_json::{Value, json};
+use yunzhan_base::audit::{Ledger, Record};
+use yunzhan_base::call::Params;
+use yunzhan_base::event::Events;
+use yunzhan_base::{Call, Clock, DataDir, Principal, RequestId, route};
+use yunzhan_engine::config;
+use yunzhan_engine::seal::MasterKey;
+use yunzhan_engine::sql::{self, Migrations, Opening};
+use yunzhan_net::http::Client;
+use yunzhan_services::envs::{self, EnvStore};
+use yunzhan_services::identity::{self, Identity};
+
+const ISSUE: &str = "identity.control.issue";
+
+/// Keeps nothing.
+struct NoLedger;
+
+impl Ledger for NoLedger {
+    fn append(&self, _: &Record) {}
+}
+
+/// The access token that somebody got who logged in under this name at this time.
+///
+/// # Errors
+/// When the folder cannot be opened, or the service refuses.
+pub async fn access_token_of(data: &DataDir, env: &str, name: &str, at_ms: i64) -> Result<String> {
+    let identity = open(data, Clock::manual(at_ms)).await?;
+    let routes = route::bind(&identity, identity::control::CONTROL);
+    let issue = routes.iter().find(|route| route.spec.name == ISSUE).context(ISSUE)?;
+    let answer = issue.call(call(env, name)).await?;
+    let body = answer.into_body().collect().await.map_err(|error| anyhow::anyhow!("{error}"))?;
+    let credentials: Value = serde_json::from_slice(&body.to_bytes())?;
+    Ok(credentials["access_token"].as_str().context("an access token")?.to_owned())
+}
+
+async fn open(data: &DataDir, clock: Clock) -> Result<Arc<Identity>> {
+    let migrations = Migrations::new(vec![
+        ("envs", envs::MIGRATIONS),
+        ("identity", identity::MIGRATIONS),
+        ("documents", yunzhan_services::documents::MIGRATIONS),
+    ])?;
+    let opening = Opening {
+        config: config::Sql::default(),
+        root: data.root().to_owned(),
+        migrations,
+        clock: clock.clone(),
+    };
+    let sql = sql::open(opening).await?;
+    let key = master_key(data)?;
+    let ledger: Arc<dyn Ledger> = Arc::new(NoLedger);
+    let envs =
+        EnvStore::open(Arc::clone(&sql), key.clone(), clock.clone(), Arc::clone(&ledger)).await?;
+    let parts = identity::Parts {
+        sql,
+        master_key: key,
+        config: identity::Config::default(),
+        clock,
+        envs: envs.envs(),
+        server_keys: envs.server_keys(),
+        http: Client::new(yunzhan_net::http::Config::default()),
+        ledger,
+        events: Events::to(Vec::new()),
+    };
+    Ok(Identity::open(parts).await?)
+}
+
+fn master_key(data: &DataDir) -> Result<MasterKey> {
+    let mut bytes = [0; yunzhan_engine::seal::KEY_BYTES];
+    hex::decode_to_slice(std::fs::read_to_string(data.master_key())?.trim(), &mut bytes)?;
+    Ok(MasterKey::from_bytes(bytes))
+}
+
+/// As the gateway would hand it over.
+fn call(env: &str, name: &str) -> Call {
+    let mut params = Params::default();
+    params.push("env", env.to_owned());
+    Call {
+        method: Method::POST,
+        uri: Uri::from_static("/"),
+        headers: HeaderMap::new(),
+        body: json!({ "name": name }).to_string().into(),
+        params,
+        principal: Principal::Operator,
+        env: None,
+        request_id: RequestId::NONE,
+        deadline: Instant::now() + Duration::from_secs(10),
+        remote: SocketAddr::from(([127, 0, 0, 1], 1)),
+    }
+}

@@ -1,0 +1,197 @@
+//! What a stranger is answered, on every route and every action: one row each, in [`table`].
+//!
+//! The routes come from the services' own lists, so that a new one without a row fails, and a row without a route too.
+
+mod scene;
+mod table;
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use yunzhan_base::{Clock, RouteSpec};
+use yunzhan_e2e::people::Find;
+use yunzhan_e2e::{Answer, Http};
+use yunzhan_services::dialect::{admin, gateway};
+use yunzhan_services::{documents, envs, identity};
+
+use self::scene::{ENV, NOTES, Scene};
+use self::table::{ACTIONS, Action, ROUTES, Row, Strangers};
+
+/// Every route that the services offer, to clients and to operators.
+fn specs() -> impl Iterator<Item = &'static RouteSpec> {
+    let identity = identity::ROUTES.iter().chain(identity::control::CONTROL);
+    let documents = gateway::ROUTES.iter().chain(documents::CONTROL);
+    let specs = identity.map(|endpoint| &endpoint.spec);
+    let specs = specs.chain(documents.map(|endpoint| &endpoint.spec));
+    let specs = specs.chain(admin::ROUTES.iter().map(|endpoint| &endpoint.spec));
+    specs.chain(envs::control::CONTROL.iter().map(|endpoint| &endpoint.spec))
+}
+
+#[test]
+fn every_route_and_every_action_has_one_row() {
+    let offered: BTreeSet<&str> = specs().map(|spec| spec.name).collect();
+    let rows: BTreeSet<&str> = ROUTES.iter().map(|row| row.route).collect();
+    assert_eq!(rows.len(), ROUTES.len(), "a route has two rows");
+    // The server's own control routes are private to it.
+    let rows: BTreeSet<&str> =
+        rows.into_iter().filter(|route| !route.starts_with("server.")).collect();
+    assert_eq!(rows, offered, "left: rows of the table, right: routes of the services");
+
+    let offered: BTreeSet<&str> = admin::ACTIONS.iter().map(|action| action.name).collect();
+    let rows: BTreeSet<&str> = ACTIONS.iter().map(|row| row.name).collect();
+    assert_eq!(rows.len(), ACTIONS.len(), "an action has two rows");
+    assert_eq!(rows, offered, "left: rows of the table, right: actions of the dialect");
+}
+
+#[test]
+fn every_row_asks_its_own_route() {
+    for row in ROUTES {
+        let Some(spec) = specs().find(|spec| spec.name == row.route) else { continue };
+        assert_eq!(row.method, spec.method.as_str(), "{}", row.route);
+        assert!(fits(spec.path, row.target), "{}: {} is not {}", row.route, row.target, spec.path);
+    }
+}
+
+/// Whether a target is of this pattern of segments.
+fn fits(pattern: &str, target: &str) -> bool {
+    let path = target.split('?').next().unwrap();
+    let (pattern, path): (Vec<_>, Vec<_>) =
+        (pattern.split('/').collect(), path.split('/').collect());
+    let fits = |(pattern, segment): (&&str, &&str)| pattern.starts_with('{') || pattern == segment;
+    pattern.len() == path.len() && pattern.iter().zip(&path).all(fits)
+}
+
+#[tokio::test]
+async fn every_stranger_is_answered_as_documented() {
+    let scene = Scene::set().await;
+    let mut wrong = Vec::new();
+    for row in ROUTES {
+        let answers = strangers(&scene, row).await;
+        if answers != row.strangers {
+            wrong.push(format!(
+                "{}\n  answered {answers:?}\n  expected {:?}",
+                row.route, row.strangers
+            ));
+        }
+        let other = ask(&scene, row, Some(&scene.another_person().await)).await;
+        if text(&other) != row.another {
+            wrong.push(format!("{}\n  another person was answered {:?}", row.route, text(&other)));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    scene.is_untouched().await;
+}
+
+/// What nobody, an expired, a forged and another environment's token are answered.
+async fn strangers(scene: &Scene, row: &Row) -> Strangers<String> {
+    let is_control = row.target.starts_with("/control/");
+    let tokens = if is_control { &scene.operators } else { &scene.people };
+    let verdict = async |token: Option<&str>| verdict(&ask(scene, row, token).await);
+    Strangers {
+        nobody: verdict(None).await,
+        expired: verdict(Some(&tokens.expired)).await,
+        forged: verdict(Some(&tokens.forged)).await,
+        elsewhere: verdict(Some(&tokens.elsewhere)).await,
+    }
+}
+
+async fn ask(scene: &Scene, row: &Row, token: Option<&str>) -> Answer {
+    let http: Http = scene.door(row.target);
+    let mut request = http.request(row.method.parse().unwrap(), row.target);
+    if let Some(token) = token {
+        request = request.bearer(token);
+    }
+    if !row.body.is_empty() {
+        request = request.body("application/json", row.body);
+    }
+    request.send().await
+}
+
+/// The status, and the code of a refusal.
+fn verdict(answer: &Answer) -> String {
+    let is_json = answer.header("content-type").starts_with("application/json");
+    let code = if is_json { answer.code() } else { String::new() };
+    format!("{} {code}", answer.status.as_u16()).trim_end().to_owned()
+}
+
+/// The verdict; of what was not refused, the whole body, since it shows what the stranger gets to see.
+fn text(answer: &Answer) -> String {
+    let verdict = verdict(answer);
+    if verdict != "200" {
+        return verdict;
+    }
+    let secret = ["_token\"", "\"keys\"", "\"sub\""];
+    let body = answer.text();
+    let is_own = secret.iter().any(|name| body.contains(name));
+    if is_own { verdict } else { format!("200 {body}") }
+}
+
+#[tokio::test]
+async fn every_action_is_for_keys_of_its_environment() {
+    let scene = Scene::set().await;
+    let mut wrong = Vec::new();
+    for action in ACTIONS {
+        let answered = callers(&scene, action).await;
+        if answered != expected(action) {
+            let expected = expected(action);
+            wrong
+                .push(format!("{}\n  answered {answered:?}\n  expected {expected:?}", action.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    scene.is_untouched().await;
+}
+
+/// By whom an action was called, and what came of it: strangers by token, strangers by signature, and whom it is for.
+async fn callers(scene: &Scene, action: &Action) -> Vec<(&'static str, String)> {
+    let (http, now_s) = (scene.server.http(), Clock::System.now_s());
+    let mut body: serde_json::Value = serde_json::from_str(action.body).unwrap();
+    let (own, other) = (&scene.shop.key, &scene.elsewhere.key);
+    let forged = yunzhan_e2e::Key { secret: other.secret.clone(), ..own.clone() };
+    let mut verdicts = Vec::new();
+    for (who, key, env, at_s) in [
+        ("old signature", own, ENV, now_s - 3600),
+        ("future signature", own, ENV, now_s + 3600),
+        ("forged signature", &forged, ENV, now_s),
+        ("another's key", other, ENV, now_s),
+        ("own key elsewhere", own, scene.elsewhere.id.as_str(), now_s),
+    ] {
+        verdicts.push((who, verdict(&key.admin_at(&http, env, action.name, &body, at_s).await)));
+    }
+    body["action"] = action.name.into();
+    let person = scene.another_person().await;
+    for (who, token) in [
+        ("nobody", None),
+        ("a person", Some(person.as_str())),
+        ("forged access key", Some(scene.forged_access_key.as_str())),
+        ("another's access key", Some(scene.elsewhere.access_key.as_str())),
+    ] {
+        let request = http.post(format!("/admin?env={ENV}"), &body);
+        let request = if let Some(token) = token { request.bearer(token) } else { request };
+        verdicts.push((who, verdict(&request.send().await)));
+    }
+    let offered = own
+        .admin(&http, ENV, "database.calculateDocument", &json!({ "collectionName": NOTES }))
+        .await;
+    assert_eq!(offered.value()["data"]["total"], 1, "the key itself is good");
+    verdicts
+}
+
+fn expected(_: &Action) -> Vec<(&'static str, String)> {
+    table::OF_ACTIONS.iter().map(|(who, verdict)| (*who, (*verdict).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn the_first_refusal_says_nothing_of_what_is_there() {
+    let scene = Scene::set().await;
+    let http = scene.server.http();
+    let ask = async |target: &str| {
+        let answer = http.get(target.to_owned()).send().await;
+        (answer.status, answer.json()["message"].take())
+    };
+    let there = ask(&yunzhan_e2e::people::documents_of(NOTES)).await;
+    let absent = ask(&yunzhan_e2e::people::documents_of("absent")).await;
+    assert_eq!(there, absent);
+    let person = http.login_development(ENV, "carol").await;
+    assert_eq!(person.find(NOTES, &Find::every()).await, [] as [serde_json::Value; 0]);
+}
