@@ -77,29 +77,11 @@ impl App {
             events.notice(Level::Warn, warning.name, &warning.text);
         }
         let client = Client::new(yunzhan_net::http::Config::default());
-        let rooms = Rooms::open(rooms::Parts {
-            config: &config,
-            root: data.dir.root().to_owned(),
-            master_key: data.master_key,
-            clock,
-            client: client.clone(),
-            ledger: Arc::new(FileLedger::open(&data.dir, events.clone())?),
-            events: events.clone(),
-        })
-        .await?;
+        let rooms = open_rooms(&config, &data, clock, &client, &events).await?;
         if demo && config.demo {
             rooms.make_demo().await?;
         }
-        let gateway = Gateway::new(Parts {
-            config: config.gateway.clone(),
-            routes: rooms.routes(),
-            files: open_site(&config, &rooms)?,
-            authenticate: Arc::clone(&rooms.identity) as _,
-            envs: rooms.envs.envs(),
-            client: client.clone(),
-            events: events.clone(),
-            seed: random()?,
-        })?;
+        let gateway = open_gateway(&config, &rooms, &client, &events)?;
         let certificate = open_certificate(&data, &config)?;
         let phase = Arc::new(Phase::default());
         let reloader = Arc::new(Reloader::new(reload::Parts {
@@ -177,6 +159,45 @@ impl App {
         listeners::close_control(&self.data.dir);
         answer
     }
+}
+
+async fn open_rooms(
+    config: &Config,
+    data: &OpenData,
+    clock: Clock,
+    client: &Client,
+    events: &Events,
+) -> Result<Rooms> {
+    let ledger = FileLedger::open(&data.dir, events.clone())?;
+    Rooms::open(rooms::Parts {
+        config,
+        root: data.dir.root().to_owned(),
+        master_key: data.master_key,
+        clock,
+        client: client.clone(),
+        ledger: Arc::new(ledger),
+        events: events.clone(),
+    })
+    .await
+}
+
+/// The clients' gateway: identity names its callers, the services answer them.
+fn open_gateway(
+    config: &Config,
+    rooms: &Rooms,
+    client: &Client,
+    events: &Events,
+) -> Result<Arc<Gateway>> {
+    Gateway::new(Parts {
+        config: config.gateway.clone(),
+        routes: rooms.routes(),
+        files: open_site(config, rooms)?,
+        authenticate: Arc::clone(&rooms.identity) as _,
+        envs: rooms.envs.envs(),
+        client: client.clone(),
+        events: events.clone(),
+        seed: random()?,
+    })
 }
 
 fn open_events(
