@@ -1,8 +1,9 @@
 //! Measures how documents may be stored in SQLite, and what the engine adds to it.
 //!
 //! `cargo run --release -p yunzhan-engine --example document_storage [DOCUMENTS]` prints the tables of
-//! `docs/decisions/0003-document-storage.md`. Figures are processor time of the whole process per operation, which is
-//! steadier than elapsed time on a shared machine; only figures of one run compare.
+//! `docs/decisions/0006-document-storage.md` and the figures of `0007-sql-engine.md`; at least 20,000 documents, 20 for
+//! each of 1,000 owners. Figures are processor time of the whole process per operation, which is steadier than elapsed
+//! time on a shared machine; only figures of one run compare.
 #![allow(clippy::print_stdout, reason = "a measurement prints")]
 
 mod engine;
