@@ -55,6 +55,7 @@ pub(crate) struct App {
     pub(crate) json: bool,
     pub(crate) started: Instant,
     pub(crate) events: Events,
+    pub(crate) access_log: Option<Arc<AccessLog>>,
     pub(crate) phase: Arc<Phase>,
     pub(crate) reloader: Arc<Reloader>,
     pub(crate) gateway: Arc<Gateway>,
@@ -72,7 +73,8 @@ impl App {
         let clock = Clock::System;
         let data = data::open(dir, config.master_key.as_ref(), clock.now_ms())?;
         let metrics = Arc::new(Metrics::new(rooms::public_specs()));
-        let events = open_events(&data, &config, json, &clock, &metrics)?;
+        let access_log = open_access_log(&data, &config, &clock)?;
+        let events = tell(json, &clock, &metrics, access_log.as_ref());
         for warning in &data.warnings {
             events.notice(Level::Warn, warning.name, &warning.text);
         }
@@ -110,6 +112,7 @@ impl App {
             json,
             started,
             events,
+            access_log,
             phase,
             reloader,
             gateway,
@@ -200,21 +203,28 @@ fn open_gateway(
     })
 }
 
-fn open_events(
+fn open_access_log(
     data: &OpenData,
     config: &Config,
+    clock: &Clock,
+) -> Result<Option<Arc<AccessLog>>> {
+    let Some(keep) = config.access_log else { return Ok(None) };
+    let path = data.dir.access_log();
+    let log = AccessLog::open(&path, keep, clock.clone());
+    log.map(|log| Some(Arc::new(log))).map_err(|error| data::failed("open", &path, error))
+}
+
+/// Everyone who hears of events.
+fn tell(
     json: bool,
     clock: &Clock,
     metrics: &Arc<Metrics>,
-) -> Result<Events> {
-    let mut observers: Vec<Arc<dyn Observe>> =
-        vec![Arc::new(Notices::new(json, clock.clone())), Arc::clone(metrics) as _];
-    if let Some(keep) = config.access_log {
-        let path = data.dir.access_log();
-        let log = AccessLog::open(&path, keep, clock.clone());
-        observers.push(Arc::new(log.map_err(|error| data::failed("open", &path, error))?));
-    }
-    Ok(Events::to(observers))
+    access_log: Option<&Arc<AccessLog>>,
+) -> Events {
+    let notices = Arc::new(Notices::new(json, clock.clone()));
+    let log = access_log.map(|log| Arc::clone(log) as Arc<dyn Observe>);
+    let always: [Arc<dyn Observe>; 2] = [notices, Arc::clone(metrics) as _];
+    Events::to(always.into_iter().chain(log).collect())
 }
 
 /// The configured pages, or the demo's shop where there is a demo.

@@ -48,7 +48,7 @@ pub(crate) struct Keep {
 pub(crate) struct AccessLog {
     shared: Arc<Shared>,
     clock: Clock,
-    writer: Option<JoinHandle<()>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -74,7 +74,18 @@ impl AccessLog {
         let writer = std::thread::Builder::new()
             .name("access-log".into())
             .spawn(move || while taken.write_pending(&mut output) {})?;
-        Ok(Self { shared, clock, writer: Some(writer) })
+        Ok(Self { shared, clock, writer: Mutex::new(Some(writer)) })
+    }
+
+    /// Writes what waits and ends the writer; lines of events that come later are lost.
+    pub(crate) fn end(&self) {
+        self.shared.lock().ended = true;
+        self.shared.wake.notify_one();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            // A writer that panicked has nothing left to write.
+            let _ = writer.join();
+        }
     }
 
     fn append(&self, format: impl FnOnce(&mut Vec<u8>)) {
@@ -110,12 +121,7 @@ impl Observe for AccessLog {
 
 impl Drop for AccessLog {
     fn drop(&mut self) {
-        self.shared.lock().ended = true;
-        self.shared.wake.notify_one();
-        if let Some(writer) = self.writer.take() {
-            // A writer that panicked has nothing left to write.
-            let _ = writer.join();
-        }
+        self.end();
     }
 }
 
