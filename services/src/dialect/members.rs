@@ -92,9 +92,14 @@ impl Members {
         which(self.document("query")?)
     }
 
-    /// The member `order`; absent means any.
+    /// The member `order`, as it is or in a string; absent means any.
     pub(crate) fn order(&mut self) -> Result<Order> {
-        self.document("order")?.map_or_else(|| Ok(Order::default()), |fields| order(&fields.into()))
+        match self.take("order") {
+            None => Ok(Order::default()),
+            Some(Bson::String(text)) if text.is_empty() => Ok(Order::default()),
+            Some(Bson::String(text)) => order(&value_text("order", &text, self.now_ms)?),
+            Some(value) => order(&value),
+        }
     }
 
     /// The member `projection`; absent means every field.
@@ -187,4 +192,75 @@ pub(crate) fn missing(name: &str) -> Error {
 
 pub(crate) fn refused(name: &str, expected: &str) -> Error {
     Error::new(Kind::InvalidParameter, format!("{name} must be {expected}"))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    /// Bodies that are almost what a client sends.
+    const SEEDS: &[&str] = &[
+        r#"{"query":{"_id":"a"},"data":[{"a":1},"{\"b\":{\"$numberInt\":\"2\"}}"],"multi":true,"limit":5,"order":[{"field":"a","direction":"desc"}]}"#,
+        r#"{"query":"{\"n\":{\"$gt\":{\"$numberInt\":\"1\"}}}","order":"{\"n\":-1}","projection":"{\"n\":1}","offset":0,"transactionId":""}"#,
+    ];
+
+    fn read_all(body: &[u8]) -> Result<()> {
+        let mut members = Members::read(body, 0)?;
+        let mut first = Ok(());
+        // Every member is read, whatever the one before was.
+        for read in [
+            members.refuse_transaction(),
+            members.order().map(drop),
+            members.projection().map(drop),
+            members.which().map(drop),
+            members.documents("data").map(drop),
+            members.count("limit").map(drop),
+            members.count("offset").map(drop),
+            members.flag("multi").map(drop),
+        ] {
+            first = first.and(read);
+        }
+        first
+    }
+
+    #[test]
+    fn no_bytes_make_a_reader_panic() {
+        assert!(read_all(SEEDS[0].as_bytes()).is_ok());
+        let mut random: u32 = 1;
+        let mut next = || {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (random >> 8) as usize
+        };
+        for round in 0..4000 {
+            let mut body = SEEDS[round % SEEDS.len()].as_bytes().to_vec();
+            for _ in 0..=next() % 3 {
+                let (at, length) = (next() % body.len(), next() % 8);
+                let end = (at + length).min(body.len());
+                let put = &b"{}[]\"\\:,$1-e\0\xff"[next() % 12..];
+                body.splice(at..end, put[..next() % put.len()].iter().copied());
+            }
+            // A refusal is as good as a reading; only a panic is neither.
+            let _ = read_all(&body);
+        }
+    }
+
+    #[test]
+    fn an_order_is_read_in_both_spellings() {
+        let read = |json: &str| order(&value_text("order", json, 0)?);
+        let listed = read(
+            r#"[{"field":"b","direction":"desc"},{"field":"a","direction":"asc"},{"field":"b","direction":"asc"}]"#,
+        );
+        assert_eq!(listed.unwrap(), read(r#"{"b":{"$numberInt":"-1"},"a":1}"#).unwrap());
+        for bad in [
+            "1",
+            "[1]",
+            r#"[{"field":"a"}]"#,
+            r#"[{"direction":"asc"}]"#,
+            r#"{"a":2}"#,
+            r#"{"a..b":1}"#,
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
 }

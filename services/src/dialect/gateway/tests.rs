@@ -153,6 +153,7 @@ fn what_is_refused_is_refused_by_code() {
             ("gateway.insert", "", r#"{"data":"#),
             ("gateway.insert", "", r#"{"data":[{"a":1,"a":2}]}"#),
             ("gateway.insert", "", "{}"),
+            ("gateway.insert", "", r#"{"data":[]}"#),
             ("gateway.insert", "", r#"{"data":[{}],"transactionId":"t1"}"#),
             ("gateway.update", "", r#"{"query":{},"data":{"$set":{"a":1}}}"#),
             ("gateway.update", "", r#"{"query":{},"multi":1,"data":{"$set":{"a":1}}}"#),
@@ -191,6 +192,8 @@ fn what_is_refused_is_refused_by_code() {
             gateway.insert 
               400 {"code":"INVALID_PARAM","message":"data is missing","requestId":"<id>"}
             gateway.insert 
+              400 {"code":"INVALID_PARAM","message":"data names no document","requestId":"<id>"}
+            gateway.insert 
               501 {"code":"NOT_IMPLEMENTED","message":"transactions are not offered by this server","requestId":"<id>"}
             gateway.update 
               403 {"code":"DATABASE_PERMISSION_DENIED","message":"the permission of this collection does not let you change it","requestId":"<id>"}
@@ -223,6 +226,55 @@ fn what_is_refused_is_refused_by_code() {
             gateway.aggregate 
               501 {"code":"NOT_IMPLEMENTED","message":"aggregations, transactions and commands are not offered by this server","requestId":"<id>"}
         "#]].assert_eq(&table);
+    });
+}
+
+#[test]
+fn values_that_cannot_be_stored_are_refused_and_odd_ones_kept() {
+    on_every_engine(&Config::default(), async |world| {
+        let world = world.with_collections(&[("notes", Preset::Private)]).await;
+        let anna = user("anna");
+        let nested = format!(r#"{{"data":[{}1{}]}}"#, r#"{"a":"#.repeat(97), "}".repeat(97));
+        let deep = format!(r#"{{"data":[{}1{}]}}"#, r#"{"a":"#.repeat(200), "}".repeat(200));
+        let mut told = String::new();
+        for body in [
+            r#"{"data":[{"a\u0000b":1}]}"#,
+            r#"{"data":[{"$a":1}]}"#,
+            r#"{"data":[{"_id":{"a":1}}]}"#,
+            r#"{"data":[{"_id":""}]}"#,
+            r#"{"data":[{"_openid":"anna"}]}"#,
+            r#"{"data":[{"a":1e999}]}"#,
+            r#"{"data":[{"_id":"nul\u0000","half":"\ud83d","big":9007199254740993,"":{}}]}"#,
+            r#"{"data":[{"_id":{"$oid":"00112233445566778899aabb"}}]}"#,
+            &deep,
+        ] {
+            let answer = world.gateway(&anna, "gateway.insert", "", body).await;
+            writeln!(told, "{}\n  {answer}", &body[..body.len().min(60)]).unwrap();
+        }
+        expect![[r#"
+            {"data":[{"a\u0000b":1}]}
+              400 {"code":"INVALID_PARAM","message":"a key contains NUL, at byte 20","requestId":"<id>"}
+            {"data":[{"$a":1}]}
+              400 {"code":"INVALID_PARAM","message":"a field name may not begin with $, at field $a","requestId":"<id>"}
+            {"data":[{"_id":{"a":1}}]}
+              400 {"code":"INVALID_PARAM","message":"an _id is a string, a number or an ObjectId","requestId":"<id>"}
+            {"data":[{"_id":""}]}
+              400 {"code":"INVALID_PARAM","message":"an _id may not be empty","requestId":"<id>"}
+            {"data":[{"_openid":"anna"}]}
+              400 {"code":"INVALID_PARAM","message":"_openid is written by the server; leave it out","requestId":"<id>"}
+            {"data":[{"a":1e999}]}
+              400 {"code":"INVALID_PARAM","message":"number out of range, at byte 19","requestId":"<id>"}
+            {"data":[{"_id":"nul\u0000","half":"\ud83d","big":9007199254
+              200 {"insertedIds":["nul\u0000"]}
+            {"data":[{"_id":{"$oid":"00112233445566778899aabb"}}]}
+              200 {"insertedIds":[{"$oid":"00112233445566778899aabb"}]}
+            {"data":[{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{"a":{
+              400 {"code":"INVALID_PARAM","message":"text nests too deep, at byte 499","requestId":"<id>"}
+        "#]].assert_eq(&told);
+        assert!(world.gateway(&anna, "gateway.insert", "", &nested).await.starts_with("200 "));
+        let ids = encoded(r#"{"_id":{"$in":["nul\u0000",{"$oid":"00112233445566778899aabb"}]}}"#);
+        expect![[r#"200 {"list":[{"_id":"nul\u0000","_openid":"anna","half":"�","big":9007199254740993,"":{}},{"_id":{"$oid":"00112233445566778899aabb"},"_openid":"anna"}],"offset":0,"limit":20,"total":2}"#]]
+            .assert_eq(&world.gateway(&anna, "gateway.query", &format!("query={ids}"), "").await);
     });
 }
 
