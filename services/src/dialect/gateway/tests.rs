@@ -308,7 +308,7 @@ fn an_administrator_makes_collections() {
         };
         expect!["200 {}"].assert_eq(&create(&admin, r#"{"collectionName":"mine"}"#).await);
         expect![[r#"409 {"code":"DATABASE_REQUEST_FAILED","message":"collection mine exists already","requestId":"<id>"}"#]].assert_eq(&create(&admin, r#"{"collectionName":"mine"}"#).await);
-        expect![[r#"400 {"code":"INVALID_PARAM","message":"a collection's name has 1 to 64 of A-Z, a-z, 0-9, '_' and '-', and begins with a letter","requestId":"<id>"}"#]].assert_eq(&create(&admin, r#"{"collectionName":"no/such"}"#).await);
+        expect![[r#"400 {"code":"INVALID_PARAM","message":"a collection's name has 1 to 64 of A-Z, a-z, 0-9, '_' and '-', and does not begin with '-'","requestId":"<id>"}"#]].assert_eq(&create(&admin, r#"{"collectionName":"no/such"}"#).await);
         expect![[r#"400 {"code":"INVALID_PARAM","message":"collectionName is missing","requestId":"<id>"}"#]].assert_eq(&create(&admin, "{}").await);
         expect![[r#"403 {"code":"DATABASE_PERMISSION_DENIED","message":"only an administrator makes collections","requestId":"<id>"}"#]].assert_eq(&create(&server(), r#"{"collectionName":"theirs"}"#).await);
     });
