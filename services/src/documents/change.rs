@@ -9,7 +9,7 @@ use bson::{Bson, Document, doc};
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_query::{Filter, Order, Update};
 
-use super::edit::{ATTEMPTS_MAX, Edit, contended, edit_unit};
+use super::edit::{ATTEMPTS_MAX, Edit, contended};
 use super::insert::add;
 use super::logic::permission::{OWNER_FIELD, Operation, Reach};
 use super::logic::shape::{Prepared, decode, prepare_insert, refuse_owner};
@@ -148,7 +148,7 @@ impl Documents {
             if !filter.matches(&decode(&stored.body)?) {
                 continue;
             }
-            let changed = edit_unit(table, vec![stored], filter, edit).await?;
+            let changed = self.edit_unit(table, vec![stored], filter, edit).await?;
             // It matched when it was read; if it no longer does, the next one counts.
             if changed.matched > 0 {
                 return Ok(changed);
@@ -179,7 +179,8 @@ impl Documents {
             }
             if is_end || unit.len() >= UNIT_DOCUMENTS_MAX || bytes >= UNIT_BYTES {
                 bytes = 0;
-                let changed = edit_unit(table, std::mem::take(&mut unit), filter, edit).await?;
+                let changed =
+                    self.edit_unit(table, std::mem::take(&mut unit), filter, edit).await?;
                 all.matched += changed.matched;
                 all.updated += changed.updated;
             }

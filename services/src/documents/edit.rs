@@ -1,18 +1,26 @@
 //! One unit of edits: documents that were read become others or go, if nobody else changed them meanwhile.
 
+use std::time::Duration;
+
 use bson::{Bson, Document};
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_engine::sql::Step;
 use yunzhan_query::{Filter, Update};
 
-use super::Changed;
 use super::logic::id::slot_of;
 use super::logic::shape::{OWNER_INDEX, decode, encode, owner_keys};
 use super::store::{Stored, Table};
+use super::{Changed, Documents};
 
-/// Tries of one unit when others keep changing its documents. Each lost try means that somebody else's change went
-/// through, so this many callers may fight for one document at the same moment.
-pub(super) const ATTEMPTS_MAX: usize = 100;
+/// Tries of one unit. Callers of this process queue, so a try is lost to another process only, and the pauses between
+/// tries grow: all of them together take about as long as a client waits.
+pub(super) const ATTEMPTS_MAX: u32 = 100;
+
+/// The longest pause after the first lost try: about the time of one commit.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+
+/// The longest pause between two tries.
+const PAUSE_MAX: Duration = Duration::from_millis(64);
 
 /// What happens to a matching document.
 pub(super) enum Edit<'a> {
@@ -22,34 +30,44 @@ pub(super) enum Edit<'a> {
     Remove,
 }
 
-/// Edits these documents in one unit, and again with what they have become while somebody else wins the race.
-pub(super) async fn edit_unit(
-    table: Table<'_>,
-    mut documents: Vec<Stored>,
-    filter: &Filter,
-    edit: &Edit<'_>,
-) -> Result<Changed> {
-    for _ in 0..ATTEMPTS_MAX {
-        let mut unit = EditUnit {
-            table,
-            steps: vec![table.raise()],
-            slots: Vec::new(),
-            changed: Changed::default(),
-        };
-        for stored in &documents {
-            unit.edit(stored, filter, edit)?;
+impl Documents {
+    /// Edits these documents in one unit, and again with what they have become when another process was faster.
+    pub(super) async fn edit_unit(
+        &self,
+        table: Table<'_>,
+        mut documents: Vec<Stored>,
+        filter: &Filter,
+        edit: &Edit<'_>,
+    ) -> Result<Changed> {
+        let turn = self.queues.turn(&table, &documents).await;
+        if turn.has_waited {
+            documents = read_again(&table, documents).await?;
         }
-        if unit.slots.is_empty() {
-            return Ok(unit.changed);
+        for attempt in 0..ATTEMPTS_MAX {
+            let mut unit = EditUnit::new(table);
+            for stored in &documents {
+                unit.edit(stored, filter, edit)?;
+            }
+            if unit.slots.is_empty() {
+                return Ok(unit.changed);
+            }
+            match table.write(only(&unit.slots), unit.steps, None).await {
+                Ok(_) => return Ok(unit.changed),
+                Err(error) if error.kind() == Kind::Conflict => pause(attempt).await,
+                Err(error) => return Err(error),
+            }
+            documents = read_again(&table, documents).await?;
         }
-        match table.write(only(&unit.slots), unit.steps, None).await {
-            Ok(_) => return Ok(unit.changed),
-            Err(error) if error.kind() == Kind::Conflict => {}
-            Err(error) => return Err(error),
-        }
-        documents = read_again(&table, documents).await?;
+        Err(contended())
     }
-    Err(contended())
+}
+
+/// Waits after a lost try, longer after each, and by chance, so that two processes do not meet again and again.
+async fn pause(attempt: u32) {
+    let longest = PAUSE_MIN.saturating_mul(1 << attempt.min(16)).min(PAUSE_MAX);
+    let mut random = [0];
+    aws_lc_rs::rand::fill(&mut random).expect("the system's random numbers are there");
+    tokio::time::sleep(longest.mul_f64(f64::from(random[0]) / 256.0)).await;
 }
 
 async fn read_again(table: &Table<'_>, documents: Vec<Stored>) -> Result<Vec<Stored>> {
@@ -69,7 +87,12 @@ struct EditUnit<'a> {
     changed: Changed,
 }
 
-impl EditUnit<'_> {
+impl<'a> EditUnit<'a> {
+    fn new(table: Table<'a>) -> Self {
+        let steps = vec![table.raise()];
+        Self { table, steps, slots: Vec::new(), changed: Changed::default() }
+    }
+
     fn edit(&mut self, stored: &Stored, filter: &Filter, edit: &Edit<'_>) -> Result<()> {
         let before = decode(&stored.body)?;
         if !filter.matches(&before) {

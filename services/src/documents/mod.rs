@@ -17,6 +17,7 @@ mod walk;
 mod change;
 mod edit;
 mod insert;
+mod queues;
 mod seed;
 
 mod store;
@@ -42,6 +43,7 @@ pub use self::control::CONTROL;
 pub use self::logic::id::ID_BYTES_MAX;
 pub use self::logic::permission::{OWNER_FIELD, Preset};
 pub use self::logic::shape::{COLLECTION_NAME_BYTES_MAX, DOCUMENT_BYTES_MAX, INSERT_DOCUMENTS_MAX};
+use self::queues::Queues;
 pub use self::read::{Body, Find, Found};
 pub use self::seed::Seeded;
 pub use self::store::{Collection, MIGRATIONS};
@@ -52,6 +54,7 @@ pub use self::which::Which;
 pub struct Documents {
     store: Store,
     catalogue: Catalogue,
+    queues: Queues,
     envs: Live<Envs>,
     clock: Clock,
     config: Config,
@@ -71,7 +74,7 @@ impl Documents {
     /// The service on a database whose environments have the tables of [`MIGRATIONS`].
     pub fn new(sql: SharedSql, envs: Live<Envs>, clock: Clock, config: Config) -> Self {
         let (store, catalogue) = (Store::new(sql), Catalogue::new());
-        Self { store, catalogue, envs, clock, config, ledger: None }
+        Self { store, catalogue, queues: Queues::new(), envs, clock, config, ledger: None }
     }
 
     /// Puts on record who makes collections and changes permissions.

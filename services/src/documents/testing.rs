@@ -105,6 +105,12 @@ impl World {
         self
     }
 
+    /// The service as another server on the same database has it.
+    pub(crate) fn other_server(&self) -> Documents {
+        let envs = Live::new(Envs::new([demo(&self.env)]).unwrap());
+        Documents::new(Arc::clone(&self.sql), envs, Clock::manual(NOW_MS), Config::default())
+    }
+
     /// What the ledger holds.
     pub(crate) fn recorded(&self) -> String {
         self.records.0.lock().unwrap().clone()
