@@ -150,6 +150,17 @@ async fn serve(folder: &Path, options: &Options, log: &Arc<Log>) -> (Child, Valu
     (child, ready)
 }
 
+/// Runs the program on the folder `data` in this one, until it ends by itself.
+///
+/// # Panics
+/// When it cannot be started.
+pub async fn run(folder: &Path, options: &Options, arguments: &[&str]) -> Output {
+    let mut command = command(program::path().await, folder, options);
+    command.args(arguments);
+    let output = tokio::task::spawn_blocking(move || command.output()).await;
+    Output::from(output.expect("no panic").expect("the program starts"))
+}
+
 /// The program with our data folder and settings, and nothing of the machine's environment.
 fn command(program: &Path, folder: &Path, options: &Options) -> Command {
     let mut command = Command::new(program);
@@ -221,10 +232,12 @@ impl Server {
     /// # Panics
     /// When it cannot be started.
     pub async fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = command(program::path().await, self.folder.path(), &self.options);
-        command.args(arguments);
-        let output = tokio::task::spawn_blocking(move || command.output()).await;
-        Output::from(output.expect("no panic").expect("the program starts"))
+        run(self.folder.path(), &self.options, arguments).await
+    }
+
+    /// Everything that its processes have said so far.
+    pub fn log(&self) -> String {
+        self.log.text()
     }
 
     /// Memory of the process in bytes, as the kernel counts what is resident.

@@ -18,3 +18,12 @@ mod reload;
 mod rooms;
 mod serve;
 mod signals;
+
+use yunzhan_base::RouteSpec;
+
+/// Every route that this program has, for clients and for operators: the table of what strangers are answered is held
+/// against it.
+pub fn routes() -> impl Iterator<Item = &'static RouteSpec> {
+    let own = control::CONTROL.iter().map(|endpoint| &endpoint.spec);
+    rooms::public_specs().chain(rooms::control_specs()).chain(own)
+}

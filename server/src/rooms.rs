@@ -157,6 +157,14 @@ pub(crate) fn public_specs() -> impl Iterator<Item = &'static RouteSpec> {
     identity.chain(gateway).chain(admin)
 }
 
+/// Every control route of the services.
+pub(crate) fn control_specs() -> impl Iterator<Item = &'static RouteSpec> {
+    let envs = envs::control::CONTROL.iter().map(|endpoint| &endpoint.spec);
+    let identity = identity::control::CONTROL.iter().map(|endpoint| &endpoint.spec);
+    let documents = documents::CONTROL.iter().map(|endpoint| &endpoint.spec);
+    envs.chain(identity).chain(documents)
+}
+
 async fn open_sql(
     config: &Config,
     root: PathBuf,

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use yunzhan_e2e::people::documents_of;
 use yunzhan_e2e::report::figure;
+use yunzhan_e2e::server::run;
 use yunzhan_e2e::{Http, Options, Server, WeChat};
 
 /// A request of which the server has the head and half of the body.
@@ -147,6 +148,40 @@ async fn one_folder_has_one_server() {
 
     server.kill();
     server.restart().await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_named_without_its_password() {
+    let folder = tempfile::tempdir().unwrap();
+    // Nobody listens at port 1.
+    let options = Options::default().with("sql.mysql_url", "mysql://shop:s3cret@127.0.0.1:1/shop");
+    let output = run(folder.path(), &options, &["serve"]).await;
+    assert_eq!(output.code, 1, "{output:?}");
+    let said: Value = serde_json::from_str(output.stderr.lines().next_back().unwrap()).unwrap();
+    assert_eq!(said["error"]["code"], "unavailable");
+    assert!(said["error"]["message"].as_str().unwrap().contains("127.0.0.1"), "{said}");
+    assert!(!format!("{output:?}").contains("s3cret"), "{output:?}");
+}
+
+#[tokio::test]
+async fn every_request_has_one_line_in_the_access_log() {
+    let mut server = Server::start(Options::default()).await;
+    let http = server.http();
+    let visitor = http.login_anonymously("demo").await;
+    let refused = visitor.inserting("goods", &[json!({})]).send().await;
+    let missing = http.get("/nowhere").send().await;
+    assert_eq!(server.terminate().await.code(), Some(0));
+    let text = std::fs::read_to_string(server.data().access_log()).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    for (answer, route) in [(refused, "gateway.insert"), (missing, "files")] {
+        let id = answer.header("x-request-id");
+        let line = lines.iter().find(|line| line["request_id"] == id).unwrap();
+        assert_eq!(
+            (&line["status"], &line["route"]),
+            (&json!(answer.status.as_u16()), &json!(route))
+        );
+    }
 }
 
 #[tokio::test]

@@ -5,8 +5,11 @@
 mod bad_input;
 mod demo;
 mod durability;
+mod isolation;
 mod lifecycle;
 mod sdk;
+mod secrets;
 mod strangers;
 mod tokens;
 mod tour;
+mod wechat_login;

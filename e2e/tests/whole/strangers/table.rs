@@ -147,6 +147,7 @@ routes! {
     "server.reload" "POST" "/control/v1/reload" "", OF_OPERATORS, OPERATORS;
     "server.healthz" "GET" "/healthz" "", all("200"), "200 ok\n";
     "server.readyz" "GET" "/readyz" "", all("200"), "200 ready\n";
+    "server.metrics" "GET" "/metrics" "", all("200"), "200";
 }
 
 const NOTHING: &str = "{}";
@@ -163,7 +164,7 @@ actions! {
     "database.getDocument" COLLECTION;
     "database.calculateDocument" COLLECTION;
     "database.insertDocument" r#"{"collectionName":"notes","data":["{\"text\":\"stolen\"}"]}"#;
-    "database.modifyDocument" r#"{"collectionName":"notes","query":"{}","data":"{\"$set\":{\"text\":\"stolen\"}}","multi":true}"#;
+    "database.modifyDocument" r#"{"collectionName":"notes","query":"{}","data":"{\"$set\":{\"text\":\"stolen\"}}","multi":true,"merge":true}"#;
     "database.modifyAndReturnDoc" r#"{"collectionName":"notes","query":"{}","data":"{\"$set\":{\"text\":\"stolen\"}}"}"#;
     "database.removeDocument" r#"{"collectionName":"notes","query":"{}","multi":true}"#;
     "database.addCollection" r#"{"collectionName":"theirs"}"#;
