@@ -16,7 +16,7 @@ pub const IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(75);
 pub const BODY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
 /// Tokens and cookies fit thrice; hyper needs 8 KiB at least.
 pub const HEAD_BYTES_MAX_DEFAULT: usize = 32 << 10;
-/// Browsers send about 20.
+/// Browsers send about 20. It is hyper's own bound, which costs nothing to keep.
 pub const HEADERS_MAX_DEFAULT: usize = 100;
 /// Idle connections cost about 16 KiB each; so many fit into 320 MB.
 pub const CONNECTIONS_MAX_DEFAULT: usize = 20_000;

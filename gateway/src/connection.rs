@@ -18,6 +18,7 @@ use tokio::time::MissedTickBehavior;
 use yunzhan_base::event::{ConnectionFailed, Event};
 use yunzhan_net::shutdown::Shutdown;
 
+use crate::config::HEADERS_MAX_DEFAULT;
 use crate::exchange::ConnectionFacts;
 use crate::head_scan::{HeadScan, Lengths};
 use crate::pipeline::Gateway;
@@ -193,12 +194,12 @@ pub(crate) async fn serve<S>(
 
 fn http1_builder(bounds: &Bounds) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    // Our own timer watches heads and idling, so hyper needs none; half-closed clients that still read are served.
-    builder
-        .max_buf_size(bounds.head_bytes_max)
-        .max_headers(bounds.headers_max)
-        .half_close(false)
-        .pipeline_flush(true);
+    // Our own timer watches heads and idling, so hyper needs none. A client that closes its half has gone.
+    builder.max_buf_size(bounds.head_bytes_max).half_close(false).pipeline_flush(true);
+    // Saying hyper's own bound again would cost a thousand instructions a request.
+    if bounds.headers_max != HEADERS_MAX_DEFAULT {
+        builder.max_headers(bounds.headers_max);
+    }
     builder
 }
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use http::request;
 use yunzhan_base::env::Env;
+use yunzhan_base::route::RenderError;
 use yunzhan_base::{Error, Principal, RequestId};
 
 use crate::connection::Activity;
@@ -40,6 +41,8 @@ pub struct Exchange {
     pub(crate) lengths: Option<Lengths>,
     /// The body: unread, held, or gone to the upstream.
     pub(crate) body: RequestBody,
+    /// How a refusal is rendered: plainly, until `route` knows the dialect of the path.
+    pub(crate) render_error: RenderError,
     /// Filled by `route`: which rule, with which parameters.
     pub(crate) matched: Option<Matched>,
     /// Filled by `route` from host and query, or by `auth` from the token.

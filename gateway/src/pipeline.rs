@@ -136,6 +136,7 @@ impl Gateway {
             head,
             lengths,
             body: RequestBody::new(body),
+            render_error: respond::plain,
             matched: None,
             env: None,
             principal: Principal::Nobody,

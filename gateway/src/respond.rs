@@ -19,11 +19,7 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 
 /// Renders a refusal in the dialect of the route, or plainly where no route matched.
 pub(crate) fn refuse(exchange: &mut Exchange, error: Error) -> Response<Body> {
-    let render = exchange
-        .matched
-        .as_ref()
-        .map_or(plain as yunzhan_base::route::RenderError, |matched| matched.rule.render_error);
-    let answer = render(&error, exchange.request_id);
+    let answer = (exchange.render_error)(&error, exchange.request_id);
     // What was not read of the body cannot be told from a next request; HTTP/1 then closes.
     exchange.close |=
         matches!(error.kind(), Kind::TooLarge | Kind::Timeout) && !exchange.body.can_replay();

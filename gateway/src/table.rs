@@ -62,6 +62,8 @@ pub(crate) struct Table {
     paths: matchit::Router<usize>,
     methods: Vec<Vec<(Option<Method>, Arc<Rule>)>>,
     path_texts: Vec<String>,
+    /// The first segments of the services' paths, and how refusals below them are rendered.
+    dialects: Vec<(&'static str, RenderError)>,
 }
 
 impl Table {
@@ -74,6 +76,7 @@ impl Table {
     ) -> Result<Self> {
         let mut table = Self::default();
         for route in local {
+            table.add_dialect(route);
             table.insert(route.spec.path, Some(&route.spec.method), Rule::local(route))?;
         }
         for route in remote {
@@ -119,12 +122,27 @@ impl Table {
         Ok(place)
     }
 
+    fn add_dialect(&mut self, route: &Route) {
+        let first = first_segment(route.spec.path);
+        if !first.starts_with('{') && !self.dialects.iter().any(|(known, _)| *known == first) {
+            self.dialects.push((first, route.spec.render_error));
+        }
+    }
+
+    /// How a refusal of this path is rendered when no route matches: as its neighbours would.
+    pub(crate) fn dialect(&self, path: &str) -> RenderError {
+        self.neighbour(path).unwrap_or(respond::plain)
+    }
+
+    fn neighbour(&self, path: &str) -> Option<RenderError> {
+        let first = first_segment(path);
+        self.dialects.iter().find(|(known, _)| *known == first).map(|(_, render)| *render)
+    }
+
     /// The rule for a request, or why there is none.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Result<Matched> {
-        let found = self
-            .paths
-            .at(path)
-            .map_err(|_| Error::new(Kind::NotFound, "there is no route for this path"))?;
+        let missing = || Error::new(Kind::NotFound, "there is no route for this path");
+        let found = self.paths.at(path).map_err(|_| missing())?;
         let methods = &self.methods[*found.value];
         let exact = methods.iter().find(|(known, _)| known.as_ref() == Some(method));
         let any = || methods.iter().find(|(known, _)| known.is_none());
@@ -138,6 +156,10 @@ impl Table {
                 format!("this path answers {} only", offered.join(", ")),
             )
         })?;
+        // The folder answers what is left, but not among the services: a mistyped call is no missing file.
+        if matches!(rule.destination, Destination::Files(_)) && self.neighbour(path).is_some() {
+            return Err(missing());
+        }
         let mut params = Params::default();
         if !rule.parameter_names.is_empty() {
             for (name, (_, raw)) in rule.parameter_names.iter().zip(found.params.iter()) {
@@ -187,6 +209,11 @@ impl Rule {
             destination: Destination::Files(files),
         }
     }
+}
+
+/// What stands between the first slash and the second.
+fn first_segment(path: &str) -> &str {
+    path.trim_start_matches('/').split('/').next().unwrap_or_default()
 }
 
 /// The names between braces, in the order of the path.

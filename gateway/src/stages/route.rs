@@ -27,7 +27,10 @@ impl RouteStage {
 
     fn route(&self, exchange: &mut Exchange) -> Result<()> {
         let head = &exchange.head;
-        let matched = self.table.peek().find(&head.method, head.uri.path())?;
+        let table = self.table.peek();
+        exchange.render_error = table.dialect(head.uri.path());
+        let matched = table.find(&head.method, head.uri.path())?;
+        exchange.render_error = matched.rule.render_error;
         exchange.deadline = exchange.started + matched.rule.tier.deadline();
         exchange.matched = Some(matched);
         exchange.env = named_env(&self.envs.peek(), &exchange.head)?;

@@ -25,9 +25,10 @@ pub(crate) async fn forward(
         Destination::Local(local) => {
             local::answer(&local.0, exchange, rule.body_bytes_max, body_timeout).await
         }
+        // On the heap: a request for a built-in service does not carry the room that these two need.
         Destination::Remote(remote) => {
-            remote.answer(exchange, rule.body_bytes_max, body_timeout).await
+            Box::pin(remote.answer(exchange, rule.body_bytes_max, body_timeout)).await
         }
-        Destination::Files(files) => files.answer(&exchange.head).await,
+        Destination::Files(files) => Box::pin(files.answer(&exchange.head)).await,
     }
 }

@@ -17,9 +17,15 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const CALLER_OPENID: HeaderName = HeaderName::from_static("x-wx-openid");
+const CALLER_APPID: HeaderName = HeaderName::from_static("x-wx-appid");
+const CALLER_ENV: HeaderName = HeaderName::from_static("x-wx-env");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Headers that begin so tell an upstream who calls. A team's server believes them, so no client may send one.
+const CALLER_PREFIX: &str = "x-wx-";
 
 /// Headers that belong to one connection and never travel on (RFC 9110 section 7.6.1), and those that only we may set.
 const HELD_BACK: [HeaderName; 9] = [
@@ -121,12 +127,29 @@ fn outgoing_headers(exchange: &Exchange) -> HeaderMap {
     // Whatever a client claims here is replaced: an upstream must be able to believe it.
     headers.insert(FORWARDED_FOR, address.clone());
     headers.insert(REAL_IP, address);
+    name_caller(exchange, &mut headers);
     let id = exchange.request_id.hex();
     headers.insert(REQUEST_ID, HeaderValue::from_bytes(&id).expect("hexadecimal digits"));
     if !headers.contains_key(TRACEPARENT) {
         headers.insert(TRACEPARENT, traceparent(&id));
     }
     headers
+}
+
+/// Tells the upstream whom the access token named, in the headers that WeChat's own cloud hosting uses.
+fn name_caller(exchange: &Exchange, headers: &mut HeaderMap) {
+    let Some(user) = exchange.principal.user() else { return };
+    let mut tell = |name: HeaderName, text: &str| {
+        // Development logins may have names that no header can carry; they are sent as their UTF-8 bytes.
+        if let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) {
+            headers.insert(name, value);
+        }
+    };
+    tell(CALLER_OPENID, user.openid.as_deref().unwrap_or(&user.uid));
+    tell(CALLER_ENV, user.env.as_str());
+    if let Some(appid) = exchange.env.as_ref().and_then(|env| env.appid.as_deref()) {
+        tell(CALLER_APPID, appid);
+    }
 }
 
 /// A trace that begins here (W3C Trace Context): our id as the trace, its second half as the span, sampled.
@@ -144,7 +167,7 @@ fn traceparent(id: &[u8; 32]) -> HeaderValue {
 fn hold_back(headers: &mut HeaderMap) {
     // Most heads have one such header or none: looking at the names is cheaper than asking the map for each of ours.
     let present: Vec<HeaderName> =
-        headers.keys().filter(|name| HELD_BACK.contains(name)).cloned().collect();
+        headers.keys().filter(|name| is_held_back(name)).cloned().collect();
     if present.contains(&header::CONNECTION) {
         for name in named_by_connection(headers) {
             headers.remove(name);
@@ -153,6 +176,10 @@ fn hold_back(headers: &mut HeaderMap) {
     for name in present {
         headers.remove(name);
     }
+}
+
+fn is_held_back(name: &HeaderName) -> bool {
+    HELD_BACK.contains(name) || name.as_str().starts_with(CALLER_PREFIX)
 }
 
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
@@ -173,6 +200,7 @@ mod tests {
             ("connection", "close, X-Private"),
             ("x-private", "1"),
             ("te", "trailers"),
+            ("x-wx-openid", "somebody else"),
             ("accept", "*/*"),
         ] {
             headers.insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());

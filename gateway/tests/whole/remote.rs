@@ -5,6 +5,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use yunzhan_base::Access;
+
 use crate::support::{raw, serve, summary};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\nKeep-Alive: 5\r\nX-Own: 1\r\n\r\nok";
@@ -45,6 +47,27 @@ async fn an_upstream_sees_the_client_and_not_the_connection() {
         assert!(!head.contains(absent), "{absent} was passed on in {head}");
     }
     assert!(answer.contains("x-own: 1") && !answer.contains("keep-alive"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_upstream_learns_who_calls_from_us_alone() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = upstream.local_addr().unwrap();
+    let served = serve(|config| config.routes[0].access = Access::User, Some(address)).await;
+    let request =
+        "GET /up/a HTTP/1.1\r\nHost: a\r\nX-WX-OPENID: somebody else\r\nX-WX-Unionid: 1\r\n";
+    let stranger = raw(served.address, format!("{request}\r\n").as_bytes()).await;
+    assert!(summary(&stranger).starts_with("401"), "{stranger}");
+    let asked = format!("{request}Authorization: Bearer 小明\r\n\r\n");
+    let asked = tokio::spawn(async move { raw(served.address, asked.as_bytes()).await });
+    let (mut stream, _) = upstream.accept().await.unwrap();
+    let head = read_head(&mut stream).await;
+    stream.write_all(OK).await.unwrap();
+    assert_eq!(summary(&asked.await.unwrap()), "200 ok");
+    for present in ["x-wx-openid: dev-小明", "x-wx-env: shop", "x-wx-appid: wx1"] {
+        assert!(head.contains(&format!("\r\n{present}\r\n")), "{present} is missing in {head}");
+    }
+    assert!(!head.contains("somebody") && !head.contains("unionid"), "{head}");
 }
 
 #[tokio::test]

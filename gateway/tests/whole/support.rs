@@ -7,9 +7,9 @@ use std::time::Duration;
 use http::{Method, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use yunzhan_base::env::Envs;
+use yunzhan_base::env::{Env, Envs};
 use yunzhan_base::event::{Event, Events, Observe};
-use yunzhan_base::principal::{Authenticate, Claim, Verdict};
+use yunzhan_base::principal::{Authenticate, Claim, User, Verdict};
 use yunzhan_base::route::bind;
 use yunzhan_base::{Access, Answer, Body, Call, Endpoint, Live, Principal, RouteSpec, Tier};
 use yunzhan_gateway::config::RemoteRoute;
@@ -53,11 +53,34 @@ fn name(_: Arc<Echo>, call: Call) -> Answer {
     Box::pin(async move { Ok(Response::new(Body::from(call.params.get("name")?.to_owned()))) })
 }
 
-struct Nobody;
+/// Knows one person, by the token `小明`.
+struct OnePerson;
 
-impl Authenticate for Nobody {
-    fn authenticate(&self, _: &Claim<'_>) -> Verdict {
-        Verdict::Known(Principal::Nobody)
+impl Authenticate for OnePerson {
+    fn authenticate(&self, claim: &Claim<'_>) -> Verdict {
+        let claimed = claim.headers.get("authorization").map(http::HeaderValue::as_bytes);
+        if claimed != Some("Bearer 小明".as_bytes()) {
+            return Verdict::Known(Principal::Nobody);
+        }
+        Verdict::Known(Principal::User(Arc::new(User {
+            env: "shop".parse().unwrap(),
+            uid: "u1".into(),
+            openid: Some("dev-小明".into()),
+            roles: Vec::new(),
+            session: "s".into(),
+            anonymous: false,
+            expires_s: i64::MAX,
+        })))
+    }
+}
+
+fn shop() -> Env {
+    Env {
+        id: "shop".parse().unwrap(),
+        appid: Some("wx1".into()),
+        app_secret: None,
+        hosts: Vec::new(),
+        development_login: false,
     }
 }
 
@@ -140,8 +163,8 @@ pub fn gateway(
         config,
         routes: bind(&Arc::new(Echo), ROUTES),
         files: None,
-        authenticate: Arc::new(Nobody),
-        envs: Live::new(Envs::default()),
+        authenticate: Arc::new(OnePerson),
+        envs: Live::new(Envs::new([shop()]).unwrap()),
         client: Client::new(yunzhan_net::http::Config::default()),
         events: Events::to(vec![Arc::clone(&seen) as Arc<dyn Observe>]),
         seed: [1; 16],
