@@ -18,15 +18,28 @@ use self::table::{ACTIONS, Action, ROUTES, Row, Strangers};
 
 #[test]
 fn every_route_and_every_action_has_one_row() {
-    let offered: BTreeSet<&str> = yunzhan_server::routes().map(|spec| spec.name).collect();
-    let rows: BTreeSet<&str> = ROUTES.iter().map(|row| row.route).collect();
-    assert_eq!(rows.len(), ROUTES.len(), "a route has two rows");
-    assert_eq!(rows, offered, "left: rows of the table, right: routes of the server");
+    let offered = yunzhan_server::routes().map(|spec| spec.name);
+    each_has_one("route", offered, ROUTES.iter().map(|row| row.route));
+    let offered = admin::ACTIONS.iter().map(|action| action.name);
+    each_has_one("action", offered, ACTIONS.iter().map(|row| row.name));
+}
 
-    let offered: BTreeSet<&str> = admin::ACTIONS.iter().map(|action| action.name).collect();
-    let rows: BTreeSet<&str> = ACTIONS.iter().map(|row| row.name).collect();
-    assert_eq!(rows.len(), ACTIONS.len(), "an action has two rows");
-    assert_eq!(rows, offered, "left: rows of the table, right: actions of the dialect");
+fn each_has_one<'n>(
+    what: &str,
+    offered: impl Iterator<Item = &'n str>,
+    rows: impl Iterator<Item = &'n str>,
+) {
+    let offered: BTreeSet<&str> = offered.collect();
+    let mut named = BTreeSet::new();
+    for row in rows {
+        assert!(offered.contains(row), "there is no {what} {row}; remove its row from the table");
+        assert!(named.insert(row), "the {what} {row} has two rows");
+    }
+    let without: Vec<_> = offered.difference(&named).collect();
+    assert!(
+        without.is_empty(),
+        "say in the table what strangers of these are answered: {without:?}"
+    );
 }
 
 #[test]
