@@ -18,7 +18,7 @@ pub const BODY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
 pub const HEAD_BYTES_MAX_DEFAULT: usize = 32 << 10;
 /// Browsers send about 20. It is hyper's own bound, which costs nothing to keep.
 pub const HEADERS_MAX_DEFAULT: usize = 100;
-/// Idle connections cost about 16 KiB each; so many fit into 320 MB.
+/// Idle connections cost about 26 KiB each; so many fit into 520 MB.
 pub const CONNECTIONS_MAX_DEFAULT: usize = 20_000;
 /// Bodies to a remote upstream, which streams.
 pub const REMOTE_BODY_BYTES_MAX_DEFAULT: usize = 16 << 20;
@@ -78,7 +78,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads the table `gateway`. Everything in it follows a reload; open connections keep the bounds they began with.
+    /// Reads the table `gateway`. All but `connections_max` follows a reload; open connections keep the bounds they began with.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let default = Self::default();
         let size = |bytes: usize| ByteSize::bytes(bytes as u64);

@@ -23,7 +23,7 @@ use crate::exchange::ConnectionFacts;
 use crate::head_scan::{HeadScan, Lengths};
 use crate::pipeline::Gateway;
 
-/// Bounds of connections and bodies; they follow the configuration while the server runs.
+/// Bounds of connections and bodies. A new connection takes those of its moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Bounds {
     /// From the first byte of a head to its last.
@@ -36,7 +36,7 @@ pub(crate) struct Bounds {
     pub(crate) head_bytes_max: usize,
     /// Headers of a request.
     pub(crate) headers_max: usize,
-    /// Connections open at once, over all listeners of one gateway.
+    /// Connections open at once on each listener.
     pub(crate) connections_max: usize,
 }
 
@@ -58,6 +58,8 @@ pub(crate) struct Activity {
     in_flight: AtomicU32,
     /// Whether bytes of a head have arrived and no request has begun yet.
     head_began: AtomicBool,
+    /// Milliseconds after `opened`, and one, at which the client stopped taking bytes; 0 while it takes them.
+    blocked_ms: AtomicU64,
     /// What the last head said of its body's length, packed; taken by the request that it begins.
     lengths: AtomicU8,
 }
@@ -71,13 +73,28 @@ impl Activity {
             since_ms: AtomicU64::new(0),
             in_flight: AtomicU32::new(0),
             head_began: AtomicBool::new(false),
+            blocked_ms: AtomicU64::new(0),
             lengths: AtomicU8::new(0),
         }
     }
 
+    fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
+    }
+
     fn touch(&self) {
-        let elapsed_ms = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.since_ms.store(elapsed_ms, Ordering::Relaxed);
+        self.since_ms.store(self.elapsed_ms(), Ordering::Relaxed);
+    }
+
+    /// Notes whether the client takes what is written to it.
+    fn wrote<T>(&self, polled: &Poll<io::Result<T>>) {
+        let is_blocked = self.blocked_ms.load(Ordering::Relaxed) != 0;
+        if polled.is_pending() && !is_blocked {
+            self.blocked_ms.store(self.elapsed_ms() + 1, Ordering::Relaxed);
+        } else if polled.is_ready() && is_blocked {
+            self.blocked_ms.store(0, Ordering::Relaxed);
+            self.touch();
+        }
     }
 
     fn bytes_arrived(&self) {
@@ -104,8 +121,12 @@ impl Activity {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Which bound is overrun, if one is. A connection with a request in flight has none: the request has its own.
+    /// Which bound is overrun, if one is. A request in flight has its own, but for a client that takes no bytes.
     fn overrun(&self, bounds: &Bounds, multiplexed: bool) -> Option<&'static str> {
+        if let Some(blocked_ms) = self.blocked_ms.load(Ordering::Relaxed).checked_sub(1) {
+            let blocked = Duration::from_millis(self.elapsed_ms().saturating_sub(blocked_ms));
+            return (blocked > bounds.body_timeout).then_some("write_timeout");
+        }
         if !self.is_between_requests() {
             return None;
         }
@@ -148,7 +169,9 @@ pub(crate) async fn serve<S>(
     let service = {
         let (gateway, facts) = (Arc::clone(&gateway), Arc::clone(&facts));
         service_fn(move |request| {
-            let answer = Arc::clone(&gateway).serve(request, Arc::clone(&facts));
+            // At once, and not when the future is first polled: what arrives from now on belongs to the body.
+            let lengths = facts.activity.request_began();
+            let answer = Arc::clone(&gateway).serve(request, lengths, Arc::clone(&facts));
             // hyper keeps room for one future as long as the connection lives; a pointer is all that an idle one needs.
             Box::pin(async move { Ok::<_, std::convert::Infallible>(answer.await) })
         })
@@ -165,8 +188,8 @@ pub(crate) async fn serve<S>(
                 tokio::select! {
                     ended = connection.as_mut() => break ended.map_err(|error| (reason(&error), error.to_string())),
                     _ = checks.tick() => if let Some(bound) = facts.activity.overrun(&bounds, multiplexed) {
-                        // Idling is every client's right; only a head that never ends is a failure.
-                        break if bound == "idle_timeout" { Ok(()) } else { Err((bound, String::from("the head did not end"))) };
+                        // Idling is every client's right; only a head that never ends, or an answer that nobody takes, is a failure.
+                        break if bound == "idle_timeout" { Ok(()) } else { Err((bound, bound.replace('_', " "))) };
                     },
                     () = shutdown.triggered(), if !draining => {
                         draining = true;
@@ -263,7 +286,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Noted<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.facts.activity.wrote(&polled);
+        polled
     }
 
     fn poll_write_vectored(
@@ -271,7 +296,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Noted<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.facts.activity.wrote(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {

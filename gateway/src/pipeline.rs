@@ -16,6 +16,7 @@ use yunzhan_net::http::Client;
 use crate::config::Config;
 use crate::connection::Bounds;
 use crate::exchange::{ConnectionFacts, Exchange};
+use crate::head_scan::Lengths;
 use crate::held::RequestBody;
 use crate::respond::{self, Tracked};
 use crate::stages::{auth, framing, route};
@@ -120,14 +121,15 @@ impl Gateway {
         Ok(())
     }
 
-    /// Answers one request.
-    pub(crate) async fn serve(
+    /// Answers one request. The exchange exists before the future is first polled, so that a client who leaves at once is
+    /// finished like any other.
+    pub(crate) fn serve(
         self: Arc<Self>,
         request: Request<Incoming>,
+        lengths: Option<Lengths>,
         connection: Arc<ConnectionFacts>,
-    ) -> Response<Tracked> {
+    ) -> impl Future<Output = Response<Tracked>> {
         let started = Instant::now();
-        let lengths = connection.activity.request_began();
         let (head, body) = request.into_parts();
         let exchange = Exchange {
             request_id: self.ids.next(),
@@ -144,18 +146,7 @@ impl Gateway {
             error: None,
             close: false,
         };
-        let mut flight = Flight::new(self, exchange);
-        let (reached, answer) = flight.pass().await;
-        let (mut head, body) = match answer {
-            Ok(answer) => answer.into_parts(),
-            Err(error) => respond::refuse(&mut flight.exchange, error).into_parts(),
-        };
-        for stage in flight.gateway.stages[..reached].iter().rev() {
-            stage.response(&flight.exchange, &mut head);
-        }
-        respond::complete_head(&flight.exchange, &mut head);
-        flight.status = head.status;
-        Response::from_parts(head, Tracked::new(body, flight))
+        Flight::new(self, exchange).land()
     }
 }
 
@@ -189,6 +180,26 @@ impl Flight {
         let gone = http::StatusCode::from_u16(499).expect("a status of three digits");
         let outcome = Outcome::ClientGone;
         Self(Box::new(Inner { gateway, exchange, status: gone, body_bytes_sent: 0, outcome }))
+    }
+
+    /// Passes every stage and completes the answer.
+    async fn land(mut self) -> Response<Tracked> {
+        let (reached, answer) = self.pass().await;
+        let (mut head, body) = match answer {
+            Ok(answer) => answer.into_parts(),
+            Err(error) => respond::refuse(&mut self.exchange, error).into_parts(),
+        };
+        for stage in self.gateway.stages[..reached].iter().rev() {
+            stage.response(&self.exchange, &mut head);
+        }
+        respond::complete_head(&self.exchange, &mut head);
+        self.status = head.status;
+        Response::from_parts(head, Tracked::new(body, self))
+    }
+
+    /// Whether the client asked for the head alone.
+    pub(crate) fn is_head(&self) -> bool {
+        self.exchange.head.method == http::Method::HEAD
     }
 
     /// Runs the stages in order, then forward. Says how many stages saw the request.

@@ -58,7 +58,8 @@ pub(crate) struct Tracked {
 
 impl Tracked {
     pub(crate) fn new(body: Body, mut flight: Flight) -> Self {
-        if http_body::Body::is_end_stream(&body) {
+        // Nobody reads the body of an answer to HEAD.
+        if http_body::Body::is_end_stream(&body) || flight.is_head() {
             flight.outcome = Outcome::Complete;
         }
         Self { body, flight }

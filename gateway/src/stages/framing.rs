@@ -17,7 +17,10 @@ pub(crate) struct Framing;
 impl Stage for Framing {
     fn request<'x>(&'x self, exchange: &'x mut Exchange) -> Step<'x> {
         let head = &exchange.head;
-        let counts = exchange.lengths.map_or(Ok(()), check_counts);
+        let counts = match exchange.lengths {
+            Some(lengths) => check_counts(lengths),
+            None => check_unseen(&head.headers, head.version),
+        };
         match counts
             .and_then(|()| check_lengths(&head.headers))
             .and_then(|()| check_target(&head.uri, &head.headers, head.version))
@@ -41,6 +44,19 @@ fn check_counts(lengths: Lengths) -> Result<()> {
             "content-length and transfer-encoding exclude one another",
         )),
     }
+}
+
+/// A head that arrived together with the request before it was not seen as it was sent. Without a body nothing about it can
+/// be ambiguous; with one it might have been repaired.
+fn check_unseen(headers: &HeaderMap, version: Version) -> Result<()> {
+    let has_body = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
+    if has_body && version <= Version::HTTP_11 {
+        return Err(Error::new(
+            Kind::Malformed,
+            "a request with a body is sent after the answer to the one before it",
+        ));
+    }
+    Ok(())
 }
 
 fn check_lengths(headers: &HeaderMap) -> Result<()> {
@@ -79,19 +95,29 @@ fn check_target(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<()> 
         ));
     }
     // One pass tells most paths apart from those worth a closer look.
-    if memchr::memchr3(b'.', b'%', b'\\', path.as_bytes()).is_none() {
+    let bytes = path.as_bytes();
+    if memchr::memchr3(b'.', b'%', b'\\', bytes).is_none() && !path.contains("//") {
         return Ok(());
     }
+    let refuse = |why| Err(Error::new(Kind::Malformed, why));
     if path.split('/').any(is_dot_segment) {
-        return Err(Error::new(
-            Kind::Malformed,
-            "a path with . or .. segments has no single meaning; send it resolved",
-        ));
+        return refuse("a path with . or .. segments has no single meaning; send it resolved");
     }
-    if path.contains('\\') {
-        return Err(Error::new(Kind::Malformed, "a backslash has no place in a path"));
+    if path.contains("//") || path.contains('\\') {
+        return refuse("a path has no empty segments and no backslashes");
+    }
+    if bytes.windows(3).any(escapes_plain) {
+        return refuse("letters, digits, - . _ and ~ are written without an escape in a path");
     }
     Ok(())
+}
+
+/// Whether an escape stands for a character that needs none (RFC 3986 section 2.3). Such a path is another text with the same
+/// meaning, so a rule for the one would not hold for the other.
+fn escapes_plain(bytes: &[u8]) -> bool {
+    let [b'%', digits @ ..] = bytes else { return false };
+    let value = std::str::from_utf8(digits).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok());
+    value.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
 }
 
 /// Whether a segment means "here" or "above", also when it is written with escapes, or hides a slash.
@@ -149,11 +175,25 @@ mod tests {
             headers.insert(HOST, "a".parse().unwrap());
             check_target(&target.parse().unwrap(), &headers, Version::HTTP_11).is_ok()
         };
-        for good in ["/", "/a.b/.well-known/x", "/v1/(default)/%E4%BA%91", "/...", "/a/%25"] {
+        for good in ["/", "/a.b/.well-known/x", "/v1/(default)/%E4%BA%91", "/...", "/a/%25", "/a/"]
+        {
             assert!(check(good), "{good}");
         }
-        for bad in ["/..", "/a/../b", "/a/./b", "/a/%2e%2E/b", "/.%2e", "/a%2fb", "/a%5cb", "/a%00"]
-        {
+        for bad in [
+            "/..",
+            "/a/../b",
+            "/a/./b",
+            "/a/%2e%2E/b",
+            "/.%2e",
+            "/a%2fb",
+            "/a%5cb",
+            "/a%00",
+            "//a",
+            "/a//b",
+            "/%61",
+            "/a/%2D",
+            "/%7e",
+        ] {
             assert!(!check(bad), "{bad}");
         }
     }

@@ -9,7 +9,7 @@ use yunzhan_base::{EnvId, Error, Kind, Live, Result, call};
 
 use crate::exchange::Exchange;
 use crate::pipeline::{Stage, Step};
-use crate::table::Table;
+use crate::table::{Destination, Table};
 
 /// Query parameters that may name the environment, in the order in which they count.
 const ENV_PARAMETERS: [&str; 2] = ["env", "client_id"];
@@ -32,8 +32,13 @@ impl RouteStage {
         let matched = table.find(&head.method, head.uri.path())?;
         exchange.render_error = matched.rule.render_error;
         exchange.deadline = exchange.started + matched.rule.tier.deadline();
+        let envs = self.envs.peek();
+        exchange.env = host_env(&envs, &exchange.head);
+        // `env` and `client_id` are words of our dialects; in a team's own API they mean what the team wants.
+        if let Destination::Local(_) = matched.rule.destination {
+            exchange.env = queried_env(&envs, &exchange.head, exchange.env.take())?;
+        }
         exchange.matched = Some(matched);
-        exchange.env = named_env(&self.envs.peek(), &exchange.head)?;
         Ok(())
     }
 }
@@ -49,8 +54,11 @@ impl Stage for RouteStage {
 
 /// The environment that host and query name, when they name one. Two different names are refused: one of them is wrong,
 /// and guessing which would let one environment's page act in another.
-fn named_env(envs: &Envs, head: &request::Parts) -> Result<Option<Arc<Env>>> {
-    let mut named: Option<Arc<Env>> = host_env(envs, head);
+fn queried_env(
+    envs: &Envs,
+    head: &request::Parts,
+    mut named: Option<Arc<Env>>,
+) -> Result<Option<Arc<Env>>> {
     let query = head.uri.query().unwrap_or("");
     for parameter in ENV_PARAMETERS {
         let Some(raw) = call::find_query(query, parameter).filter(|raw| !raw.is_empty()) else {

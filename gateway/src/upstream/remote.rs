@@ -24,11 +24,12 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// Headers that begin so tell an upstream who calls. A team's server believes them, so no client may send one.
-const CALLER_PREFIX: &str = "x-wx-";
+/// Headers that begin so tell an upstream who calls and from where. A team's server believes them, so no client may send
+/// one; `Forwarded` (RFC 7239) says the same in other words.
+const OURS_PREFIXES: [&str; 2] = ["x-wx-", "x-forwarded-"];
 
 /// Headers that belong to one connection and never travel on (RFC 9110 section 7.6.1), and those that only we may set.
-const HELD_BACK: [HeaderName; 9] = [
+const HELD_BACK: [HeaderName; 11] = [
     header::CONNECTION,
     header::TE,
     header::TRAILER,
@@ -38,6 +39,8 @@ const HELD_BACK: [HeaderName; 9] = [
     header::PROXY_AUTHENTICATE,
     KEEP_ALIVE,
     PROXY_CONNECTION,
+    header::FORWARDED,
+    REAL_IP,
 ];
 
 /// One remote server.
@@ -108,13 +111,15 @@ impl Remote {
 /// The client's headers without what belongs to its connection, and with what only the gateway knows.
 fn outgoing_headers(exchange: &Exchange) -> HeaderMap {
     let mut headers = exchange.head.headers.clone();
+    // Taken first: a `Connection` header could name it, and an upstream needs it to know which site is meant.
+    let named_host = headers.remove(header::HOST);
     hold_back(&mut headers);
     let connection = &exchange.connection;
     let address = connection.remote.ip().to_string();
     let address = HeaderValue::from_str(&address).expect("an address is visible ASCII");
     let host = match exchange.head.uri.authority() {
         Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
-        None => headers.get(header::HOST).cloned(),
+        None => named_host,
     };
     if let Some(host) = host {
         headers.insert(header::HOST, host.clone());
@@ -179,7 +184,9 @@ fn hold_back(headers: &mut HeaderMap) {
 }
 
 fn is_held_back(name: &HeaderName) -> bool {
-    HELD_BACK.contains(name) || name.as_str().starts_with(CALLER_PREFIX)
+    HELD_BACK.contains(name)
+        || (name.as_str().starts_with('x')
+            && OURS_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix)))
 }
 
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {

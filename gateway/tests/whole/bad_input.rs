@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{BODY_BYTES_MAX, raw, read_answer, serve, summary};
@@ -42,11 +42,31 @@ async fn framing_that_two_readers_could_read_differently_is_refused() {
         );
         assert!(answer.starts_with("400"), "{target} gave {answer}");
     }
+    // Hidden behind another request in the same packet.
+    for rest in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "Content-Length: 1\r\n\r\na",
+    ] {
+        let two = format!(
+            "GET /echo/a HTTP/1.1\r\nHost: a\r\n\r\nPOST /up/x HTTP/1.1\r\nHost: a\r\n{rest}"
+        );
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        stream.write_all(two.as_bytes()).await.unwrap();
+        let answers = read_to_end(&mut stream).await;
+        assert!(answers.contains("HTTP/1.1 400 Bad Request"), "{rest:?} gave {answers}");
+    }
     let no_host = summary(&raw(served.address, b"GET /up/x HTTP/1.1\r\n\r\n").await);
     assert!(no_host.starts_with("400"), "{no_host}");
     // Nobody ever connected to the upstream: nothing of all this was passed on.
     let nobody = tokio::time::timeout(Duration::ZERO, upstream.accept()).await;
     assert!(nobody.is_err(), "an upstream saw a refused request");
+}
+
+async fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut read = Vec::new();
+    let reading = stream.read_to_end(&mut read);
+    let _ = tokio::time::timeout(Duration::from_secs(20), reading).await.expect("a close");
+    String::from_utf8_lossy(&read).into_owned()
 }
 
 #[tokio::test]

@@ -56,3 +56,12 @@ async fn connections_beyond_the_bound_are_closed_at_once() {
         );
     }
 }
+
+#[tokio::test]
+async fn an_answer_to_head_is_complete() {
+    let served = serve(|_| {}, None).await;
+    let request = b"HEAD /echo/a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let answer = raw(served.address, request).await;
+    assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
+    assert_eq!(served.seen.wait_for("none").await, "none 405 /echo/a Complete");
+}

@@ -50,6 +50,55 @@ async fn an_upstream_sees_the_client_and_not_the_connection() {
 }
 
 #[tokio::test]
+async fn a_client_cannot_speak_for_the_gateway() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let served = serve(|_| {}, Some(upstream.local_addr().unwrap())).await;
+    let request = "GET /up/a?env=theirs&client_id=theirs HTTP/1.1\r\nHost: shop.example\r\nConnection: host\r\n\
+                   Forwarded: for=6.6.6.6\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\n\
+                   X-Real-IP: 6.6.6.6\r\n\r\n";
+    let asked = tokio::spawn(async move { raw(served.address, request.as_bytes()).await });
+    let (mut stream, _) = upstream.accept().await.unwrap();
+    let head = read_head(&mut stream).await;
+    stream.write_all(OK).await.unwrap();
+    assert_eq!(summary(&asked.await.unwrap()), "200 ok");
+    for present in ["host: shop.example", "x-forwarded-host: shop.example", "x-real-ip: 127.0.0.1"]
+    {
+        assert!(head.contains(&format!("\r\n{present}\r\n")), "{present} is missing in {head}");
+    }
+    for absent in ["6.6.6.6", "evil", "x-forwarded-port"] {
+        assert!(!head.contains(absent), "{absent} was passed on in {head}");
+    }
+}
+
+#[tokio::test]
+async fn a_streamed_body_over_its_bound_is_the_clients_fault() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = upstream.local_addr().unwrap();
+    let served = serve(|config| config.routes[0].body_bytes_max = 4, Some(address)).await;
+    let request = "POST /up/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let answer = summary(&raw(served.address, request.as_bytes()).await);
+    assert!(answer.starts_with("413"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_ends() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = upstream.local_addr().unwrap();
+    let served =
+        serve(|config| config.body_timeout = Duration::from_millis(1), Some(address)).await;
+    let mut client = TcpStream::connect(served.address).await.unwrap();
+    client.write_all(b"GET /up/x HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let (mut server, _) = upstream.accept().await.unwrap();
+    read_head(&mut server).await;
+    server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n").await.unwrap();
+    let piece = vec![0; 1 << 16];
+    // The gateway gives up on the client, and so on the upstream: writing to it fails in the end.
+    let writing = async { while server.write_all(&piece).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(20), writing).await.expect("the gateway gives up");
+    served.seen.wait_for("connection write_timeout").await;
+}
+
+#[tokio::test]
 async fn an_upstream_learns_who_calls_from_us_alone() {
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = upstream.local_addr().unwrap();

@@ -100,6 +100,9 @@ impl Pool {
     }
 
     fn broken(&self, error: hyper::Error, reused: bool) -> Error {
+        if let Some(own) = body_failure(&error) {
+            return own.because(error);
+        }
         let what = if error.is_parse() {
             "the upstream's answer is malformed"
         } else {
@@ -175,6 +178,19 @@ impl Pool {
         let body = Timed::new(body, self.config.body_wait_max);
         Body::streaming(Leased { body, lease: Some((Arc::clone(self), connection)) })
     }
+}
+
+/// What was wrong with the request's own body, when that, and not the target, ended the exchange.
+fn body_failure(error: &hyper::Error) -> Option<Error> {
+    let cause = std::error::Error::source(error).filter(|_| error.is_user())?;
+    if let Some(own) = cause.downcast_ref::<Error>() {
+        return Some(Error::new(own.kind(), own.message().to_owned()));
+    }
+    Some(if cause.is::<http_body_util::LengthLimitError>() {
+        Error::new(Kind::TooLarge, "the body is larger than this route takes")
+    } else {
+        Error::new(Kind::Malformed, "the body ended before its declared length")
+    })
 }
 
 impl std::fmt::Debug for Pool {
