@@ -37,8 +37,14 @@ fn main() -> Outcome {
         "\n| layout | insert | fetch | fetch + parse | owner's top 20 | update | file MiB |\n\
          |---|---|---|---|---|---|---|"
     );
-    let bson = per_operation(OPERATIONS, |number| Ok(drop(black_box(Sample::of(number).bson()))))?;
-    let json = per_operation(OPERATIONS, |number| Ok(drop(black_box(Sample::of(number).json()))))?;
+    let bson = per_operation(OPERATIONS, |number| {
+        drop(black_box(Sample::of(number).bson()));
+        Ok(())
+    })?;
+    let json = per_operation(OPERATIONS, |number| {
+        drop(black_box(Sample::of(number).json()));
+        Ok(())
+    })?;
     println!("| (making the document: BSON, JSON) | {bson:.1}, {json:.1} | | | | | |");
     for layout in LAYOUTS {
         measure(layout, documents)?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use yunzhan_base::{Error, Kind, Result};
 
+use super::codes;
 use super::connection::{Failure, OpenOptions, Session};
 use super::queue::Queue;
 use crate::sql::dialect::Text;
@@ -111,11 +112,18 @@ impl File {
     }
 
     /// Reads on the caller's thread, if it can be done at once and within [`HERE_MAX`].
-    pub(super) fn read_here(&self, query: &Query<'_>) -> Option<Result<Rows>> {
+    pub(super) fn read_here(
+        &self,
+        options: &OpenOptions,
+        query: &Query<'_>,
+    ) -> Option<Result<Rows>> {
         if !self.is_ready.load(Ordering::Acquire) || query.text.takes_hop() {
             return None;
         }
-        let session = self.readers().pop()?;
+        let session = match self.session(options) {
+            Ok(session) => session,
+            Err(error) => return Some(Err(error)),
+        };
         let until = Instant::now() + HERE_MAX;
         match self.read_with(session, query, until) {
             Err(failure) if failure.is_interrupt() => {
@@ -134,14 +142,22 @@ impl File {
         deadline: Instant,
     ) -> Result<Rows> {
         self.wait_ready(deadline)?;
-        let idle = self.readers().pop();
-        let session = match idle {
-            Some(session) => session,
-            None => Session::open(&self.path, options)
-                .and_then(Session::read_only)
-                .map_err(super::codes::error)?,
-        };
+        let session = self.session(options)?;
         Ok(self.read_with(session, query, deadline)?)
+    }
+
+    /// An idle reader, or a new one. Opening takes some hundred microseconds, once for each thread that reads: less than
+    /// a point read might wait for a reader thread that is busy with scans.
+    fn session(&self, options: &OpenOptions) -> Result<Session> {
+        let idle = self.readers().pop();
+        idle.map_or_else(
+            || {
+                Session::open(&self.path, options)
+                    .and_then(Session::read_only)
+                    .map_err(codes::error)
+            },
+            Ok,
+        )
     }
 
     fn read_with(

@@ -139,7 +139,7 @@ impl Sql for Sqlite {
             let file = self.shared.file(&place.database)?;
             let rows_max = rows_max(place);
             let query = Query { text: &text, params: &statement.params, rows_max };
-            match file.read_here(&query) {
+            match file.read_here(&self.shared.options, &query) {
                 Some(answer) => answer,
                 None => self.shared.read_elsewhere(file, text, statement, rows_max).await,
             }

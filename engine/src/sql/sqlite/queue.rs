@@ -11,8 +11,8 @@ use crate::sql::{Unit, Written};
 
 /// Units that may wait: at 10 µs each, their last one is 40 ms away.
 pub(super) const UNITS_MAX: usize = 4096;
-/// Bytes that waiting units may hold.
-pub(super) const BYTES_MAX: usize = 64 << 20;
+/// Bytes that the units waiting for one database may hold: two of the largest bodies, and many databases fit in memory.
+pub(super) const BYTES_MAX: usize = 16 << 20;
 
 /// A unit and whoever waits for it.
 pub(super) struct Waiting {

@@ -34,7 +34,11 @@ pub(super) fn run(shared: &Arc<Shared>, file: &Arc<File>) {
             file.set_ready();
             writer.serve();
         }
-        Err(error) => file.set_failed(Failed::of(&error)),
+        Err(error) => {
+            // First out of the table, so that whoever hears of the failure and tries again gets a new try.
+            shared.forget(file);
+            file.set_failed(Failed::of(&error));
+        }
     }
 }
 
@@ -120,6 +124,9 @@ impl<'a> Writer<'a> {
                 }
                 Err(Undone::By(culprit, error)) => {
                     let _ = units.remove(culprit).reply.send(Err(error));
+                    // Those before it were in time and quick; that they run again is not their fault.
+                    let deadline = Instant::now() + self.shared.config.write_timeout;
+                    units[..culprit].iter_mut().for_each(|waiting| waiting.deadline = deadline);
                 }
                 Err(Undone::All(error)) => answer_all(units, &error),
             }
