@@ -29,6 +29,12 @@ pub(super) fn is_conflict(source: &DriverError) -> bool {
     code(source).is_some_and(|code| classify(code).0 == Kind::Conflict)
 }
 
+/// Whether the connection is gone, and with it whatever was not committed.
+pub(super) fn is_broken(source: &DriverError) -> bool {
+    use mysql_async::DriverError::ConnectionClosed;
+    matches!(source, DriverError::Io(_) | DriverError::Driver(ConnectionClosed))
+}
+
 /// Whether a migration found done what it was about to do: a table, column or index that exists, or that is gone.
 pub(super) fn is_done_already(source: &DriverError) -> bool {
     code(source).is_some_and(|code| matches!(code, 1050 | 1060 | 1061 | 1091))

@@ -5,6 +5,8 @@
 
 mod codes;
 mod connect;
+#[cfg(test)]
+mod tests;
 mod unit;
 mod values;
 
@@ -27,7 +29,7 @@ use super::{
 };
 use crate::config;
 
-/// How often a unit that lost a deadlock is tried again before its caller has to.
+/// How often a unit that lost a deadlock or its connection is tried before its caller has to try.
 const TRIES: u32 = 4;
 /// The pause before a second try; it doubles.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -43,6 +45,35 @@ struct Shared {
     config: config::Sql,
     clock: Clock,
     swept_ms: AtomicI64,
+}
+
+/// What stopped a read: the driver, or an answer that is not ours to give.
+enum Failure {
+    Driver(mysql_async::Error),
+    Refused(Error),
+}
+
+// === impl Failure ===
+
+impl From<mysql_async::Error> for Failure {
+    fn from(error: mysql_async::Error) -> Self {
+        Self::Driver(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Driver(source) => codes::error(source),
+            Failure::Refused(error) => error,
+        }
+    }
 }
 
 // === impl Mysql ===
@@ -95,18 +126,31 @@ impl Sql for Mysql {
 
 impl Shared {
     async fn read(&self, text: &Text, params: &[Value], rows_max: usize) -> Result<Rows> {
+        match self.try_read(text, params, rows_max).await {
+            // The server closed an idle connection; asking again on a new one changes nothing.
+            Err(Failure::Driver(error)) if codes::is_broken(&error) => {
+                Ok(self.try_read(text, params, rows_max).await?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    async fn try_read(
+        &self,
+        text: &Text,
+        params: &[Value],
+        rows_max: usize,
+    ) -> Result<Rows, Failure> {
         let mut connection = self.connection().await?;
         let mut bytes = 0;
         let mut rows = Vec::new();
-        let params = values::params(params);
-        let mut result =
-            connection.exec_iter(text.sql.as_str(), params).await.map_err(codes::error)?;
+        let mut result = connection.exec_iter(text.sql.as_str(), values::params(params)).await?;
         while rows.len() < rows_max
-            && let Some(row) = result.next().await.map_err(codes::error)?
+            && let Some(row) = result.next().await?
         {
             rows.push(values::row(row, &mut bytes)?);
         }
-        result.drop_result().await.map_err(codes::error)?;
+        result.drop_result().await?;
         Ok(Rows(rows))
     }
 
@@ -115,18 +159,18 @@ impl Shared {
         let mut connection = self.connection().await?;
         self.sweep(&mut connection).await;
         let mut pause = PAUSE;
-        for _ in 1..TRIES {
-            if let Tried::Written(written) =
-                unit::run(self, &mut connection, scope, env, unit).await?
-            {
-                return Ok(written);
+        let mut tries = 1;
+        loop {
+            match unit::run(self, &mut connection, scope, env, unit).await? {
+                Tried::Written(written) => return Ok(written),
+                Tried::Again(error) if tries >= TRIES => return Err(error),
+                Tried::Again(_) => {}
             }
             tokio::time::sleep(pause).await;
-            pause *= 2;
-        }
-        match unit::run(self, &mut connection, scope, env, unit).await? {
-            Tried::Written(written) => Ok(written),
-            Tried::Again(error) => Err(error),
+            (pause, tries) = (pause * 2, tries + 1);
+            if connection.is_disconnected() {
+                connection = self.connection().await?;
+            }
         }
     }
 

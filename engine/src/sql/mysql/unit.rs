@@ -18,7 +18,7 @@ const KEEP: &str =
 pub(super) enum Tried {
     /// It was committed, now or before.
     Written(Written),
-    /// The server undid it because of another transaction; it may be tried again.
+    /// It was undone by another transaction or lost with its connection; it may be tried again.
     Again(Error),
 }
 
@@ -42,7 +42,9 @@ pub(super) async fn run(
             let token = token(connection);
             Ok(Tried::Written(Written { changed, token, repeated: false }))
         }
-        Err(Stop::Driver(error)) if codes::is_conflict(&error) => {
+        Err(Stop::Undone(error)) => Ok(Tried::Again(codes::error(error))),
+        // A key tells the next try whether this one was committed.
+        Err(Stop::Driver(error)) if codes::is_broken(&error) && unit.idempotency.is_some() => {
             Ok(Tried::Again(codes::error(error)))
         }
         Err(stop) => remembered_or(shared, connection, scope, env, unit, stop).await,
@@ -52,12 +54,25 @@ pub(super) async fn run(
 /// What ended a transaction early.
 enum Stop {
     Driver(DriverError),
+    /// Certainly nothing was committed, and another try may succeed: a deadlock, or a connection that broke before the
+    /// commit was sent.
+    Undone(DriverError),
     Refused(Error),
+}
+
+impl Stop {
+    /// The commit has not been sent.
+    fn before_commit(self) -> Self {
+        match self {
+            Self::Driver(error) if codes::is_broken(&error) => Self::Undone(error),
+            other => other,
+        }
+    }
 }
 
 impl From<DriverError> for Stop {
     fn from(error: DriverError) -> Self {
-        Self::Driver(error)
+        if codes::is_conflict(&error) { Self::Undone(error) } else { Self::Driver(error) }
     }
 }
 
@@ -84,7 +99,8 @@ async fn transaction(
     env: &str,
     unit: &Unit,
 ) -> Result<Vec<u64>, Stop> {
-    let mut transaction = connection.start_transaction(TxOpts::default()).await?;
+    let begun = connection.start_transaction(TxOpts::default()).await;
+    let mut transaction = begun.map_err(|error| Stop::from(error).before_commit())?;
     match steps(shared, &mut transaction, scope, env, unit).await {
         Ok(changed) => {
             transaction.commit().await?;
@@ -93,7 +109,7 @@ async fn transaction(
         Err(stop) => {
             // A transaction that cannot be rolled back is gone with its connection.
             let _ = transaction.rollback().await;
-            Err(stop)
+            Err(stop.before_commit())
         }
     }
 }
@@ -152,7 +168,7 @@ async fn remembered_or(
     stop: Stop,
 ) -> Result<Tried> {
     if let Some(key) = &unit.idempotency
-        && !matches!(&stop, Stop::Driver(error) if error.is_fatal())
+        && !matches!(&stop, Stop::Driver(error) if codes::is_broken(error))
         && let Some(changed) = find(shared, connection, scope, env, key).await?
     {
         let written =
@@ -160,7 +176,7 @@ async fn remembered_or(
         return Ok(Tried::Written(written));
     }
     Err(match stop {
-        Stop::Driver(error) => codes::error(error),
+        Stop::Driver(error) | Stop::Undone(error) => codes::error(error),
         Stop::Refused(error) => error,
     })
 }
