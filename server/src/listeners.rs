@@ -1,18 +1,17 @@
 //! Opening the doors: addresses, the certificate, the control socket and its token.
 
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::fs::{self, Permissions};
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
 
 use tokio::net::{TcpListener, UnixListener};
 use yunzhan_base::{DataDir, Error, Kind, Result, Secret};
 use yunzhan_gateway::tls::{Certificate, CertificateFiles, development_certificate};
 
 use crate::config::ListenAt;
-use crate::data::failed;
 use crate::data::socket::SocketPath;
+use crate::data::{failed, whole_file};
 
 /// Random bytes of the operator's token: 256 bits.
 const TOKEN_BYTES: usize = 32;
@@ -66,7 +65,7 @@ pub(crate) fn make_control_token(dir: &DataDir) -> Result<Secret> {
     getrandom::fill(&mut bytes)
         .map_err(|error| Error::internal(format!("no randomness: {error}")))?;
     let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    write_private(&dir.control_token(), &token)?;
+    whole_file::write(&dir.control_token(), token.as_bytes())?;
     Ok(Secret::from(token.as_str()))
 }
 
@@ -92,23 +91,8 @@ pub(crate) fn open_certificate(
     };
     if !files.key.exists() {
         let (chain, key) = development_certificate()?;
-        write_private(&files.chain, &chain)?;
-        write_private(&files.key, &key)?;
+        whole_file::write(&files.chain, chain.as_bytes())?;
+        whole_file::write(&files.key, key.as_bytes())?;
     }
     Ok((Certificate::load(&files)?, files))
-}
-
-fn write_private(path: &Path, text: &str) -> Result<()> {
-    let draft = path.with_extension("new");
-    let write = || {
-        ignore_absent(fs::remove_file(&draft))?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        file.write_all(text.as_bytes())?;
-        fs::rename(&draft, path)
-    };
-    write().map_err(|error| failed("write", path, error))
-}
-
-fn ignore_absent(done: io::Result<()>) -> io::Result<()> {
-    done.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }

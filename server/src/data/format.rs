@@ -1,14 +1,13 @@
 //! The version of the folder's layout: a newer one is refused, an older one is copied, then brought forward.
 
 use std::fs;
-use std::io::{self, Write};
-use std::path::Path;
+use std::io;
 
 use yunzhan_base::data_dir::FORMAT_VERSION;
 use yunzhan_base::{DataDir, Error, Kind, Result};
 
 use super::copy::copy_folder;
-use super::failed;
+use super::{failed, whole_file};
 
 /// What this program knows of formats.
 pub(crate) struct Format {
@@ -74,18 +73,7 @@ pub(crate) fn open(dir: &DataDir, known: &Format, now_ms: i64) -> Result<Found> 
 
 /// Writes the version so that a crash leaves the old or the new one.
 pub(crate) fn write(dir: &DataDir, version: u32) -> Result<()> {
-    let path = dir.format();
-    write_whole(&path, format!("{version}\n").as_bytes())
-        .map_err(|error| failed("write", &path, error))
-}
-
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let draft = path.with_extension("new");
-    let mut file = fs::File::create(&draft)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&draft, path)?;
-    fs::File::open(path.parent().unwrap_or(path))?.sync_all()
+    whole_file::write(&dir.format(), format!("{version}\n").as_bytes())
 }
 
 #[cfg(test)]

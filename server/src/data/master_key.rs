@@ -1,12 +1,12 @@
 //! The key that seals every stored secret: given by the operator, or made at the first start.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 
 use yunzhan_base::{DataDir, Error, Kind, Result, Secret};
 
-use super::{Warning, failed};
+use super::{Warning, failed, whole_file};
 
 /// AES-256.
 pub(crate) const MASTER_KEY_BYTES: usize = 32;
@@ -60,13 +60,7 @@ fn make(dir: &DataDir) -> Result<([u8; MASTER_KEY_BYTES], Option<Warning>)> {
         .map_err(|error| Error::internal(format!("no randomness: {error}")))?;
     let path = dir.master_key();
     let digits: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        file.write_all(digits.as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()
-    };
-    write().map_err(|error| failed("write", &path, error))?;
+    whole_file::write(&path, format!("{digits}\n").as_bytes())?;
     let text = format!(
         "made the master key {}; keep a copy elsewhere: without it no stored secret can be opened",
         path.display()

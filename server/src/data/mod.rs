@@ -5,6 +5,7 @@ mod format;
 mod lock;
 mod master_key;
 pub(crate) mod socket;
+pub(crate) mod whole_file;
 
 use std::fs;
 use std::io;
@@ -23,7 +24,7 @@ const FOLDER_MODE: u32 = 0o700;
 /// Names that a folder without FORMAT may hold: what an operator puts there before the first start, what a first start
 /// leaves when it is cut short, and what file systems put at their roots. Anything else is somebody's data.
 const NAMES_BEFORE_FORMAT: [&str; 7] =
-    ["yunzhan.toml", "LOCK", "master.key", "tls", "log", "run", "lost+found"];
+    ["yunzhan.toml", "LOCK", "master.key", "master.key.new", "FORMAT.new", "tls", "lost+found"];
 
 /// A data folder that this process holds.
 #[derive(Debug)]
@@ -55,14 +56,15 @@ pub(crate) fn open(dir: DataDir, master_key: Option<&Secret>, now_ms: i64) -> Re
     warnings.extend(close_to_others(dir.root()));
     let lock = Lock::take(&dir)?;
     let is_new = format::open(&dir, &Format::CURRENT, now_ms)? == format::Found::Nothing;
-    for folder in [dir.run(), dir.log(), dir.envs(), dir.tls(), dir.backup()] {
-        make_folder(&folder)?;
-    }
     let (master_key, made) = master_key::open(&dir, master_key, is_new)?;
     warnings.extend(made);
-    // Last, so that a first start that was cut short counts as not begun.
+    // After the key, so that a first start that was cut short counts as not begun; before everything else, so that what it
+    // leaves is ours beyond doubt.
     if is_new {
         format::write(&dir, Format::CURRENT.version)?;
+    }
+    for folder in [dir.run(), dir.log(), dir.envs(), dir.tls(), dir.backup()] {
+        make_folder(&folder)?;
     }
     Ok(OpenData { dir, master_key, warnings, _lock: lock })
 }
@@ -160,6 +162,35 @@ mod tests {
         let again = open_at(&root).unwrap();
         assert_eq!((again.master_key, again.warnings.len()), (key, 0));
         assert_eq!(mode(&root), 0o700);
+    }
+
+    #[test]
+    fn a_first_start_that_failed_can_be_tried_again() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = DataDir::new(root.path());
+        let refused = open(dir.clone(), Some(&Secret::from("no key")), 0).unwrap_err();
+        assert_eq!(refused.kind(), Kind::InvalidParameter);
+        assert_eq!(open_at(root.path()).unwrap().warnings[0].name, "master_key_made");
+    }
+
+    #[test]
+    fn a_first_start_that_was_cut_while_writing_can_be_tried_again() {
+        let root = tempfile::tempdir().unwrap();
+        for (draft, half) in [("master.key.new", "0f"), ("FORMAT.new", "")] {
+            fs::write(root.path().join(draft), half).unwrap();
+        }
+        drop(open_at(root.path()).unwrap());
+        // The key had its place already, the version had not.
+        let key = fs::read_to_string(root.path().join("master.key")).unwrap();
+        for name in ["FORMAT", "run", "log", "env", "tls", "backup"] {
+            let path = root.path().join(name);
+            fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).unwrap();
+        }
+        drop(open_at(root.path()).unwrap());
+        assert_eq!(fs::read_to_string(root.path().join("master.key")).unwrap(), key);
+        assert!(fs::read_dir(root.path()).unwrap().all(|entry| {
+            entry.unwrap().path().extension().is_none_or(|extension| extension != "new")
+        }));
     }
 
     #[test]
