@@ -1,5 +1,6 @@
 //! What can be configured between listener and upstream.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use yunzhan_base::config::{ByteSize, FromConfig, Given, Reader, Reason, Words};
@@ -20,6 +21,8 @@ pub const HEAD_BYTES_MAX_DEFAULT: usize = 32 << 10;
 pub const HEADERS_MAX_DEFAULT: usize = 100;
 /// Idle connections cost about 26 KiB each; so many fit into 520 MB.
 pub const CONNECTIONS_MAX_DEFAULT: usize = 20_000;
+/// Held bodies together: a few hundred uploads of the largest size at once, and never the machine's memory.
+pub const HELD_BYTES_MAX_DEFAULT: usize = 128 << 20;
 /// Bodies to a remote upstream, which streams.
 pub const REMOTE_BODY_BYTES_MAX_DEFAULT: usize = 16 << 20;
 /// The same bound as for background jobs would cut off reports; a team's server gets half a minute.
@@ -40,6 +43,8 @@ pub struct Config {
     pub headers_max: usize,
     /// Connections open at once on each listener.
     pub connections_max: usize,
+    /// Bytes of all request bodies that are held at one time; a request beyond is refused with 503.
+    pub held_bytes_max: usize,
     /// Paths that servers elsewhere answer.
     pub routes: Vec<RemoteRoute>,
 }
@@ -72,43 +77,66 @@ impl Default for Config {
             head_bytes_max: HEAD_BYTES_MAX_DEFAULT,
             headers_max: HEADERS_MAX_DEFAULT,
             connections_max: CONNECTIONS_MAX_DEFAULT,
+            held_bytes_max: HELD_BYTES_MAX_DEFAULT,
             routes: Vec::new(),
         }
     }
 }
 
 impl Config {
-    /// Reads the table `gateway`. All but `connections_max` follows a reload; open connections keep the bounds they began with.
+    /// Reads the table `gateway`. All but `connections_max` and `held_bytes_max` follows a reload; open connections keep the bounds they began with.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let default = Self::default();
         let size = |bytes: usize| ByteSize::bytes(bytes as u64);
         Self {
-            head_timeout: reader.live(
-                "head_timeout",
+            head_timeout: bounded(
+                reader,
+                ("head_timeout", "from the first byte of a request's head to its last"),
                 default.head_timeout,
-                "from the first byte of a request's head to its last",
+                TIMEOUTS,
             ),
-            idle_timeout: reader.live(
-                "idle_timeout",
+            idle_timeout: bounded(
+                reader,
+                ("idle_timeout", "when a connection without a request is closed"),
                 default.idle_timeout,
-                "when a connection without a request is closed",
+                TIMEOUTS,
             ),
-            body_timeout: reader.live(
-                "body_timeout",
+            body_timeout: bounded(
+                reader,
+                (
+                    "body_timeout",
+                    "for a held body as a whole, each wait of a streamed one, and a client that takes no bytes",
+                ),
                 default.body_timeout,
-                "for a held body as a whole, and for each wait of a streamed one",
+                TIMEOUTS,
             ),
-            head_bytes_max: bytes(reader, "head_bytes_max", size(default.head_bytes_max), HEAD_DOC),
-            headers_max: reader.live(
-                "headers_max",
+            head_bytes_max: bounded(
+                reader,
+                ("head_bytes_max", "bytes of a request's head; a larger one is answered with 431"),
+                size(default.head_bytes_max),
+                ByteSize::kib(8)..=ByteSize::mib(1),
+            )
+            .as_usize(),
+            headers_max: bounded(
+                reader,
+                ("headers_max", "headers of one HTTP/1 request; one more is answered with 431. HTTP/2 is bounded by head_bytes_max"),
                 default.headers_max,
-                "headers of one request; one more is answered with 431",
+                10..=1000,
             ),
-            connections_max: reader.value(
+            connections_max: reader.value_in(
                 "connections_max",
                 default.connections_max,
+                1..=1_000_000,
                 "connections open at once on each listener; one more is closed",
             ),
+            held_bytes_max: reader
+                .value_in(
+                    "held_bytes_max",
+                    size(default.held_bytes_max),
+                    ByteSize::mib(1)..=ByteSize::gib(64),
+                    "bytes of all request bodies held at one time; a request beyond is answered with 503",
+                )
+                .as_usize(),
             routes: reader.list("route").iter_mut().filter_map(RemoteRoute::read).collect(),
         }
     }
@@ -125,22 +153,23 @@ impl Config {
     }
 }
 
-const HEAD_DOC: &str = "bytes of a request's head; a larger one is answered with 431";
+/// Shorter is no time-out but a fault, longer is none.
+const TIMEOUTS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(3600);
 
-/// hyper reads nothing into a smaller buffer.
-const HEAD_BYTES_MIN: u64 = 8192;
-
-fn bytes(
+/// A value that follows a reload, within bounds.
+fn bounded<T: FromConfig + PartialOrd>(
     reader: &mut Reader<'_>,
-    key: &'static str,
-    default: ByteSize,
-    doc: &'static str,
-) -> usize {
-    let size = reader.live(key, default, doc);
-    if size.get() < HEAD_BYTES_MIN {
-        reader.problem(key, ("expected at least 8KiB", "至少为 8KiB"));
+    (key, doc): (&'static str, &'static str),
+    default: T,
+    bounds: RangeInclusive<T>,
+) -> T {
+    let value = reader.live(key, default, doc);
+    if !bounds.contains(&value) {
+        let (least, most) = (bounds.start().show(), bounds.end().show());
+        let en = format!("expected between {least} and {most}");
+        reader.problem(key, (en, format!("应在 {least} 与 {most} 之间")));
     }
-    size.as_usize()
+    value
 }
 
 // === impl RemoteRoute ===
@@ -250,7 +279,7 @@ mod tests {
         check(
             "[gateway]\nhead_bytes_max = 1\n[[gateway.route]]\npath = \"api\"\nupstream = \"ftp://x\"\nacces = \"all\"",
             &expect![[r#"
-                error: expected at least 8KiB
+                error: expected between "8KiB" and "1MiB"
                  --> yunzhan.toml:2:18 (gateway.head_bytes_max)
                   |
                 2 | head_bytes_max = 1

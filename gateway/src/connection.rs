@@ -218,7 +218,7 @@ pub(crate) async fn serve<S>(
 fn http1_builder(bounds: &Bounds) -> http1::Builder {
     let mut builder = http1::Builder::new();
     // Our own timer watches heads and idling, so hyper needs none. A client that closes its half has gone.
-    builder.max_buf_size(bounds.head_bytes_max).half_close(false).pipeline_flush(true);
+    builder.max_buf_size(bounds.head_bytes_max).half_close(false);
     // Saying hyper's own bound again would cost a thousand instructions a request.
     if bounds.headers_max != HEADERS_MAX_DEFAULT {
         builder.max_headers(bounds.headers_max);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::request;
+use http::{HeaderValue, request};
 use yunzhan_base::env::Env;
 use yunzhan_base::route::RenderError;
 use yunzhan_base::{Error, Principal, RequestId};
@@ -51,6 +51,8 @@ pub struct Exchange {
     pub principal: Principal,
     /// When the gateway stops waiting for whoever answers; set by `route` from the tier.
     pub deadline: Instant,
+    /// The methods that the path knows, when it does not know this one.
+    pub(crate) allow: Option<HeaderValue>,
     /// Why it was refused, when it was.
     pub error: Option<Error>,
     /// Whether the connection must not carry another request: its framing cannot be trusted.

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::connection::Bounds;
 use crate::exchange::{ConnectionFacts, Exchange};
 use crate::head_scan::Lengths;
-use crate::held::RequestBody;
+use crate::held::{Budget, RequestBody};
 use crate::respond::{self, Tracked};
 use crate::stages::{auth, framing, route};
 use crate::table::Table;
@@ -78,6 +78,7 @@ pub struct Gateway {
     ids: RequestIds,
     pub(crate) events: Events,
     pub(crate) bounds: Live<Bounds>,
+    budget: Budget,
 }
 
 impl Gateway {
@@ -91,6 +92,7 @@ impl Gateway {
             &parts.client,
         )?);
         let bounds = Live::new(parts.config.bounds());
+        let budget = Budget::new(parts.config.held_bytes_max);
         // In the order of execution. Room is kept, in this order, for: guard, limit (before auth), quota, waf,
         // experiment, cache, shape, fault (before forward, which is the last and is not a stage: it always answers).
         let stages: Vec<Box<dyn Stage>> = vec![
@@ -99,7 +101,12 @@ impl Gateway {
             // A table look-up; from here on every refusal speaks the route's dialect.
             Box::new(route::RouteStage::new(table.clone(), parts.envs.clone())),
             // Strangers leave before their bodies are read.
-            Box::new(auth::AuthStage::new(parts.authenticate, parts.envs, bounds.clone())),
+            Box::new(auth::AuthStage::new(
+                parts.authenticate,
+                parts.envs,
+                bounds.clone(),
+                budget.clone(),
+            )),
         ];
         Ok(Arc::new(Self {
             stages,
@@ -110,6 +117,7 @@ impl Gateway {
             ids: RequestIds::new(parts.seed),
             events: parts.events,
             bounds,
+            budget,
         }))
     }
 
@@ -143,6 +151,7 @@ impl Gateway {
             env: None,
             principal: Principal::Nobody,
             deadline: started,
+            allow: None,
             error: None,
             close: false,
         };
@@ -216,7 +225,7 @@ impl Flight {
                 Step::Refuse(error) => return (index + 1, Err(error)),
             }
         }
-        (gateway.stages.len(), upstream::forward(exchange, &gateway.bounds).await)
+        (gateway.stages.len(), upstream::forward(exchange, &gateway.bounds, &gateway.budget).await)
     }
 }
 

@@ -45,6 +45,9 @@ pub(crate) fn plain(error: &Error, request_id: RequestId) -> Response<Body> {
 pub(crate) fn complete_head(exchange: &Exchange, head: &mut response::Parts) {
     let id = HeaderValue::from_bytes(&exchange.request_id.hex()).expect("hexadecimal digits");
     head.headers.insert(REQUEST_ID, id);
+    if let Some(allow) = &exchange.allow {
+        head.headers.insert(header::ALLOW, allow.clone());
+    }
     if exchange.close && exchange.connection.protocol != "h2" {
         head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use http::Method;
+use http::{HeaderValue, Method};
 use yunzhan_base::call::{self, Params};
 use yunzhan_base::route::RenderError;
 use yunzhan_base::{Access, Error, Kind, Result, Route, Tier};
@@ -139,6 +139,12 @@ impl Table {
         self.dialects.iter().find(|(known, _)| *known == first).map(|(_, render)| *render)
     }
 
+    /// The methods that a path knows, for `Allow` (RFC 9110 section 15.5.6).
+    pub(crate) fn allowed(&self, path: &str) -> Option<HeaderValue> {
+        let found = self.paths.at(path).ok()?;
+        HeaderValue::from_str(&names(&self.methods[*found.value])).ok()
+    }
+
     /// The rule for a request, or why there is none.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Result<Matched> {
         let missing = || Error::new(Kind::NotFound, "there is no route for this path");
@@ -146,16 +152,10 @@ impl Table {
         let methods = &self.methods[*found.value];
         let exact = methods.iter().find(|(known, _)| known.as_ref() == Some(method));
         let any = || methods.iter().find(|(known, _)| known.is_none());
-        let (_, rule) = exact.or_else(any).ok_or_else(|| {
-            let offered: Vec<_> = methods
-                .iter()
-                .filter_map(|(known, _)| known.as_ref().map(Method::as_str))
-                .collect();
-            Error::new(
-                Kind::MethodNotAllowed,
-                format!("this path answers {} only", offered.join(", ")),
-            )
-        })?;
+        let Some((_, rule)) = exact.or_else(any) else {
+            let message = format!("this path answers {} only", names(methods));
+            return Err(Error::new(Kind::MethodNotAllowed, message));
+        };
         // The folder answers what is left, but not among the services: a mistyped call is no missing file.
         if matches!(rule.destination, Destination::Files(_)) && self.neighbour(path).is_some() {
             return Err(missing());
@@ -209,6 +209,12 @@ impl Rule {
             destination: Destination::Files(files),
         }
     }
+}
+
+fn names(methods: &[(Option<Method>, Arc<Rule>)]) -> String {
+    let names: Vec<_> =
+        methods.iter().filter_map(|(known, _)| Some(known.as_ref()?.as_str())).collect();
+    names.join(", ")
 }
 
 /// What stands between the first slash and the second.

@@ -9,6 +9,7 @@ use yunzhan_base::{Access, Error, Kind, Live, Principal, Result};
 
 use crate::connection::Bounds;
 use crate::exchange::Exchange;
+use crate::held::Budget;
 use crate::pipeline::{Stage, Step};
 
 /// The stage.
@@ -16,6 +17,7 @@ pub(crate) struct AuthStage {
     authenticate: Arc<dyn Authenticate>,
     envs: Live<Envs>,
     bounds: Live<Bounds>,
+    budget: Budget,
 }
 
 impl AuthStage {
@@ -23,8 +25,9 @@ impl AuthStage {
         authenticate: Arc<dyn Authenticate>,
         envs: Live<Envs>,
         bounds: Live<Bounds>,
+        budget: Budget,
     ) -> Self {
-        Self { authenticate, envs, bounds }
+        Self { authenticate, envs, bounds, budget }
     }
 
     fn ask(&self, exchange: &Exchange, access: Access, body: Option<&Bytes>) -> Verdict {
@@ -46,7 +49,7 @@ impl AuthStage {
         bytes_max: usize,
     ) -> Step<'x> {
         let wait_max = self.bounds.peek().body_timeout;
-        let body = match exchange.body.hold(bytes_max, wait_max).await {
+        let body = match exchange.body.hold(bytes_max, wait_max, &self.budget).await {
             Ok(body) => body,
             Err(error) => return Step::Refuse(error),
         };

@@ -29,7 +29,11 @@ impl RouteStage {
         let head = &exchange.head;
         let table = self.table.peek();
         exchange.render_error = table.dialect(head.uri.path());
-        let matched = table.find(&head.method, head.uri.path())?;
+        let found = table.find(&head.method, head.uri.path());
+        if found.as_ref().is_err_and(|error| error.kind() == Kind::MethodNotAllowed) {
+            exchange.allow = table.allowed(exchange.head.uri.path());
+        }
+        let matched = found?;
         exchange.render_error = matched.rule.render_error;
         exchange.deadline = exchange.started + matched.rule.tier.deadline();
         let envs = self.envs.peek();

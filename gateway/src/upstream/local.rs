@@ -6,6 +6,7 @@ use http::Response;
 use yunzhan_base::{Body, Call, Error, Kind, Result, Route};
 
 use crate::exchange::Exchange;
+use crate::held::Budget;
 
 /// Holds the body and calls the service, until the deadline. The time that a slow phone needs for its body does not count
 /// against the service.
@@ -14,8 +15,9 @@ pub(crate) async fn answer(
     exchange: &mut Exchange,
     body_bytes_max: usize,
     body_timeout: Duration,
+    budget: &Budget,
 ) -> Result<Response<Body>> {
-    let body = exchange.body.hold(body_bytes_max, body_timeout).await?;
+    let body = exchange.body.hold(body_bytes_max, body_timeout, budget).await?;
     let deadline = exchange.deadline.max(Instant::now() + route.spec.tier.deadline());
     let Some(matched) = &mut exchange.matched else {
         return Err(Error::internal("a local upstream without a rule"));

@@ -9,12 +9,14 @@ use yunzhan_base::{Body, Error, Live, Result};
 
 use crate::connection::Bounds;
 use crate::exchange::Exchange;
+use crate::held::Budget;
 use crate::table::Destination;
 
 /// Lets the rule's destination answer.
 pub(crate) async fn forward(
     exchange: &mut Exchange,
     bounds: &Live<Bounds>,
+    budget: &Budget,
 ) -> Result<Response<Body>> {
     let Some(rule) = exchange.matched.as_ref().map(|matched| std::sync::Arc::clone(&matched.rule))
     else {
@@ -23,7 +25,7 @@ pub(crate) async fn forward(
     let body_timeout = bounds.peek().body_timeout;
     match &rule.destination {
         Destination::Local(local) => {
-            local::answer(&local.0, exchange, rule.body_bytes_max, body_timeout).await
+            local::answer(&local.0, exchange, rule.body_bytes_max, body_timeout, budget).await
         }
         // On the heap: a request for a built-in service does not carry the room that these two need.
         Destination::Remote(remote) => {

@@ -24,12 +24,16 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
+/// What a streamed upload may take beside the upstream's own time: 16 MiB at 0.25 Mbit/s.
+const UPLOAD_MAX: Duration = Duration::from_secs(600);
+
 /// Headers that begin so tell an upstream who calls and from where. A team's server believes them, so no client may send
-/// one; `Forwarded` (RFC 7239) says the same in other words.
-const OURS_PREFIXES: [&str; 2] = ["x-wx-", "x-forwarded-"];
+/// one, nor its twin with underscores, which CGI, WSGI and Rack cannot tell from it. `Forwarded` (RFC 7239) says the same in
+/// other words.
+const OURS_PREFIXES: [&str; 4] = ["x-wx-", "x-forwarded-", "x-real-ip", "x-request-id"];
 
 /// Headers that belong to one connection and never travel on (RFC 9110 section 7.6.1), and those that only we may set.
-const HELD_BACK: [HeaderName; 11] = [
+const HELD_BACK: [HeaderName; 10] = [
     header::CONNECTION,
     header::TE,
     header::TRAILER,
@@ -40,7 +44,6 @@ const HELD_BACK: [HeaderName; 11] = [
     KEEP_ALIVE,
     PROXY_CONNECTION,
     header::FORWARDED,
-    REAL_IP,
 ];
 
 /// One remote server.
@@ -65,7 +68,9 @@ impl Remote {
         body_bytes_max: usize,
         body_wait_max: Duration,
     ) -> Result<Response<Body>> {
-        let deadline = std::time::Instant::now() + self.timeout;
+        // A streamed upload takes as long as the phone's network needs; its waits are bounded one by one.
+        let upload = if exchange.body.can_replay() { Duration::ZERO } else { UPLOAD_MAX };
+        let deadline = std::time::Instant::now() + self.timeout + upload;
         let safe = matches!(exchange.head.method, Method::GET | Method::HEAD | Method::OPTIONS)
             && exchange.body.can_replay();
         let request = self.request(exchange, body_wait_max, body_bytes_max)?;
@@ -184,9 +189,11 @@ fn hold_back(headers: &mut HeaderMap) {
 }
 
 fn is_held_back(name: &HeaderName) -> bool {
+    let text = name.as_str().as_bytes();
+    let same = |(ours, theirs): (u8, &u8)| ours == *theirs || (ours == b'-' && *theirs == b'_');
+    let is_ours = |prefix: &&str| text.len() >= prefix.len() && prefix.bytes().zip(text).all(same);
     HELD_BACK.contains(name)
-        || (name.as_str().starts_with('x')
-            && OURS_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix)))
+        || (text.first() == Some(&b'x') && OURS_PREFIXES.iter().any(|prefix| is_ours(&prefix)))
 }
 
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
@@ -208,6 +215,8 @@ mod tests {
             ("x-private", "1"),
             ("te", "trailers"),
             ("x-wx-openid", "somebody else"),
+            ("x_wx_openid", "somebody else"),
+            ("x_forwarded-for", "6.6.6.6"),
             ("accept", "*/*"),
         ] {
             headers.insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());

@@ -87,7 +87,7 @@ impl Client {
         match &self.0.config.egress {
             Some(allowed) if !allowed.iter().any(|host| host == target.host()) => Err(Error::new(
                 Kind::PermissionDenied,
-                format!("host {} is not in the egress list; add it to net.egress", target.host()),
+                format!("host {} is not among those that may be called", target.host()),
             )),
             _ => Ok(()),
         }
