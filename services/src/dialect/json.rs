@@ -8,14 +8,28 @@ use yunzhan_base::{Body, Call, Error, Kind, Result};
 
 /// Reads a body. An empty one counts as `{}`; members that nobody asks for are passed over, since SDKs send some.
 pub(crate) fn read<T: DeserializeOwned>(call: &Call) -> Result<T> {
-    let body: &[u8] = if call.body.is_empty() { b"{}" } else { &call.body };
+    parse(if call.body.is_empty() { b"{}" } else { &call.body })
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(Error::new(Kind::Malformed, "the body is a JSON object"));
     }
     serde_json::from_slice(body).map_err(|error| {
         let kind = if error.is_data() { Kind::InvalidParameter } else { Kind::Malformed };
-        Error::new(kind, format!("the body is not what this address takes: {error}"))
+        Error::new(kind, format!("the body is not what this address takes: {}", words(&error)))
     })
+}
+
+/// serde's words, but not where they repeat a value: a secret in the wrong member may not come back in a message.
+fn words(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let names_members_only = ["missing field", "unknown field"];
+    if !error.is_data() || names_members_only.iter().any(|start| text.starts_with(start)) {
+        return text;
+    }
+    let (line, column) = (error.line(), error.column());
+    format!("a value is not of the kind that its member takes, at line {line} column {column}")
 }
 
 /// An answer that may hold tokens or keys, so nobody may keep it.
@@ -39,4 +53,43 @@ pub(crate) fn prepared(json: Bytes) -> Response<Body> {
 /// The usual answer.
 pub(crate) fn ok(body: &impl Serialize) -> Response<Body> {
     answer(StatusCode::OK, body)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Roles {
+        #[expect(dead_code, reason = "only reading it matters")]
+        roles: Vec<Role>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Role {
+        Editor,
+    }
+
+    #[test]
+    fn a_refusal_names_members_and_places_but_no_value() {
+        let refusal = |body: &str| {
+            let message = parse::<Roles>(body.as_bytes()).unwrap_err().to_string();
+            message.split_once("takes: ").unwrap().1.to_owned()
+        };
+        let place = "a value is not of the kind that its member takes, at line 1 column";
+        assert_eq!(refusal(r#"{"roles":"yzr1_secret"}"#), format!("{place} 22"));
+        assert_eq!(refusal(r#"{"roles":["yzr1_secret"]}"#), format!("{place} 23"));
+        assert_eq!(refusal("{}"), "missing field `roles` at line 1 column 2");
+        assert_eq!(
+            refusal(r#"{"role":1}"#),
+            "unknown field `role`, expected `roles` at line 1 column 7"
+        );
+        assert_eq!(refusal("{"), "EOF while parsing an object at line 1 column 1");
+        assert!(parse::<Roles>(br#"{"roles":["editor"]}"#).is_ok());
+    }
 }
