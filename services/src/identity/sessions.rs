@@ -10,7 +10,7 @@ use super::logic::{self, Refresh, SESSION_AGE_MAX, SESSION_IDLE_MAX, Session, mi
 use super::memory::{EVER, Ending};
 use super::refresh::{RefreshToken, SALT_BYTES, slot_of_session};
 use super::store::{NewSession, Rotation};
-use super::token::Claims;
+use super::token::{CLOCK_SKEW_S_MAX, Claims};
 use crate::crypto::random;
 
 /// Who begins a session.
@@ -171,7 +171,9 @@ impl Identity {
     }
 
     fn ending(&self, session: String, issued_s_max: i64) -> Ending {
-        let until_s = self.clock.now_s() + self.config.access_token_lifetime_s() + 1;
+        // Another replica, whose clock is ahead, may have dated a token later than now.
+        let dated_s_max = self.clock.now_s() + CLOCK_SKEW_S_MAX;
+        let until_s = dated_s_max + self.config.access_token_lifetime_s() + 1;
         Ending { session, issued_s_max, until_s }
     }
 

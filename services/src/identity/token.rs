@@ -21,7 +21,7 @@ pub(crate) const ACCESS_TOKEN_BYTES_MAX: usize = 4096;
 
 /// How far the clocks of two replicas may differ, in seconds: a token may seem to come from that far in the future.
 /// Its end is not stretched, since clients renew their tokens before they end.
-const CLOCK_SKEW_S_MAX: i64 = 60;
+pub(super) const CLOCK_SKEW_S_MAX: i64 = 60;
 
 /// Bytes of an Ed25519 seed, and of a public key.
 pub(crate) const KEY_BYTES: usize = 32;

@@ -193,6 +193,22 @@ async fn another_replica_learns_of_endings_at_its_next_refresh() {
     assert_eq!(house.me(access_token(&session)).await, 401);
 }
 
+/// Another replica's clock may be ahead, so that its tokens run out later than those of this moment.
+#[tokio::test]
+async fn an_ended_session_stays_ended_until_a_token_dated_ahead_has_run_out() {
+    let mut house = House::new().await;
+    let session = house.log_in("shop", "alice").await;
+    let keys = house.identity.keys.load();
+    let mut claims = keys.read_signed(access_token(&session)).unwrap();
+    (claims.iat, claims.exp) = (claims.iat + 60, claims.exp + 60);
+    let ahead = keys.sign(&claims, house.clock.now_ms()).unwrap();
+    assert_eq!(house.me(&ahead).await, 200);
+    house.identity.end(&"shop".parse().unwrap(), &claims.sid).await.unwrap();
+    house.later(Duration::from_secs(7200 + 59));
+    house.restart().await;
+    assert_eq!(house.me(&ahead).await, 401);
+}
+
 fn session_of(identity: &crate::identity::Identity, credentials: &Value) -> String {
     identity.verify_access(access_token(credentials)).unwrap().session.clone()
 }
