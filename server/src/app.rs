@@ -232,10 +232,13 @@ fn open_site(config: &Config, rooms: &Rooms) -> Result<Option<Files>> {
     if let Some(folder) = &config.site {
         return Files::folder(folder).map(Some);
     }
+    Ok(has_demo(rooms).then(demo::page))
+}
+
+/// Whether the shop's page would find its environment, and could log in to it.
+pub(crate) fn has_demo(rooms: &Rooms) -> bool {
     let envs = rooms.envs.envs();
-    let has_demo =
-        envs.peek().iter().any(|env| env.id.as_str() == demo::ENV && env.development_login);
-    Ok(has_demo.then(demo::page))
+    envs.peek().iter().any(|env| env.id.as_str() == demo::ENV && env.development_login)
 }
 
 fn open_certificate(

@@ -18,8 +18,19 @@ pub(crate) struct Ready {
     pub(crate) control: Option<String>,
     pub(crate) data: PathBuf,
     pub(crate) development_envs: Vec<String>,
-    pub(crate) is_demo: bool,
+    /// Whether there is any environment, without which nobody can call anything.
+    pub(crate) has_env: bool,
+    pub(crate) page: Option<Page>,
     pub(crate) elapsed: Duration,
+}
+
+/// What `/` of the clients' listener shows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Page {
+    /// The demo's shop.
+    Shop,
+    /// The folder of `server.site`.
+    Site,
 }
 
 impl Ready {
@@ -50,13 +61,8 @@ impl Ready {
             Lang::En => format!("Yunzhan {version} is ready, in {seconds:.2} s\n\n"),
             Lang::Zh => format!("云栈 {version} 已就绪, 用时 {seconds:.2} 秒\n\n"),
         };
-        let page = if self.is_demo {
-            lang.pick("shop page", "演示商店")
-        } else {
-            lang.pick("pages", "网页")
-        };
         for (name, value) in [
-            (page, self.http.as_ref().map(|url| format!("{url}/"))),
+            self.http_row(lang),
             (
                 "https",
                 self.https.as_ref().map(|url| format!("{url}/{}", self.certificate_note(lang))),
@@ -67,6 +73,7 @@ impl Ready {
             ),
             (lang.pick("data", "数据目录"), Some(self.data.display().to_string())),
             (lang.pick("login", "登录"), self.login_note(lang)),
+            (lang.pick("next", "下一步"), self.next_step(lang)),
         ] {
             if let Some(value) = value {
                 // Writing to a String cannot fail. Chinese characters are two columns wide.
@@ -75,6 +82,15 @@ impl Ready {
             }
         }
         text
+    }
+
+    fn http_row(&self, lang: Lang) -> (&'static str, Option<String>) {
+        let name = match self.page {
+            Some(Page::Shop) => lang.pick("shop page", "演示商店"),
+            Some(Page::Site) => lang.pick("pages", "网页"),
+            None => return ("http", self.http.clone()),
+        };
+        (name, self.http.as_ref().map(|url| format!("{url}/")))
     }
 
     fn certificate_note(&self, lang: Lang) -> &'static str {
@@ -103,6 +119,18 @@ impl Ready {
         };
         (!envs.is_empty()).then_some(text)
     }
+
+    /// What a server still lacks before a mini-program can call it.
+    fn next_step(&self, lang: Lang) -> Option<String> {
+        let data = self.data.display();
+        let text = match lang {
+            Lang::En => {
+                format!("no environment yet; add one: yunzhan env add ID --data {data}")
+            }
+            Lang::Zh => format!("还没有环境, 请添加: yunzhan env add ID --data {data}"),
+        };
+        (!self.has_env).then_some(text)
+    }
 }
 
 #[cfg(test)]
@@ -119,7 +147,8 @@ mod tests {
             control: Some("http://127.0.0.1:8079".into()),
             data: "/srv/shop".into(),
             development_envs: vec!["demo".into()],
-            is_demo: true,
+            has_env: true,
+            page: Some(Page::Shop),
             elapsed: Duration::from_millis(47),
         }
     }
@@ -145,6 +174,34 @@ mod tests {
               登录        开发登录: 任何人可用任意名字登录 demo; 正式使用前请设置 appid
         "#]]
         .assert_eq(&demo().text(Lang::Zh));
+    }
+
+    #[test]
+    fn without_a_page_the_next_step_is_named() {
+        let ready = Ready {
+            https: None,
+            control: None,
+            development_envs: Vec::new(),
+            has_env: false,
+            page: None,
+            ..demo()
+        };
+        expect![[r#"
+            Yunzhan 0.1.0 is ready, in 0.05 s
+
+              http        http://localhost:8080
+              data        /srv/shop
+              next        no environment yet; add one: yunzhan env add ID --data /srv/shop
+        "#]]
+        .assert_eq(&ready.text(Lang::En));
+        expect![[r#"
+            云栈 0.1.0 已就绪, 用时 0.05 秒
+
+              http        http://localhost:8080
+              数据目录    /srv/shop
+              下一步      还没有环境, 请添加: yunzhan env add ID --data /srv/shop
+        "#]]
+        .assert_eq(&ready.text(Lang::Zh));
     }
 
     #[test]

@@ -8,10 +8,10 @@ use yunzhan_base::event::Level;
 use yunzhan_base::{Error, Result};
 use yunzhan_net::shutdown::{Shutdown, Trigger};
 
-use crate::app::App;
+use crate::app::{App, has_demo};
 use crate::control::ControlAuth;
 use crate::listeners::{self, Door};
-use crate::ready::Ready;
+use crate::ready::{Page, Ready};
 use crate::signals::{Asked, Signals};
 
 /// Every door, open.
@@ -116,9 +116,9 @@ async fn drain(app: &App, public: Trigger, signals: &mut Signals) -> bool {
 
 fn describe(app: &App, doors: &Doors) -> Ready {
     let address = |door: &Option<Door>| door.as_ref().map(|door| door.address);
-    let development_envs = app.rooms.envs.envs();
-    let development_envs = development_envs.peek();
-    let development_envs = development_envs.iter().filter(|env| env.development_login);
+    let envs = app.rooms.envs.envs();
+    let envs = envs.peek();
+    let development_envs = envs.iter().filter(|env| env.development_login);
     Ready {
         http: address(&doors.http).map(|address| url("http", address)),
         https: address(&doors.https).map(|address| url("https", address)),
@@ -126,16 +126,24 @@ fn describe(app: &App, doors: &Doors) -> Ready {
         control: address(&doors.control).map(|address| url("http", address)),
         data: app.data.dir.root().to_owned(),
         development_envs: development_envs.map(|env| env.id.to_string()).collect(),
-        is_demo: app.config.site.is_none(),
+        has_env: envs.iter().next().is_some(),
+        page: page(app),
         elapsed: app.started.elapsed(),
     }
 }
 
+/// What `/` shows.
+fn page(app: &App) -> Option<Page> {
+    match &app.config.site {
+        Some(_) => Some(Page::Site),
+        None => has_demo(&app.rooms).then_some(Page::Shop),
+    }
+}
+
 /// What a browser on this machine opens.
-fn url(scheme: &str, mut address: SocketAddr) -> String {
+fn url(scheme: &str, address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
         return format!("{scheme}://localhost:{}", address.port());
     }
-    address.set_port(address.port());
     format!("{scheme}://{address}")
 }
