@@ -12,8 +12,8 @@ use super::logic::shape::{OWNER_INDEX, decode, encode, owner_keys};
 use super::store::{Stored, Table};
 use super::{Changed, Documents};
 
-/// Tries of one unit. Callers of this process queue, so a try is lost to another process only, and the pauses between
-/// tries grow: all of them together take about as long as a client waits.
+/// Tries of one unit. Those of this process who change a single document queue, so a try is lost to another process or to
+/// a unit of many, and the pauses between tries grow: all of them together take about as long as a client waits.
 pub(super) const ATTEMPTS_MAX: u32 = 100;
 
 /// The longest pause after the first lost try: about the time of one commit.
@@ -31,7 +31,7 @@ pub(super) enum Edit<'a> {
 }
 
 impl Documents {
-    /// Edits these documents in one unit, and again with what they have become when another process was faster.
+    /// Edits these documents in one unit, and again with what they have become when somebody else was faster.
     pub(super) async fn edit_unit(
         &self,
         table: Table<'_>,
@@ -40,7 +40,7 @@ impl Documents {
         edit: &Edit<'_>,
     ) -> Result<Changed> {
         let turn = self.queues.turn(&table, &documents).await;
-        if turn.has_waited {
+        if turn.as_ref().is_some_and(|turn| turn.has_waited) {
             documents = read_again(&table, documents).await?;
         }
         for attempt in 0..ATTEMPTS_MAX {

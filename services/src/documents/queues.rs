@@ -3,8 +3,10 @@
 //! A change reads a document and writes it back if it is still the same. Without a queue, of many who try at once one wins
 //! and the others read again, and an unlucky one may lose for ever. In the queue the first come is the first served, and
 //! only another process on the same database can still come in between.
+//!
+//! Only those who change a single document queue. A unit of many would hold most queues of all environments for as long as
+//! it takes, so it relies on the documents' versions alone.
 
-use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 
 use tokio::sync::{Mutex, MutexGuard};
@@ -20,10 +22,10 @@ pub(super) struct Queues {
     hasher: RandomState,
 }
 
-/// A place at the head of the queues of some documents.
+/// A place at the head of a document's queue.
 pub(super) struct Turn<'a> {
-    /// Kept, never read: the queues move on when they are dropped.
-    heads: Vec<MutexGuard<'a, ()>>,
+    /// Kept, never read: the queue moves on when it is dropped.
+    _head: MutexGuard<'a, ()>,
     /// Somebody else was there before, so the documents may be others now.
     pub(super) has_waited: bool,
 }
@@ -34,24 +36,14 @@ impl Queues {
         Self { queues, hasher: RandomState::new() }
     }
 
-    /// Waits until nobody else in this process changes these documents.
-    pub(super) async fn turn(&self, table: &Table<'_>, documents: &[Stored]) -> Turn<'_> {
-        // Everybody takes the queues in ascending order, so that no two wait for each other.
-        let wanted: BTreeSet<usize> =
-            documents.iter().map(|stored| self.queue_of(table, &stored.key)).collect();
-        let mut turn = Turn { heads: Vec::with_capacity(wanted.len()), has_waited: false };
-        for queue in wanted {
-            let queue = &self.queues[queue];
-            let head = match queue.try_lock() {
-                Ok(head) => head,
-                Err(_) => {
-                    turn.has_waited = true;
-                    queue.lock().await
-                }
-            };
-            turn.heads.push(head);
+    /// Waits until nobody else in this process changes this document alone. Many documents have no turn.
+    pub(super) async fn turn(&self, table: &Table<'_>, documents: &[Stored]) -> Option<Turn<'_>> {
+        let [document] = documents else { return None };
+        let queue = &self.queues[self.queue_of(table, &document.key)];
+        if let Ok(head) = queue.try_lock() {
+            return Some(Turn { _head: head, has_waited: false });
         }
-        turn
+        Some(Turn { _head: queue.lock().await, has_waited: true })
     }
 
     fn queue_of(&self, table: &Table<'_>, key: &[u8]) -> usize {

@@ -1,11 +1,13 @@
 //! Changes say what they did, and none is lost.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bson::{Bson, doc};
 use expect_test::{Expect, expect};
 
 use super::{change, find};
+use crate::documents::logic::id::id_key;
 use crate::documents::testing::{on_every_engine, server, user};
 use crate::documents::{Caller, Change, Config, Preset, UNIT_DOCUMENTS_MAX, Which};
 
@@ -126,6 +128,36 @@ fn no_change_is_lost_when_many_change_one_document() {
         "#]]
         .assert_eq(&world.list(&server(), "counters", find(doc! {})).await);
     });
+}
+
+#[test]
+fn a_unit_of_many_documents_waits_in_no_queue() {
+    on_every_engine(&Config::default(), async |world| {
+        let world = world.with_collections(&[("goods", Preset::Private)]).await;
+        let server = server();
+        for id in ["a", "b"] {
+            world.add(&server, "goods", doc! { "_id": id, "n": 0 }).await.unwrap();
+        }
+        let collection = world.documents.collection(&world.env, "goods").await.unwrap();
+        let table = world.documents.table(&world.env, collection.id);
+        let first = id_key(&"a".into()).unwrap();
+        let first = table.document_anywhere(&first).await.unwrap().unwrap();
+        let _head = world.documents.queues.turn(&table, &[first]).await;
+        let raise = |query| change(query, doc! { "$inc": { "n": 1 } });
+        let both = raise(doc! { "n": 0 });
+        expect!["Some(\"matched 2 updated 2 upserted None\")"].assert_eq(&format!(
+            "{:?}",
+            soon(world.update(&server, "goods", both), Duration::from_secs(10)).await
+        ));
+        // A single document does wait for its turn.
+        let one = raise(doc! { "_id": "a" });
+        let waiting = soon(world.update(&server, "goods", one), Duration::from_millis(50)).await;
+        assert_eq!(waiting, None);
+    });
+}
+
+async fn soon<T>(work: impl Future<Output = T>, within: Duration) -> Option<T> {
+    tokio::time::timeout(within, work).await.ok()
 }
 
 #[test]
