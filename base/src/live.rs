@@ -26,7 +26,12 @@ impl<T> Live<T> {
 
     /// Replaces the value for everyone.
     pub fn store(&self, value: T) {
-        self.0.store(Arc::new(value));
+        self.store_shared(Arc::new(value));
+    }
+
+    /// Replaces the value for everyone by one that is shared already.
+    pub fn store_shared(&self, value: Arc<T>) {
+        self.0.store(value);
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use http_body::Body as _;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -62,7 +63,15 @@ pub(crate) struct Activity {
     blocked_ms: AtomicU64,
     /// What the last head said of its body's length, packed; taken by the request that it begins.
     lengths: AtomicU8,
+    /// Bytes that arrived since that head, and how many of them are the body that it declared.
+    after_head_bytes: AtomicU64,
+    body_bytes: AtomicU64,
+    /// Whether a head began to arrive before the request before it ended: from then on heads are not seen whole.
+    pipelined: AtomicBool,
 }
+
+/// Old clients end a body with an empty line that belongs to nothing (RFC 9112 section 2.2).
+const STRAY_BYTES: u64 = 2;
 
 // === impl Activity ===
 
@@ -75,6 +84,9 @@ impl Activity {
             head_began: AtomicBool::new(false),
             blocked_ms: AtomicU64::new(0),
             lengths: AtomicU8::new(0),
+            after_head_bytes: AtomicU64::new(0),
+            body_bytes: AtomicU64::new(0),
+            pipelined: AtomicBool::new(false),
         }
     }
 
@@ -97,18 +109,34 @@ impl Activity {
         }
     }
 
-    fn bytes_arrived(&self) {
-        if self.in_flight.load(Ordering::Relaxed) == 0
-            && !self.head_began.swap(true, Ordering::Relaxed)
-        {
+    /// Notes bytes of an HTTP/1 connection, and looks at those that are a head.
+    fn bytes_arrived(&self, bytes: &[u8], scan: &mut HeadScan) {
+        if !self.is_between_requests() {
+            self.after_head_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            return;
+        }
+        if !self.head_began.swap(true, Ordering::Relaxed) {
             self.touch();
+            let body_bytes = self.body_bytes.load(Ordering::Relaxed);
+            let surplus = self.after_head_bytes.load(Ordering::Relaxed).saturating_sub(body_bytes);
+            if surplus > STRAY_BYTES {
+                self.pipelined.store(true, Ordering::Relaxed);
+            }
+        }
+        if let Some((lengths, rest)) = scan.feed(bytes) {
+            self.after_head_bytes.store(rest as u64, Ordering::Relaxed);
+            if !self.pipelined.load(Ordering::Relaxed) {
+                self.lengths.store(lengths.pack(), Ordering::Relaxed);
+            }
         }
     }
 
-    /// Notes the beginning of a request, and gives what its head said of its length when the head was seen arriving.
-    pub(crate) fn request_began(&self) -> Option<Lengths> {
+    /// Notes the beginning of a request with so many bytes of body, and gives what its head said of its length when the head
+    /// was seen arriving.
+    pub(crate) fn request_began(&self, body_bytes: u64) -> Option<Lengths> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.head_began.store(false, Ordering::Relaxed);
+        self.body_bytes.store(body_bytes, Ordering::Relaxed);
         Lengths::unpack(self.lengths.swap(0, Ordering::Relaxed))
     }
 
@@ -168,9 +196,9 @@ pub(crate) async fn serve<S>(
     });
     let service = {
         let (gateway, facts) = (Arc::clone(&gateway), Arc::clone(&facts));
-        service_fn(move |request| {
+        service_fn(move |request: http::Request<hyper::body::Incoming>| {
             // At once, and not when the future is first polled: what arrives from now on belongs to the body.
-            let lengths = facts.activity.request_began();
+            let lengths = facts.activity.request_began(request.body().size_hint().lower());
             let answer = Arc::clone(&gateway).serve(request, lengths, Arc::clone(&facts));
             // hyper keeps room for one future as long as the connection lives; a pointer is all that an idle one needs.
             Box::pin(async move { Ok::<_, std::convert::Infallible>(answer.await) })
@@ -268,13 +296,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noted<S> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         let Self { facts, scan, .. } = &mut *self;
-        if buffer.filled().len() > before && facts.activity.is_between_requests() {
-            facts.activity.bytes_arrived();
-            if let Some(lengths) =
-                scan.as_mut().and_then(|scan| scan.feed(&buffer.filled()[before..]))
-            {
-                facts.activity.lengths.store(lengths.pack(), Ordering::Relaxed);
-            }
+        if let Some(scan) = scan
+            && buffer.filled().len() > before
+        {
+            facts.activity.bytes_arrived(&buffer.filled()[before..], scan);
         }
         polled
     }
@@ -331,11 +356,11 @@ mod tests {
     fn a_head_that_never_ends_is_told_from_an_idle_connection() {
         let activity = Activity::new();
         assert_eq!(activity.overrun(&BOUNDS, false), None);
-        activity.bytes_arrived();
+        activity.bytes_arrived(b"GET", &mut HeadScan::default());
         while activity.opened.elapsed() < Duration::from_millis(2) {}
         assert_eq!(activity.overrun(&BOUNDS, false), Some("head_timeout"));
         assert_eq!(activity.overrun(&BOUNDS, true), None, "HTTP/2 bytes are not always a head");
-        activity.request_began();
+        activity.request_began(0);
         assert_eq!(
             activity.overrun(&BOUNDS, false),
             None,

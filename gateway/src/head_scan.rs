@@ -43,15 +43,16 @@ impl Lengths {
 // === impl HeadScan ===
 
 impl HeadScan {
-    /// Takes the next bytes; gives the counts when the head ends among them. What follows the end is not looked at.
-    pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Option<Lengths> {
+    /// Takes the next bytes; when the head ends among them, gives the counts and how many bytes follow the end, which are
+    /// not looked at.
+    pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Option<(Lengths, usize)> {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             self.keep(&bytes[..end]);
             bytes = &bytes[end + 1..];
             if self.end_line() {
                 let seen = self.seen;
                 *self = Self::default();
-                return Some(seen);
+                return Some((seen, bytes.len()));
             }
         }
         self.keep(bytes);
@@ -103,18 +104,19 @@ mod tests {
     #[test]
     fn counts_do_not_depend_on_how_the_bytes_arrive() {
         let expected = Some(Lengths { content_length: 2, transfer_encoding: 1 });
-        assert_eq!(HeadScan::default().feed(HEAD), expected);
+        assert_eq!(
+            HeadScan::default().feed(HEAD).map(|(lengths, rest)| (Some(lengths), rest)),
+            Some((expected, 21))
+        );
         for split in 0..HEAD.len() {
             let mut scan = HeadScan::default();
             let (first, second) = HEAD.split_at(split);
-            assert_eq!(
-                scan.feed(first).or_else(|| scan.feed(second)),
-                expected,
-                "split at {split}"
-            );
+            let found = scan.feed(first).or_else(|| scan.feed(second));
+            assert_eq!(found.map(|(lengths, _)| lengths), expected, "split at {split}");
         }
         let mut scan = HeadScan::default();
-        assert_eq!(HEAD.iter().find_map(|byte| scan.feed(&[*byte])), expected);
+        let found = HEAD.iter().find_map(|byte| scan.feed(&[*byte]));
+        assert_eq!(found, expected.map(|lengths| (lengths, 0)));
     }
 
     #[test]

@@ -36,10 +36,9 @@ impl Certificate {
         Ok(Self(Live::new(load(files)?)))
     }
 
-    /// Reads the files again. On an error the old certificate is served on.
-    pub fn reload(&self, files: &CertificateFiles) -> Result<()> {
-        self.0.store(load(files)?);
-        Ok(())
+    /// Serves what `other` serves now.
+    pub fn replace_by(&self, other: &Self) {
+        self.0.store_shared(other.0.load());
     }
 
     /// What a listener needs to shake hands with this certificate.
@@ -131,11 +130,12 @@ mod tests {
 
         let second = development_certificate().unwrap();
         write(folder.path(), &(second.0.clone(), first.1.clone()));
-        assert!(certificate.reload(&files).unwrap_err().message().starts_with("the key in "));
+        let refused = Certificate::load(&files).unwrap_err();
+        assert!(refused.message().starts_with("the key in "), "{refused}");
         assert_eq!(served(), before, "a key of another certificate changes nothing");
 
         write(folder.path(), &second);
-        certificate.reload(&files).unwrap();
+        certificate.replace_by(&Certificate::load(&files).unwrap());
         assert_ne!(served(), before);
         assert!(certificate.acceptor().is_ok());
     }

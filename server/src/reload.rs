@@ -74,15 +74,18 @@ impl Reloader {
     }
 
     fn apply(&self, config: &Config) -> Result<()> {
-        let certificate = self.parts.certificate.as_ref();
-        let certificate = certificate
-            .map(|(served, files)| (served, config.certificate.as_ref().unwrap_or(files)));
         // What can be refused is tried first, so that a refusal leaves everything as it was.
-        if let Some((_, files)) = certificate {
-            Certificate::load(files)?;
-        }
+        let certificate = match &self.parts.certificate {
+            Some((served, files)) => {
+                Some((served, Certificate::load(config.certificate.as_ref().unwrap_or(files))?))
+            }
+            None => None,
+        };
         self.parts.gateway.reconfigure(&config.gateway)?;
-        certificate.map_or(Ok(()), |(served, files)| served.reload(files))
+        if let Some((served, read)) = certificate {
+            served.replace_by(&read);
+        }
+        Ok(())
     }
 
     fn tell(&self, reloaded: &Reloaded) {

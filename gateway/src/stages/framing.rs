@@ -21,6 +21,8 @@ impl Stage for Framing {
             Some(lengths) => check_counts(lengths),
             None => check_unseen(&head.headers, head.version),
         };
+        // Where a body without a declared length ended is hyper's word alone; the connection carries nothing after it.
+        exchange.close |= head.headers.contains_key(TRANSFER_ENCODING);
         match counts
             .and_then(|()| check_lengths(&head.headers))
             .and_then(|()| check_target(&head.uri, &head.headers, head.version))

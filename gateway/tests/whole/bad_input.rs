@@ -55,6 +55,14 @@ async fn framing_that_two_readers_could_read_differently_is_refused() {
         let answers = read_to_end(&mut stream).await;
         assert!(answers.contains("HTTP/1.1 400 Bad Request"), "{rest:?} gave {answers}");
     }
+    // The same in two packets, cut inside the second head.
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
+    let first = "GET /echo/a HTTP/1.1\r\nHost: a\r\n\r\nPOST /up/x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n";
+    stream.write_all(first.as_bytes()).await.unwrap();
+    assert_eq!(summary(&read_answer(&mut stream).await), "200 a");
+    stream.write_all(b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n").await.unwrap();
+    let answer = read_to_end(&mut stream).await;
+    assert!(answer.contains("HTTP/1.1 400 Bad Request"), "{answer}");
     let no_host = summary(&raw(served.address, b"GET /up/x HTTP/1.1\r\n\r\n").await);
     assert!(no_host.starts_with("400"), "{no_host}");
     // Nobody ever connected to the upstream: nothing of all this was passed on.

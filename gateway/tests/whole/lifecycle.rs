@@ -65,3 +65,16 @@ async fn an_answer_to_head_is_complete() {
     assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
     assert_eq!(served.seen.wait_for("none").await, "none 405 /echo/a Complete");
 }
+
+#[tokio::test]
+async fn one_connection_carries_many_requests_with_bodies() {
+    let served = serve(|_| {}, None).await;
+    let mut client = TcpStream::connect(served.address).await.unwrap();
+    for body in ["a", "bc", "", "def"] {
+        let head =
+            format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
+        client.write_all(head.as_bytes()).await.unwrap();
+        client.write_all(body.as_bytes()).await.unwrap();
+        assert_eq!(summary(&read_answer(&mut client).await), format!("200 {body}"));
+    }
+}
