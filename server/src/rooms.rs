@@ -75,22 +75,32 @@ impl Rooms {
 
     /// What clients may call.
     pub(crate) fn routes(&self) -> Vec<Route> {
-        [
+        let routes = [
             route::bind(&self.identity, identity::ROUTES),
             route::bind(&self.documents, gateway::ROUTES),
             route::bind(&self.admin, admin::ROUTES),
         ]
-        .concat()
+        .concat();
+        debug_assert!(
+            are_listed(&routes, public_specs()),
+            "a route is served and not in public_specs"
+        );
+        routes
     }
 
     /// What operators may call.
     pub(crate) fn control(&self) -> Vec<Route> {
-        [
+        let routes = [
             route::bind(&self.envs, envs::control::CONTROL),
             route::bind(&self.identity, identity::control::CONTROL),
             route::bind(&self.documents, documents::CONTROL),
         ]
-        .concat()
+        .concat();
+        debug_assert!(
+            are_listed(&routes, control_specs()),
+            "a route is served and not in control_specs"
+        );
+        routes
     }
 
     /// Work outside requests: what other replicas changed, and what has run out.
@@ -147,6 +157,11 @@ impl Rooms {
         };
         self.envs.add(demo).await.map(drop)
     }
+}
+
+/// Whether what is served is what the metrics and the stranger test know of.
+fn are_listed(routes: &[Route], specs: impl Iterator<Item = &'static RouteSpec>) -> bool {
+    routes.iter().map(|route| route.spec.name).eq(specs.map(|spec| spec.name))
 }
 
 /// Every public route, known before any service is open.
