@@ -32,7 +32,8 @@ const ENDINGS_OVERLAP: Duration = Duration::from_secs(60);
 const TIDY_ROUNDS_MAX: usize = 100;
 
 impl Identity {
-    /// Reads the keys, and makes the first one on a new server.
+    /// Reads the keys, and makes the first one on a new server. The caller holds `rotating`: a slower reading would put the
+    /// keys from before a rotation back in place.
     pub(super) async fn load_keys(&self) -> Result<()> {
         let mut keys = self.store.signing_keys(self.clock.now_ms()).await?;
         if keys.is_empty() {
@@ -59,6 +60,7 @@ impl Identity {
         self.memory.end(endings, self.clock.now_s());
         *self.endings_read_ms.lock().unwrap_or_else(PoisonError::into_inner) =
             now_ms - millis(ENDINGS_OVERLAP);
+        let _rotating = self.rotating.lock().await;
         self.load_keys().await
     }
 

@@ -81,7 +81,7 @@ pub struct Identity {
     memory: Memory,
     /// Up to when endings were read from the store, in milliseconds since 1970.
     endings_read_ms: Mutex<i64>,
-    /// One rotation of keys at a time.
+    /// One rotation or reading of the keys at a time.
     rotating: tokio::sync::Mutex<()>,
 }
 
@@ -108,7 +108,6 @@ impl Identity {
             endings_read_ms: Mutex::new(0),
             rotating: tokio::sync::Mutex::default(),
         };
-        identity.load_keys().await?;
         identity.refresh().await?;
         Ok(Arc::new(identity))
     }

@@ -4,5 +4,7 @@ mod backends;
 mod house;
 mod keys;
 mod logins;
+mod paused;
+mod races;
 mod refresh;
 mod strangers;

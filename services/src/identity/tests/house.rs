@@ -15,10 +15,11 @@ use yunzhan_base::route::bind;
 use yunzhan_base::{
     Access, Body, Call, Clock, Error, Kind, Principal, RequestId, Result, Route, Secret,
 };
+use yunzhan_engine::sql::Migrations;
 use yunzhan_engine::sql::testing::Fresh;
-use yunzhan_engine::sql::{Migrations, SharedSql};
 use yunzhan_net::http::Client;
 
+use super::paused::Paused;
 use crate::envs::{self, EnvStore, NewEnv, NewKey};
 use crate::identity::{self, Config, Identity, Parts};
 use yunzhan_engine::seal::MasterKey;
@@ -32,7 +33,7 @@ pub(super) struct House {
     pub(super) identity: Arc<Identity>,
     pub(super) ledger: Arc<Records>,
     pub(super) config: Config,
-    sql: SharedSql,
+    pub(super) sql: Arc<Paused>,
     routes: Vec<Route>,
     _fresh: Fresh,
 }
@@ -75,6 +76,7 @@ impl House {
         let clock = Clock::manual(START_MS);
         let migrations = vec![("envs", envs::MIGRATIONS), ("identity", identity::MIGRATIONS)];
         let sql = fresh.open(Migrations::new(migrations).unwrap(), clock.clone()).await;
+        let sql = Paused::new(sql);
         let ledger = Arc::new(Records::default());
         let envs =
             EnvStore::open(sql.clone(), master_key(), clock.clone(), ledger.clone()).await.unwrap();
@@ -252,7 +254,7 @@ fn routes(identity: &Arc<Identity>, envs: &Arc<EnvStore>) -> Vec<Route> {
 }
 
 async fn replica(
-    sql: &SharedSql,
+    sql: &Arc<Paused>,
     config: &Config,
     clock: &Clock,
     envs: &Arc<EnvStore>,
