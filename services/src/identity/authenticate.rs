@@ -12,7 +12,7 @@ use yunzhan_base::{Access, EnvId, Error, Kind, Principal, Result};
 use super::Identity;
 use super::memory::{Life, Memory};
 use super::tc3::{self, Head, Signed};
-use super::token::{self, Claims};
+use super::token::{self, Claims, KeyRing};
 
 impl Authenticate for Identity {
     fn authenticate(&self, claim: &Claim<'_>) -> Verdict {
@@ -45,12 +45,17 @@ impl Identity {
             let is_valid = verified.user.expires_s > now_s;
             return if is_valid { Ok(Arc::clone(&verified.user)) } else { Err(token::expired()) };
         }
+        self.verify_by(&self.keys.peek(), token)
+    }
+
+    /// The person whom a token names that these keys, just looked up, say is valid.
+    pub(super) fn verify_by(&self, ring: &Arc<KeyRing>, token: &str) -> Result<Arc<User>> {
         let lifetime_s = self.config.access_token_lifetime_s();
-        let claims = self.keys.peek().read(token, &self.config.issuer, lifetime_s, now_s)?;
-        let issued_s = claims.iat;
+        let claims = ring.read(token, &self.config.issuer, lifetime_s, self.clock.now_s())?;
+        let (key, issued_s) = (Memory::key(token), claims.iat);
         let user = Arc::new(named_user(claims)?);
         match self.memory.remember(key, &user, issued_s) {
-            Life::Alive => Ok(user),
+            Life::Alive => self.check_again(ring, token).map(|()| user),
             Life::Outdated => Err(Error::new(
                 Kind::TokenExpired,
                 "the access token is outdated; renew it with the refresh token",
@@ -59,6 +64,17 @@ impl Identity {
                 Err(Error::new(Kind::Unauthenticated, "the session has ended; log in again"))
             }
         }
+    }
+
+    /// A key that was dropped since `ring` was looked up took the remembered tokens with it, but perhaps before this one was
+    /// remembered. Whoever drops a key replaces the ring first and forgets then, so looking again afterwards misses none.
+    fn check_again(&self, ring: &Arc<KeyRing>, token: &str) -> Result<()> {
+        let now = self.keys.peek();
+        if Arc::ptr_eq(ring, &now) {
+            return Ok(());
+        }
+        let checked = now.read_signed(token).map(drop);
+        checked.inspect_err(|_| self.memory.forget(&Memory::key(token)))
     }
 
     fn server(&self, claim: &Claim<'_>) -> Result<Verdict> {

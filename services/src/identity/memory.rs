@@ -135,6 +135,11 @@ impl Memory {
         self.verified.clear();
     }
 
+    /// Forgets one verified token.
+    pub(crate) fn forget(&self, key: &[u8; 32]) {
+        self.verified.remove(key);
+    }
+
     /// Refuses these sessions' tokens from now on.
     pub(crate) fn end(&self, endings: impl IntoIterator<Item = Ending>, now_s: i64) {
         {

@@ -21,3 +21,14 @@ async fn keys_that_are_being_read_do_not_bring_a_dropped_one_back() {
     house.identity.rotate(true).await.unwrap();
     assert_eq!(house.me(text(&session, "access_token")).await, 401);
 }
+
+#[tokio::test]
+async fn a_token_that_was_checked_by_a_key_dropped_meanwhile_is_not_remembered() {
+    let house = House::new().await;
+    let session = house.log_in("shop", "alice").await;
+    let token = text(&session, "access_token");
+    let ring = house.identity.keys.load();
+    house.identity.rotate(true).await.unwrap();
+    assert!(house.identity.verify_by(&ring, token).is_err());
+    assert_eq!(house.me(token).await, 401);
+}
