@@ -183,13 +183,15 @@ impl Identity {
         person: &Person,
         refresh: &RefreshToken,
     ) -> Result<Credentials> {
+        // The time first: a role that is taken away after the roles were read outdates this token too.
+        let now_ms = self.clock.now_ms();
         let stored = match &person.openid {
             Some(_) => self.store.user(env, logic::slot(&person.uid), &person.uid).await?,
             None => None,
         };
         let anonymous = person.openid.is_none();
-        let (now_ms, expires_in) = (self.clock.now_ms(), self.config.access_token_lifetime_s());
-        let issued_s = now_ms.div_euclid(1000);
+        let (issued_s, expires_in) =
+            (now_ms.div_euclid(1000), self.config.access_token_lifetime_s());
         let claims = Claims {
             iss: self.config.issuer.clone(),
             aud: env.to_string(),
