@@ -1,12 +1,13 @@
 //! Which documents? MongoDB's filter language.
 //!
-//! `parse.rs` turns a document into a [`Filter`], `matches.rs` asks a document, `pattern.rs` holds regular expressions, and
-//! `constraint.rs` says what an index can contribute.
+//! `parse.rs` turns a document into a [`Filter`], `matches.rs` asks a document, `pattern.rs` holds regular expressions,
+//! `constraint.rs` says what an index can contribute, and `cost.rs` what a match costs.
 //!
 //! Fields: `$eq $ne $gt $gte $lt $lte $in $nin $exists $regex $options $not $mod $all $elemMatch $size`.
 //! Documents: `$and $or $nor`. Everything else is refused by name.
 
 mod constraint;
+mod cost;
 mod matches;
 mod parse;
 mod pattern;
@@ -152,6 +153,12 @@ impl Filter {
     /// Whether the filter has no condition.
     pub fn is_all(&self) -> bool {
         self.conditions.is_empty()
+    }
+
+    /// How many conditions a document is held against, at most: what a match costs, as each may be asked about every value
+    /// in the document. A regular expression reads text and counts as several.
+    pub fn conditions(&self) -> usize {
+        self.conditions.iter().map(Condition::count).sum()
     }
 
     /// Whether `document` matches.

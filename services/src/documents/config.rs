@@ -8,8 +8,9 @@ const QUERY_DOCUMENTS_DEFAULT: usize = 20;
 /// Most documents in one answer: the SDKs cut at 1,000 themselves.
 const QUERY_DOCUMENTS_MAX: usize = 1000;
 
-/// Most documents that one call reads on its way. A filter that no index serves reads them all: 100,000 take about a
-/// second of one core, which one caller may cost at most.
+/// Most small documents that one call reads on its way, or their worth: each KiB of a document counts as one more, and
+/// each eighth condition as much again. A filter that no index serves reads them all: 100,000 take about a second of one
+/// core, which one walk may cost at most.
 const SCAN_DOCUMENTS_MAX: usize = 100_000;
 
 /// The section `[documents]`.
@@ -19,7 +20,7 @@ pub struct Config {
     pub query_documents_default: usize,
     /// Most documents in one answer.
     pub query_documents_max: usize,
-    /// Most documents that one call reads on its way.
+    /// Most small documents, or their worth in bytes and conditions, that one call reads on its way.
     pub scan_documents_max: usize,
 }
 
@@ -43,7 +44,7 @@ impl Config {
                 "scan_documents_max",
                 SCAN_DOCUMENTS_MAX,
                 1000..=10_000_000,
-                "most documents that one call reads; beyond it, the answer names the missing index",
+                "most small documents that one call reads, where each KiB counts as one; beyond it, the answer names the missing index",
             ),
         }
     }

@@ -108,6 +108,9 @@ impl Documents {
 
     /// How many documents match, of those that the caller may see.
     ///
+    /// Where that is every document of the collection, the database counts their keys and reads none of them. That is
+    /// outside `[documents] scan_documents_max`: its bound is the engine's read timeout, after which it is given up.
+    ///
     /// # Errors
     /// As [`Documents::find`].
     pub async fn count(&self, caller: Caller<'_>, collection: &str, which: Which) -> Result<u64> {

@@ -16,6 +16,15 @@ use super::store::{PageRow, Stored, Table};
 /// Rows of the first page. Most queries end within it.
 const PAGE_ROWS_FIRST: usize = 32;
 
+/// Bytes of a document that cost as much as a small document: reading, decoding and matching take about ten microseconds.
+const BYTES_PER_WORK: usize = 1 << 10;
+
+/// Conditions that cost, for each [`BYTES_PER_WORK`] of a document, as much as decoding them does.
+const CONDITIONS_PER_WORK: usize = 8;
+
+/// Work after which others run: 256 KiB of documents, two or three milliseconds.
+const WORK_BETWEEN_YIELDS: usize = 256;
+
 /// Rows of the largest page; each carries a small body at most, see `store.rs`.
 const PAGE_ROWS_MAX: usize = 512;
 
@@ -41,13 +50,17 @@ pub(super) struct Walk<'a> {
     way: Way,
     page: std::vec::IntoIter<PageRow>,
     page_rows: usize,
-    /// Rows that may still be read.
-    rows_left: usize,
+    /// Work that may still be done; a small document is one.
+    work_left: usize,
+    /// Work since others could run.
+    work_unyielded: usize,
+    /// How many conditions each document is held against.
+    conditions: usize,
     /// Keys that came already, where one document may stand behind several entries.
     seen: Option<HashSet<Vec<u8>>>,
     filter: &'a Filter,
     order: &'a Order,
-    rows_max: usize,
+    work_max: usize,
     /// Whether the documents come in the wanted order.
     pub(super) is_ordered: bool,
 }
@@ -66,12 +79,12 @@ struct Position {
 }
 
 impl<'a> Walk<'a> {
-    /// Plans a walk over at least the documents of `filter`, reading `rows_max` rows at most.
+    /// Plans a walk over at least the documents of `filter`, which costs as much as `work_max` small documents at most.
     pub(super) fn new(
         table: Table<'a>,
         filter: &'a Filter,
         order: &'a Order,
-        rows_max: usize,
+        work_max: usize,
     ) -> Self {
         let plan = Plan::choose(filter, order, INDEXES.as_slice());
         let mut seen = None;
@@ -94,11 +107,13 @@ impl<'a> Walk<'a> {
             way,
             page: Vec::new().into_iter(),
             page_rows: PAGE_ROWS_FIRST,
-            rows_left: rows_max,
+            work_left: work_max,
+            work_unyielded: 0,
+            conditions: filter.conditions(),
             seen,
             filter,
             order,
-            rows_max,
+            work_max,
             is_ordered: plan.ordered,
         }
     }
@@ -106,8 +121,16 @@ impl<'a> Walk<'a> {
     /// The next document.
     ///
     /// # Errors
-    /// `TooLarge` when more rows than allowed would have to be read; it names the fields that an index is missing on.
+    /// `TooLarge` when more work than allowed would have to be done; it names the fields that an index is missing on.
     pub(super) async fn next(&mut self) -> Result<Option<Stored>> {
+        let next = self.find_next().await?;
+        if let Some(stored) = &next {
+            self.charge(self.work_of(&stored.body)).await?;
+        }
+        Ok(next)
+    }
+
+    async fn find_next(&mut self) -> Result<Option<Stored>> {
         loop {
             if let Way::Ids(ids) = &mut self.way {
                 let Some(id) = ids.next() else { return Ok(None) };
@@ -132,6 +155,7 @@ impl<'a> Walk<'a> {
 
     async fn take(&mut self, row: PageRow) -> Result<Option<Stored>> {
         if self.seen.as_mut().is_some_and(|seen| !seen.insert(row.key.clone())) {
+            self.charge(1).await?;
             return Ok(None);
         }
         match row.body {
@@ -140,20 +164,34 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// What it costs to decode this document and to hold it against the conditions.
+    fn work_of(&self, body: &[u8]) -> usize {
+        let size = 1 + body.len() / BYTES_PER_WORK;
+        size + size * self.conditions / CONDITIONS_PER_WORK
+    }
+
+    /// Takes work from what is left. Before much of it, others run and the deadline may strike: an embedded database
+    /// answers without a pause.
+    async fn charge(&mut self, work: usize) -> Result<()> {
+        self.work_left = self.work_left.checked_sub(work).ok_or_else(|| self.too_long())?;
+        self.work_unyielded += work;
+        if self.work_unyielded >= WORK_BETWEEN_YIELDS {
+            self.work_unyielded = 0;
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+
     /// Reads the next page that has rows; false at the end of the way.
     async fn turn_page(&mut self) -> Result<bool> {
         loop {
             // One row too many shows that there are more.
-            let wanted = self.page_rows.min(self.rows_left + 1);
+            let wanted = self.page_rows.min(self.work_left + 1);
             let Some(rows) = self.way.page(&self.table, wanted).await? else { return Ok(false) };
             if rows.is_empty() {
                 continue;
             }
-            if rows.len() > self.rows_left {
-                return Err(self.too_long());
-            }
-            self.rows_left -= rows.len();
-            // An embedded database answers without a pause: let others run, and the deadline strike, between two pages.
+            // Reading a page is work too.
             tokio::task::yield_now().await;
             self.page_rows = (self.page_rows * 4).min(PAGE_ROWS_MAX);
             self.page = rows.into_iter();
@@ -177,8 +215,9 @@ impl Walk<'_> {
             true => "narrow it by _id".to_owned(),
             false => format!("it lacks an index on {}", fields.join(", ")),
         };
-        let rows_max = self.rows_max;
-        let message = format!("this call would read more than {rows_max} documents; {advice}");
+        let work_max = self.work_max;
+        let message =
+            format!("this call would cost more than reading {work_max} small documents; {advice}");
         Error::new(Kind::TooLarge, message)
     }
 }

@@ -7,7 +7,7 @@ use yunzhan_query::{Order, Projection};
 
 use super::{change, find};
 use crate::documents::testing::{on_every_engine, server, user};
-use crate::documents::{Config, Find, Preset};
+use crate::documents::{Config, Find, Preset, Which};
 
 #[test]
 fn large_documents_are_read_one_by_one_and_answers_have_an_end() {
@@ -64,11 +64,11 @@ fn a_long_walk_ends_and_names_the_missing_index() {
         .assert_eq(&world.list(&server, "goods", query()).await);
         fill(&anna, 3).await;
         expect![[r#"
-            TooLarge: this call would read more than 1000 documents; it lacks an index on n, kind
+            TooLarge: this call would cost more than reading 1000 small documents; it lacks an index on n, kind
         "#]]
         .assert_eq(&world.list(&server, "goods", query()).await);
         expect![[r#"
-            TooLarge: this call would read more than 1000 documents; narrow it by _id
+            TooLarge: this call would cost more than reading 1000 small documents; narrow it by _id
         "#]]
         .assert_eq(&world.list(&server, "goods", find(doc! { "n": { "$gt": 5000 } })).await);
         // What an index serves, and what ends early, is not long.
@@ -85,5 +85,63 @@ fn a_long_walk_ends_and_names_the_missing_index() {
                 .ends_with("1 of ?\n")
         );
         assert_eq!(world.count("goods").await, 1003);
+    });
+}
+
+#[test]
+fn a_walk_costs_bytes_and_conditions() {
+    let config = Config { scan_documents_max: 1000, ..Config::default() };
+    on_every_engine(&config, async |world| {
+        let world =
+            world.with_collections(&[("large", Preset::Private), ("small", Preset::Private)]).await;
+        let server = server();
+        let text = "x".repeat(200 << 10);
+        for _ in 0..6 {
+            world.add(&server, "large", doc! { "text": &text }).await.unwrap();
+        }
+        let small = (0..100).map(|n| doc! { "n": n }).collect();
+        world.documents.insert(world.caller(&server), "small", small, None).await.unwrap();
+        expect![[r#"
+            TooLarge: this call would cost more than reading 1000 small documents; it lacks an index on n
+        "#]]
+        .assert_eq(&world.list(&server, "large", find(doc! { "n": -1 })).await);
+        let any_of = |conditions: i32| {
+            let conditions: Vec<_> = (0..conditions).map(|n| doc! { "n": -1 - n }).collect();
+            find(doc! { "$or": conditions })
+        };
+        assert_eq!(world.list(&server, "small", any_of(70)).await, "0 of 0\n");
+        expect![[r#"
+            TooLarge: this call would cost more than reading 1000 small documents; narrow it by _id
+        "#]]
+        .assert_eq(&world.list(&server, "small", any_of(80)).await);
+        // Removing and changing look at documents no cheaper.
+        let removed = Which::parse(&doc! { "n": -1 }).unwrap();
+        let removed = world.documents.remove(world.caller(&server), "large", removed, true).await;
+        assert_eq!(removed.unwrap_err().kind(), Kind::TooLarge);
+    });
+}
+
+#[test]
+fn a_walk_over_large_documents_lets_others_run() {
+    on_every_engine(&Config::default(), async |world| {
+        let world = world.with_collections(&[("large", Preset::Private)]).await;
+        let server = server();
+        let text = "x".repeat(300 << 10);
+        for _ in 0..10 {
+            world.add(&server, "large", doc! { "text": &text }).await.unwrap();
+        }
+        let mut turns = 0;
+        let others = async {
+            loop {
+                turns += 1;
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            found = world.list(&server, "large", find(doc! { "n": -1 })) => assert_eq!(found, "0 of 0\n"),
+            () = others => {}
+        }
+        assert!(turns >= 10, "others ran {turns} times");
     });
 }
