@@ -137,7 +137,7 @@ impl Config {
                     "bytes of all request bodies held at one time; a request beyond is answered with 503",
                 )
                 .as_usize(),
-            routes: reader.list("route").iter_mut().filter_map(RemoteRoute::read).collect(),
+            routes: read_routes(reader),
         }
     }
 
@@ -170,6 +170,21 @@ fn bounded<T: FromConfig + PartialOrd>(
         reader.problem(key, (en, format!("应在 {least} 与 {most} 之间")));
     }
     value
+}
+
+fn read_routes(reader: &mut Reader<'_>) -> Vec<RemoteRoute> {
+    let mut paths = matchit::Router::new();
+    let mut routes = Vec::new();
+    for mut element in reader.list("route") {
+        let Some(route) = RemoteRoute::read(&mut element) else { continue };
+        if let Err(error) = paths.insert(&route.path, ()) {
+            let zh = format!("此路径不能与其他路由并存: {error}");
+            element
+                .problem("path", (format!("the path cannot stand beside the others: {error}"), zh));
+        }
+        routes.push(route);
+    }
+    routes
 }
 
 // === impl RemoteRoute ===
@@ -277,7 +292,7 @@ mod tests {
             ]],
         );
         check(
-            "[gateway]\nhead_bytes_max = 1\n[[gateway.route]]\npath = \"api\"\nupstream = \"ftp://x\"\nacces = \"all\"",
+            "[gateway]\nhead_bytes_max = 1\n[[gateway.route]]\npath = \"api\"\nupstream = \"ftp://x\"\nacces = \"all\"\n[[gateway.route]]\npath = \"/a/{b\"\nupstream = \"http://a\"",
             &expect![[r#"
                 error: expected between "8KiB" and "1MiB"
                  --> yunzhan.toml:2:18 (gateway.head_bytes_max)
@@ -305,6 +320,12 @@ mod tests {
                 6 | acces = ***
                   | ^^^^^
                   = did you mean "access"?
+
+                error: the path cannot stand beside the others: Parameters must be registered with a valid name
+                 --> yunzhan.toml:8:8 (gateway.route.1.path)
+                  |
+                8 | path = "/a/{b"
+                  |        ^^^^^^^
             "#]],
         );
     }

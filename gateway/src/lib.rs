@@ -18,4 +18,5 @@ mod upstream;
 
 pub use config::Config;
 pub use pipeline::{Gateway, Parts};
+pub use table::check_routes;
 pub use upstream::files::{Asset, Files};

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use http::{HeaderValue, Method};
 use yunzhan_base::call::{self, Params};
 use yunzhan_base::route::RenderError;
-use yunzhan_base::{Access, Error, Kind, Result, Route, Tier};
+use yunzhan_base::{Access, Error, Kind, Result, Route, RouteSpec, Tier};
 use yunzhan_net::http::Client;
 
 use crate::config::RemoteRoute;
@@ -110,13 +110,7 @@ impl Table {
 
     fn insert_path(&mut self, path: &str) -> Result<usize> {
         let place = self.methods.len();
-        self.paths.insert(path, place).map_err(|error| {
-            Error::new(
-                Kind::InvalidParameter,
-                format!("route {path} cannot stand beside the others"),
-            )
-            .because(error)
-        })?;
+        self.paths.insert(path, place).map_err(|error| beside(path).because(error))?;
         self.methods.push(Vec::new());
         self.path_texts.push(path.to_owned());
         Ok(place)
@@ -215,6 +209,23 @@ fn names(methods: &[(Option<Method>, Arc<Rule>)]) -> String {
     let names: Vec<_> =
         methods.iter().filter_map(|(known, _)| Some(known.as_ref()?.as_str())).collect();
     names.join(", ")
+}
+
+/// Whether the configured routes can stand beside the services' own, asked before anything is open.
+pub fn check_routes(
+    local: impl Iterator<Item = &'static RouteSpec>,
+    remote: &[RemoteRoute],
+) -> Result<()> {
+    let mut paths = matchit::Router::new();
+    let own: HashSet<_> = local.map(|spec| spec.path).collect();
+    for path in own.into_iter().chain(remote.iter().map(|route| route.path.as_str())) {
+        paths.insert(path, ()).map_err(|error| beside(path).because(error))?;
+    }
+    Ok(())
+}
+
+fn beside(path: &str) -> Error {
+    Error::new(Kind::InvalidParameter, format!("route {path} cannot stand beside the others"))
 }
 
 /// What stands between the first slash and the second.

@@ -3,14 +3,15 @@
 use serde_json::{Value, json};
 use yunzhan_base::Error;
 use yunzhan_base::config::{Lang, Problems};
-use yunzhan_gateway::Files;
 use yunzhan_gateway::tls::Certificate;
+use yunzhan_gateway::{Files, check_routes};
 
 use super::context::Context;
 use super::output::print;
 use super::{EXIT_DONE, EXIT_FAILED};
 use crate::config::Config;
 use crate::data;
+use crate::rooms;
 
 /// What was found.
 struct Findings {
@@ -71,9 +72,11 @@ impl Findings {
     }
 }
 
-/// Opens what the configuration names, for a file that is well-formed may still name one that is not there.
+/// Opens what the configuration names, for a file that is well-formed may still name one that is not there, or a path that
+/// a service answers already.
 fn named_files(config: &Config) -> Vec<Error> {
     let certificate = config.certificate.as_ref().map(|files| Certificate::load(files).map(drop));
     let site = config.site.as_deref().map(|folder| Files::folder(folder).map(drop));
-    [certificate, site].into_iter().flatten().filter_map(Result::err).collect()
+    let routes = check_routes(rooms::public_specs(), &config.gateway.routes);
+    [certificate, site, Some(routes)].into_iter().flatten().filter_map(Result::err).collect()
 }
