@@ -1,5 +1,7 @@
 //! Sessions: begun by a login, renewed by a refresh token, ended by their owner, by theft or by age.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::Serialize;
@@ -84,7 +86,7 @@ impl Identity {
     }
 
     /// Renews a session. `InvalidGrant` when the token is not, or no longer, good; its reuse ends the session.
-    pub(crate) async fn renew(&self, env: &EnvId, text: &str) -> Result<Credentials> {
+    pub(crate) async fn renew(self: &Arc<Self>, env: &EnvId, text: &str) -> Result<Credentials> {
         let presented = self.refresh.read(env, text).ok_or_else(log_in_again)?;
         for _ in 0..REFRESH_ATTEMPTS_MAX {
             let session = self.store.session(env, presented.slot(), &presented.session()).await?;
@@ -138,25 +140,40 @@ impl Identity {
 
     /// Somebody has a copy of the token: both they and the owner lose the session.
     async fn stolen(
-        &self,
+        self: &Arc<Self>,
         env: &EnvId,
         session: &Session,
         presented: &RefreshToken,
     ) -> Result<Error> {
-        self.end(env, &presented.session()).await?;
+        let (identity, env) = (Arc::clone(self), env.clone());
+        let (slot, session_id) = (presented.slot(), presented.session());
         let actor = format!("user:{}", session.uid);
-        self.record(Some(env), actor, "token.reuse_detected", &presented.session());
+        finish(async move {
+            identity.end_in_order(&env, slot, &session_id).await?;
+            identity.record(Some(&env), actor, "token.reuse_detected", &session_id);
+            Ok(())
+        })
+        .await?;
         Ok(log_in_again().with_detail("a refresh token was used again after it was replaced"))
     }
 
     /// Ends a session here at once, on other replicas within seconds. Ending it twice is ending it once.
-    pub(crate) async fn end(&self, env: &EnvId, session_id: &str) -> Result<()> {
+    pub(crate) async fn end(self: &Arc<Self>, env: &EnvId, session_id: &str) -> Result<()> {
         let slot = slot_of_session(session_id)
             .ok_or_else(|| Error::internal("an access token names no session of ours"))?;
-        let ending = self.ending(session_id.to_owned(), EVER);
-        self.memory.end([ending.clone()], self.clock.now_s());
-        self.store.revoke(env, slot, session_id, self.clock.now_ms()).await?;
-        self.store.add_endings(&[ending], self.clock.now_ms()).await
+        let (identity, env, session_id) = (Arc::clone(self), env.clone(), session_id.to_owned());
+        finish(async move { identity.end_in_order(&env, slot, &session_id).await }).await
+    }
+
+    /// What lets the client try again goes last: after a step that failed the refresh token still tells of its theft, and the
+    /// access token signs out until the ending is read back. The two tables lie in two databases, so no unit holds both.
+    async fn end_in_order(&self, env: &EnvId, slot: u16, session_id: &str) -> Result<()> {
+        let now_ms = self.clock.now_ms();
+        let endings = [self.ending(session_id.to_owned(), EVER)];
+        self.store.add_endings(&endings, now_ms).await?;
+        self.store.revoke(env, slot, session_id, now_ms).await?;
+        self.memory.end(endings, self.clock.now_s());
+        Ok(())
     }
 
     /// Refuses the access tokens that a person has now; their clients renew them and go on.
@@ -214,6 +231,12 @@ impl Identity {
             groups: claims.roles,
         })
     }
+}
+
+/// Does the work to its end, even when the client goes away meanwhile and nobody awaits this any longer.
+async fn finish(work: impl Future<Output = Result<()>> + Send + 'static) -> Result<()> {
+    let done = tokio::spawn(work).await;
+    done.map_err(|error| Error::internal("ending a session broke off").because(error))?
 }
 
 /// The refusal of a refresh token; it tells nobody why.
