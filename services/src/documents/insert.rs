@@ -15,27 +15,46 @@ use super::{Caller, Documents};
 /// Longest idempotency key of a client in bytes.
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
 
+/// What makes the repetition of an insert harmless.
+#[derive(Clone, Copy, Debug)]
+pub struct Idempotency<'a> {
+    /// The client's name for the call: 1 to 128 visible ASCII characters.
+    pub key: &'a str,
+    /// The request as it came. It is what tells a repetition from another call with the same key.
+    pub request: &'a [u8],
+}
+
+/// A call that is done once, as the database remembers it.
+pub(super) struct Once {
+    /// Names the call for the engine's memory.
+    unit_key: String,
+    /// What the call asked for.
+    digest: String,
+    now_ms: i64,
+}
+
 impl Documents {
     /// Adds documents, all or none, and gives their ids in order. With an idempotency key, which goes with one document,
     /// a repetition answers as the first call did and adds nothing.
     ///
     /// # Errors
     /// `CollectionNotFound`, `PermissionDenied`, `InvalidParameter`, `TooLarge`; `AlreadyExists` for an id that is taken.
+    /// `InvalidParameter` too when an idempotency key comes again with another request.
     pub async fn insert(
         &self,
         caller: Caller<'_>,
         collection: &str,
         documents: Vec<Document>,
-        idempotency_key: Option<&str>,
+        idempotency: Option<Idempotency<'_>>,
     ) -> Result<Vec<Bson>> {
-        check_insert(documents.len(), idempotency_key)?;
-        let key = idempotency_key.map(|key| unit_key(caller, collection, key));
+        check_insert(documents.len(), idempotency.map(|idempotency| idempotency.key))?;
+        let once = idempotency.map(|call| Once::new(caller, collection, call, self.now_ms()));
         let (mut table, reach) = self.open(caller, collection, Operation::Insert).await?;
-        let mut ids = self.ids(reach, key.as_deref());
+        let mut ids = self.ids(reach, once.as_ref().map(|once| once.unit_key.as_str()));
         let prepare = |document| prepare_insert(document, reach, &mut ids);
         let prepared: Vec<_> = documents.into_iter().map(prepare).collect::<Result<_>>()?;
         for _ in 0..ATTEMPTS_MAX {
-            match add(&table, &prepared, key.clone()).await {
+            match add(&table, &prepared, once.as_ref()).await {
                 Ok(()) => return Ok(prepared.into_iter().map(|document| document.id).collect()),
                 // The collection went away or is another one now, or the database chose this unit to give way.
                 Err(error) if error.kind() == Kind::Conflict => self.forget_collections(),
@@ -86,25 +105,45 @@ fn is_idempotency_key(key: &str) -> bool {
         && key.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Names a call for the engine's memory: one caller's key in one collection. Hashed, because the parts are long.
-fn unit_key(caller: Caller<'_>, collection: &str, key: &str) -> String {
-    let who = match caller.principal.user() {
-        Some(user) => user.uid.as_str(),
-        None => "",
-    };
-    // None of the parts before the key contains a line feed.
-    let name = format!("{}\n{who}\n{collection}\n{key}", caller.env);
-    format!("documents.insert:{}", hex::encode(digest(&SHA256, name.as_bytes())))
+impl Once {
+    /// One caller's key in one collection. Hashed, because the parts are long.
+    fn new(caller: Caller<'_>, collection: &str, call: Idempotency<'_>, now_ms: i64) -> Self {
+        // None of the parts before the key contains a line feed.
+        let name = format!("{}\n{}\n{collection}\n{}", caller.env, caller.name(), call.key);
+        let unit_key = format!("documents.insert:{}", hash(name.as_bytes()));
+        Self { unit_key, digest: hash(call.request), now_ms }
+    }
+
+    /// Names the digest in the same memory, which forgets both at the same age.
+    fn request_key(&self) -> String {
+        format!("{}:request", self.unit_key)
+    }
+
+    /// Holds this request against the one that was done.
+    async fn check(&self, table: &Table<'_>, slot: Option<u16>) -> Result<()> {
+        match table.remembered_request(slot, &self.request_key()).await? {
+            Some(first) if first != self.digest => Err(Error::new(
+                Kind::InvalidParameter,
+                "this Idempotency-Key came before with another request; a new request needs a new key",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn hash(bytes: &[u8]) -> String {
+    hex::encode(digest(&SHA256, bytes))
 }
 
 /// Adds documents in one unit.
 ///
 /// # Errors
-/// `AlreadyExists` for an id that is taken; `Conflict` when the collection went away.
+/// `AlreadyExists` for an id that is taken; `Conflict` when the collection went away; `InvalidParameter` when another
+/// request came with the same idempotency key.
 pub(super) async fn add(
     table: &Table<'_>,
     documents: &[Prepared],
-    unit_key: Option<String>,
+    once: Option<&Once>,
 ) -> Result<()> {
     let mut steps = Vec::with_capacity(1 + 2 * documents.len());
     steps.push(table.raise());
@@ -112,13 +151,18 @@ pub(super) async fn add(
         table.insert(document, OWNER_INDEX, &mut steps);
     }
     let slots: Vec<_> = documents.iter().map(|document| document.slot).collect();
-    match table.write(only(&slots), steps, unit_key).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == Kind::AlreadyExists => {
+    if let Some(once) = once {
+        steps.push(table.remember_request(&once.request_key(), &once.digest, once.now_ms));
+    }
+    let unit_key = once.map(|once| once.unit_key.clone());
+    match (table.write(only(&slots), steps, unit_key).await, once) {
+        (Ok(written), Some(once)) if written.repeated => once.check(table, only(&slots)).await,
+        (Ok(_), _) => Ok(()),
+        (Err(error), _) if error.kind() == Kind::AlreadyExists => {
             let message = "a document with this _id exists already";
             Err(Error::new(Kind::AlreadyExists, message).because(error))
         }
-        Err(error) => Err(error),
+        (Err(error), _) => Err(error),
     }
 }
 

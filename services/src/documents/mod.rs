@@ -40,6 +40,7 @@ use self::catalogue::Catalogue;
 pub use self::change::{Change, Changed, UNIT_DOCUMENTS_MAX};
 pub use self::config::Config;
 pub use self::control::CONTROL;
+pub use self::insert::Idempotency;
 pub use self::logic::id::ID_BYTES_MAX;
 pub use self::logic::permission::{OWNER_FIELD, Preset};
 pub use self::logic::shape::{COLLECTION_NAME_BYTES_MAX, DOCUMENT_BYTES_MAX, INSERT_DOCUMENTS_MAX};
@@ -68,6 +69,18 @@ pub struct Caller<'a> {
     pub env: &'a EnvId,
     /// Who calls. People see and change what the collection's permission gives them; a server's key everything.
     pub principal: &'a Principal,
+}
+
+impl Caller<'_> {
+    /// Who calls, as one word that nobody else has: a person or a key.
+    fn name(&self) -> String {
+        match self.principal {
+            Principal::Nobody => "nobody".to_owned(),
+            Principal::User(user) => format!("user:{}", user.uid),
+            Principal::Server(key) => format!("key:{}", key.key_id),
+            Principal::Operator => "operator".to_owned(),
+        }
+    }
 }
 
 impl Documents {
@@ -134,12 +147,7 @@ impl Documents {
 
     fn record(&self, caller: Caller<'_>, action: &'static str, subject: String) {
         let Some(ledger) = &self.ledger else { return };
-        let actor = match caller.principal {
-            Principal::Nobody => "nobody".to_owned(),
-            Principal::User(user) => format!("user:{}", user.uid),
-            Principal::Server(key) => format!("key:{}", key.key_id),
-            Principal::Operator => "operator".to_owned(),
-        };
+        let actor = caller.name();
         let at_ms = self.now_ms();
         let env = Some(caller.env.clone());
         ledger.append(&Record { at_ms, env, actor, action, subject, succeeded: true });

@@ -21,6 +21,8 @@ use crate::columns::Columns;
 const COLLECTIONS: Logical = Logical("collections");
 const DOCUMENTS: Logical = Logical("documents");
 const ENTRIES: Logical = Logical("index_entries");
+/// The engine's own.
+const IDEMPOTENCY: Logical = Logical("idempotency");
 
 /// The tables of this service, in every environment's database.
 pub const MIGRATIONS: &[Migration] = &[Migration {
@@ -101,6 +103,12 @@ const REMOVE_DOCUMENT: &str =
 const INSERT_ENTRY: &str = "INSERT INTO {index_entries} (env, collection, index_id, entry, document) VALUES (?, ?, ?, ?, ?)";
 const REMOVE_ENTRY: &str = "DELETE FROM {index_entries}
      WHERE env = ? AND collection = ? AND index_id = ? AND entry = ? AND document = ?";
+
+// What a call with an idempotency key asked for lies beside what the engine remembers of it, and is swept with it.
+const REMEMBER_REQUEST: &str =
+    "INSERT INTO {idempotency} (env, unit_key, changed, committed_ms) VALUES (?, ?, ?, ?)
+     {on_conflict:env,unit_key} SET changed = {new:changed}, committed_ms = {new:committed_ms}";
+const REMEMBERED_REQUEST: &str = "SELECT changed FROM {idempotency} WHERE env = ? AND unit_key = ?";
 
 /// A page carries bodies up to this many bytes; 512 rows of them take 16 MiB.
 const PAGE_BODY_BYTES_MAX: i64 = 32 << 10;
@@ -378,6 +386,26 @@ impl Table<'_> {
     pub(super) fn remove_entry(&self, index: i64, entry: &[u8], document: &[u8]) -> Step {
         let params = self.params([Value::Integer(index), blob(entry), blob(document)]);
         step(REMOVE_ENTRY, &[ENTRIES], params, Expect::Rows(1))
+    }
+
+    /// The step that remembers, with the unit, what its call asked for.
+    pub(super) fn remember_request(&self, key: &str, digest: &str, now_ms: i64) -> Step {
+        let own = [text(key), text(digest), Value::Integer(now_ms)];
+        let params = std::iter::once(text(self.env.as_str())).chain(own).collect();
+        step(REMEMBER_REQUEST, &[IDEMPOTENCY], params, Expect::Any)
+    }
+
+    /// What the call that was done under this key asked for; none when nobody knows any more.
+    pub(super) async fn remembered_request(
+        &self,
+        slot: Option<u16>,
+        key: &str,
+    ) -> Result<Option<String>> {
+        let place = slot.map_or_else(|| everywhere(&[], None), Key::Slot);
+        let params = vec![text(self.env.as_str()), text(key)];
+        let rows =
+            self.store.read(self.env, place, REMEMBERED_REQUEST, &[IDEMPOTENCY], params).await?;
+        rows.into_iter().next().map(|row| Columns::from(row).text()).transpose()
     }
 
     /// Parameters that begin, as most do, with the environment and the collection.

@@ -71,7 +71,11 @@ pub(crate) fn user_with(openid: &str, roles: &[&str]) -> Principal {
 }
 
 pub(crate) fn server() -> Principal {
-    Principal::Server(Arc::new(ServerKey { env: "demo".parse().unwrap(), key_id: "k1".into() }))
+    server_with("k1")
+}
+
+pub(crate) fn server_with(key_id: &str) -> Principal {
+    Principal::Server(Arc::new(ServerKey { env: "demo".parse().unwrap(), key_id: key_id.into() }))
 }
 
 /// A request as the gateway hands it over.

@@ -319,10 +319,9 @@ fn an_idempotency_key_makes_a_repetition_harmless() {
     on_every_engine(&Config::default(), async |world| {
         let world = world.with_collections(&[("notes", Preset::Private)]).await;
         let anna = user("anna");
-        let insert = async |key: &str| {
+        let insert_as = async |key: &str, body: &str| {
             let params = [DEFAULT[0], DEFAULT[1], ("collection", "notes")];
             let headers = [("idempotency-key", key)];
-            let body = r#"{"data":[{"n":1}]}"#;
             let asked = Asked {
                 route: "gateway.insert",
                 params: &params,
@@ -333,10 +332,12 @@ fn an_idempotency_key_makes_a_repetition_harmless() {
             };
             world.ask(&world.documents, ROUTES, asked).await
         };
+        let insert = async |key: &str| insert_as(key, r#"{"data":[{"n":1}]}"#).await;
         let first = insert("\"order-1\"").await;
         assert!(first.starts_with("200 "), "{first}");
         assert_eq!(insert("order-1").await, first);
         assert_ne!(insert("order-2").await, first);
+        expect![[r#"400 {"code":"INVALID_PARAM","message":"this Idempotency-Key came before with another request; a new request needs a new key","requestId":"<id>"}"#]].assert_eq(&insert_as("order-1", r#"{"data":[{"_id":"own"}]}"#).await);
         expect![[r#"400 {"code":"INVALID_PARAM","message":"an idempotency key has 1 to 128 visible ASCII characters","requestId":"<id>"}"#]].assert_eq(&insert("").await);
         expect![[r#"200 {"total":2}"#]]
             .assert_eq(&world.gateway(&anna, "gateway.query", "count=true&", "").await);

@@ -5,8 +5,8 @@ use expect_test::expect;
 use yunzhan_base::{Kind, Principal};
 
 use super::find;
-use crate::documents::testing::{on_every_engine, server, user};
-use crate::documents::{Body, Config, Preset};
+use crate::documents::testing::{on_every_engine, server, server_with, user};
+use crate::documents::{Body, Config, Idempotency, Preset, Which};
 
 #[test]
 fn an_insert_of_many_is_all_or_nothing() {
@@ -71,12 +71,8 @@ fn a_repeated_insert_answers_as_the_first_did() {
         let world = world.with_collections(&[("orders", Preset::Private)]).await;
         let (anna, bert) = (user("anna"), user("bert"));
         let order = async |who: &Principal, key: &str| {
-            let ids = world.documents.insert(
-                world.caller(who),
-                "orders",
-                vec![doc! { "n": 1 }],
-                Some(key),
-            );
+            let one = vec![doc! { "n": 1 }];
+            let ids = world.documents.insert(world.caller(who), "orders", one, once(key));
             ids.await.unwrap().remove(0)
         };
         let first = order(&anna, "k1").await;
@@ -86,15 +82,62 @@ fn a_repeated_insert_answers_as_the_first_did() {
         assert_eq!(world.count("orders").await, 3);
         for key in ["", "a b", "\u{e9}", &"k".repeat(129)] {
             let refused =
-                world.documents.insert(world.caller(&anna), "orders", vec![doc! {}], Some(key));
+                world.documents.insert(world.caller(&anna), "orders", vec![doc! {}], once(key));
             assert_eq!(refused.await.unwrap_err().kind(), Kind::InvalidParameter, "{key}");
         }
         let several = world.documents.insert(
             world.caller(&anna),
             "orders",
             vec![doc! {}, doc! {}],
-            Some("k"),
+            once("k"),
         );
         assert_eq!(several.await.unwrap_err().kind(), Kind::InvalidParameter);
+    });
+}
+
+fn once(key: &str) -> Option<Idempotency<'_>> {
+    Some(Idempotency { key, request: b"the same" })
+}
+
+#[test]
+fn a_key_that_comes_again_with_another_request_is_refused() {
+    on_every_engine(&Config::default(), async |world| {
+        let world = world.with_collections(&[("orders", Preset::Private)]).await;
+        let anna = user("anna");
+        let order = async |document: Document| {
+            let text = document.to_string();
+            let idempotency = Idempotency { key: "k1", request: text.as_bytes() };
+            let caller = world.caller(&anna);
+            let ids = world.documents.insert(caller, "orders", vec![document], Some(idempotency));
+            match ids.await {
+                Ok(ids) => format!("{ids:?}"),
+                Err(error) => format!("{:?}: {error}", error.kind()),
+            }
+        };
+        let first = order(doc! { "_id": "a", "n": 1 }).await;
+        expect![[r#"[String("a")]"#]].assert_eq(&first);
+        for other in [doc! { "_id": "b", "n": 1 }, doc! { "_id": "a", "n": 2 }, doc! { "n": 1 }] {
+            expect!["InvalidParameter: this Idempotency-Key came before with another request; a new request needs a new key"].assert_eq(&order(other).await);
+        }
+        // A repetition stays one, also when the document has gone since.
+        let removed = world.documents.remove(world.caller(&anna), "orders", Which::every(), true);
+        assert_eq!(removed.await.unwrap(), 1);
+        assert_eq!(order(doc! { "_id": "a", "n": 1 }).await, first);
+        assert_eq!(world.count("orders").await, 0);
+    });
+}
+
+#[test]
+fn two_keys_of_a_server_have_names_of_their_own() {
+    on_every_engine(&Config::default(), async |world| {
+        let world = world.with_collections(&[("orders", Preset::Private)]).await;
+        for key in ["k1", "k2"] {
+            let principal = server_with(key);
+            let one = vec![doc! { "by": key }];
+            let ids =
+                world.documents.insert(world.caller(&principal), "orders", one, once("order-1"));
+            assert_eq!(ids.await.unwrap().len(), 1);
+        }
+        assert_eq!(world.count("orders").await, 2);
     });
 }

@@ -9,7 +9,7 @@ use yunzhan_query::ejson::{Mode, write};
 use crate::dialect::gateway::caller;
 use crate::dialect::members::{Members, refused};
 use crate::dialect::reply::{Object, json, list};
-use crate::documents::Documents;
+use crate::documents::{Documents, Idempotency};
 
 /// The header of draft-ietf-httpapi-idempotency-key-header.
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -21,7 +21,9 @@ pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
         let data = members.documents("data")?;
         let collection = call.params.get("collection")?;
         let key = idempotency_key(&call)?;
-        let ids = documents.insert(caller(&call)?, collection, data, key).await?;
+        // The body, not the documents: those differ when the client leaves dates to the server.
+        let idempotency = key.map(|key| Idempotency { key, request: &call.body });
+        let ids = documents.insert(caller(&call)?, collection, data, idempotency).await?;
         let mut answer = Object::new();
         list(answer.raw("insertedIds"), &ids, |out, id| {
             out.push_str(&write(id, Mode::Client));
