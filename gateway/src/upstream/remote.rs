@@ -191,9 +191,9 @@ fn hold_back(headers: &mut HeaderMap) {
 fn is_held_back(name: &HeaderName) -> bool {
     let text = name.as_str().as_bytes();
     let same = |(ours, theirs): (u8, &u8)| ours == *theirs || (ours == b'-' && *theirs == b'_');
-    let is_ours = |prefix: &&str| text.len() >= prefix.len() && prefix.bytes().zip(text).all(same);
-    HELD_BACK.contains(name)
-        || (text.first() == Some(&b'x') && OURS_PREFIXES.iter().any(|prefix| is_ours(&prefix)))
+    let is_ours =
+        |prefix: &&'static str| text.len() >= prefix.len() && prefix.bytes().zip(text).all(same);
+    HELD_BACK.contains(name) || (text.first() == Some(&b'x') && OURS_PREFIXES.iter().any(is_ours))
 }
 
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
