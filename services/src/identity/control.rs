@@ -174,12 +174,9 @@ fn end_sessions(identity: Arc<Identity>, call: Call) -> Answer {
     Box::pin(async move {
         let env = identity.env(&env_id(&call)?)?;
         let uid = call.params.get("uid")?;
-        let sessions = identity.store.sessions_of(&env.id, logic::slot(uid), uid).await?;
-        for session in &sessions {
-            identity.end(&env.id, session).await?;
-        }
+        let ended = identity.end_all(&env.id, uid).await?;
         identity.record(Some(&env.id), "operator".into(), "user.sign_out", &format!("user:{uid}"));
-        Ok(json::ok(&json!({ "ended": sessions.len() })))
+        Ok(json::ok(&json!({ "ended": ended })))
     })
 }
 

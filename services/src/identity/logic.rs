@@ -16,6 +16,10 @@ pub(crate) const SESSION_IDLE_MAX: Duration = Duration::from_secs(30 * 24 * 3600
 /// A session ends after so long however often it was used; a mini-program then logs in again without a question.
 pub(crate) const SESSION_AGE_MAX: Duration = Duration::from_secs(90 * 24 * 3600);
 
+/// Sessions that one person may have at once: more devices than anybody has, and few enough to end them together. Another
+/// login ends the one that was not renewed for longest.
+pub(crate) const SESSIONS_MAX: usize = 50;
+
 /// The longest openid in bytes; WeChat's have 28.
 pub(crate) const OPENID_BYTES_MAX: usize = 128;
 

@@ -1,5 +1,6 @@
 //! Sessions: begun by a login, renewed by a refresh token, ended by their owner, by theft or by age.
 
+use std::slice;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -8,7 +9,9 @@ use serde::Serialize;
 use yunzhan_base::{EnvId, Error, Kind, Result};
 
 use super::Identity;
-use super::logic::{self, Refresh, SESSION_AGE_MAX, SESSION_IDLE_MAX, Session, millis};
+use super::logic::{
+    self, Refresh, SESSION_AGE_MAX, SESSION_IDLE_MAX, SESSIONS_MAX, Session, millis,
+};
 use super::memory::{EVER, Ending};
 use super::refresh::{RefreshToken, SALT_BYTES, slot_of_session};
 use super::store::{NewSession, Rotation};
@@ -58,7 +61,7 @@ impl Person {
 impl Identity {
     /// Begins a session. `InvalidGrant` when somebody used the provider token first.
     pub(crate) async fn begin(
-        &self,
+        self: &Arc<Self>,
         env: &EnvId,
         person: Person,
         provider_token: Option<[u8; 32]>,
@@ -78,11 +81,24 @@ impl Identity {
             ends_ms: now_ms + millis(SESSION_AGE_MAX),
             provider_token,
         };
+        if person.openid.is_some() {
+            self.make_room(env, slot, &person.uid).await?;
+        }
         self.store.begin_session(&session).await.map_err(|error| match error.kind() {
             Kind::Conflict if provider_token.is_some() => provider_token_spent(),
             _ => error,
         })?;
         self.credentials(env, &person, &refresh).await
+    }
+
+    /// Ends the sessions that a person renewed longest ago, until there is room for one more. Logins at once may pass the bound
+    /// together; the next one makes up for it.
+    async fn make_room(self: &Arc<Self>, env: &EnvId, slot: u16, uid: &str) -> Result<()> {
+        let sessions = self.store.sessions_beyond(env, slot, uid, SESSIONS_MAX - 1).await?;
+        if sessions.is_empty() {
+            return Ok(());
+        }
+        self.end_each(env, slot, sessions).await
     }
 
     /// Renews a session. `InvalidGrant` when the token is not, or no longer, good; its reuse ends the session.
@@ -149,7 +165,7 @@ impl Identity {
         let (slot, session_id) = (presented.slot(), presented.session());
         let actor = format!("user:{}", session.uid);
         finish(async move {
-            identity.end_in_order(&env, slot, &session_id).await?;
+            identity.end_in_order(&env, slot, slice::from_ref(&session_id)).await?;
             identity.record(Some(&env), actor, "token.reuse_detected", &session_id);
             Ok(())
         })
@@ -161,37 +177,62 @@ impl Identity {
     pub(crate) async fn end(self: &Arc<Self>, env: &EnvId, session_id: &str) -> Result<()> {
         let slot = slot_of_session(session_id)
             .ok_or_else(|| Error::internal("an access token names no session of ours"))?;
-        let (identity, env, session_id) = (Arc::clone(self), env.clone(), session_id.to_owned());
-        finish(async move { identity.end_in_order(&env, slot, &session_id).await }).await
+        self.end_each(env, slot, vec![session_id.to_owned()]).await
+    }
+
+    /// Ends every session of a person; says how many.
+    pub(crate) async fn end_all(self: &Arc<Self>, env: &EnvId, uid: &str) -> Result<usize> {
+        let (slot, mut ended, mut after) = (logic::slot(uid), 0, String::new());
+        loop {
+            let sessions = self.store.sessions_of(env, slot, uid, &after).await?;
+            let Some(last) = sessions.last() else { return Ok(ended) };
+            after.clone_from(last);
+            ended += sessions.len();
+            self.end_each(env, slot, sessions).await?;
+        }
+    }
+
+    async fn end_each(
+        self: &Arc<Self>,
+        env: &EnvId,
+        slot: u16,
+        sessions: Vec<String>,
+    ) -> Result<()> {
+        let (identity, env) = (Arc::clone(self), env.clone());
+        finish(async move { identity.end_in_order(&env, slot, &sessions).await }).await
     }
 
     /// What lets the client try again goes last: after a step that failed the refresh token still tells of its theft, and the
     /// access token signs out until the ending is read back. The two tables lie in two databases, so no unit holds both.
-    async fn end_in_order(&self, env: &EnvId, slot: u16, session_id: &str) -> Result<()> {
+    async fn end_in_order(&self, env: &EnvId, slot: u16, sessions: &[String]) -> Result<()> {
         let now_ms = self.clock.now_ms();
-        let endings = [self.ending(session_id.to_owned(), EVER)];
+        let endings = self.endings(sessions, EVER);
         self.store.add_endings(&endings, now_ms).await?;
-        self.store.revoke(env, slot, session_id, now_ms).await?;
+        self.store.revoke(env, slot, sessions, now_ms).await?;
         self.memory.end(endings, self.clock.now_s());
         Ok(())
     }
 
     /// Refuses the access tokens that a person has now; their clients renew them and go on.
     pub(crate) async fn outdate(&self, env: &EnvId, uid: &str) -> Result<()> {
-        let sessions = self.store.sessions_of(env, logic::slot(uid), uid).await?;
-        let now_s = self.clock.now_s();
-        let endings: Vec<_> =
-            sessions.into_iter().map(|session| self.ending(session, now_s)).collect();
-        self.store.add_endings(&endings, self.clock.now_ms()).await?;
-        self.memory.end(endings, now_s);
-        Ok(())
+        let (slot, mut after) = (logic::slot(uid), String::new());
+        loop {
+            let sessions = self.store.sessions_of(env, slot, uid, &after).await?;
+            let Some(last) = sessions.last() else { return Ok(()) };
+            after.clone_from(last);
+            let now_s = self.clock.now_s();
+            let endings = self.endings(&sessions, now_s);
+            self.store.add_endings(&endings, self.clock.now_ms()).await?;
+            self.memory.end(endings, now_s);
+        }
     }
 
-    fn ending(&self, session: String, issued_s_max: i64) -> Ending {
+    fn endings(&self, sessions: &[String], issued_s_max: i64) -> Vec<Ending> {
         // Another replica, whose clock is ahead, may have dated a token later than now.
         let dated_s_max = self.clock.now_s() + CLOCK_SKEW_S_MAX;
         let until_s = dated_s_max + self.config.access_token_lifetime_s() + 1;
-        Ending { session, issued_s_max, until_s }
+        let ending = |session: &String| Ending { session: session.clone(), issued_s_max, until_s };
+        sessions.iter().map(ending).collect()
     }
 
     async fn credentials(

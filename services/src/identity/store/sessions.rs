@@ -134,21 +134,26 @@ impl Store {
         self.write(&place(rotation.env, rotation.slot), vec![update]).await
     }
 
-    /// Ends a session's refresh tokens. Doing it twice is doing it once.
+    /// Ends the refresh tokens of sessions of one slot. Doing it twice is doing it once. The rows count as unused from now on,
+    /// so that tidying takes them: a person who logs in and out all day leaves no more of them than an hour's.
     pub(crate) async fn revoke(
         &self,
         env: &EnvId,
         slot: u16,
-        session_id: &str,
+        sessions: &[String],
         now_ms: i64,
     ) -> Result<()> {
-        let revoke = step(
-            "UPDATE {sessions} SET revoked_ms = ? WHERE env = ? AND session_id = ? AND revoked_ms = 0",
-            SESSIONS,
-            vec![Value::Integer(now_ms), text(env.as_str()), text(session_id)],
-            Expect::Any,
-        );
-        self.write(&place(env, slot), vec![revoke]).await
+        let revoke = |session: &String| {
+            let (now, env) = (Value::Integer(now_ms), text(env.as_str()));
+            step(
+                "UPDATE {sessions} SET revoked_ms = ?, idle_until_ms = ?
+                 WHERE env = ? AND session_id = ? AND revoked_ms = 0",
+                SESSIONS,
+                vec![now.clone(), now, env, text(session)],
+                Expect::Any,
+            )
+        };
+        self.write(&place(env, slot), sessions.iter().map(revoke).collect()).await
     }
 
     /// Ends access tokens on every replica. An ended session stays ended, in whatever order the news arrive.

@@ -7,6 +7,9 @@ use yunzhan_engine::sql::{Expect, Merge, Row, Value};
 use super::{SESSIONS, Store, USERS, everywhere, place, step, text};
 use crate::columns::Columns;
 
+/// Sessions of one person read at once, and so ended in one unit: a few milliseconds of writing.
+const SESSIONS_READ_MAX: i64 = 100;
+
 /// A person as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct UserRow {
@@ -58,15 +61,44 @@ impl Store {
         self.write(&place(env, slot), vec![update]).await
     }
 
-    /// The live sessions of a person.
+    /// The live sessions of a person after this one, in the order of their ids, at most [`SESSIONS_READ_MAX`].
     pub(crate) async fn sessions_of(
         &self,
         env: &EnvId,
         slot: u16,
         uid: &str,
+        after: &str,
     ) -> Result<Vec<String>> {
-        let sql = "SELECT session_id FROM {sessions} WHERE env = ? AND uid = ? AND revoked_ms = 0";
-        let params = vec![text(env.as_str()), text(uid)];
+        let sql = "SELECT session_id FROM {sessions} WHERE env = ? AND uid = ? AND revoked_ms = 0 AND session_id > ?
+                   ORDER BY session_id LIMIT ?";
+        let params = vec![text(after), Value::Integer(SESSIONS_READ_MAX)];
+        self.session_ids(env, slot, uid, sql, params).await
+    }
+
+    /// The live sessions of a person beyond the `kept` that were renewed last, at most [`SESSIONS_READ_MAX`].
+    pub(crate) async fn sessions_beyond(
+        &self,
+        env: &EnvId,
+        slot: u16,
+        uid: &str,
+        kept: usize,
+    ) -> Result<Vec<String>> {
+        let sql = "SELECT session_id FROM {sessions} WHERE env = ? AND uid = ? AND revoked_ms = 0
+                   ORDER BY rotated_ms DESC, session_id LIMIT ? OFFSET ?";
+        let kept = i64::try_from(kept).unwrap_or(i64::MAX);
+        let params = vec![Value::Integer(SESSIONS_READ_MAX), Value::Integer(kept)];
+        self.session_ids(env, slot, uid, sql, params).await
+    }
+
+    async fn session_ids(
+        &self,
+        env: &EnvId,
+        slot: u16,
+        uid: &str,
+        sql: &'static str,
+        more: Vec<Value>,
+    ) -> Result<Vec<String>> {
+        let params = [text(env.as_str()), text(uid)].into_iter().chain(more).collect();
         let rows = self.read(&place(env, slot), sql, SESSIONS, params).await?;
         rows.into_iter().map(|row| Columns::from(row).text()).collect()
     }

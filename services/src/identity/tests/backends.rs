@@ -23,6 +23,7 @@ async fn the_same_on_every_database() {
 async fn walk(mut house: House) {
     sessions(&house).await;
     people(&house).await;
+    no_more_sessions_than_fit(&house).await;
     endings_stay(&house).await;
     house.restart().await;
     house.identity.rotate(false).await.unwrap();
@@ -67,6 +68,30 @@ async fn people(house: &House) {
     assert_eq!(house.log_in("shop", "bob").await["groups"], json!(["editor"]));
     house.identity.outdate(&shop, uid).await.unwrap();
     assert_eq!(house.me(text(&session, "access_token")).await, 401);
+}
+
+/// The session that was renewed longest ago makes room, and nobody else's.
+async fn no_more_sessions_than_fit(house: &House) {
+    let shop: EnvId = "shop".parse().unwrap();
+    let other = house.log_in("shop", "dave").await;
+    let mut sessions = Vec::new();
+    for _ in 0..logic::SESSIONS_MAX {
+        house.later(Duration::from_secs(1));
+        sessions.push(house.log_in("shop", "carol").await);
+    }
+    let (_, renewed) = house.renew("shop", text(&sessions[0], "refresh_token")).await;
+    house.later(Duration::from_secs(1));
+    let last = house.log_in("shop", "carol").await;
+    assert_eq!(house.me(text(&sessions[1], "access_token")).await, 401);
+    assert_eq!(house.renew("shop", text(&sessions[1], "refresh_token")).await.0, 400);
+    for session in [&other, &renewed, &sessions[2], &last] {
+        assert_eq!(house.me(text(session, "access_token")).await, 200);
+    }
+    let uid = text(&last, "sub");
+    assert_eq!(house.identity.end_all(&shop, uid).await.unwrap(), logic::SESSIONS_MAX);
+    assert_eq!(house.identity.end_all(&shop, uid).await.unwrap(), 0);
+    assert_eq!(house.me(text(&last, "access_token")).await, 401);
+    assert_eq!(house.me(text(&other, "access_token")).await, 200);
 }
 
 /// In whatever order the news of one session arrive.

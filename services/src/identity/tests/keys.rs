@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::house::{Ask, House, add_mini_program, text};
 use crate::identity::keys::KEY_LEAD;
+use crate::identity::sessions::Person;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -140,6 +141,19 @@ async fn an_operator_may_end_everything_of_a_person() {
     for session in [&one, &two] {
         assert_eq!(house.me(text(session, "access_token")).await, 401);
     }
+}
+
+#[tokio::test]
+async fn more_sessions_than_one_read_holds_are_all_met() {
+    let house = House::new().await;
+    let (shop, identity) = ("shop".parse().unwrap(), &house.identity);
+    for _ in 0..101 {
+        identity.begin(&shop, Person { uid: "u".into(), openid: None }, None).await.unwrap();
+    }
+    identity.outdate(&shop, "u").await.unwrap();
+    assert_eq!(identity.store.endings_since(0).await.unwrap().len(), 101);
+    assert_eq!(identity.end_all(&shop, "u").await.unwrap(), 101);
+    assert_eq!(identity.end_all(&shop, "u").await.unwrap(), 0);
 }
 
 #[tokio::test]
