@@ -64,11 +64,12 @@ impl Rooms {
             envs: envs.envs(),
             server_keys: envs.server_keys(),
             http: client,
-            ledger,
+            ledger: Arc::clone(&ledger),
             events: events.clone(),
         })
         .await?;
-        let documents = Arc::new(Documents::new(sql, envs.envs(), clock, config.documents.clone()));
+        let documents = Documents::new(sql, envs.envs(), clock, config.documents.clone());
+        let documents = Arc::new(documents.recorded_by(ledger));
         let admin = Arc::new(admin::Admin::new(Arc::clone(&documents)));
         Ok(Self { envs, identity, documents, admin, events })
     }
