@@ -38,6 +38,8 @@ const STAGES: &[Stage] = &[
         ],
         variables: &[],
     },
+    // Fuzz targets are packages of their own, which no other stage compiles.
+    Stage { name: "fuzz", command: &["cargo", "xtask", "fuzz", "--check"], variables: &[] },
     Stage {
         name: "docs",
         command: &["cargo", "doc", "--workspace", "--no-deps", "--locked"],

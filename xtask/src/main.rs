@@ -1,11 +1,12 @@
-//! Yunzhan's own tools, in Yunzhan's language: what CI runs, what tidy checks, what the benches measure.
+//! Yunzhan's own tools, in Yunzhan's language: what CI runs, what tidy checks, what is fuzzed, what the benches measure.
 //!
-//! `ci` is the list of stages, `tidy` the checks of the sources, `bench` the measurements beside a peer.
+//! `ci` is the list of stages, `tidy` the checks of the sources, `fuzz` runs the fuzz targets, `bench` measures beside a peer.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool talks to its terminal")]
 
 mod bench;
 mod ci;
+mod fuzz;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,9 @@ usage: cargo xtask <verb>
   ci                       everything that CI runs, stage by stage with its time
   tidy                     checks of the sources: rooms, words, sizes, text, links
   tidy --shrink            writes the present sizes into xtask/ratchet.txt where they have shrunk
+  fuzz [--seconds N] [PACKAGE[/TARGET]]
+                           runs the fuzz targets, 300 s each unless told, and says what they found
+  fuzz --check             compiles every fuzz package, so that no target rots
   bench gateway [--quick]  the server beside nginx: CPU, instructions, memory, time to ready
 ";
 
@@ -42,6 +46,8 @@ fn run(words: &[&str]) -> Result<bool> {
         ["ci"] => ci::run(&root),
         ["tidy"] => tidy::run(&root),
         ["tidy", "--shrink"] => tidy::shrink(&root).map(|()| true),
+        ["fuzz", "--check"] => fuzz::check(&root),
+        ["fuzz", choice @ ..] => fuzz::run(&root, &fuzz::Choice::read(choice)?),
         ["bench", "gateway"] => bench::gateway(&root, bench::Effort::Full).map(|()| true),
         ["bench", "gateway", "--quick"] => {
             bench::gateway(&root, bench::Effort::Quick).map(|()| true)

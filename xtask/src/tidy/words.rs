@@ -24,7 +24,7 @@ enum Scope {
 
 const WORDS: &[Word] = &[
     rust(concat!("to", "do!("), "finish it, or leave it out and say so in the documentation"),
-    rust(concat!("unimpl", "emented!("), "finish it, or answer Kind::Unsupported"),
+    rust(concat!("unimpl", "emented!("), "finish it, or answer Kind::NotImplemented"),
     rust(concat!("db", "g!("), "write an event, or a test that shows the value"),
     text(concat!("FIX", "ME"), "fix it, or open an issue: nobody reads it here"),
     text(concat!("XX", "X"), "say what is meant in a sentence"),
