@@ -3,7 +3,7 @@
 //! The gateway's table, the reference of routes and the stranger test are made from these lists, so a route that is not
 //! in one does not exist. The shape of a service's list:
 //!
-//! ```ignore
+//! ```text
 //! pub const ROUTES: &[Endpoint<Identity>] = &[
 //!     Endpoint { spec: RouteSpec { name: "identity.user_me", method: Method::GET, path: "/auth/v1/user/me", .. }, handle: api::user_me },
 //! ];

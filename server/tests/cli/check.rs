@@ -60,7 +60,7 @@ fn mistakes_in_english() {
            = a duration needs its unit
            = default: "75s"; variable: YUNZHAN_GATEWAY__IDLE_TIMEOUT
 
-        error: expected at least 8KiB
+        error: expected between "8KiB" and "1MiB"
           --> mistakes.toml:16:18 (gateway.head_bytes_max)
            |
         16 | head_bytes_max = "1KiB"
@@ -147,7 +147,7 @@ fn mistakes_in_chinese() {
            = 时长需要带单位
            = 默认值: "75s"; 环境变量: YUNZHAN_GATEWAY__IDLE_TIMEOUT
 
-        错误: 至少为 8KiB
+        错误: 应在 "8KiB" 与 "1MiB" 之间
           --> mistakes.toml:16:18 (gateway.head_bytes_max)
            |
         16 | head_bytes_max = "1KiB"
