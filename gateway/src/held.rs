@@ -14,6 +14,10 @@ use yunzhan_net::timed::Timed;
 /// What one permit of the budget stands for.
 const PERMIT_BYTES: usize = 1024;
 
+/// Bodies up to this size cost no more than the connection's own buffers do, and always pass: whoever fills the budget with
+/// uploads must not stop everybody's small requests.
+const SMALL_BODY_BYTES: usize = 16 << 10;
+
 /// The memory that held bodies of one gateway may take together. Each body has a bound of its own, but thousands of
 /// connections may each hold one, and an anonymous login is enough to send it.
 #[derive(Clone, Debug)]
@@ -40,6 +44,9 @@ impl Budget {
 
     /// Makes `share` large enough for `bytes`, or refuses: waiting would hold the connection as well.
     fn cover(&self, share: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<()> {
+        if bytes <= SMALL_BODY_BYTES {
+            return Ok(());
+        }
         let has = share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let Some(lacks) = bytes.div_ceil(PERMIT_BYTES).checked_sub(has).filter(|lacks| *lacks > 0)
         else {

@@ -18,7 +18,7 @@ use yunzhan_net::http::{Client, Target};
 use yunzhan_net::shutdown::Trigger;
 
 /// The service's bound on bodies.
-pub const BODY_BYTES_MAX: usize = 1024;
+pub const BODY_BYTES_MAX: usize = 64 << 10;
 
 struct Echo;
 
