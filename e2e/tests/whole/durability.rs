@@ -1,16 +1,25 @@
-//! Kills under load: what was acknowledged is there afterwards, and nothing is there in part.
+//! Kills under load: what was acknowledged is there afterwards, nothing is there in part, and the index agrees.
 
+mod index;
+mod keeper;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use hyper::Method;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use yunzhan_e2e::environment::Permission;
-use yunzhan_e2e::people::Find;
+use yunzhan_e2e::http::Request;
+use yunzhan_e2e::people::{Find, documents_of};
 use yunzhan_e2e::report::figure;
 use yunzhan_e2e::{Backend, Options, Person, Server};
+
+use self::keeper::Keeper;
 
 const ENV: &str = "shop";
 /// How often the server is killed: often enough to hit every gap in CI, rarely enough for every day here.
@@ -18,20 +27,49 @@ const KILLS_VARIABLE: &str = "YUNZHAN_TEST_KILLS";
 const KILLS_DEFAULT: u32 = 5;
 /// People who write at once.
 const WRITERS: usize = 6;
-/// Acknowledged documents of a round after which its kill may come, at the most.
-const DOCUMENTS_BEFORE_KILL_MAX: u64 = 60;
+/// Acknowledged calls of a round after which its kill may come, at the most.
+const CALLS_BEFORE_KILL_MAX: u64 = 60;
 /// Documents of a call that adds several.
 const BATCH: usize = 4;
 /// The largest text: it fills several pages of the database.
 const TEXT_BYTES_MAX: u64 = 20_000;
 
+/// The longest a round may write: far more than it takes, so that a load that stands still fails.
+const LOAD_WAIT_MAX: Duration = Duration::from_secs(120);
+/// The second owner of shared documents.
+const FRIEND: &str = "dev-friend";
+
+/// Somebody who writes.
+#[derive(Clone)]
+struct Writer {
+    person: Person,
+    /// What the documents call them.
+    owner: String,
+    /// Their server, which may change owners.
+    keeper: Keeper,
+}
+
+/// What a call does to the writer's documents, whose names are nobody else's.
+enum Work {
+    /// Adds these, all or none: an entry in the owners' index each.
+    Insert(Vec<Value>),
+    /// Writes another text into one; its entry stays.
+    Rewrite(Value),
+    /// Gives one a second owner: an entry comes.
+    Share(String),
+    /// Removes one with all its entries.
+    Remove(String),
+}
+
 /// What one writer knows about one call.
 struct Call {
-    /// Its documents; their names are nobody else's.
-    documents: Vec<Value>,
-    /// The ids that the server acknowledged; none when the kill came first.
-    ids: Option<Vec<String>>,
+    work: Work,
+    /// What the server acknowledged; none when the kill came first.
+    answer: Option<Value>,
 }
+
+/// A writer's documents by name: the sum of each, and whether it is shared.
+type State = BTreeMap<String, (String, bool)>;
 
 /// The load of one round: when it is enough, the server dies.
 struct Load {
@@ -57,27 +95,29 @@ fn kills() -> u32 {
 
 async fn survives(backend: Backend, kills: u32) {
     let Some(mut server) = Server::start_on(backend, Options::default()).await else { return };
-    server.add_environment(ENV).await;
-    let mut people = Vec::new();
-    for writer in 0..WRITERS {
-        people.push(server.http().login_development(ENV, &format!("writer-{writer}")).await);
-    }
+    let mut writers = writers(&server).await;
+    let owners: Vec<_> = writers.iter().map(|writer| writer.owner.clone()).collect();
+    let owners: Vec<_> = owners.iter().map(String::as_str).chain([FRIEND]).collect();
     let begun = Instant::now();
     let (mut acknowledged, mut cut_off, mut kept) = (0, 0, 0);
     for round in 0..kills {
         let collection = format!("round{round}");
         server.add_collection(ENV, &collection, Permission::Private).await;
-        let writings = write_until_killed(&mut server, &people, &collection).await;
+        let written = write_until_killed(&mut server, &writers, &collection);
+        let writings = tokio::time::timeout(LOAD_WAIT_MAX, written).await.expect("the load ends");
         server.restart().await;
-        for (person, calls) in people.iter_mut().zip(&writings) {
-            *person = person.at(server.http());
-            kept += nothing_is_lost_or_torn(person, &collection, calls).await;
-            a_repetition_adds_nothing(person, &collection, calls).await;
+        for (writer, calls) in writers.iter_mut().zip(&writings) {
+            writer.person = writer.person.at(server.http());
+            writer.keeper.http = server.http();
+            kept += nothing_is_lost_or_torn(&writer.person, &collection, calls).await;
+            a_repetition_adds_nothing(&writer.person, &collection, calls).await;
         }
-        let calls = writings.iter().flatten();
-        let (sure, unsure): (Vec<_>, Vec<_>) = calls.partition(|call| call.ids.is_some());
-        acknowledged += sure.len();
-        cut_off += unsure.len();
+        let calls: Vec<_> = writings.iter().flatten().collect();
+        let added: Vec<_> = calls.iter().flat_map(|call| call.ids()).collect();
+        index::agrees(&writers[0].keeper, &collection, &owners, &added).await;
+        let sure = calls.iter().filter(|call| call.answer.is_some()).count();
+        acknowledged += sure;
+        cut_off += calls.len() - sure;
     }
     figure(&format!(
         "{backend:?}: {kills} kills in {:.1} s: {acknowledged} calls acknowledged and kept, {cut_off} cut off, of which {kept} had been committed",
@@ -85,49 +125,131 @@ async fn survives(backend: Backend, kills: u32) {
     ));
 }
 
+async fn writers(server: &Server) -> Vec<Writer> {
+    let environment = server.add_environment(ENV).await;
+    let mut writers = Vec::new();
+    for number in 0..WRITERS {
+        let name = format!("writer-{number}");
+        let person = server.http().login_development(ENV, &name).await;
+        let keeper = Keeper { http: server.http(), access_key: environment.access_key.clone() };
+        writers.push(Writer { person, owner: format!("dev-{name}"), keeper });
+    }
+    writers
+}
+
 /// Everybody writes; somewhere in between, the process is gone. Gives what each writer did.
 async fn write_until_killed(
     server: &mut Server,
-    people: &[Person],
+    writers: &[Writer],
     collection: &str,
 ) -> Vec<Vec<Call>> {
-    let enough = usize::try_from(1 + random(DOCUMENTS_BEFORE_KILL_MAX)).unwrap();
+    let enough = usize::try_from(1 + random(CALLS_BEFORE_KILL_MAX)).unwrap();
     let load = Load { acknowledged: AtomicUsize::new(0), enough, is_enough: Notify::new() };
     let load = Arc::new(load);
-    let write = |person: &Person| {
-        tokio::spawn(write(person.clone(), collection.to_owned(), Arc::clone(&load)))
-    };
-    let writers: Vec<_> = people.iter().map(write).collect();
-    load.is_enough.notified().await;
-    server.kill();
-    let mut writings = Vec::new();
-    for writer in writers {
-        writings.push(writer.await.unwrap());
+    let mut writing = JoinSet::new();
+    for (place, writer) in writers.iter().enumerate() {
+        let written = write(writer.clone(), collection.to_owned(), Arc::clone(&load));
+        writing.spawn(async move { (place, written.await) });
     }
-    writings
+    tokio::select! {
+        biased;
+        () = load.is_enough.notified() => server.kill(),
+        Some(ended) = writing.join_next() => panic!("writer {} found no server before the kill", ended.unwrap().0),
+    }
+    let mut writings = writing.join_all().await;
+    writings.sort_by_key(|(place, _)| *place);
+    writings.into_iter().map(|(_, calls)| calls).collect()
 }
 
 /// Writes until a call finds nobody any more; that one may have happened or not.
-async fn write(person: Person, collection: String, load: Arc<Load>) -> Vec<Call> {
+async fn write(writer: Writer, collection: String, load: Arc<Load>) -> Vec<Call> {
     let mut calls = Vec::new();
     loop {
-        let number = calls.len();
-        let count = if number % 4 == 3 { BATCH } else { 1 };
-        let name = |part: usize| format!("{}-{collection}-{number}-{part}", person.uid);
-        let documents: Vec<Value> = (0..count).map(|part| document(&name(part))).collect();
-        let answer = inserting(&person, &collection, &documents).try_send().await;
-        let ids = answer.ok().map(|answer| {
-            let ids = answer.value()["insertedIds"].take();
-            serde_json::from_value(ids).unwrap()
-        });
-        let is_last = ids.is_none();
-        calls.push(Call { documents, ids });
+        let work = writer.work(&collection, calls.len());
+        let answer = writer.asking(&collection, &work).try_send().await;
+        let answer = answer.ok().map(|answer| work.checked(answer.value()));
+        let is_last = answer.is_none();
+        calls.push(Call { work, answer });
         if is_last {
             return calls;
         }
         if load.acknowledged.fetch_add(1, Ordering::Relaxed) + 1 == load.enough {
             load.is_enough.notify_one();
         }
+    }
+}
+
+impl Writer {
+    /// One document, then several, of which one is rewritten, and one is shared and removed; and so on.
+    fn work(&self, collection: &str, number: usize) -> Work {
+        let name = |number: usize, part: usize| {
+            format!("{}-{collection}-{number}-{part}", self.person.uid)
+        };
+        match number % 5 {
+            0 => Work::Insert(vec![document(&name(number, 0))]),
+            1 => Work::Insert((0..BATCH).map(|part| document(&name(number, part))).collect()),
+            2 => Work::Rewrite(document(&name(number - 1, 0))),
+            3 => Work::Share(name(number - 2, 1)),
+            _ => Work::Remove(name(number - 3, 1)),
+        }
+    }
+
+    fn asking(&self, collection: &str, work: &Work) -> Request<'_> {
+        match work {
+            Work::Insert(documents) => inserting(&self.person, collection, documents),
+            Work::Rewrite(document) => {
+                let set = json!({ "text": document["text"], "sum": document["sum"] });
+                updating(&self.person, collection, &document["name"], &set)
+            }
+            Work::Share(name) => {
+                let query = json!({ "name": name });
+                self.keeper.giving(collection, &query, &[&self.owner, FRIEND])
+            }
+            Work::Remove(name) => {
+                let target = format!("{}/remove", documents_of(collection));
+                let body = json!({ "query": { "name": name }, "multi": true });
+                self.person.request(Method::POST, target).json(&body)
+            }
+        }
+    }
+}
+
+impl Work {
+    /// The answer, which must say that the work was done.
+    fn checked(&self, answer: Value) -> Value {
+        match self {
+            Self::Insert(documents) => {
+                assert_eq!(answer["insertedIds"].as_array().unwrap().len(), documents.len());
+            }
+            Self::Rewrite(_) => assert_eq!(answer["updated"], 1, "{answer}"),
+            Self::Share(_) => assert_eq!(answer["data"]["updated"], 1, "{answer}"),
+            Self::Remove(_) => assert_eq!(answer["deleted"], 1, "{answer}"),
+        }
+        answer
+    }
+
+    fn apply(&self, state: &mut State) {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        match self {
+            Self::Insert(documents) => state.extend(
+                documents
+                    .iter()
+                    .map(|document| (text(&document["name"]), (text(&document["sum"]), false))),
+            ),
+            Self::Rewrite(document) => {
+                state.get_mut(&text(&document["name"])).unwrap().0 = text(&document["sum"]);
+            }
+            Self::Share(name) => state.get_mut(name).unwrap().1 = true,
+            Self::Remove(name) => drop(state.remove(name)),
+        }
+    }
+}
+
+impl Call {
+    /// The ids that the server acknowledged.
+    fn ids(&self) -> Vec<String> {
+        let ids = self.answer.as_ref().and_then(|answer| answer["insertedIds"].as_array());
+        ids.into_iter().flatten().map(|id| id.as_str().unwrap().to_owned()).collect()
     }
 }
 
@@ -143,11 +265,7 @@ fn sum(name: &str, text: &str) -> String {
 }
 
 /// One document goes with a key that makes its repetition safe.
-fn inserting<'p>(
-    person: &'p Person,
-    collection: &str,
-    documents: &[Value],
-) -> yunzhan_e2e::http::Request<'p> {
+fn inserting<'p>(person: &'p Person, collection: &str, documents: &[Value]) -> Request<'p> {
     let request = person.inserting(collection, documents);
     match documents {
         [one] => request.header("idempotency-key", one["name"].as_str().unwrap()),
@@ -155,49 +273,60 @@ fn inserting<'p>(
     }
 }
 
+fn updating<'p>(person: &'p Person, collection: &str, name: &Value, set: &Value) -> Request<'p> {
+    let body = json!({ "query": { "name": name }, "data": { "$set": set }, "multi": true });
+    person.request(Method::PATCH, documents_of(collection)).json(&body)
+}
+
 /// Holds what is there against what this writer did. Gives how many calls had been committed without an answer.
 async fn nothing_is_lost_or_torn(person: &Person, collection: &str, calls: &[Call]) -> usize {
     let stored = every(person, collection).await;
+    let mut found = State::new();
     for document in &stored {
         let text = |name: &str| document[name].as_str().unwrap();
         assert_eq!(text("sum"), sum(text("name"), text("text")), "half a document is there");
+        let state = (text("sum").to_owned(), document["_openid"].is_array());
+        assert_eq!(found.insert(text("name").to_owned(), state), None, "it is there twice");
     }
-    let find = |wanted: &Value| {
-        let found: Vec<_> =
-            stored.iter().filter(|document| document["name"] == wanted["name"]).collect();
-        assert!(found.len() <= 1, "{} is there {} times", wanted["name"], found.len());
-        found.first().copied()
-    };
-    let mut kept = 0;
+    acknowledged_ids_are_kept(&stored, calls);
+    let mut expected = State::new();
+    let (sure, unsure): (Vec<_>, Vec<_>) = calls.iter().partition(|call| call.answer.is_some());
+    sure.iter().for_each(|call| call.work.apply(&mut expected));
+    if found == expected {
+        return 0;
+    }
+    // A writer ends with the call that heard no answer: it happened as a whole, or not at all.
+    unsure.iter().for_each(|call| call.work.apply(&mut expected));
+    assert_eq!(found, expected, "an acknowledged call is lost, or half a call is there");
+    unsure.len()
+}
+
+fn acknowledged_ids_are_kept(stored: &[Value], calls: &[Call]) {
     for call in calls {
-        let found: Vec<_> = call.documents.iter().filter_map(find).collect();
-        match &call.ids {
-            Some(ids) => {
-                let stored_ids: Vec<_> = found.iter().map(|document| &document["_id"]).collect();
-                assert_eq!(
-                    stored_ids,
-                    ids.iter().collect::<Vec<_>>(),
-                    "an acknowledged document is lost"
-                );
-            }
-            None if found.is_empty() => {}
-            None => {
-                assert_eq!(found.len(), call.documents.len(), "half a call is there");
-                kept += 1;
-            }
+        let Work::Insert(documents) = &call.work else { continue };
+        for (document, id) in documents.iter().zip(call.ids()) {
+            let mut found = stored.iter().filter(|stored| stored["name"] == document["name"]);
+            assert!(found.all(|stored| stored["_id"] == json!(id)), "{id} has another id");
         }
     }
-    kept
 }
 
 /// The last calls come again, as a phone sends them that heard no answer.
 async fn a_repetition_adds_nothing(person: &Person, collection: &str, calls: &[Call]) {
-    for call in calls.iter().rev().filter(|call| call.documents.len() == 1).take(2) {
-        let answer = inserting(person, collection, &call.documents).send().await.value();
-        if let Some(ids) = &call.ids {
-            assert_eq!(answer["insertedIds"], json!(ids), "the repetition got another answer");
+    let single = calls.iter().rev().filter_map(|call| match &call.work {
+        Work::Insert(documents) if documents.len() == 1 => Some((call, documents)),
+        _ => None,
+    });
+    for (call, documents) in single.take(2) {
+        let answer = inserting(person, collection, documents).send().await.value();
+        if call.answer.is_some() {
+            assert_eq!(
+                answer["insertedIds"],
+                json!(call.ids()),
+                "the repetition got another answer"
+            );
         }
-        let query = json!({ "name": call.documents[0]["name"] });
+        let query = json!({ "name": documents[0]["name"] });
         assert_eq!(person.count(collection, &query).await, 1, "the repetition added a document");
     }
 }
