@@ -19,7 +19,7 @@ pub const BODY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
 pub const HEAD_BYTES_MAX_DEFAULT: usize = 32 << 10;
 /// Browsers send about 20. It is hyper's own bound, which costs nothing to keep.
 pub const HEADERS_MAX_DEFAULT: usize = 100;
-/// Idle connections cost about 26 KiB each; so many fit into 520 MB.
+/// Plain idle connections cost about 22 KiB each; so many fit into 440 MB.
 pub const CONNECTIONS_MAX_DEFAULT: usize = 20_000;
 /// Held bodies together: a few hundred uploads of the largest size at once, and never the machine's memory.
 pub const HELD_BYTES_MAX_DEFAULT: usize = 128 << 20;
