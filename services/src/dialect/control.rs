@@ -1,10 +1,34 @@
 //! The control dialect: `{code, message, request_id}` with an HTTP status. Its clients are the CLI and the console.
 
-use http::Response;
+use std::sync::Arc;
+
+use http::{Method, Response};
 use serde::Serialize;
-use yunzhan_base::{Body, Error, RequestId};
+use yunzhan_base::{Access, Answer, Body, Call, Endpoint, Error, RequestId, RouteSpec, Tier};
 
 use super::json;
+
+/// Bodies of control requests describe one environment, one key, one collection.
+const BODY_BYTES_MAX: usize = 16 << 10;
+
+/// A control route of a service: all of them are alike but for name, method, path and function.
+pub(crate) const fn endpoint<S>(
+    name: &'static str,
+    method: Method,
+    path: &'static str,
+    handle: fn(Arc<S>, Call) -> Answer,
+) -> Endpoint<S> {
+    let spec = RouteSpec {
+        name,
+        method,
+        path,
+        access: Access::Operator,
+        tier: Tier::Ordinary,
+        body_bytes_max: BODY_BYTES_MAX,
+        render_error,
+    };
+    Endpoint { spec, handle }
+}
 
 #[derive(Serialize)]
 struct Refusal<'a> {

@@ -4,53 +4,32 @@ use std::sync::Arc;
 
 use http::Method;
 use serde::{Deserialize, Serialize};
-use yunzhan_base::{Access, Answer, Call, Endpoint, EnvId, RouteSpec, Tier};
+use yunzhan_base::{Answer, Call, Endpoint, EnvId};
 
 use super::{Caller, Collection, Documents, Preset};
-use crate::dialect::control::render_error;
+use crate::dialect::control::endpoint;
 use crate::dialect::json;
-
-/// Largest body of a control request: a name and a permission.
-const BODY_BYTES_MAX: usize = 4 << 10;
 
 /// What an operator may do with collections.
 pub const CONTROL: &[Endpoint<Documents>] = &[
-    Endpoint {
-        spec: RouteSpec {
-            name: "documents.control.list_collections",
-            method: Method::GET,
-            path: "/control/v1/envs/{env}/collections",
-            access: Access::Operator,
-            tier: Tier::Ordinary,
-            body_bytes_max: 0,
-            render_error,
-        },
-        handle: list,
-    },
-    Endpoint {
-        spec: RouteSpec {
-            name: "documents.control.create_collection",
-            method: Method::POST,
-            path: "/control/v1/envs/{env}/collections",
-            access: Access::Operator,
-            tier: Tier::Ordinary,
-            body_bytes_max: BODY_BYTES_MAX,
-            render_error,
-        },
-        handle: create,
-    },
-    Endpoint {
-        spec: RouteSpec {
-            name: "documents.control.set_permission",
-            method: Method::PUT,
-            path: "/control/v1/envs/{env}/collections/{collection}/permission",
-            access: Access::Operator,
-            tier: Tier::Ordinary,
-            body_bytes_max: BODY_BYTES_MAX,
-            render_error,
-        },
-        handle: set_permission,
-    },
+    endpoint(
+        "documents.control.list_collections",
+        Method::GET,
+        "/control/v1/envs/{env}/collections",
+        list,
+    ),
+    endpoint(
+        "documents.control.create_collection",
+        Method::POST,
+        "/control/v1/envs/{env}/collections",
+        create,
+    ),
+    endpoint(
+        "documents.control.set_permission",
+        Method::PUT,
+        "/control/v1/envs/{env}/collections/{collection}/permission",
+        set_permission,
+    ),
 ];
 
 #[derive(Serialize)]

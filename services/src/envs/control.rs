@@ -7,45 +7,24 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use yunzhan_base::audit::Record;
 use yunzhan_base::env::Env;
-use yunzhan_base::{Access, Answer, Call, Endpoint, EnvId, Result, RouteSpec, Secret, Tier};
+use yunzhan_base::{Answer, Call, Endpoint, EnvId, Result, Secret};
 
 use super::{EnvStore, NewEnv, NewKey};
-use crate::dialect::{control::render_error, json};
-
-/// Bodies hold the description of one environment.
-const BODY_BYTES_MAX: usize = 16 << 10;
+use crate::dialect::{control::endpoint, json};
 
 /// The control routes of environments.
 pub const CONTROL: &[Endpoint<EnvStore>] = &[
-    route("envs.control.list", Method::GET, "/control/v1/envs", list),
-    route("envs.control.add", Method::POST, "/control/v1/envs", add),
-    route("envs.control.show", Method::GET, "/control/v1/envs/{env}", show),
-    route("envs.control.add_key", Method::POST, "/control/v1/envs/{env}/keys", add_key),
-    route(
+    endpoint("envs.control.list", Method::GET, "/control/v1/envs", list),
+    endpoint("envs.control.add", Method::POST, "/control/v1/envs", add),
+    endpoint("envs.control.show", Method::GET, "/control/v1/envs/{env}", show),
+    endpoint("envs.control.add_key", Method::POST, "/control/v1/envs/{env}/keys", add_key),
+    endpoint(
         "envs.control.remove_key",
         Method::DELETE,
         "/control/v1/envs/{env}/keys/{key_id}",
         remove_key,
     ),
 ];
-
-const fn route(
-    name: &'static str,
-    method: Method,
-    path: &'static str,
-    handle: fn(Arc<EnvStore>, Call) -> Answer,
-) -> Endpoint<EnvStore> {
-    let spec = RouteSpec {
-        name,
-        method,
-        path,
-        access: Access::Operator,
-        tier: Tier::Ordinary,
-        body_bytes_max: BODY_BYTES_MAX,
-        render_error,
-    };
-    Endpoint { spec, handle }
-}
 
 /// An environment as an operator sees it: without secrets.
 #[derive(Serialize)]

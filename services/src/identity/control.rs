@@ -5,16 +5,13 @@ use std::sync::Arc;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use yunzhan_base::{Access, Answer, Call, Endpoint, EnvId, Error, Kind, Result, RouteSpec, Tier};
+use yunzhan_base::{Answer, Call, Endpoint, EnvId, Error, Kind, Result};
 
 use super::Identity;
 use super::logic::{self, OPENID_BYTES_MAX};
 use super::sessions::Person;
 use super::store::UserRow;
-use crate::dialect::{control::render_error, json};
-
-/// Bodies hold a name or a list of roles.
-const BODY_BYTES_MAX: usize = 16 << 10;
+use crate::dialect::{control::endpoint, json};
 
 /// People on one page at the most.
 const USERS_PAGE_MAX: i64 = 1000;
@@ -26,40 +23,22 @@ const ROLES_MAX: usize = 16;
 
 /// The control routes of identity.
 pub const CONTROL: &[Endpoint<Identity>] = &[
-    route("identity.control.issue", Method::POST, "/control/v1/envs/{env}/tokens", issue),
-    route("identity.control.users", Method::GET, "/control/v1/envs/{env}/users", users),
-    route(
+    endpoint("identity.control.issue", Method::POST, "/control/v1/envs/{env}/tokens", issue),
+    endpoint("identity.control.users", Method::GET, "/control/v1/envs/{env}/users", users),
+    endpoint(
         "identity.control.roles",
         Method::PUT,
         "/control/v1/envs/{env}/users/{uid}/roles",
         set_roles,
     ),
-    route(
+    endpoint(
         "identity.control.sign_out",
         Method::DELETE,
         "/control/v1/envs/{env}/users/{uid}/sessions",
         end_sessions,
     ),
-    route("identity.control.rotate_keys", Method::POST, "/control/v1/keys/rotate", rotate_keys),
+    endpoint("identity.control.rotate_keys", Method::POST, "/control/v1/keys/rotate", rotate_keys),
 ];
-
-const fn route(
-    name: &'static str,
-    method: Method,
-    path: &'static str,
-    handle: fn(Arc<Identity>, Call) -> Answer,
-) -> Endpoint<Identity> {
-    let spec = RouteSpec {
-        name,
-        method,
-        path,
-        access: Access::Operator,
-        tier: Tier::Ordinary,
-        body_bytes_max: BODY_BYTES_MAX,
-        render_error,
-    };
-    Endpoint { spec, handle }
-}
 
 #[derive(Deserialize)]
 struct Issue {
