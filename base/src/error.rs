@@ -206,11 +206,6 @@ impl Error {
         }
         text
     }
-
-    /// Whether the same request may succeed later.
-    pub fn may_retry(&self) -> bool {
-        self.0.kind.entry().retry
-    }
 }
 
 impl fmt::Display for Error {

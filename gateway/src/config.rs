@@ -64,7 +64,7 @@ pub struct RemoteRoute {
     pub tier: Tier,
     /// The largest request body in bytes.
     pub body_bytes_max: usize,
-    /// How long the upstream may take until the head of its answer.
+    /// How long the upstream may take until the head of its answer; an upload that streams adds its own time, 10 minutes at most.
     pub timeout: Duration,
 }
 
@@ -204,7 +204,7 @@ impl RemoteRoute {
         let timeout = reader.live(
             "timeout",
             REMOTE_TIMEOUT_DEFAULT,
-            "how long the upstream may take until the head of its answer",
+            "how long the upstream may take until the head of its answer, beside at most 10m for an upload that streams",
         );
         let name: Option<String> =
             reader.live_optional("name", "name in logs and metrics; the path when it is not given");

@@ -61,11 +61,6 @@ impl Pool {
         Self { authority: target.authority(), target, config, tls, idle: Mutex::default() }
     }
 
-    /// Where this pool connects to.
-    pub fn target(&self) -> &Target {
-        &self.target
-    }
-
     /// Sends a request in origin form and waits for the head of the answer until `deadline`. Fills in `Host` when it is
     /// missing. Errors: `Unavailable` when the target was not reached and nothing was sent; `BadUpstream` when the request
     /// may have been seen (retry only what is idempotent); `Timeout`.
