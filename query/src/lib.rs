@@ -20,6 +20,7 @@ pub mod order;
 pub mod plan;
 pub mod projection;
 
+mod budget;
 mod document;
 mod error;
 mod number;
@@ -30,6 +31,7 @@ mod testing;
 
 pub use bson::{Bson, Document};
 
+pub use crate::budget::Budget;
 pub use crate::document::{DOCUMENT_DEPTH_MAX, check_insert, depth};
 pub use crate::error::{Error, Kind, Result};
 pub use crate::filter::Filter;
