@@ -56,6 +56,8 @@ pub enum Kind {
     AlreadyExists,
     /// Somebody else changed it first: read again, then retry.
     Conflict,
+    /// A transaction that was committed, rolled back, or timed out, or never was.
+    TransactionEnded,
     /// Too many requests; the caller waits.
     LimitExceeded,
     /// Work ran into its time bound.
@@ -126,6 +128,7 @@ catalogue! {
     CollectionNotFound "collection_not_found" 404 "DATABASE_COLLECTION_NOT_EXIST" "not_found" 5 false "there is no such collection" "集合不存在";
     AlreadyExists "already_exists" 409 "DATABASE_REQUEST_FAILED" "already_exists" 6 false "it exists already" "已存在";
     Conflict "conflict" 409 "DATABASE_TRANSACTION_CONFLICT" "aborted" 10 true "somebody else changed it first" "数据已被他人修改";
+    TransactionEnded "transaction_ended" 409 "DATABASE_TRANSACTION_FAIL" "aborted" 10 false "the transaction is over" "事务已结束";
     LimitExceeded "limit_exceeded" 429 "EXCEED_REQUEST_LIMIT" "resource_exhausted" 8 true "too many requests" "请求过于频繁";
     Timeout "timeout" 504 "SERVER_TIMEOUT" "deadline_exceeded" 4 true "the time bound was reached" "处理超时";
     Unavailable "unavailable" 503 "SYS_ERR" "unavailable" 14 true "the service is unavailable" "服务暂不可用";

@@ -10,8 +10,8 @@ pub const DOCUMENT_DEPTH_MAX: usize = 100;
 /// Checks a document that a client wants to store.
 ///
 /// # Errors
-/// A top-level field that begins with `$` or contains a dot (no path could ever reach it), an `_id` that cannot be one, or
-/// nesting beyond [`DOCUMENT_DEPTH_MAX`].
+/// A top-level field that begins with `$`, an `_id` that cannot be one, or nesting beyond [`DOCUMENT_DEPTH_MAX`]. A field
+/// whose name contains a dot is kept, as MongoDB does since version 5; no path reaches it.
 pub fn check_insert(document: &Document) -> Result<()> {
     for name in document.keys() {
         check_field_name(name)?;
@@ -49,9 +49,6 @@ pub(crate) fn check_field_name(name: &str) -> Result<()> {
     if name.starts_with('$') {
         return Err(Error::new(Kind::InvalidPath, "a field name may not begin with $").at(name));
     }
-    if name.contains('.') {
-        return Err(Error::new(Kind::InvalidPath, "a field name may not contain a dot").at(name));
-    }
     Ok(())
 }
 
@@ -78,7 +75,7 @@ mod tests {
         assert_eq!(check(r#"{"_id":{"a":1},"a":{"b.c":1}}"#), Ok(()));
         let refused = |text: &str| check(text).unwrap_err();
         assert_eq!(refused(r#"{"$a":1}"#), "a field name may not begin with $, at field $a");
-        assert_eq!(refused(r#"{"a.b":1}"#), "a field name may not contain a dot, at field a.b");
+        assert_eq!(check(r#"{"a.b":1}"#), Ok(()));
         assert_eq!(
             refused(r#"{"_id":[]}"#),
             "an _id may not be an array or a regular expression, at field _id"

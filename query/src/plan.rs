@@ -12,7 +12,7 @@ use crate::order::{Direction, Field, Order};
 const RANGES_MAX: usize = 1000;
 
 /// An index as the planner sees it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Index {
     /// Its fields.
     pub pattern: Order,
@@ -47,6 +47,8 @@ pub struct Plan {
     pub access: Access,
     /// The documents come in the order asked for, so that a limit may end the visit early.
     pub ordered: bool,
+    /// Every document on the way matches, and has one key there, so that counting keys counts documents.
+    pub exact: bool,
 }
 
 impl Plan {
@@ -54,7 +56,7 @@ impl Plan {
     pub fn choose(filter: &Filter, order: &Order, indexes: &[Index]) -> Self {
         if let Some(Constraint::Points(ids)) = filter.constraint("_id", false) {
             let ordered = order.is_empty() || ids.len() <= 1;
-            return Self { access: Access::Ids(ids), ordered };
+            return Self { access: Access::Ids(ids), ordered, exact: false };
         }
         let candidates = indexes
             .iter()
@@ -63,7 +65,10 @@ impl Plan {
         let best = candidates
             .filter(Candidate::is_useful)
             .reduce(|best, next| if next.score() > best.score() { next } else { best });
-        best.map_or(Self { access: Access::Scan, ordered: order.is_empty() }, Candidate::into_plan)
+        best.map_or(
+            Self { access: Access::Scan, ordered: order.is_empty(), exact: filter.is_all() },
+            Candidate::into_plan,
+        )
     }
 }
 
@@ -79,6 +84,8 @@ struct Candidate {
     reading: Option<Direction>,
     /// That order is more than none at all.
     sorts: bool,
+    /// The ranges say all that the filter says.
+    exact: bool,
 }
 
 impl Candidate {
@@ -99,6 +106,9 @@ impl Candidate {
                 _ => break,
             }
         }
+        let bound = single.len() + usize::from(range.is_some());
+        let is_plain = !index.multikey && !index.truncated;
+        let exact = is_plain && filter.is_told_by(&index.pattern.fields()[..bound]);
         let reading = match index.multikey || index.truncated {
             false => reading_direction(index.pattern.fields(), &single, order),
             true => order.is_empty().then_some(Direction::Ascending),
@@ -110,6 +120,7 @@ impl Candidate {
             ranges: all_ranges(&prefixes, range),
             sorts: reading.is_some() && !order.is_empty(),
             reading,
+            exact,
         }
     }
 
@@ -124,7 +135,7 @@ impl Candidate {
     fn into_plan(self) -> Plan {
         let reverse = self.reading == Some(Direction::Descending);
         let access = Access::Index { index: self.place, ranges: self.ranges, reverse };
-        Plan { access, ordered: self.reading.is_some() }
+        Plan { access, ordered: self.reading.is_some(), exact: self.exact }
     }
 }
 
@@ -168,14 +179,20 @@ fn reading_direction(fields: &[Field], single: &[bool], order: &Order) -> Option
         if constant(wanted) {
             continue;
         }
-        let field = rest.next().filter(|field| field.path == wanted.path)?;
-        let direction = if field.direction == wanted.direction {
-            Direction::Ascending
-        } else {
-            Direction::Descending
+        // Entries of equal keys lie by the ids of their documents, and ids are unique: nothing counts after them.
+        let next = rest.next();
+        let is_id = next.is_none() && wanted.path.is("_id");
+        let along = match next {
+            Some(field) => (field.path == wanted.path).then_some(field.direction),
+            None => is_id.then_some(Direction::Ascending),
         };
+        let direction =
+            if along? == wanted.direction { Direction::Ascending } else { Direction::Descending };
         if *reading.get_or_insert(direction) != direction {
             return None;
+        }
+        if is_id {
+            break;
         }
     }
     Some(reading.unwrap_or(Direction::Ascending))
@@ -332,6 +349,7 @@ mod tests {
                 found.extend(entries.keys.iter().filter(inside).map(|key| (key.clone(), document)));
                 let is_found = entries.keys.iter().any(|key| inside(&key));
                 prop_assert!(is_found || !filter.matches(document), "{document} is missed");
+                prop_assert!(!plan.exact || !is_found || filter.matches(document), "{document} is counted");
             }
             if plan.ordered {
                 found.sort_by(|a, b| if reverse { b.0.cmp(&a.0) } else { a.0.cmp(&b.0) });

@@ -115,6 +115,11 @@ impl Rooms {
             let identity = Arc::clone(&identity);
             async move { identity.refresh().await }
         });
+        let documents = Arc::clone(&self.documents);
+        self.repeat("documents.indexes", documents::WORK_PERIOD, shutdown, move || {
+            let documents = Arc::clone(&documents);
+            async move { documents.work_on_indexes().await }
+        });
         let identity = Arc::clone(&self.identity);
         self.repeat("identity.tidy", identity::TIDY_PERIOD, shutdown, move || {
             let identity = Arc::clone(&identity);

@@ -26,6 +26,7 @@ pub(super) fn write(out: &mut String, value: RawBsonRef<'_>, mode: Mode) {
         RawBsonRef::Decimal128(decimal) => {
             put(out, format_args!(r#"{{"$numberDecimal":"{decimal}"}}"#));
         }
+        RawBsonRef::ObjectId(id) if mode == Mode::Server => put(out, format_args!(r#""{id}""#)),
         RawBsonRef::ObjectId(id) => put(out, format_args!(r#"{{"$oid":"{id}"}}"#)),
         RawBsonRef::DateTime(date) => self::date(out, date, mode),
         RawBsonRef::Timestamp(timestamp) => self::timestamp(out, timestamp),
@@ -93,14 +94,16 @@ fn plain_bytes(bytes: &[u8]) -> usize {
 
 fn integer(out: &mut String, int: i64, wrapper: &str, mode: Mode) {
     match mode {
-        Mode::Canonical => put(out, format_args!(r#"{{"{wrapper}":"{int}"}}"#)),
+        Mode::Canonical | Mode::Server => {
+            put(out, format_args!(r#"{{"{wrapper}":"{int}"}}"#));
+        }
         Mode::Relaxed | Mode::Client => put(out, format_args!("{int}")),
     }
 }
 
 /// `{:?}` is the shortest text that reads back as the same double, and always shows that it is one.
 fn double(out: &mut String, double: f64, mode: Mode) {
-    let plain = double.is_finite() && mode != Mode::Canonical;
+    let plain = double.is_finite() && !matches!(mode, Mode::Canonical | Mode::Server);
     match double {
         _ if plain && mode == Mode::Client && is_whole(double) => {
             put(out, format_args!("{}", double as i64));
@@ -128,7 +131,7 @@ fn date(out: &mut String, date: DateTime, mode: Mode) {
                 date.try_to_rfc3339_string().expect("years up to 9999 have an ISO 8601 form");
             put(out, format_args!(r#"{{"$date":"{text}"}}"#));
         }
-        Mode::Canonical | Mode::Relaxed => {
+        Mode::Canonical | Mode::Server | Mode::Relaxed => {
             put(out, format_args!(r#"{{"$date":{{"$numberLong":"{ms}"}}}}"#));
         }
     }

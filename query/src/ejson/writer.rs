@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 pub enum Mode {
     /// Canonical: every type survives a round trip. What the server-side SDKs speak.
     Canonical,
+    /// Canonical, but an ObjectId as its 24 digits: the server-side SDKs make nothing of `{"$oid":…}` in an answer.
+    Server,
     /// Relaxed, by the specification: plain numbers, ISO 8601 dates.
     Relaxed,
     /// What the mini-program SDK expects in plain JSON: plain numbers, `{"$date":ms}`, `{"$oid":…}`.

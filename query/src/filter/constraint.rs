@@ -6,8 +6,11 @@ use std::ops::Bound;
 
 use bson::{Bson, DateTime, Document};
 
-use super::{Comparison, Filter, ItemTest, Test};
+use super::{Comparison, Condition, Filter, ItemTest, Test};
 use crate::compare::{Class, compare};
+use crate::number::Number;
+use crate::order::Field;
+use crate::path::Path;
 
 /// The values of one field that a matching document may have in an index.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +36,55 @@ impl Filter {
         let tests = self.fields().filter(|(field, _)| field.is(path)).flat_map(|(_, tests)| tests);
         strongest(tests.filter_map(of_test), multikey)
     }
+}
+
+impl Filter {
+    /// Whether the constraints on these fields of an index say all that the filter says, for documents with one key each:
+    /// then whoever is within them matches.
+    pub(crate) fn is_told_by(&self, fields: &[Field]) -> bool {
+        self.conditions.iter().all(|condition| match condition {
+            Condition::Field(path, _) => fields.iter().any(|field| field.path == *path),
+            Condition::Or(_) | Condition::Nor(_) => false,
+        }) && fields.iter().all(|field| self.is_told_at(&field.path))
+    }
+
+    /// Whether the constraint on one field is neither wider than its tests nor left one of them out.
+    fn is_told_at(&self, path: &Path) -> bool {
+        let tests =
+            || self.fields().filter(|(field, _)| *field == path).flat_map(|(_, tests)| tests);
+        let is_range = |test: &Test| matches!(test, Test::Compare(..));
+        let is_one_kind = tests().count() <= 1 || tests().all(is_range);
+        // A missing field has the key of null, and an empty array once had it too; NaN is below all numbers and in no range.
+        let is_exact = match strongest(tests().filter_map(of_test), false) {
+            None => false,
+            Some(Constraint::Points(values)) => values.iter().all(is_plain),
+            Some(Constraint::Range { lower, upper }) => {
+                let is_nan = |bound: &Bound<Bson>| match bound {
+                    Bound::Included(value) | Bound::Excluded(value) => {
+                        Number::of(value).is_some_and(Number::is_nan)
+                    }
+                    Bound::Unbounded => true,
+                };
+                !is_nan(&lower) && !is_nan(&upper)
+            }
+        };
+        let is_test =
+            |test: &Test| matches!(test, Test::Equal(_) | Test::In(_) | Test::Compare(..));
+        is_one_kind && is_exact && tests().all(is_test)
+    }
+
+    /// The fields that have conditions which every match satisfies.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.fields().map(|(path, _)| path)
+    }
+}
+
+/// A value whose key no other value has.
+fn is_plain(value: &Bson) -> bool {
+    matches!(
+        Class::of(value),
+        Class::Number | Class::String | Class::Boolean | Class::Date | Class::ObjectId
+    )
 }
 
 /// Points rather than a range; with single values, all of the ranges at once.

@@ -107,12 +107,9 @@ impl Members {
         projection(self.document("projection")?)
     }
 
-    /// Refuses a call inside a transaction rather than doing it outside of one.
-    pub(crate) fn refuse_transaction(&mut self) -> Result<()> {
-        match self.text("transactionId")? {
-            None => Ok(()),
-            Some(_) => Err(no_transactions()),
-        }
+    /// The transaction that the call belongs to.
+    pub(crate) fn transaction(&mut self) -> Result<Option<String>> {
+        self.text("transactionId")
     }
 }
 
@@ -181,11 +178,6 @@ fn inside(name: &str, error: &Error) -> Error {
     Error::new(error.kind(), format!("{name}: {error}"))
 }
 
-/// What a call inside a transaction is answered.
-pub(crate) fn no_transactions() -> Error {
-    Error::new(Kind::NotImplemented, "transactions are not offered by this server")
-}
-
 pub(crate) fn missing(name: &str) -> Error {
     Error::new(Kind::InvalidParameter, format!("{name} is missing"))
 }
@@ -210,7 +202,6 @@ mod tests {
         let mut first = Ok(());
         // Every member is read, whatever the one before was.
         for read in [
-            members.refuse_transaction(),
             members.order().map(drop),
             members.projection().map(drop),
             members.which().map(drop),

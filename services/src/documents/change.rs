@@ -74,8 +74,8 @@ impl Documents {
         let edit = Edit::Update(&update);
         for _ in 0..ATTEMPTS_MAX {
             let changed = match change.multi {
-                true => self.edit_all(table, &filter, &edit).await?,
-                false => self.edit_first(table, &filter, &edit).await?,
+                true => self.edit_all(&table, &filter, &edit).await?,
+                false => self.edit_first(&table, &filter, &edit).await?,
             };
             if changed.matched > 0 || !change.upsert {
                 return Ok(changed);
@@ -101,8 +101,8 @@ impl Documents {
         let (table, reach) = self.open(caller, collection, Operation::Remove).await?;
         let filter = which.filter(reach)?;
         let changed = match multi {
-            true => self.edit_all(table, &filter, &Edit::Remove).await?,
-            false => self.edit_first(table, &filter, &Edit::Remove).await?,
+            true => self.edit_all(&table, &filter, &Edit::Remove).await?,
+            false => self.edit_first(&table, &filter, &Edit::Remove).await?,
         };
         Ok(changed.updated)
     }
@@ -121,9 +121,13 @@ impl Documents {
             // It came from the filter that narrows the call to what the caller owns.
             document.remove(OWNER_FIELD);
         }
-        let prepared = prepare_insert(document, reach, &mut self.ids(reach, None))?;
+        let (mut ids, indexes) = (self.ids(reach, None), &table.collection.indexes);
+        let prepared = prepare_insert(document, reach, &mut ids, indexes)?;
         match add(&table, std::slice::from_ref(&prepared), None).await {
-            Ok(()) => Ok(Some(prepared.id)),
+            Ok(()) => {
+                self.note_kinds(&table, [&prepared.keys]);
+                Ok(Some(prepared.id))
+            }
             Err(error) if error.kind() == Kind::Conflict => {
                 self.forget_collections();
                 Ok(None)
@@ -138,12 +142,12 @@ impl Documents {
     /// Edits the first document that matches.
     async fn edit_first(
         &self,
-        table: Table<'_>,
+        table: &Table<'_>,
         filter: &Filter,
         edit: &Edit<'_>,
     ) -> Result<Changed> {
         let order = Order::default();
-        let mut walk = Walk::new(table, filter, &order, self.config().scan_documents_max);
+        let mut walk = Walk::new(table.clone(), filter, &order, self.config().scan_documents_max);
         while let Some(stored) = walk.next().await? {
             if !filter.matches(&decode(&stored.body)?) {
                 continue;
@@ -160,12 +164,12 @@ impl Documents {
     /// Edits every document that matches, unit by unit.
     async fn edit_all(
         &self,
-        table: Table<'_>,
+        table: &Table<'_>,
         filter: &Filter,
         edit: &Edit<'_>,
     ) -> Result<Changed> {
         let order = Order::default();
-        let mut walk = Walk::new(table, filter, &order, self.config().scan_documents_max);
+        let mut walk = Walk::new(table.clone(), filter, &order, self.config().scan_documents_max);
         let mut all = Changed::default();
         let (mut unit, mut bytes) = (Vec::new(), 0);
         loop {
@@ -201,6 +205,8 @@ async fn explain_taken(
 ) -> Result<Option<Bson>> {
     let matches = match table.document(&wanted.key, wanted.slot).await? {
         Some(stored) => filter.matches(&decode(&stored.body)?),
+        // It was the id, and is gone again; or it was a value, and stays taken.
+        None if table.collection.indexes.iter().any(|index| index.unique) => return Err(taken),
         None => true,
     };
     match (matches, reach) {
@@ -214,7 +220,7 @@ async fn explain_taken(
 }
 
 /// Reads an update. A person may not touch the owner, and keeps it when replacing a document.
-fn parse_update(document: Document, replace: bool, reach: Reach<'_>) -> Result<Update> {
+pub(super) fn parse_update(document: Document, replace: bool, reach: Reach<'_>) -> Result<Update> {
     check_kind(&document, replace)?;
     if let Reach::Owned(owner) = reach
         && replace

@@ -1,14 +1,18 @@
-//! The control routes of documents: which collections an environment has, and what people may do with them.
+//! The control routes of documents: collections and what people may do with them, indexes, and looking at documents.
 
 use std::sync::Arc;
 
+use bson::{Bson, Document};
 use http::Method;
 use serde::{Deserialize, Serialize};
-use yunzhan_base::{Answer, Call, Endpoint, EnvId};
+use yunzhan_base::{Answer, Call, Endpoint, EnvId, Error, Kind, Result};
+use yunzhan_query::ejson::{Mode, append_document, append_raw_document};
 
-use super::{Caller, Collection, Documents, Preset};
+use super::{Body, Caller, Collection, Documents, Find, Index, Keys, NewIndex, Preset};
 use crate::dialect::control::endpoint;
 use crate::dialect::json;
+use crate::dialect::members::{Members, refused};
+use crate::dialect::reply::{self, Object};
 
 /// What an operator may do with collections.
 pub const CONTROL: &[Endpoint<Documents>] = &[
@@ -30,7 +34,66 @@ pub const CONTROL: &[Endpoint<Documents>] = &[
         "/control/v1/envs/{env}/collections/{collection}/permission",
         set_permission,
     ),
+    endpoint("documents.control.list_indexes", Method::GET, INDEXES, list_indexes),
+    endpoint("documents.control.create_index", Method::POST, INDEXES, create_index),
+    endpoint(
+        "documents.control.drop_index",
+        Method::DELETE,
+        "/control/v1/envs/{env}/collections/{collection}/indexes/{index}",
+        drop_index,
+    ),
+    endpoint(
+        "documents.control.find",
+        Method::POST,
+        "/control/v1/envs/{env}/collections/{collection}/find",
+        find,
+    ),
+    endpoint(
+        "documents.control.count",
+        Method::POST,
+        "/control/v1/envs/{env}/collections/{collection}/count",
+        count,
+    ),
+    endpoint(
+        "documents.control.explain",
+        Method::POST,
+        "/control/v1/envs/{env}/collections/{collection}/explain",
+        explain,
+    ),
 ];
+
+const INDEXES: &str = "/control/v1/envs/{env}/collections/{collection}/indexes";
+
+/// Documents in an answer when the operator names no limit.
+const LIMIT_DEFAULT: usize = 20;
+
+#[derive(Serialize)]
+struct ShownIndex<'a> {
+    name: &'a str,
+    keys: Vec<Key>,
+    unique: bool,
+    state: &'static str,
+    done: u64,
+    total: u64,
+    failure: Option<&'a str>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Key {
+    field: String,
+    /// `1` or `-1`, as text: that is how CloudBase's own API spells it.
+    direction: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedIndex {
+    name: Option<String>,
+    keys: Vec<Key>,
+    #[serde(default)]
+    unique: bool,
+}
 
 #[derive(Serialize)]
 struct Shown<'a> {
@@ -80,6 +143,124 @@ fn set_permission(documents: Arc<Documents>, call: Call) -> Answer {
         documents.set_permission(caller(&env, &call), name, permission).await?;
         Ok(json::ok(&serde_json::json!({ "name": name, "permission": permission.name() })))
     })
+}
+
+fn list_indexes(documents: Arc<Documents>, call: Call) -> Answer {
+    Box::pin(async move {
+        let env = documents.known_env(call.params.get("env")?)?;
+        let indexes = documents.indexes(&env, call.params.get("collection")?).await?;
+        let shown: Vec<_> = indexes.iter().map(|index| show_index(index)).collect();
+        Ok(json::ok(&serde_json::json!({ "indexes": shown })))
+    })
+}
+
+fn create_index(documents: Arc<Documents>, call: Call) -> Answer {
+    Box::pin(async move {
+        let env = documents.known_env(call.params.get("env")?)?;
+        let wanted: WantedIndex = json::read(&call)?;
+        let new = NewIndex {
+            name: wanted.name,
+            keys: Keys::parse(&definition(&wanted.keys)?)?,
+            unique: wanted.unique,
+        };
+        let collection = call.params.get("collection")?;
+        let made = documents.create_index(caller(&env, &call), collection, new).await?;
+        Ok(json::ok(&show_index(&made)))
+    })
+}
+
+fn drop_index(documents: Arc<Documents>, call: Call) -> Answer {
+    Box::pin(async move {
+        let env = documents.known_env(call.params.get("env")?)?;
+        let (collection, name) = (call.params.get("collection")?, call.params.get("index")?);
+        documents.drop_index(caller(&env, &call), collection, name).await?;
+        Ok(json::ok(&serde_json::json!({ "name": name })))
+    })
+}
+
+fn find(documents: Arc<Documents>, call: Call) -> Answer {
+    Box::pin(async move {
+        let env = documents.known_env(call.params.get("env")?)?;
+        let (caller, collection) = (caller(&env, &call), call.params.get("collection")?);
+        let mut members = Members::read(&call.body, documents.now_ms())?;
+        let find = Find {
+            which: members.which()?,
+            order: members.order()?,
+            skip: members.count("skip")?.unwrap_or(0),
+            limit: members.count("limit")?.unwrap_or(LIMIT_DEFAULT),
+            projection: members.projection()?,
+        };
+        documents.record(caller, "documents.find", collection.to_owned());
+        let found = documents.find(caller, collection, find).await?;
+        let mut answer = Object::with_bytes(found.bytes());
+        reply::list(answer.raw("documents"), &found.documents, |out, body| {
+            match body {
+                Body::Stored(bson) => append_raw_document(out, bson, Mode::Relaxed)?,
+                Body::Shaped(document) => append_document(out, document, Mode::Relaxed),
+            }
+            Ok(())
+        })?;
+        if let Some(total) = found.total {
+            answer.number("total", total);
+        }
+        Ok(reply::json(answer.close()))
+    })
+}
+
+fn count(documents: Arc<Documents>, call: Call) -> Answer {
+    Box::pin(async move {
+        let env = documents.known_env(call.params.get("env")?)?;
+        let which = Members::read(&call.body, documents.now_ms())?.which()?;
+        let collection = call.params.get("collection")?;
+        let total = documents.count(caller(&env, &call), collection, which).await?;
+        Ok(json::ok(&serde_json::json!({ "total": total })))
+    })
+}
+
+fn explain(documents: Arc<Documents>, call: Call) -> Answer {
+    Box::pin(async move {
+        let env = documents.known_env(call.params.get("env")?)?;
+        let (caller, collection) = (caller(&env, &call), call.params.get("collection")?);
+        let mut members = Members::read(&call.body, documents.now_ms())?;
+        let (which, order) = (members.which()?, members.order()?);
+        let limit = members.count("limit")?.unwrap_or(LIMIT_DEFAULT);
+        let told = documents.explain(caller, collection, which, &order, limit).await?;
+        Ok(json::ok(&told))
+    })
+}
+
+/// The keys as a document, in their order.
+fn definition(keys: &[Key]) -> Result<Document> {
+    let mut definition = Document::new();
+    for key in keys {
+        let direction = match key.direction.as_str() {
+            "1" => Bson::Int32(1),
+            "-1" => Bson::Int32(-1),
+            _ => return Err(refused("direction", "\"1\" or \"-1\"")),
+        };
+        if definition.insert(key.field.as_str(), direction).is_some() {
+            let message = format!("field {} is named twice", key.field);
+            return Err(Error::new(Kind::InvalidParameter, message));
+        }
+    }
+    Ok(definition)
+}
+
+fn show_index(index: &Index) -> ShownIndex<'_> {
+    let definition = index.keys.definition();
+    let keys = definition.into_iter().map(|(field, direction)| Key {
+        field,
+        direction: direction.as_i32().unwrap_or(1).to_string(),
+    });
+    ShownIndex {
+        name: &index.name,
+        keys: keys.collect(),
+        unique: index.unique,
+        state: index.state.name(),
+        done: index.progress.done,
+        total: index.progress.total,
+        failure: index.failure.as_deref(),
+    }
 }
 
 fn caller<'c>(env: &'c EnvId, call: &'c Call) -> Caller<'c> {

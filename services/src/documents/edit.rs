@@ -7,8 +7,10 @@ use yunzhan_base::{Error, Kind, Result};
 use yunzhan_engine::sql::Step;
 use yunzhan_query::{Filter, Update};
 
+use super::insert::taken;
 use super::logic::id::slot_of;
-use super::logic::shape::{OWNER_INDEX, decode, encode, owner_keys};
+use super::logic::index::{DocumentKeys, keys_of};
+use super::logic::shape::{decode, encode};
 use super::store::{Stored, Table};
 use super::{Changed, Documents};
 
@@ -34,17 +36,18 @@ impl Documents {
     /// Edits these documents in one unit, and again with what they have become when somebody else was faster.
     pub(super) async fn edit_unit(
         &self,
-        table: Table<'_>,
+        table: &Table<'_>,
         mut documents: Vec<Stored>,
         filter: &Filter,
         edit: &Edit<'_>,
     ) -> Result<Changed> {
+        let mut table = table.clone();
         let turn = self.queues.turn(&table, &documents).await;
         if turn.as_ref().is_some_and(|turn| turn.has_waited) {
             documents = read_again(&table, documents).await?;
         }
         for attempt in 0..ATTEMPTS_MAX {
-            let mut unit = EditUnit::new(table);
+            let mut unit = EditUnit::new(table.clone());
             for stored in &documents {
                 unit.edit(stored, filter, edit)?;
             }
@@ -52,10 +55,18 @@ impl Documents {
                 return Ok(unit.changed);
             }
             match table.write(only(&unit.slots), unit.steps, None).await {
-                Ok(_) => return Ok(unit.changed),
+                Ok(_) => {
+                    self.note_kinds(&table, &unit.keys);
+                    return Ok(unit.changed);
+                }
                 Err(error) if error.kind() == Kind::Conflict => pause(attempt).await,
+                Err(error) if error.kind() == Kind::AlreadyExists => {
+                    return Err(taken(&table, error));
+                }
                 Err(error) => return Err(error),
             }
+            // Its indexes may be others now.
+            table = self.renewed(&table).await?;
             documents = read_again(&table, documents).await?;
         }
         Err(contended())
@@ -84,13 +95,16 @@ struct EditUnit<'a> {
     steps: Vec<Step>,
     /// The slot of each document that becomes another one.
     slots: Vec<u16>,
+    /// The keys of each document that becomes another one.
+    keys: Vec<DocumentKeys>,
     changed: Changed,
 }
 
 impl<'a> EditUnit<'a> {
     fn new(table: Table<'a>) -> Self {
         let steps = vec![table.raise()];
-        Self { table, steps, slots: Vec::new(), changed: Changed::default() }
+        let (slots, keys) = (Vec::new(), Vec::new());
+        Self { table, steps, slots, keys, changed: Changed::default() }
     }
 
     fn edit(&mut self, stored: &Stored, filter: &Filter, edit: &Edit<'_>) -> Result<()> {
@@ -106,26 +120,21 @@ impl<'a> EditUnit<'a> {
     }
 
     fn remove(&mut self, stored: &Stored, before: &Document) -> Result<()> {
-        self.steps.push(self.table.remove(&stored.key, stored.version));
-        for key in owner_keys(before)? {
-            self.steps.push(self.table.remove_entry(OWNER_INDEX, &key, &stored.key));
-        }
+        let keys = keys_of(&self.table.collection.indexes, before)?;
+        self.table.remove(stored, &keys, &mut self.steps);
         self.note(before.get("_id"), &stored.key);
         Ok(())
     }
 
     fn update(&mut self, stored: &Stored, before: Document, update: &Update) -> Result<()> {
-        let old_keys = owner_keys(&before)?;
+        let indexes = &self.table.collection.indexes;
+        let old_keys = keys_of(indexes, &before)?;
         let mut after = before;
         if update.apply(&mut after)? {
-            let new_keys = owner_keys(&after)?;
-            for gone in old_keys.iter().filter(|key| !new_keys.contains(key)) {
-                self.steps.push(self.table.remove_entry(OWNER_INDEX, gone, &stored.key));
-            }
-            for come in new_keys.iter().filter(|key| !old_keys.contains(key)) {
-                self.steps.push(self.table.insert_entry(OWNER_INDEX, come, &stored.key));
-            }
-            self.steps.push(self.table.update(&stored.key, stored.version, encode(&after)?));
+            let new_keys = keys_of(indexes, &after)?;
+            let body = encode(&after)?;
+            self.table.update(stored, body, &old_keys, &new_keys, &mut self.steps);
+            self.keys.push(new_keys);
             self.note(after.get("_id"), &stored.key);
         }
         self.changed.document = Some(after);

@@ -7,8 +7,9 @@ use yunzhan_engine::sql::SLOTS;
 
 use super::edit::{ATTEMPTS_MAX, contended, only};
 use super::logic::id::{Ids, slot_of_owner};
+use super::logic::index::keys_of;
 use super::logic::permission::{Operation, Reach};
-use super::logic::shape::{INSERT_DOCUMENTS_MAX, OWNER_INDEX, Prepared, prepare_insert};
+use super::logic::shape::{INSERT_DOCUMENTS_MAX, Prepared, decode, prepare_insert};
 use super::store::Table;
 use super::{Caller, Documents};
 
@@ -51,16 +52,24 @@ impl Documents {
         let once = idempotency.map(|call| Once::new(caller, collection, call, self.now_ms()));
         let (mut table, reach) = self.open(caller, collection, Operation::Insert).await?;
         let mut ids = self.ids(reach, once.as_ref().map(|once| once.unit_key.as_str()));
-        let prepare = |document| prepare_insert(document, reach, &mut ids);
-        let prepared: Vec<_> = documents.into_iter().map(prepare).collect::<Result<_>>()?;
+        let indexes = &table.collection.indexes;
+        let prepare = |document| prepare_insert(document, reach, &mut ids, indexes);
+        let mut prepared: Vec<_> = documents.into_iter().map(prepare).collect::<Result<_>>()?;
         for _ in 0..ATTEMPTS_MAX {
             match add(&table, &prepared, once.as_ref()).await {
-                Ok(()) => return Ok(prepared.into_iter().map(|document| document.id).collect()),
-                // The collection went away or is another one now, or the database chose this unit to give way.
-                Err(error) if error.kind() == Kind::Conflict => self.forget_collections(),
+                Ok(()) => {
+                    self.note_kinds(&table, prepared.iter().map(|document| &document.keys));
+                    return Ok(prepared.into_iter().map(|document| document.id).collect());
+                }
+                // The collection is another one now, or has other indexes, or the database chose this unit to give way.
+                Err(error) if error.kind() == Kind::Conflict => {}
                 Err(error) => return Err(error),
             }
+            self.forget_collections();
             (table, _) = self.open(caller, collection, Operation::Insert).await?;
+            for document in &mut prepared {
+                document.keys = keys_of(&table.collection.indexes, &decode(&document.body)?)?;
+            }
         }
         Err(contended())
     }
@@ -79,7 +88,7 @@ impl Documents {
     }
 }
 
-fn check_insert(documents: usize, idempotency_key: Option<&str>) -> Result<()> {
+pub(super) fn check_insert(documents: usize, idempotency_key: Option<&str>) -> Result<()> {
     let refuse = |kind, message: String| Err(Error::new(kind, message));
     match (documents, idempotency_key) {
         (0, _) => refuse(Kind::InvalidParameter, "data names no document".into()),
@@ -148,7 +157,7 @@ pub(super) async fn add(
     let mut steps = Vec::with_capacity(1 + 2 * documents.len());
     steps.push(table.raise());
     for document in documents {
-        table.insert(document, OWNER_INDEX, &mut steps);
+        table.insert(document, &mut steps);
     }
     let slots: Vec<_> = documents.iter().map(|document| document.slot).collect();
     if let Some(once) = once {
@@ -158,12 +167,23 @@ pub(super) async fn add(
     match (table.write(only(&slots), steps, unit_key).await, once) {
         (Ok(written), Some(once)) if written.repeated => once.check(table, only(&slots)).await,
         (Ok(_), _) => Ok(()),
-        (Err(error), _) if error.kind() == Kind::AlreadyExists => {
-            let message = "a document with this _id exists already";
-            Err(Error::new(Kind::AlreadyExists, message).because(error))
-        }
+        (Err(error), _) if error.kind() == Kind::AlreadyExists => Err(taken(table, error)),
         (Err(error), _) => Err(error),
     }
+}
+
+/// The refusal of a unit that wrote what stands there already: an id, or a value that an index lets stand once.
+pub(super) fn taken(table: &Table<'_>, error: Error) -> Error {
+    let unique = table.collection.indexes.iter().filter(|index| index.unique && index.is_kept());
+    let names: Vec<&str> = unique.map(|index| index.name.as_str()).collect();
+    let message = match names.as_slice() {
+        [] => "a document with this _id exists already".to_owned(),
+        names => format!(
+            "a document with this _id, or with a value that the unique index {} lets stand once, exists already",
+            names.join(" or ")
+        ),
+    };
+    Error::new(Kind::AlreadyExists, message).because(error)
 }
 
 /// Adds one document unless its id is taken; tells whether it did.

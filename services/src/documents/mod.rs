@@ -11,6 +11,8 @@ mod logic;
 mod which;
 
 mod catalogue;
+mod explain;
+mod indexes;
 mod read;
 mod walk;
 
@@ -19,6 +21,8 @@ mod edit;
 mod insert;
 mod queues;
 mod seed;
+
+mod transaction;
 
 mod store;
 
@@ -40,8 +44,12 @@ use self::catalogue::Catalogue;
 pub use self::change::{Change, Changed, UNIT_DOCUMENTS_MAX};
 pub use self::config::Config;
 pub use self::control::CONTROL;
+pub use self::explain::Explanation;
+use self::indexes::Unfinished;
+pub use self::indexes::{NewIndex, WORK_PERIOD};
 pub use self::insert::Idempotency;
 pub use self::logic::id::ID_BYTES_MAX;
+pub use self::logic::index::{INDEXES_MAX, Index, Keys, Progress, State};
 pub use self::logic::permission::{OWNER_FIELD, Preset};
 pub use self::logic::shape::{COLLECTION_NAME_BYTES_MAX, DOCUMENT_BYTES_MAX, INSERT_DOCUMENTS_MAX};
 use self::queues::Queues;
@@ -49,6 +57,8 @@ pub use self::read::{Body, Find, Found};
 pub use self::seed::Seeded;
 pub use self::store::{Collection, MIGRATIONS};
 use self::store::{Store, Table};
+use self::transaction::Transactions;
+pub use self::transaction::{TRANSACTION_DOCUMENTS_MAX, TRANSACTION_LIFE_MS};
 pub use self::which::Which;
 
 /// The documents of every environment.
@@ -56,6 +66,8 @@ pub struct Documents {
     store: Store,
     catalogue: Catalogue,
     queues: Queues,
+    unfinished: Unfinished,
+    transactions: Transactions,
     envs: Live<Envs>,
     clock: Clock,
     config: Config,
@@ -87,7 +99,17 @@ impl Documents {
     /// The service on a database whose environments have the tables of [`MIGRATIONS`].
     pub fn new(sql: SharedSql, envs: Live<Envs>, clock: Clock, config: Config) -> Self {
         let (store, catalogue) = (Store::new(sql), Catalogue::new());
-        Self { store, catalogue, queues: Queues::new(), envs, clock, config, ledger: None }
+        Self {
+            store,
+            catalogue,
+            queues: Queues::new(),
+            unfinished: Unfinished::default(),
+            transactions: Transactions::default(),
+            envs,
+            clock,
+            config,
+            ledger: None,
+        }
     }
 
     /// Puts on record who makes collections and changes permissions.
@@ -163,14 +185,18 @@ impl Documents {
     }
 
     async fn collection(&self, env: &EnvId, name: &str) -> Result<Arc<Collection>> {
-        self.catalogue.find(&self.store, env, name).await
+        let collection = self.catalogue.find(&self.store, env, name).await?;
+        if collection.has_unfinished_index() {
+            self.unfinished.note(env, name);
+        }
+        Ok(collection)
     }
 
     fn forget_collections(&self) {
         self.catalogue.forget();
     }
 
-    fn table<'a>(&'a self, env: &'a EnvId, collection: i64) -> Table<'a> {
+    fn table<'a>(&'a self, env: &'a EnvId, collection: Arc<Collection>) -> Table<'a> {
         Table { store: &self.store, env, collection }
     }
 }

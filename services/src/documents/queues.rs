@@ -47,7 +47,7 @@ impl Queues {
     }
 
     fn queue_of(&self, table: &Table<'_>, key: &[u8]) -> usize {
-        let hash = self.hasher.hash_one((table.env, table.collection, key));
+        let hash = self.hasher.hash_one((table.env, table.collection.id, key));
         usize::try_from(hash % QUEUES as u64).expect("below the number of queues")
     }
 }

@@ -17,7 +17,7 @@ use super::walk::Walk;
 use super::{Caller, Documents, Which};
 
 /// Most bytes of BSON in one answer. A thousand documents of 16 KiB fit; more than that wants a projection or pages.
-const RESULT_BYTES_MAX: usize = 16 << 20;
+pub(super) const RESULT_BYTES_MAX: usize = 16 << 20;
 
 /// Most bytes that one call keeps while it sorts: the documents up to the end of the wanted page.
 const SORT_BYTES_MAX: usize = 32 << 20;
@@ -27,7 +27,8 @@ const SORT_BYTES_MAX: usize = 32 << 20;
 pub struct Find {
     /// Which documents.
     pub which: Which,
-    /// In which order; without one, in the order of their ids, which for made ids is the order of their birth.
+    /// In which order; without one, as they are found: by their ids, which for made ids is the order of their birth, or by
+    /// the keys of the index that serves the filter.
     pub order: Order,
     /// Documents to leave out at the beginning.
     pub skip: usize,
@@ -108,8 +109,8 @@ impl Documents {
 
     /// How many documents match, of those that the caller may see.
     ///
-    /// Where that is every document of the collection, the database counts their keys and reads none of them. That is
-    /// outside `[documents] scan_documents_max`: its bound is the engine's read timeout, after which it is given up.
+    /// Where that is every document of the collection, or an index tells all of the filter, the database counts keys and
+    /// reads no document. That is outside `[documents] scan_documents_max`: its bound is the engine's read timeout.
     ///
     /// # Errors
     /// As [`Documents::find`].
@@ -124,6 +125,9 @@ impl Documents {
         }
         let order = Order::default();
         let mut walk = Walk::new(table, &filter, &order, self.config().scan_documents_max);
+        if let Some(total) = walk.count_by_keys().await? {
+            return Ok(total);
+        }
         let mut total = 0;
         while let Some(stored) = walk.next().await? {
             total += u64::from(filter.matches(&decode(&stored.body)?));
@@ -140,7 +144,7 @@ impl Documents {
     ) -> Result<(Table<'a>, Reach<'a>)> {
         let found = self.collection(caller.env, collection).await?;
         let reach = permit(caller.principal, caller.env, found.permission, operation)?;
-        Ok((self.table(caller.env, found.id), reach))
+        Ok((self.table(caller.env, found), reach))
     }
 }
 
@@ -265,7 +269,7 @@ impl PartialEq for Ranked {
 
 impl Eq for Ranked {}
 
-fn check_bytes(bytes: usize, bytes_max: usize) -> Result<usize> {
+pub(super) fn check_bytes(bytes: usize, bytes_max: usize) -> Result<usize> {
     if bytes <= bytes_max {
         return Ok(bytes);
     }
@@ -276,7 +280,7 @@ fn check_bytes(bytes: usize, bytes_max: usize) -> Result<usize> {
     Err(Error::new(Kind::TooLarge, message))
 }
 
-fn shape(bodies: Vec<Vec<u8>>, projection: Option<&Projection>) -> Result<Vec<Body>> {
+pub(super) fn shape(bodies: Vec<Vec<u8>>, projection: Option<&Projection>) -> Result<Vec<Body>> {
     let shape_one = |body: Vec<u8>| match projection {
         None => Ok(Body::Stored(body)),
         Some(projection) => Ok(Body::Shaped(projection.apply(decode(&body)?))),

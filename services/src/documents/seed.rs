@@ -43,11 +43,13 @@ impl Documents {
                 Err(error) if error.kind() == Kind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
-            let id = self.collection(env, &section.name).await?.id;
-            let table = self.table(env, id);
+            let table = self.table(env, self.collection(env, &section.name).await?);
             let mut ids = self.ids(Reach::All, None);
             for document in section.documents {
-                let prepared: Prepared = prepare_insert(document, Reach::All, &mut ids)?;
+                let prepared: Prepared = {
+                    let indexes = &table.collection.indexes;
+                    prepare_insert(document, Reach::All, &mut ids, indexes)?
+                };
                 seeded.documents += usize::from(add_missing(&table, &prepared).await?);
             }
         }

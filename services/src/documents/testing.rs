@@ -125,7 +125,12 @@ impl World {
         const TABLES: &[Logical] =
             &[Logical("collections"), Logical("documents"), Logical("index_entries")];
         let marks = vec!["?"; columns.len()].join(", ");
-        let sql = intern(&format!("INSERT INTO {{{table}}} VALUES ({marks})")).unwrap();
+        // The columns of the first format; what came later has its default.
+        let named = match table {
+            "collections" => "(env, name, id, permission, id_mode, version, created_ms)",
+            _ => "",
+        };
+        let sql = intern(&format!("INSERT INTO {{{table}}} {named} VALUES ({marks})")).unwrap();
         let params =
             columns.iter().map(|column| match (column.strip_prefix("0x"), column.parse()) {
                 (Some(digits), _) => Value::Blob(hex::decode(digits).unwrap()),

@@ -1,17 +1,15 @@
 //! Walks over the documents that a filter may mean, in pages, so that memory is bounded whatever the collection holds.
 
 use std::collections::HashSet;
-use std::sync::LazyLock;
 
 use bson::Bson;
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_query::key::{FORMAT, KeyRange};
-use yunzhan_query::{Access, Direction, Filter, Index, Order, Plan};
+use yunzhan_query::{Access, Filter, Order, Plan};
 
 use super::logic::id::{id_key, slot_of};
 use super::logic::permission::OWNER_FIELD;
-use super::logic::shape::{OWNER_INDEX, OWNER_ORDER};
-use super::store::{PageRow, Stored, Table};
+use super::store::{PageRow, Side, Stored, Table};
 
 /// Rows of the first page. Most queries end within it.
 const PAGE_ROWS_FIRST: usize = 32;
@@ -31,17 +29,7 @@ const PAGE_ROWS_MAX: usize = 512;
 /// Fields that a refusal of a long walk names.
 const NAMED_FIELDS_MAX: usize = 4;
 
-/// What the planner may use: the primary key and the owner's index.
-static INDEXES: LazyLock<[Index; 2]> = LazyLock::new(|| {
-    let id = Order::from_fields([("_id", Direction::Ascending)]).expect("_id is a path");
-    [
-        Index { pattern: id, multikey: false, truncated: false },
-        // A server may write anything into `_openid`, also an array.
-        Index { pattern: OWNER_ORDER.clone(), multikey: true, truncated: true },
-    ]
-});
-
-/// The place of the primary key among [`INDEXES`].
+/// The place of the primary key in the planner's list.
 const BY_ID: usize = 0;
 
 /// A walk. Every document comes at most once, as it was when its page was read.
@@ -63,13 +51,23 @@ pub(super) struct Walk<'a> {
     work_max: usize,
     /// Whether the documents come in the wanted order.
     pub(super) is_ordered: bool,
+    /// Whether every document on the way matches.
+    pub(super) is_exact: bool,
+    /// The place of the index that is used among those of the collection.
+    pub(super) index: Option<usize>,
+    /// Ranges of keys, or ids, that the way began with.
+    pub(super) ranges: usize,
+    /// Documents that were read.
+    pub(super) examined: u64,
+    /// The way leads through the whole collection.
+    is_scan: bool,
 }
 
 /// What is left of the way.
 enum Way {
     Ids(std::vec::IntoIter<Bson>),
-    Documents { ranges: Vec<KeyRange>, reverse: bool },
-    Entries { ranges: Vec<KeyRange>, inside: Option<Position> },
+    Documents { ranges: Vec<KeyRange>, side: Side },
+    Entries { index: i64, ranges: Vec<KeyRange>, side: Side, inside: Option<Position> },
 }
 
 /// Behind which document of which entry the next page begins.
@@ -86,20 +84,31 @@ impl<'a> Walk<'a> {
         order: &'a Order,
         work_max: usize,
     ) -> Self {
-        let plan = Plan::choose(filter, order, INDEXES.as_slice());
-        let mut seen = None;
-        let way = match plan.access {
-            Access::Ids(ids) => Way::Ids(ids.into_iter()),
-            Access::Index { index: BY_ID, ranges, reverse } => {
-                Way::Documents { ranges: last_first(ranges, reverse), reverse }
+        let plan = Plan::choose(filter, order, &table.collection.planned);
+        let is_scan = plan.access == Access::Scan;
+        let (mut seen, mut index) = (None, None);
+        let (way, ranges) = match plan.access {
+            Access::Ids(ids) => {
+                let count = ids.len();
+                (Way::Ids(ids.into_iter()), count)
             }
-            Access::Index { ranges, .. } => {
+            Access::Index { index: BY_ID, ranges, reverse } => {
+                let (count, side) = (ranges.len(), side(reverse));
+                (Way::Documents { ranges: last_first(ranges, side), side }, count)
+            }
+            Access::Index { index: place, ranges, reverse } => {
+                // The planner's list has the primary key first, then the ready indexes.
+                let used = table.collection.planned_places[place - 1];
+                let (count, side) = (ranges.len(), side(reverse));
                 seen = Some(HashSet::new());
-                Way::Entries { ranges: last_first(ranges, false), inside: None }
+                index = Some(used);
+                let ranges = last_first(ranges, side);
+                let index = table.collection.indexes[used].id;
+                (Way::Entries { index, ranges, side, inside: None }, count)
             }
             Access::Scan => {
                 let all = KeyRange { from: vec![FORMAT], to: vec![FORMAT + 1] };
-                Way::Documents { ranges: vec![all], reverse: false }
+                (Way::Documents { ranges: vec![all], side: Side::First }, 1)
             }
         };
         Self {
@@ -115,6 +124,11 @@ impl<'a> Walk<'a> {
             order,
             work_max,
             is_ordered: plan.ordered,
+            is_exact: plan.exact,
+            index,
+            ranges,
+            examined: 0,
+            is_scan,
         }
     }
 
@@ -125,9 +139,32 @@ impl<'a> Walk<'a> {
     pub(super) async fn next(&mut self) -> Result<Option<Stored>> {
         let next = self.find_next().await?;
         if let Some(stored) = &next {
+            self.examined += 1;
             self.charge(self.work_of(&stored.body)).await?;
         }
         Ok(next)
+    }
+
+    /// The kind of the way, as people read it.
+    pub(super) fn access(&self) -> &'static str {
+        match (&self.way, self.index, self.is_scan) {
+            (Way::Ids(_), ..) => "ids",
+            (_, None, true) => "scan",
+            _ => "index",
+        }
+    }
+
+    /// How many documents match, where an index tells it without reading one.
+    pub(super) async fn count_by_keys(&self) -> Result<Option<u64>> {
+        let Way::Entries { index, ranges, .. } = &self.way else { return Ok(None) };
+        if !self.is_exact {
+            return Ok(None);
+        }
+        let mut total = 0;
+        for range in ranges {
+            total += self.table.count_entries(*index, range).await?;
+        }
+        Ok(Some(total))
     }
 
     async fn find_next(&mut self) -> Result<Option<Stored>> {
@@ -203,11 +240,14 @@ impl<'a> Walk<'a> {
 impl Walk<'_> {
     /// The refusal of a walk that found no end, with the fields that an index is missing on.
     fn too_long(&self) -> Error {
-        let asked = self.filter.equalities().map(|(path, _)| path.to_string());
+        // An index serves best with what is equal first, then what is sorted by, then what is in a range.
+        let equal = self.filter.equalities().map(|(path, _)| path.to_string());
         let sorted = self.order.fields().iter().map(|field| field.path.to_string());
+        let ranged = self.filter.paths().map(ToString::to_string);
         let mut fields: Vec<String> = Vec::new();
-        for field in asked.chain(sorted).filter(|field| field != "_id" && field != OWNER_FIELD) {
-            if fields.len() < NAMED_FIELDS_MAX && !fields.contains(&field) {
+        for field in equal.chain(sorted).chain(ranged) {
+            let is_indexed = field == "_id" || field == OWNER_FIELD;
+            if !is_indexed && fields.len() < NAMED_FIELDS_MAX && !fields.contains(&field) {
                 fields.push(field);
             }
         }
@@ -227,24 +267,21 @@ impl Way {
     async fn page(&mut self, table: &Table<'_>, wanted: usize) -> Result<Option<Vec<PageRow>>> {
         match self {
             Self::Ids(_) => Ok(None),
-            Self::Documents { ranges, reverse } => {
+            Self::Documents { ranges, side } => {
                 let Some(range) = ranges.last_mut() else { return Ok(None) };
-                let rows = table.documents(range, *reverse, wanted).await?;
+                let rows = table.documents(range, *side, wanted).await?;
                 match rows.last().filter(|_| rows.len() == wanted) {
-                    Some(last) if *reverse => range.to.clone_from(&last.key),
-                    Some(last) => range.from = after(&last.key),
+                    Some(last) => narrow(range, &last.key, *side),
                     None => drop(ranges.pop()),
                 }
                 Ok(Some(rows))
             }
-            Self::Entries { ranges, inside } => {
+            Self::Entries { index, ranges, side, inside } => {
                 let rows = match (&inside, ranges.last()) {
-                    (Some(position), _) => {
-                        table
-                            .entries_after(OWNER_INDEX, &position.entry, &position.document, wanted)
-                            .await?
+                    (Some(at), _) => {
+                        table.entries_beyond(*index, &at.entry, &at.document, *side, wanted).await?
                     }
-                    (None, Some(range)) => table.entries(OWNER_INDEX, range, wanted).await?,
+                    (None, Some(range)) => table.entries(*index, range, *side, wanted).await?,
                     (None, None) => return Ok(None),
                 };
                 let was_inside = inside.is_some();
@@ -256,7 +293,7 @@ impl Way {
                             document: last.key.clone(),
                         });
                         if let Some(range) = ranges.last_mut() {
-                            range.from = after(&last.entry);
+                            narrow(range, &last.entry, *side);
                         }
                     }
                     None if was_inside => *inside = None,
@@ -268,9 +305,21 @@ impl Way {
     }
 }
 
+/// What is left of a range beyond a key.
+fn narrow(range: &mut KeyRange, key: &[u8], side: Side) {
+    match side {
+        Side::First => range.from = after(key),
+        Side::Last => range.to = key.to_vec(),
+    }
+}
+
+fn side(reverse: bool) -> Side {
+    if reverse { Side::Last } else { Side::First }
+}
+
 /// The ranges as a stack whose last one is walked first.
-fn last_first(mut ranges: Vec<KeyRange>, reverse: bool) -> Vec<KeyRange> {
-    if !reverse {
+fn last_first(mut ranges: Vec<KeyRange>, side: Side) -> Vec<KeyRange> {
+    if side == Side::First {
         ranges.reverse();
     }
     ranges

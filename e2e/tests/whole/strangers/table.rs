@@ -124,7 +124,9 @@ routes! {
     "gateway.remove" "POST" "/v1/database/instances/(default)/databases/(default)/collections/notes/documents/remove?env=shop" r#"{"query":{},"multi":true}"#, OF_DOCUMENTS, r#"200 {"deleted":0}"#;
     "gateway.create_collection" "POST" "/v1/database/instances/(default)/databases/(default)/collections?env=shop" r#"{"collectionName":"theirs"}"#, OF_DOCUMENTS, "403 DATABASE_PERMISSION_DENIED";
     "gateway.aggregate" "POST" "/v1/database/instances/(default)/databases/(default)/collections/notes/documents/aggregations?env=shop" r#"{"pipeline":[]}"#, OF_DOCUMENTS, "501 NOT_IMPLEMENTED";
-    "gateway.start_transaction" "POST" "/v1/database/instances/(default)/databases/(default)/transactions?env=shop" "{}", OF_DOCUMENTS, "501 NOT_IMPLEMENTED";
+    "gateway.start_transaction" "POST" "/v1/database/instances/(default)/databases/(default)/transactions?env=shop" "{}", OF_DOCUMENTS, "200";
+    "gateway.commit_transaction" "POST" "/v1/database/instances/(default)/databases/(default)/transactions/made-up/commit?env=shop" "{}", OF_DOCUMENTS, "409 DATABASE_TRANSACTION_FAIL";
+    "gateway.roll_back_transaction" "POST" "/v1/database/instances/(default)/databases/(default)/transactions/made-up/rollback?env=shop" "{}", OF_DOCUMENTS, "200 {}";
     "gateway.run_commands" "POST" "/v1/database/instances/(default)/databases/(default)/commands?env=shop" r#"{"commands":[]}"#, OF_DOCUMENTS, "501 NOT_IMPLEMENTED";
 
     "admin.call" "POST" "/admin?env=shop" r#"{"action":"database.getDocument","collectionName":"notes"}"#, OF_KEYS, "200 CHECK_LOGIN_FAILED";
@@ -142,6 +144,13 @@ routes! {
     "documents.control.list_collections" "GET" "/control/v1/envs/shop/collections" "", OF_OPERATORS, OPERATORS;
     "documents.control.create_collection" "POST" "/control/v1/envs/shop/collections" r#"{"name":"theirs"}"#, OF_OPERATORS, OPERATORS;
     "documents.control.set_permission" "PUT" "/control/v1/envs/shop/collections/notes/permission" r#"{"permission":"READONLY"}"#, OF_OPERATORS, OPERATORS;
+
+    "documents.control.list_indexes" "GET" "/control/v1/envs/shop/collections/notes/indexes" "", OF_OPERATORS, OPERATORS;
+    "documents.control.create_index" "POST" "/control/v1/envs/shop/collections/notes/indexes" r#"{"keys":[{"field":"a","direction":"1"}]}"#, OF_OPERATORS, OPERATORS;
+    "documents.control.drop_index" "DELETE" "/control/v1/envs/shop/collections/notes/indexes/a_1" "", OF_OPERATORS, OPERATORS;
+    "documents.control.find" "POST" "/control/v1/envs/shop/collections/notes/find" "{}", OF_OPERATORS, OPERATORS;
+    "documents.control.count" "POST" "/control/v1/envs/shop/collections/notes/count" "{}", OF_OPERATORS, OPERATORS;
+    "documents.control.explain" "POST" "/control/v1/envs/shop/collections/notes/explain" "{}", OF_OPERATORS, OPERATORS;
 
     "server.status" "GET" "/control/v1/status" "", OF_OPERATORS, OPERATORS;
     "server.reload" "POST" "/control/v1/reload" "", OF_OPERATORS, OPERATORS;

@@ -57,7 +57,15 @@ pub const ROUTES: &[Endpoint<Documents>] = &[
     },
     Endpoint {
         spec: route("gateway.start_transaction", Method::POST, TRANSACTIONS, QUERY_BYTES_MAX),
-        handle: not_offered,
+        handle: api::transactions::start,
+    },
+    Endpoint {
+        spec: route("gateway.commit_transaction", Method::POST, COMMIT, QUERY_BYTES_MAX),
+        handle: api::transactions::commit,
+    },
+    Endpoint {
+        spec: route("gateway.roll_back_transaction", Method::POST, ROLL_BACK, QUERY_BYTES_MAX),
+        handle: api::transactions::roll_back,
     },
     Endpoint {
         spec: route("gateway.run_commands", Method::POST, COMMANDS, QUERY_BYTES_MAX),
@@ -72,6 +80,10 @@ const DOCUMENT: &str = "/v1/database/instances/{instance}/databases/{database}/c
 const REMOVE: &str = "/v1/database/instances/{instance}/databases/{database}/collections/{collection}/documents/remove";
 const AGGREGATIONS: &str = "/v1/database/instances/{instance}/databases/{database}/collections/{collection}/documents/aggregations";
 const TRANSACTIONS: &str = "/v1/database/instances/{instance}/databases/{database}/transactions";
+const COMMIT: &str =
+    "/v1/database/instances/{instance}/databases/{database}/transactions/{transaction}/commit";
+const ROLL_BACK: &str =
+    "/v1/database/instances/{instance}/databases/{database}/transactions/{transaction}/rollback";
 const COMMANDS: &str = "/v1/database/instances/{instance}/databases/{database}/commands";
 
 const fn route(
@@ -109,7 +121,7 @@ fn caller(call: &Call) -> Result<Caller<'_>> {
 
 fn not_offered(_: Arc<Documents>, _: Call) -> Answer {
     Box::pin(async {
-        let message = "aggregations, transactions and commands are not offered by this server";
+        let message = "aggregations and commands are not offered by this server";
         Err(Error::new(Kind::NotImplemented, message))
     })
 }

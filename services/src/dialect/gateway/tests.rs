@@ -194,7 +194,7 @@ fn what_is_refused_is_refused_by_code() {
             gateway.insert 
               400 {"code":"INVALID_PARAM","message":"data names no document","requestId":"<id>"}
             gateway.insert 
-              501 {"code":"NOT_IMPLEMENTED","message":"transactions are not offered by this server","requestId":"<id>"}
+              409 {"code":"DATABASE_TRANSACTION_FAIL","message":"[ResourceUnavailable.TransactionNotExist] Transaction does not exist on the server, transaction must be commit or abort in 30 seconds. Please check your request, but if the problem persists, contact us.","requestId":"<id>"}
             gateway.update 
               403 {"code":"DATABASE_PERMISSION_DENIED","message":"the permission of this collection does not let you change it","requestId":"<id>"}
             gateway.update 
@@ -206,7 +206,7 @@ fn what_is_refused_is_refused_by_code() {
             gateway.get 
               404 {"code":"NOT_FOUND","message":"there is no such document, or you may not see it","requestId":"<id>"}
             gateway.query transactionId=t1
-              501 {"code":"NOT_IMPLEMENTED","message":"transactions are not offered by this server","requestId":"<id>"}
+              409 {"code":"DATABASE_TRANSACTION_FAIL","message":"[ResourceUnavailable.TransactionNotExist] Transaction does not exist on the server, transaction must be commit or abort in 30 seconds. Please check your request, but if the problem persists, contact us.","requestId":"<id>"}
             gateway.query limit=-1
               400 {"code":"INVALID_PARAM","message":"limit must be a whole number from 0 on","requestId":"<id>"}
             gateway.query query=%7B
@@ -224,7 +224,11 @@ fn what_is_refused_is_refused_by_code() {
             gateway.create_collection 
               403 {"code":"DATABASE_PERMISSION_DENIED","message":"only an administrator makes collections","requestId":"<id>"}
             gateway.aggregate 
-              501 {"code":"NOT_IMPLEMENTED","message":"aggregations, transactions and commands are not offered by this server","requestId":"<id>"}
+              501 {"code":"NOT_IMPLEMENTED","message":"aggregations and commands are not offered by this server","requestId":"<id>"}
+        "#]ay.create_collection 
+              403 {"code":"DATABASE_PERMISSION_DENIED","message":"only an administrator makes collections","requestId":"<id>"}
+            gateway.aggregate 
+              501 {"code":"NOT_IMPLEMENTED","message":"aggregations and commands are not offered by this server","requestId":"<id>"}
         "#]].assert_eq(&table);
     });
 }

@@ -1,32 +1,26 @@
 //! What may be written: names of collections, documents as they are stored, and the bounds of both.
 
-use std::sync::LazyLock;
+use std::sync::Arc;
 
 use bson::{Bson, Document};
 use yunzhan_base::{Error, Kind, Result};
-use yunzhan_query::{Direction, Order, key};
 
 use super::id::{Ids, id_key, slot_of};
+use super::index::{DocumentKeys, Index, keys_of};
 use super::permission::{OWNER_FIELD, Reach};
 
 /// Largest stored document in bytes of BSON. MongoDB's 16 MiB would let one scan of a page hold a gigabyte; a document of
 /// a mini-program beyond 4 MiB wants to be a file.
 pub const DOCUMENT_BYTES_MAX: usize = 4 << 20;
 
-/// Most documents in one insert: the SDKs' own bound, and what one unit of writing holds comfortably.
-pub const INSERT_DOCUMENTS_MAX: usize = 1000;
+/// Most documents in one insert: what one unit of writing holds comfortably. Bodies are bounded besides.
+pub const INSERT_DOCUMENTS_MAX: usize = 5000;
 
 /// Longest name of a collection in bytes: it stands in paths and log lines.
 pub const COLLECTION_NAME_BYTES_MAX: usize = 64;
 
 /// The index on the owner that every collection has.
 pub(in crate::documents) const OWNER_INDEX: i64 = 1;
-
-/// What the owner's index is sorted by.
-pub(in crate::documents) static OWNER_ORDER: LazyLock<Order> = LazyLock::new(|| {
-    let fields = [(OWNER_FIELD, Direction::Ascending)];
-    Order::from_fields(fields).expect("the owner's field is a path")
-});
 
 /// Checks the name of a collection.
 ///
@@ -49,18 +43,19 @@ pub(in crate::documents) struct Prepared {
     pub(in crate::documents) key: Vec<u8>,
     pub(in crate::documents) slot: u16,
     pub(in crate::documents) body: Vec<u8>,
-    /// Keys in the owner's index.
-    pub(in crate::documents) owner_keys: Vec<Vec<u8>>,
+    /// Its keys in the indexes of its collection.
+    pub(in crate::documents) keys: DocumentKeys,
 }
 
 /// Makes a client's document ready to be inserted: with an id, and with its owner when a person inserts it.
 ///
 /// # Errors
-/// `InvalidParameter` when a person names an owner or the id cannot be one; `TooLarge`.
+/// `InvalidParameter` when a person names an owner or the id cannot be one; `TooLarge`, also for what an index cannot hold.
 pub(in crate::documents) fn prepare_insert(
     mut document: Document,
     reach: Reach<'_>,
     ids: &mut Ids,
+    indexes: &[Arc<Index>],
 ) -> Result<Prepared> {
     yunzhan_query::check_insert(&document)?;
     let id = match document.remove("_id") {
@@ -76,12 +71,7 @@ pub(in crate::documents) fn prepare_insert(
     stored.extend(document);
     let key = id_key(&id)?;
     let slot = slot_of(&id, &key);
-    Ok(Prepared { key, slot, body: encode(&stored)?, owner_keys: owner_keys(&stored)?, id })
-}
-
-/// The keys of a document in the owner's index.
-pub(in crate::documents) fn owner_keys(document: &Document) -> Result<Vec<Vec<u8>>> {
-    Ok(key::entries(document, &OWNER_ORDER)?.keys)
+    Ok(Prepared { key, slot, body: encode(&stored)?, keys: keys_of(indexes, &stored)?, id })
 }
 
 /// Refuses a person who would write the owner's field.
@@ -126,7 +116,7 @@ mod tests {
 
     fn check(document: Document, reach: Reach<'_>) -> String {
         let mut ids = Ids::new(1_767_225_600_000, 3, [0; 16]);
-        match prepare_insert(document, reach, &mut ids) {
+        match prepare_insert(document, reach, &mut ids, &[]) {
             Ok(prepared) => decode(&prepared.body).unwrap().to_string(),
             Err(error) => format!("{:?}: {error}", error.kind()),
         }
@@ -152,11 +142,9 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_found_again_is_refused() {
+    fn what_cannot_be_stored_is_refused() {
         expect!["InvalidParameter: a field name may not begin with $, at field $a"]
             .assert_eq(&check(doc! { "$a": 1 }, Reach::All));
-        expect!["InvalidParameter: a field name may not contain a dot, at field a.b"]
-            .assert_eq(&check(doc! { "a.b": 1 }, Reach::All));
         expect![
             "InvalidParameter: an _id may not be an array or a regular expression, at field _id"
         ]

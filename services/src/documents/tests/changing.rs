@@ -139,7 +139,7 @@ fn a_unit_of_many_documents_waits_in_no_queue() {
             world.add(&server, "goods", doc! { "_id": id, "n": 0 }).await.unwrap();
         }
         let collection = world.documents.collection(&world.env, "goods").await.unwrap();
-        let table = world.documents.table(&world.env, collection.id);
+        let table = world.documents.table(&world.env, collection);
         let first = id_key(&"a".into()).unwrap();
         let first = table.document_anywhere(&first).await.unwrap().unwrap();
         let _head = world.documents.queues.turn(&table, &[first]).await;

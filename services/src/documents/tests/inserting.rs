@@ -33,8 +33,8 @@ fn an_insert_of_many_is_all_or_nothing() {
         expect!["AlreadyExists: a document with this _id exists already"]
             .assert_eq(&insert(same).await);
         expect!["InvalidParameter: data names no document"].assert_eq(&insert(vec![]).await);
-        expect!["TooLarge: one call adds at most 1000 documents"]
-            .assert_eq(&insert(vec![doc! {}; 1001]).await);
+        expect!["TooLarge: one call adds at most 5000 documents"]
+            .assert_eq(&insert(vec![doc! {}; 5001]).await);
         assert_eq!(world.count("goods").await, 1);
         assert_eq!(insert(vec![doc! {}; 1000]).await, "1000");
         assert_eq!(world.count("goods").await, 1001);

@@ -4,8 +4,10 @@ mod bounds;
 mod changing;
 mod collections;
 mod finding;
+mod indexes;
 mod inserting;
 mod permission;
+mod transactions;
 
 use std::fmt::Write;
 

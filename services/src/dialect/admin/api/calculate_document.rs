@@ -6,9 +6,12 @@ use crate::dialect::admin::{Admin, Reply};
 pub(crate) fn handle<'c>(admin: &'c Admin, mut request: Request<'c>) -> Reply<'c> {
     Box::pin(async move {
         let collection = request.collection()?;
-        request.members.refuse_transaction()?;
-        let which = request.members.which()?;
-        let total = admin.documents.count(request.caller(), &collection, which).await?;
+        let (transaction, which) = (request.members.transaction()?, request.members.which()?);
+        let (documents, caller) = (&admin.documents, request.caller());
+        let total = match transaction {
+            None => documents.count(caller, &collection, which).await?,
+            Some(id) => documents.count_in(caller, &id, &collection, which).await?,
+        };
         let mut answer = request.answer();
         answer.begin("data");
         answer.number("total", total);

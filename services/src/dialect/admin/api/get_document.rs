@@ -16,7 +16,11 @@ pub(crate) fn handle<'c>(admin: &'c Admin, mut request: Request<'c>) -> Reply<'c
         let collection = request.collection()?;
         let find = read(&mut request)?;
         let (offset, limit) = (find.skip, find.limit);
-        let found = admin.documents.find(request.caller(), &collection, find).await?;
+        let (documents, caller) = (&admin.documents, request.caller());
+        let found = match request.members.transaction()? {
+            None => documents.find(caller, &collection, find).await?,
+            Some(id) => documents.find_in(caller, &id, &collection, find).await?,
+        };
         let mut answer = request.answer_with_bytes(2 * found.bytes());
         if let Some(total) = found.total {
             answer.number("total", total);
@@ -29,8 +33,8 @@ pub(crate) fn handle<'c>(admin: &'c Admin, mut request: Request<'c>) -> Reply<'c
         list(answer.raw("list"), &found.documents, |out, body| {
             text.clear();
             match body {
-                Body::Stored(bson) => append_raw_document(&mut text, bson, Mode::Canonical)?,
-                Body::Shaped(document) => append_document(&mut text, document, Mode::Canonical),
+                Body::Stored(bson) => append_raw_document(&mut text, bson, Mode::Server)?,
+                Body::Shaped(document) => append_document(&mut text, document, Mode::Server),
             }
             string(out, &text);
             Ok(())
@@ -42,7 +46,6 @@ pub(crate) fn handle<'c>(admin: &'c Admin, mut request: Request<'c>) -> Reply<'c
 
 fn read(request: &mut Request<'_>) -> Result<Find> {
     let members = &mut request.members;
-    members.refuse_transaction()?;
     Ok(Find {
         which: members.which()?,
         order: members.order()?,

@@ -1,7 +1,6 @@
 //! `database.insertDocument`: adds documents, all or none.
 
-use yunzhan_query::ejson::{Mode, write};
-
+use super::id_text;
 use crate::dialect::admin::request::Request;
 use crate::dialect::admin::{Admin, Reply};
 use crate::dialect::reply::list;
@@ -9,13 +8,16 @@ use crate::dialect::reply::list;
 pub(crate) fn handle<'c>(admin: &'c Admin, mut request: Request<'c>) -> Reply<'c> {
     Box::pin(async move {
         let collection = request.collection()?;
-        request.members.refuse_transaction()?;
         let documents = request.members.documents("data")?;
-        let ids = admin.documents.insert(request.caller(), &collection, documents, None).await?;
+        let (service, caller) = (&admin.documents, request.caller());
+        let ids = match request.members.transaction()? {
+            None => service.insert(caller, &collection, documents, None).await?,
+            Some(id) => service.insert_in(caller, &id, &collection, documents).await?,
+        };
         let mut answer = request.answer();
         answer.begin("data");
         list(answer.raw("insertedIds"), &ids, |out, id| {
-            out.push_str(&write(id, Mode::Client));
+            out.push_str(&id_text(id));
             Ok(())
         })?;
         answer.end();

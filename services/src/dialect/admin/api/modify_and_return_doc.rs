@@ -12,12 +12,18 @@ pub(crate) fn handle<'c>(admin: &'c Admin, mut request: Request<'c>) -> Reply<'c
     Box::pin(async move {
         let collection = request.collection()?;
         let change = read(&mut request)?;
-        let changed = admin.documents.update(request.caller(), &collection, change).await?;
+        let (documents, caller) = (&admin.documents, request.caller());
+        let changed = match request.members.transaction()? {
+            None => documents.update(caller, &collection, change).await?,
+            Some(id) => documents.update_in(caller, &id, &collection, change).await?,
+        };
         let mut answer = request.answer();
         answer.begin("data");
-        answer.number("updated", changed.updated);
-        if let Some(document) = &changed.document {
-            answer.text("doc", &write_document(document, Mode::Canonical));
+        // Found counts as updated, also where it was the same already.
+        answer.number("updated", changed.matched);
+        match &changed.document {
+            Some(document) => answer.text("doc", &write_document(document, Mode::Server)),
+            None => answer.raw("doc").push_str("null"),
         }
         answer.end();
         Ok(answer)
@@ -26,7 +32,6 @@ pub(crate) fn handle<'c>(admin: &'c Admin, mut request: Request<'c>) -> Reply<'c
 
 fn read(request: &mut Request<'_>) -> Result<Change> {
     let members = &mut request.members;
-    members.refuse_transaction()?;
     Ok(Change {
         which: members.which()?,
         update: members.document("data")?.ok_or_else(|| missing("data"))?,

@@ -1,8 +1,8 @@
 //! `database.modifyDocument`: changes documents by operators (`merge:true`), or sets one as a whole (`merge:false`).
 
 use yunzhan_base::Result;
-use yunzhan_query::ejson::{Mode, write};
 
+use super::id_text;
 use crate::dialect::admin::request::Request;
 use crate::dialect::admin::{Admin, Reply};
 use crate::dialect::members::missing;
@@ -12,13 +12,19 @@ pub(crate) fn handle<'c>(admin: &'c Admin, mut request: Request<'c>) -> Reply<'c
     Box::pin(async move {
         let collection = request.collection()?;
         let change = read(&mut request)?;
-        let changed = admin.documents.update(request.caller(), &collection, change).await?;
+        let is_set = change.replace;
+        let (documents, caller) = (&admin.documents, request.caller());
+        let changed = match request.members.transaction()? {
+            None => documents.update(caller, &collection, change).await?,
+            Some(id) => documents.update_in(caller, &id, &collection, change).await?,
+        };
         let mut answer = request.answer();
         answer.begin("data");
-        answer.number("updated", changed.updated);
+        // A document that is set counts as updated, also where it was the same already.
+        answer.number("updated", if is_set { changed.matched } else { changed.updated });
         // Only when something was added: the SDKs take the mere presence for it.
         if let Some(id) = &changed.upserted {
-            answer.raw("upsert_id").push_str(&write(id, Mode::Client));
+            answer.raw("upsert_id").push_str(&id_text(id));
         }
         answer.end();
         Ok(answer)
@@ -27,7 +33,6 @@ pub(crate) fn handle<'c>(admin: &'c Admin, mut request: Request<'c>) -> Reply<'c
 
 fn read(request: &mut Request<'_>) -> Result<Change> {
     let members = &mut request.members;
-    members.refuse_transaction()?;
     Ok(Change {
         which: members.which()?,
         update: members.document("data")?.ok_or_else(|| missing("data"))?,

@@ -17,13 +17,18 @@ static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
     Box::pin(async move {
         let mut members = Members::read(&call.body, documents.now_ms())?;
-        members.refuse_transaction()?;
+        let transaction = members.transaction()?;
         let data = members.documents("data")?;
         let collection = call.params.get("collection")?;
         let key = idempotency_key(&call)?;
         // The body, not the documents: those differ when the client leaves dates to the server.
         let idempotency = key.map(|key| Idempotency { key, request: &call.body });
-        let ids = documents.insert(caller(&call)?, collection, data, idempotency).await?;
+        let caller = caller(&call)?;
+        let ids = match transaction {
+            None => documents.insert(caller, collection, data, idempotency).await?,
+            // Its commit is what happens once.
+            Some(id) => documents.insert_in(caller, &id, collection, data).await?,
+        };
         let mut answer = Object::new();
         list(answer.raw("insertedIds"), &ids, |out, id| {
             out.push_str(&write(id, Mode::Client));

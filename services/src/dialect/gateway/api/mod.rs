@@ -5,6 +5,7 @@ pub(super) mod get;
 pub(super) mod insert;
 pub(super) mod query;
 pub(super) mod remove;
+pub(super) mod transactions;
 pub(super) mod update;
 
 use yunzhan_base::Result;

@@ -11,9 +11,7 @@ use yunzhan_query::{Document, Order, Projection};
 
 use super::append_body;
 use crate::dialect::gateway::caller;
-use crate::dialect::members::{
-    document_text, no_transactions, order, projection, refused, value_text, which,
-};
+use crate::dialect::members::{document_text, order, projection, refused, value_text, which};
 use crate::dialect::reply::{Object, json, list};
 use crate::documents::{Documents, Find, Which};
 
@@ -28,7 +26,10 @@ pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
         }
         let find = read(&call, &documents)?;
         let (offset, limit) = (find.skip, find.limit);
-        let found = documents.find(caller, collection, find).await?;
+        let found = match text(&call, "transactionId")? {
+            None => documents.find(caller, collection, find).await?,
+            Some(id) => documents.find_in(caller, &id, collection, find).await?,
+        };
         let mut answer = Object::with_bytes(found.bytes());
         list(answer.raw("list"), &found.documents, append_body)?;
         answer.number("offset", offset as u64);
@@ -42,9 +43,6 @@ pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
 
 fn read(call: &Call, documents: &Documents) -> Result<Find> {
     let now_ms = documents.now_ms();
-    if text(call, "transactionId")?.is_some() {
-        return Err(no_transactions());
-    }
     let order = match text(call, "order")? {
         Some(text) => order(&value_text("order", &text, now_ms)?)?,
         None => Order::default(),

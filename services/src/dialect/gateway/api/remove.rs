@@ -12,10 +12,14 @@ use crate::documents::Documents;
 pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
     Box::pin(async move {
         let mut members = Members::read(&call.body, documents.now_ms())?;
-        members.refuse_transaction()?;
+        let transaction = members.transaction()?;
         let (which, multi) = (members.which()?, members.flag("multi")?);
         let collection = call.params.get("collection")?;
-        let removed = documents.remove(caller(&call)?, collection, which, multi).await?;
+        let caller = caller(&call)?;
+        let removed = match transaction {
+            None => documents.remove(caller, collection, which, multi).await?,
+            Some(id) => documents.remove_in(caller, &id, collection, which, multi).await?,
+        };
         let mut answer = Object::new();
         answer.number("deleted", removed);
         Ok(json(answer.close()))

@@ -15,9 +15,15 @@ use crate::documents::{Change, Documents};
 
 pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
     Box::pin(async move {
-        let change = read(Members::read(&call.body, documents.now_ms())?)?;
+        let mut members = Members::read(&call.body, documents.now_ms())?;
+        let transaction = members.transaction()?;
+        let change = read(members)?;
         let collection = call.params.get("collection")?;
-        let changed = documents.update(caller(&call)?, collection, change).await?;
+        let caller = caller(&call)?;
+        let changed = match transaction {
+            None => documents.update(caller, collection, change).await?,
+            Some(id) => documents.update_in(caller, &id, collection, change).await?,
+        };
         let mut answer = Object::new();
         answer.number("matched", changed.matched);
         answer.number("updated", changed.updated);
@@ -32,7 +38,6 @@ pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
 }
 
 fn read(mut members: Members) -> Result<Change> {
-    members.refuse_transaction()?;
     let update = members.document("data")?.ok_or_else(|| missing("data"))?;
     let upsert = members.flag("upsert")?;
     let is_plain = !update.keys().next().is_some_and(|first| first.starts_with('$'));

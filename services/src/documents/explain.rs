@@ -1,0 +1,66 @@
+//! How a question is answered: which way leads to the documents, and what it costs.
+
+use serde::Serialize;
+use yunzhan_base::Result;
+use yunzhan_query::Order;
+
+use super::logic::permission::Operation;
+use super::logic::shape::decode;
+use super::walk::Walk;
+use super::{Caller, Documents, Which};
+
+/// The way to the documents of a question, and what walking it took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// `ids`, `index` or `scan`.
+    pub access: &'static str,
+    /// The index that is used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<String>,
+    /// Ranges of its keys, or ids, that are looked up.
+    pub ranges: u64,
+    /// Whether the documents come in the wanted order, so that a page ends the walk.
+    pub ordered: bool,
+    /// Whether every document on the way matches, so that counting reads none.
+    pub exact: bool,
+    /// Documents that were read.
+    pub documents_examined: u64,
+    /// Documents among them that match.
+    pub documents_matched: u64,
+}
+
+impl Documents {
+    /// Walks the way to the first `limit` documents, or to all where they have to be sorted, and tells of it.
+    ///
+    /// # Errors
+    /// As [`Documents::find`].
+    pub async fn explain(
+        &self,
+        caller: Caller<'_>,
+        collection: &str,
+        which: Which,
+        order: &Order,
+        limit: usize,
+    ) -> Result<Explanation> {
+        let (table, reach) = self.open(caller, collection, Operation::Read).await?;
+        let filter = which.filter(reach)?;
+        let indexes = table.collection.indexes.clone();
+        let mut walk = Walk::new(table, &filter, order, self.config().scan_documents_max);
+        let most = if walk.is_ordered { limit as u64 } else { u64::MAX };
+        let mut matched = 0;
+        while matched < most
+            && let Some(stored) = walk.next().await?
+        {
+            matched += u64::from(filter.matches(&decode(&stored.body)?));
+        }
+        Ok(Explanation {
+            access: walk.access(),
+            index: walk.index.map(|place| indexes[place].name.clone()),
+            ranges: walk.ranges as u64,
+            ordered: walk.is_ordered,
+            exact: walk.is_exact,
+            documents_examined: walk.examined,
+            documents_matched: matched,
+        })
+    }
+}

@@ -1,0 +1,305 @@
+//! Indexes: what they are sorted by, how far they are built, and the keys that a document has in them.
+
+use std::sync::{Arc, LazyLock};
+
+use bson::{Bson, Document};
+use yunzhan_base::{Error, Kind, Result};
+use yunzhan_query::ejson::{Mode, ReadOptions, read_document, write_document};
+use yunzhan_query::key::{self, Entries};
+use yunzhan_query::{Direction, Order};
+
+use super::permission::OWNER_FIELD;
+use super::shape::OWNER_INDEX;
+
+/// Most indexes of one collection besides the owner's: each makes every write dearer.
+pub const INDEXES_MAX: usize = 32;
+
+/// Longest name of an index in bytes.
+const INDEX_NAME_BYTES_MAX: usize = 64;
+
+/// What the owner's index is called, as CloudBase's console calls it.
+const OWNER_INDEX_NAME: &str = "_openid_";
+
+/// An index of a collection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Index {
+    /// Its number in rows; never given to another index of the collection while its entries last.
+    pub(in crate::documents) id: i64,
+    /// Its name.
+    pub name: String,
+    /// The fields that it is sorted by.
+    pub keys: Keys,
+    /// Whether two documents may not have the same values.
+    pub unique: bool,
+    /// How far it has come.
+    pub state: State,
+    /// Some document has, or had, several keys in it.
+    pub(in crate::documents) multikey: bool,
+    /// Some key was, or had been, cut.
+    pub(in crate::documents) truncated: bool,
+    /// Documents that were looked at so far, and how many there were when the building began.
+    pub progress: Progress,
+    /// Why it could not be built.
+    pub failure: Option<String>,
+}
+
+/// The fields that an index is sorted by.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Keys(pub(in crate::documents) Order);
+
+/// How far an index has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Writers keep it up; documents from before are still being added.
+    Building,
+    /// Queries use it.
+    Ready,
+    /// It could not be built, and says why; to be dropped by somebody.
+    Failed,
+    /// Nobody uses it or keeps it up; its entries are being taken away.
+    Dropping,
+}
+
+/// How much of the building is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Documents looked at.
+    pub done: u64,
+    /// Documents that were there when it began.
+    pub total: u64,
+}
+
+/// The keys of one document in each index of its collection that writers keep up.
+#[derive(Clone, Debug, Default)]
+pub(in crate::documents) struct DocumentKeys(pub(in crate::documents) Vec<Entries>);
+
+/// The owner's index, which every collection has. A server may write anything into `_openid`, also an array.
+static OWNER: LazyLock<Arc<Index>> = LazyLock::new(|| {
+    let fields = [(OWNER_FIELD, Direction::Ascending)];
+    Arc::new(Index {
+        id: OWNER_INDEX,
+        name: OWNER_INDEX_NAME.to_owned(),
+        keys: Keys(Order::from_fields(fields).expect("the owner's field is a path")),
+        unique: false,
+        state: State::Ready,
+        multikey: true,
+        truncated: true,
+        progress: Progress::default(),
+        failure: None,
+    })
+});
+
+/// The index on the owner that every collection has.
+pub(in crate::documents) fn owner_index() -> Arc<Index> {
+    Arc::clone(&OWNER)
+}
+
+// === impl Index ===
+
+impl Index {
+    /// Whether writers keep it up.
+    pub(in crate::documents) fn is_kept(&self) -> bool {
+        matches!(self.state, State::Building | State::Ready)
+    }
+
+    /// Whether a query may use it.
+    pub(in crate::documents) fn is_ready(&self) -> bool {
+        self.state == State::Ready
+    }
+
+    /// Whether it is one that somebody made, and so may be dropped.
+    pub fn is_own(&self) -> bool {
+        self.id != OWNER_INDEX
+    }
+
+    pub(in crate::documents) fn entries(&self, document: &Document) -> Result<Entries> {
+        let named = |error: yunzhan_query::Error| {
+            let error = Error::from(error);
+            Error::new(error.kind(), format!("index {}: {}", self.name, error.message()))
+        };
+        let entries = key::entries(document, &self.keys.0).map_err(named)?;
+        if self.unique && entries.truncated {
+            let message =
+                format!("index {}: a value that may stand once has at most 1 KiB", self.name);
+            return Err(Error::new(Kind::TooLarge, message));
+        }
+        Ok(entries)
+    }
+}
+
+/// The keys of a document in the indexes that writers keep up, in the order of `indexes`.
+///
+/// # Errors
+/// `TooLarge` for a document with too many keys, or with a unique value that is too long.
+pub(in crate::documents) fn keys_of(
+    indexes: &[Arc<Index>],
+    document: &Document,
+) -> Result<DocumentKeys> {
+    let of = |index: &Arc<Index>| match index.is_kept() {
+        true => index.entries(document),
+        false => Ok(Entries { keys: Vec::new(), multikey: false, truncated: false }),
+    };
+    indexes.iter().map(of).collect::<Result<_>>().map(DocumentKeys)
+}
+
+// === impl Keys ===
+
+impl Keys {
+    /// Reads `{"owner":1,"created":-1}`.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for what is no definition of an index.
+    pub fn parse(definition: &Document) -> Result<Self> {
+        let order = Order::parse(definition)?;
+        match order.fields() {
+            [] => Err(refused("an index has at least one field")),
+            [only] if only.path.is("_id") => {
+                Err(refused("every collection is sorted by _id already"))
+            }
+            _ => Ok(Self(order)),
+        }
+    }
+
+    /// The same as [`Keys::parse`] reads it.
+    pub fn definition(&self) -> Document {
+        let fields = self.0.fields().iter().map(|field| {
+            let direction = match field.direction {
+                Direction::Ascending => 1,
+                Direction::Descending => -1,
+            };
+            (field.path.to_string(), Bson::Int32(direction))
+        });
+        fields.collect()
+    }
+
+    /// The definition as it is stored.
+    pub(in crate::documents) fn text(&self) -> String {
+        write_document(&self.definition(), Mode::Client)
+    }
+
+    /// Reads what [`Keys::text`] wrote.
+    pub(in crate::documents) fn from_text(text: &str) -> Result<Self> {
+        let broken =
+            || Error::internal("an index has a definition that this version does not know");
+        let definition = read_document(text.as_bytes(), &ReadOptions::at(0));
+        definition
+            .map_err(Error::from)
+            .and_then(|fields| Self::parse(&fields))
+            .map_err(|_| broken())
+    }
+
+    /// A name made of the fields, as MongoDB makes it: `owner_1_created_-1`.
+    pub fn default_name(&self) -> String {
+        let fields = self.definition();
+        let parts = fields.iter().map(|(field, direction)| format!("{field}_{direction}"));
+        let name = parts.collect::<Vec<_>>().join("_");
+        name.chars().filter(char::is_ascii_graphic).take(INDEX_NAME_BYTES_MAX).collect()
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// The name in rows and answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Building => "building",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+            Self::Dropping => "dropping",
+        }
+    }
+
+    /// Reads what [`State::name`] gives.
+    pub(in crate::documents) fn from_name(name: &str) -> Result<Self> {
+        let every = [Self::Building, Self::Ready, Self::Failed, Self::Dropping];
+        let found = every.into_iter().find(|state| state.name() == name);
+        found.ok_or_else(|| Error::internal("an index has a state that this version does not know"))
+    }
+}
+
+/// Checks the name of an index.
+///
+/// # Errors
+/// `InvalidParameter`.
+pub(in crate::documents) fn check_index_name(name: &str) -> Result<()> {
+    let allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'/' | b'%' | b'?' | b'#');
+    if (1..=INDEX_NAME_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(allowed)
+        && name != OWNER_INDEX_NAME
+    {
+        return Ok(());
+    }
+    Err(refused(
+        "an index's name has 1 to 64 visible ASCII characters without / % ? #, and is not _openid_",
+    ))
+}
+
+fn refused(message: &'static str) -> Error {
+    Error::new(Kind::InvalidParameter, message)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use bson::doc;
+    use expect_test::expect;
+
+    use super::*;
+
+    fn check(definition: Document) -> String {
+        match Keys::parse(&definition) {
+            Ok(keys) => {
+                format!("{} {}", keys.default_name(), Keys::from_text(&keys.text()).unwrap().text())
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn definitions_are_read_and_written_back() {
+        let lines = [
+            check(doc! { "owner": 1, "created": -1 }),
+            check(doc! {}),
+            check(doc! { "_id": 1 }),
+            check(doc! { "a": 2 }),
+            check(doc! { "a..b": 1 }),
+        ];
+        expect![[r#"
+            owner_1_created_-1 {"owner":1,"created":-1}
+            an index has at least one field
+            every collection is sorted by _id already
+            direction must be 1 or -1, at field a
+            field path has an empty part, at field a..b"#]]
+        .assert_eq(&lines.join("\n"));
+    }
+
+    #[test]
+    fn names_are_plain() {
+        for good in ["a", "owner_1_created_-1"] {
+            assert!(check_index_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "a/b", "索引", "_openid_", &"a".repeat(65)] {
+            assert!(check_index_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_cut_cannot_be_unique() {
+        let index = Index {
+            id: 2,
+            name: "a_1".into(),
+            keys: Keys::parse(&doc! { "a": 1 }).unwrap(),
+            unique: true,
+            state: State::Ready,
+            multikey: false,
+            truncated: false,
+            progress: Progress::default(),
+            failure: None,
+        };
+        assert_eq!(index.entries(&doc! { "a": "x" }).unwrap().keys.len(), 1);
+        let error = index.entries(&doc! { "a": "x".repeat(2000) }).unwrap_err();
+        expect!["index a_1: a value that may stand once has at most 1 KiB"]
+            .assert_eq(error.message());
+    }
+}

@@ -1,0 +1,73 @@
+//! The tables of this service, step by step.
+
+use yunzhan_engine::sql::migrate::{Migration, Scope};
+
+/// The tables of this service, in every environment's database.
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "documents",
+        database: Scope::Env,
+        statements: &[
+            // `id_mode` is `mixed` while documents may have ids that this server did not make, and so any slot.
+            "CREATE TABLE IF NOT EXISTS {collections} (
+                env {env} NOT NULL,
+                name {name:64} NOT NULL,
+                id BIGINT NOT NULL,
+                permission {name:16} NOT NULL,
+                id_mode {name:16} NOT NULL,
+                version BIGINT NOT NULL,
+                created_ms BIGINT NOT NULL,
+                PRIMARY KEY (env, name),
+                UNIQUE (env, id)) {clustered}",
+            "CREATE TABLE IF NOT EXISTS {documents} (
+                env {env} NOT NULL,
+                collection BIGINT NOT NULL,
+                id {key:768} NOT NULL,
+                slot BIGINT NOT NULL,
+                version BIGINT NOT NULL,
+                body {blob} NOT NULL,
+                PRIMARY KEY (env, collection, id))",
+            "CREATE TABLE IF NOT EXISTS {index_entries} (
+                env {env} NOT NULL,
+                collection BIGINT NOT NULL,
+                index_id BIGINT NOT NULL,
+                entry {key:1024} NOT NULL,
+                document {key:768} NOT NULL,
+                PRIMARY KEY (env, collection, index_id, entry, document)) {clustered}",
+        ],
+    },
+    Migration {
+        version: 2,
+        name: "indexes",
+        database: Scope::Env,
+        statements: &[
+            // Every unit of writing says by which shape it keeps the indexes up; with an outdated one it is refused.
+            "ALTER TABLE {collections} ADD COLUMN shape BIGINT NOT NULL DEFAULT 0",
+            "CREATE TABLE IF NOT EXISTS {indexes} (
+                env {env} NOT NULL,
+                collection BIGINT NOT NULL,
+                id BIGINT NOT NULL,
+                name {name:64} NOT NULL,
+                definition {text} NOT NULL,
+                is_unique BIGINT NOT NULL,
+                state {name:16} NOT NULL,
+                multikey BIGINT NOT NULL,
+                truncated BIGINT NOT NULL,
+                done BIGINT NOT NULL,
+                total BIGINT NOT NULL,
+                reached {key:768},
+                failure {text},
+                PRIMARY KEY (env, collection, id),
+                UNIQUE (env, collection, name)) {clustered}",
+            // Values that may stand once. The entries of such an index are in `index_entries` too, where queries look.
+            "CREATE TABLE IF NOT EXISTS {unique_entries} (
+                env {env} NOT NULL,
+                collection BIGINT NOT NULL,
+                index_id BIGINT NOT NULL,
+                entry {key:1024} NOT NULL,
+                document {key:768} NOT NULL,
+                PRIMARY KEY (env, collection, index_id, entry)) {clustered}",
+        ],
+    },
+];

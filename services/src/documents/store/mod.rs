@@ -1,0 +1,91 @@
+//! Every statement of the service, and the tables they stand on.
+//!
+//! A collection's row carries a counter. Each unit that writes documents raises it first, and what it writes gets the new
+//! value as `version`: the optimistic lock of a document, and its place in the order of the collection's commits. Because
+//! the raised row stays locked until the commit, that order is the order in which units became visible; a table of changes
+//! will be sorted by it. Embedded, units are serial anyway; on MySQL the writers of one collection queue at this row.
+//!
+//! The same row carries the *shape* by which writers keep indexes up. Who makes or drops an index raises it, and a unit of
+//! a writer that knows an older one is refused, so no document is written past an index.
+
+mod collections;
+mod migrations;
+mod table;
+
+use yunzhan_base::{EnvId, Result};
+use yunzhan_engine::sql::{
+    Consistency, Database, Expect, Key, Logical, Merge, Place, Row, SharedSql, Statement, Step,
+    Unit, Value, Written,
+};
+
+pub(super) use self::collections::COLLECTIONS_MAX;
+pub use self::collections::Collection;
+pub use self::migrations::MIGRATIONS;
+pub(super) use self::table::{PageRow, Side, Stored, Table};
+
+/// The tables of this service.
+pub(super) struct Store {
+    sql: SharedSql,
+}
+
+impl Store {
+    pub(super) fn new(sql: SharedSql) -> Self {
+        Self { sql }
+    }
+
+    async fn select(
+        &self,
+        env: &EnvId,
+        sql: &'static str,
+        tables: &'static [Logical],
+        params: Vec<Value>,
+    ) -> Result<Vec<Row>> {
+        self.read(env, everywhere(&[], None), sql, tables, params).await
+    }
+
+    async fn read(
+        &self,
+        env: &EnvId,
+        key: Key,
+        sql: &'static str,
+        tables: &'static [Logical],
+        params: Vec<Value>,
+    ) -> Result<Vec<Row>> {
+        let place = Place { database: Database::Env(env.clone()), key };
+        let statement = Statement { sql, tables, params };
+        Ok(self.sql.read(Consistency::Primary, &place, statement).await?.0)
+    }
+
+    /// Commits steps as one unit.
+    pub(super) async fn write(
+        &self,
+        env: &EnvId,
+        key: Key,
+        steps: Vec<Step>,
+        idempotency: Option<String>,
+    ) -> Result<Written> {
+        let place = Place { database: Database::Env(env.clone()), key };
+        self.sql.write(&place, Unit { steps, idempotency }).await
+    }
+}
+
+/// All slots, their rows merged by these columns (descending when said) and cut at the limit.
+pub(super) fn everywhere(by: &[(usize, bool)], limit: Option<usize>) -> Key {
+    Key::All(Merge { by: by.to_vec(), limit: limit.map(|limit| limit as u64) })
+}
+
+fn step(sql: &'static str, tables: &'static [Logical], params: Vec<Value>, expect: Expect) -> Step {
+    Step { statement: Statement { sql, tables, params }, expect }
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+fn blob(bytes: &[u8]) -> Value {
+    Value::Blob(bytes.to_vec())
+}
+
+fn count(count: usize) -> Value {
+    Value::Integer(i64::try_from(count).expect("a bound of ours"))
+}

@@ -1,0 +1,474 @@
+//! Statements on the documents of one collection and on their index entries.
+
+use std::sync::Arc;
+
+use yunzhan_base::{EnvId, Result};
+use yunzhan_engine::sql::{Expect, Key, Logical, Row, Step, Value, Written};
+use yunzhan_query::key::{Entries, KeyRange};
+
+use super::{Collection, Store, blob, collections, count, everywhere, step, text};
+use crate::columns::Columns;
+use crate::documents::logic::index::{DocumentKeys, Index, State};
+use crate::documents::logic::shape::Prepared;
+
+const COLLECTIONS: Logical = Logical("collections");
+const DOCUMENTS: Logical = Logical("documents");
+const ENTRIES: Logical = Logical("index_entries");
+const UNIQUE: Logical = Logical("unique_entries");
+/// The engine's own.
+const IDEMPOTENCY: Logical = Logical("idempotency");
+
+const RAISE: &str =
+    "UPDATE {collections} SET version = version + 1 WHERE env = ? AND id = ? AND shape = ?";
+
+const DOCUMENT: &str =
+    "SELECT version, body FROM {documents} WHERE env = ? AND collection = ? AND id = ?";
+// A page leaves large bodies out, so that its memory is bounded by its rows; they are read one by one.
+const DOCUMENTS_RANGE: &str =
+    "SELECT id, version, CASE WHEN LENGTH(body) <= ? THEN body END FROM {documents}
+     WHERE env = ? AND collection = ? AND id >= ? AND id < ? ORDER BY id LIMIT ?";
+const DOCUMENTS_RANGE_REVERSE: &str =
+    "SELECT id, version, CASE WHEN LENGTH(body) <= ? THEN body END FROM {documents}
+     WHERE env = ? AND collection = ? AND id >= ? AND id < ? ORDER BY id DESC LIMIT ?";
+const DOCUMENTS_COUNT: &str = "SELECT COUNT(*) FROM {documents} WHERE env = ? AND collection = ?";
+const ENTRIES_RANGE: &str =
+    "SELECT e.document, d.version, CASE WHEN LENGTH(d.body) <= ? THEN d.body END, e.entry
+     FROM {index_entries} e
+     JOIN {documents} d ON d.env = e.env AND d.collection = e.collection AND d.id = e.document
+     WHERE e.env = ? AND e.collection = ? AND e.index_id = ? AND e.entry >= ? AND e.entry < ?
+     ORDER BY e.entry, e.document LIMIT ?";
+const ENTRIES_AFTER: &str =
+    "SELECT e.document, d.version, CASE WHEN LENGTH(d.body) <= ? THEN d.body END, e.entry
+     FROM {index_entries} e
+     JOIN {documents} d ON d.env = e.env AND d.collection = e.collection AND d.id = e.document
+     WHERE e.env = ? AND e.collection = ? AND e.index_id = ? AND e.entry = ? AND e.document > ?
+     ORDER BY e.document LIMIT ?";
+const ENTRIES_RANGE_REVERSE: &str =
+    "SELECT e.document, d.version, CASE WHEN LENGTH(d.body) <= ? THEN d.body END, e.entry
+     FROM {index_entries} e
+     JOIN {documents} d ON d.env = e.env AND d.collection = e.collection AND d.id = e.document
+     WHERE e.env = ? AND e.collection = ? AND e.index_id = ? AND e.entry >= ? AND e.entry < ?
+     ORDER BY e.entry DESC, e.document DESC LIMIT ?";
+const ENTRIES_BEFORE: &str =
+    "SELECT e.document, d.version, CASE WHEN LENGTH(d.body) <= ? THEN d.body END, e.entry
+     FROM {index_entries} e
+     JOIN {documents} d ON d.env = e.env AND d.collection = e.collection AND d.id = e.document
+     WHERE e.env = ? AND e.collection = ? AND e.index_id = ? AND e.entry = ? AND e.document < ?
+     ORDER BY e.document DESC LIMIT ?";
+const ENTRIES_COUNT: &str = "SELECT COUNT(*) FROM {index_entries}
+     WHERE env = ? AND collection = ? AND index_id = ? AND entry >= ? AND entry < ?";
+
+const INSERT_DOCUMENT: &str =
+    "INSERT INTO {documents} (env, collection, id, slot, version, body) VALUES
+     (?, ?, ?, ?, (SELECT version FROM {collections} WHERE env = ? AND id = ?), ?)";
+const UPDATE_DOCUMENT: &str =
+    "UPDATE {documents} SET version = (SELECT version FROM {collections} WHERE env = ? AND id = ?), body = ?
+     WHERE env = ? AND collection = ? AND id = ? AND version = ?";
+const REMOVE_DOCUMENT: &str =
+    "DELETE FROM {documents} WHERE env = ? AND collection = ? AND id = ? AND version = ?";
+// Both change nothing: a row is found at this version, or none is found, else the unit fails.
+const UNCHANGED: &str = "UPDATE {documents} SET version = version
+     WHERE env = ? AND collection = ? AND id = ? AND version = ?";
+const ABSENT: &str = "DELETE FROM {documents} WHERE env = ? AND collection = ? AND id = ?";
+
+const INSERT_ENTRY: &str = "INSERT INTO {index_entries} (env, collection, index_id, entry, document) VALUES (?, ?, ?, ?, ?)";
+const ADD_ENTRY: &str = "{insert_or_ignore} INTO {index_entries} (env, collection, index_id, entry, document) VALUES (?, ?, ?, ?, ?)";
+const REMOVE_ENTRY: &str = "DELETE FROM {index_entries}
+     WHERE env = ? AND collection = ? AND index_id = ? AND entry = ? AND document = ?";
+const INSERT_UNIQUE: &str = "INSERT INTO {unique_entries} (env, collection, index_id, entry, document) VALUES (?, ?, ?, ?, ?)";
+const REMOVE_UNIQUE: &str = "DELETE FROM {unique_entries}
+     WHERE env = ? AND collection = ? AND index_id = ? AND entry = ? AND document = ?";
+// What the building of an index adds, unless somebody changed the document since it was read: then they added it.
+const BUILD_ENTRY: &str =
+    "{insert_or_ignore} INTO {index_entries} (env, collection, index_id, entry, document)
+     SELECT env, collection, ?, ?, id FROM {documents}
+     WHERE env = ? AND collection = ? AND id = ? AND version = ?";
+const BUILD_UNIQUE: &str =
+    "INSERT INTO {unique_entries} (env, collection, index_id, entry, document)
+     SELECT d.env, d.collection, ?, ?, d.id FROM {documents} d
+     WHERE d.env = ? AND d.collection = ? AND d.id = ? AND d.version = ? AND NOT EXISTS (
+        SELECT 1 FROM {unique_entries} u WHERE u.env = d.env AND u.collection = d.collection
+        AND u.index_id = ? AND u.entry = ? AND u.document = d.id)";
+
+// What a call with an idempotency key asked for lies beside what the engine remembers of it, and is swept with it.
+const REMEMBER_REQUEST: &str =
+    "INSERT INTO {idempotency} (env, unit_key, changed, committed_ms) VALUES (?, ?, ?, ?)
+     {on_conflict:env,unit_key} SET changed = {new:changed}, committed_ms = {new:committed_ms}";
+const REMEMBERED_REQUEST: &str = "SELECT changed FROM {idempotency} WHERE env = ? AND unit_key = ?";
+
+/// A page carries bodies up to this many bytes; 512 rows of them take 16 MiB.
+const PAGE_BODY_BYTES_MAX: i64 = 32 << 10;
+
+/// A stored document.
+#[derive(Clone, Debug)]
+pub(in crate::documents) struct Stored {
+    /// The key of its id.
+    pub(in crate::documents) key: Vec<u8>,
+    /// The commit that wrote it.
+    pub(in crate::documents) version: i64,
+    /// Its BSON.
+    pub(in crate::documents) body: Vec<u8>,
+}
+
+/// A row of a page.
+#[derive(Debug)]
+pub(in crate::documents) struct PageRow {
+    pub(in crate::documents) key: Vec<u8>,
+    pub(in crate::documents) version: i64,
+    /// None when it is large: read it by its key.
+    pub(in crate::documents) body: Option<Vec<u8>>,
+    /// The index entry that led here; empty in a scan of documents.
+    pub(in crate::documents) entry: Vec<u8>,
+}
+
+/// From which end of a range rows come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::documents) enum Side {
+    /// The least key first.
+    First,
+    /// The greatest key first.
+    Last,
+}
+
+/// The documents of one collection in the tables.
+#[derive(Clone)]
+pub(in crate::documents) struct Table<'a> {
+    pub(in crate::documents) store: &'a Store,
+    pub(in crate::documents) env: &'a EnvId,
+    pub(in crate::documents) collection: Arc<Collection>,
+}
+
+// === Reading ===
+
+impl Table<'_> {
+    /// The document with this key, in this slot.
+    pub(in crate::documents) async fn document(
+        &self,
+        key: &[u8],
+        slot: u16,
+    ) -> Result<Option<Stored>> {
+        self.document_in(key, Key::Slot(slot)).await
+    }
+
+    /// The document with this key, wherever it is.
+    pub(in crate::documents) async fn document_anywhere(
+        &self,
+        key: &[u8],
+    ) -> Result<Option<Stored>> {
+        self.document_in(key, everywhere(&[], None)).await
+    }
+
+    async fn document_in(&self, key: &[u8], place: Key) -> Result<Option<Stored>> {
+        let params = self.params([blob(key)]);
+        let rows = self.store.read(self.env, place, DOCUMENT, &[DOCUMENTS], params).await?;
+        let Some(row) = rows.into_iter().next() else { return Ok(None) };
+        let mut columns = Columns::from(row);
+        let (version, body) = (columns.integer()?, columns.bytes()?);
+        Ok(Some(Stored { key: key.to_vec(), version, body }))
+    }
+
+    /// Up to `rows` documents with keys in the range, by key.
+    pub(in crate::documents) async fn documents(
+        &self,
+        range: &KeyRange,
+        side: Side,
+        rows: usize,
+    ) -> Result<Vec<PageRow>> {
+        let mut params = vec![Value::Integer(PAGE_BODY_BYTES_MAX)];
+        params.extend(self.params([blob(&range.from), blob(&range.to), count(rows)]));
+        let (sql, descends) = match side {
+            Side::First => (DOCUMENTS_RANGE, false),
+            Side::Last => (DOCUMENTS_RANGE_REVERSE, true),
+        };
+        let key = everywhere(&[(0, descends)], Some(rows));
+        let rows = self.store.read(self.env, key, sql, &[DOCUMENTS], params).await?;
+        rows.into_iter().map(|row| page_row(row, false)).collect()
+    }
+
+    /// Up to `rows` documents with entries in the range, by entry and key.
+    pub(in crate::documents) async fn entries(
+        &self,
+        index: i64,
+        range: &KeyRange,
+        side: Side,
+        rows: usize,
+    ) -> Result<Vec<PageRow>> {
+        let own = [Value::Integer(index), blob(&range.from), blob(&range.to), count(rows)];
+        let sql = match side {
+            Side::First => ENTRIES_RANGE,
+            Side::Last => ENTRIES_RANGE_REVERSE,
+        };
+        self.indexed(sql, own, side, rows).await
+    }
+
+    /// Up to `rows` documents of one entry beyond the document `beyond`.
+    pub(in crate::documents) async fn entries_beyond(
+        &self,
+        index: i64,
+        entry: &[u8],
+        beyond: &[u8],
+        side: Side,
+        rows: usize,
+    ) -> Result<Vec<PageRow>> {
+        let own = [Value::Integer(index), blob(entry), blob(beyond), count(rows)];
+        let sql = match side {
+            Side::First => ENTRIES_AFTER,
+            Side::Last => ENTRIES_BEFORE,
+        };
+        self.indexed(sql, own, side, rows).await
+    }
+
+    async fn indexed(
+        &self,
+        sql: &'static str,
+        own: [Value; 4],
+        side: Side,
+        rows: usize,
+    ) -> Result<Vec<PageRow>> {
+        let mut params = vec![Value::Integer(PAGE_BODY_BYTES_MAX)];
+        params.extend(self.params(own));
+        let descends = side == Side::Last;
+        let key = everywhere(&[(3, descends), (0, descends)], Some(rows));
+        let rows = self.store.read(self.env, key, sql, &[ENTRIES, DOCUMENTS], params).await?;
+        rows.into_iter().map(|row| page_row(row, true)).collect()
+    }
+
+    /// How many entries there are in the range.
+    pub(in crate::documents) async fn count_entries(
+        &self,
+        index: i64,
+        range: &KeyRange,
+    ) -> Result<u64> {
+        let own = [Value::Integer(index), blob(&range.from), blob(&range.to)];
+        self.counted(ENTRIES_COUNT, &[ENTRIES], self.params(own)).await
+    }
+
+    /// How many documents there are.
+    pub(in crate::documents) async fn count(&self) -> Result<u64> {
+        self.counted(DOCUMENTS_COUNT, &[DOCUMENTS], self.params([])).await
+    }
+
+    async fn counted(
+        &self,
+        sql: &'static str,
+        tables: &'static [Logical],
+        params: Vec<Value>,
+    ) -> Result<u64> {
+        let rows = self.store.read(self.env, everywhere(&[], None), sql, tables, params).await?;
+        let mut total = 0;
+        // One row from each set of tables.
+        for row in rows {
+            total += u64::try_from(Columns::from(row).integer()?).unwrap_or(0);
+        }
+        Ok(total)
+    }
+}
+
+// === Writing ===
+
+impl Table<'_> {
+    /// Commits steps made by the functions below as one unit.
+    pub(in crate::documents) async fn write(
+        &self,
+        slot: Option<u16>,
+        steps: Vec<Step>,
+        idempotency: Option<String>,
+    ) -> Result<Written> {
+        let key = slot.map_or_else(|| everywhere(&[], None), Key::Slot);
+        self.store.write(self.env, key, steps, idempotency).await
+    }
+
+    /// The first step of every unit: takes the next version, and holds the collection in place. A unit of somebody who
+    /// knows outdated indexes fails here.
+    pub(in crate::documents) fn raise(&self) -> Step {
+        let params = self.params([Value::Integer(self.collection.shape)]);
+        step(RAISE, &[COLLECTIONS], params, Expect::Rows(1))
+    }
+
+    /// The steps that add a document.
+    pub(in crate::documents) fn insert(&self, document: &Prepared, steps: &mut Vec<Step>) {
+        let mut params = self.params([blob(&document.key), Value::Integer(document.slot.into())]);
+        params.extend(self.params([blob(&document.body)]));
+        steps.push(step(INSERT_DOCUMENT, &[DOCUMENTS, COLLECTIONS], params, Expect::Rows(1)));
+        self.change_keys(&document.key, &DocumentKeys::default(), &document.keys, steps);
+    }
+
+    /// The steps that replace the body of a document that is still at `version`.
+    pub(in crate::documents) fn update(
+        &self,
+        stored: &Stored,
+        body: Vec<u8>,
+        old: &DocumentKeys,
+        new: &DocumentKeys,
+        steps: &mut Vec<Step>,
+    ) {
+        let mut params = self.params([Value::Blob(body)]);
+        params.extend(self.params([blob(&stored.key), Value::Integer(stored.version)]));
+        steps.push(step(UPDATE_DOCUMENT, &[DOCUMENTS, COLLECTIONS], params, Expect::Rows(1)));
+        self.change_keys(&stored.key, old, new, steps);
+    }
+
+    /// The steps that remove a document that is still at `version`.
+    pub(in crate::documents) fn remove(
+        &self,
+        stored: &Stored,
+        old: &DocumentKeys,
+        steps: &mut Vec<Step>,
+    ) {
+        let params = self.params([blob(&stored.key), Value::Integer(stored.version)]);
+        steps.push(step(REMOVE_DOCUMENT, &[DOCUMENTS], params, Expect::Rows(1)));
+        self.change_keys(&stored.key, old, &DocumentKeys::default(), steps);
+    }
+
+    /// The step that lets a unit fail unless the document is still at `version`.
+    pub(in crate::documents) fn unchanged(&self, key: &[u8], version: i64) -> Step {
+        let params = self.params([blob(key), Value::Integer(version)]);
+        step(UNCHANGED, &[DOCUMENTS], params, Expect::Rows(1))
+    }
+
+    /// The step that lets a unit fail unless there is no such document.
+    pub(in crate::documents) fn absent(&self, key: &[u8]) -> Step {
+        step(ABSENT, &[DOCUMENTS], self.params([blob(key)]), Expect::Rows(0))
+    }
+
+    /// The steps from the index entries that a document has to those that it will have.
+    fn change_keys(
+        &self,
+        document: &[u8],
+        old: &DocumentKeys,
+        new: &DocumentKeys,
+        steps: &mut Vec<Step>,
+    ) {
+        static NONE: Entries = Entries { keys: Vec::new(), multikey: false, truncated: false };
+        let kept = self.collection.indexes.iter().enumerate().filter(|(_, index)| index.is_kept());
+        for (place, index) in kept {
+            let old = old.0.get(place).unwrap_or(&NONE);
+            let new = new.0.get(place).unwrap_or(&NONE);
+            for gone in old.keys.iter().filter(|key| new.keys.binary_search(key).is_err()) {
+                self.remove_entry(index, gone, document, steps);
+            }
+            for come in new.keys.iter().filter(|key| old.keys.binary_search(key).is_err()) {
+                self.insert_entry(index, come, document, steps);
+            }
+            let (multikey, truncated) =
+                (new.multikey && !index.multikey, new.truncated && !index.truncated);
+            if multikey || truncated {
+                let collection = self.collection.id;
+                steps.push(collections::flag_index(
+                    self.env, collection, index.id, multikey, truncated,
+                ));
+            }
+        }
+    }
+
+    fn insert_entry(&self, index: &Index, entry: &[u8], document: &[u8], steps: &mut Vec<Step>) {
+        let params = || self.params([Value::Integer(index.id), blob(entry), blob(document)]);
+        if index.unique {
+            steps.push(step(INSERT_UNIQUE, &[UNIQUE], params(), Expect::Rows(1)));
+        }
+        // The building may have added it already.
+        let (sql, expect) = match index.state {
+            State::Building => (ADD_ENTRY, Expect::Any),
+            _ => (INSERT_ENTRY, Expect::Rows(1)),
+        };
+        steps.push(step(sql, &[ENTRIES], params(), expect));
+    }
+
+    fn remove_entry(&self, index: &Index, entry: &[u8], document: &[u8], steps: &mut Vec<Step>) {
+        let params = || self.params([Value::Integer(index.id), blob(entry), blob(document)]);
+        // The building may not have come here yet.
+        let expect = match index.state {
+            State::Building => Expect::Any,
+            _ => Expect::Rows(1),
+        };
+        steps.push(step(REMOVE_ENTRY, &[ENTRIES], params(), expect));
+        if index.unique {
+            steps.push(step(REMOVE_UNIQUE, &[UNIQUE], params(), expect));
+        }
+    }
+
+    /// The steps that add a document's entries to an index that is being built.
+    pub(in crate::documents) fn build_entries(
+        &self,
+        index: &Index,
+        stored: &PageRow,
+        entries: &Entries,
+        steps: &mut Vec<Step>,
+    ) {
+        for entry in &entries.keys {
+            let place = || self.params([blob(&stored.key), Value::Integer(stored.version)]);
+            let head = || vec![Value::Integer(index.id), blob(entry)];
+            if index.unique {
+                let mut params = head();
+                params.extend(place());
+                params.extend(head());
+                steps.push(step(BUILD_UNIQUE, &[UNIQUE, DOCUMENTS], params, Expect::Any));
+            }
+            let mut params = head();
+            params.extend(place());
+            steps.push(step(BUILD_ENTRY, &[ENTRIES, DOCUMENTS], params, Expect::Any));
+        }
+    }
+
+    /// The steps that end a page of a building: what kinds of keys it had, and how far it came.
+    pub(in crate::documents) fn advance(
+        &self,
+        index: &Index,
+        kinds: (bool, bool),
+        reached: &[u8],
+        done: u64,
+        steps: &mut Vec<Step>,
+    ) {
+        let collection = self.collection.id;
+        let (multikey, truncated) = kinds;
+        if multikey || truncated {
+            steps
+                .push(collections::flag_index(self.env, collection, index.id, multikey, truncated));
+        }
+        steps.push(collections::advance(self.env, collection, index.id, reached, done));
+    }
+
+    /// The step that remembers, with the unit, what its call asked for.
+    pub(in crate::documents) fn remember_request(
+        &self,
+        key: &str,
+        digest: &str,
+        now_ms: i64,
+    ) -> Step {
+        let own = [text(key), text(digest), Value::Integer(now_ms)];
+        let params = std::iter::once(text(self.env.as_str())).chain(own).collect();
+        step(REMEMBER_REQUEST, &[IDEMPOTENCY], params, Expect::Any)
+    }
+
+    /// What the call that was done under this key asked for; none when nobody knows any more.
+    pub(in crate::documents) async fn remembered_request(
+        &self,
+        slot: Option<u16>,
+        key: &str,
+    ) -> Result<Option<String>> {
+        let place = slot.map_or_else(|| everywhere(&[], None), Key::Slot);
+        let params = vec![text(self.env.as_str()), text(key)];
+        let rows =
+            self.store.read(self.env, place, REMEMBERED_REQUEST, &[IDEMPOTENCY], params).await?;
+        rows.into_iter().next().map(|row| Columns::from(row).text()).transpose()
+    }
+
+    /// Parameters that begin, as most do, with the environment and the collection.
+    fn params<const N: usize>(&self, own: [Value; N]) -> Vec<Value> {
+        let mut params = Vec::with_capacity(N + 6);
+        params.push(text(self.env.as_str()));
+        params.push(Value::Integer(self.collection.id));
+        params.extend(own);
+        params
+    }
+}
+
+fn page_row(row: Row, is_indexed: bool) -> Result<PageRow> {
+    let mut columns = Columns::from(row);
+    Ok(PageRow {
+        key: columns.bytes()?,
+        version: columns.integer()?,
+        body: columns.optional_bytes()?,
+        entry: if is_indexed { columns.bytes()? } else { Vec::new() },
+    })
+}

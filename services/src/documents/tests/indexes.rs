@@ -1,0 +1,244 @@
+//! Indexes: built while others write, used for filter, order and count, and gone when dropped.
+
+use std::fmt::Write;
+
+use bson::{Document, doc};
+use expect_test::{Expect, expect};
+use yunzhan_base::{Kind, Result};
+use yunzhan_query::Order;
+
+use super::{change, find, told};
+use crate::documents::testing::{World, on_every_engine, server, user};
+use crate::documents::{Config, Index, Keys, NewIndex, Preset, State, Which};
+
+fn index(definition: &Document, unique: bool) -> NewIndex {
+    NewIndex { name: None, keys: Keys::parse(definition).unwrap(), unique }
+}
+
+impl World {
+    async fn index(&self, definition: Document, unique: bool) -> Result<()> {
+        let (server, new) = (server(), index(&definition, unique));
+        self.documents.create_index(self.caller(&server), "goods", new).await.map(drop)
+    }
+
+    /// Works until nothing is left to do, and gives the collection's own indexes.
+    async fn finish(&self) -> String {
+        for _ in 0..1000 {
+            self.documents.work_on_indexes().await.unwrap();
+            let indexes = self.documents.indexes(&self.env, "goods").await.unwrap();
+            let is_done = |state| matches!(state, State::Ready | State::Failed);
+            if indexes.iter().all(|index| is_done(index.state)) {
+                let own = indexes.iter().filter(|index| index.is_own());
+                return own.map(|index| line(index)).collect();
+            }
+        }
+        panic!("the indexes are never finished");
+    }
+
+    async fn explain(&self, query: Document, order: Document) -> String {
+        let (server, order) = (server(), Order::parse(&order).unwrap());
+        let which = Which::parse(&query).unwrap();
+        let told = self.documents.explain(self.caller(&server), "goods", which, &order, 3).await;
+        let told = told.unwrap();
+        format!(
+            "{} {} ranges {} ordered {} exact {} examined {} matched {}",
+            told.access,
+            told.index.unwrap_or_default(),
+            told.ranges,
+            told.ordered,
+            told.exact,
+            told.documents_examined,
+            told.documents_matched
+        )
+    }
+
+    async fn total(&self, query: Document) -> u64 {
+        let server = server();
+        let which = Which::parse(&query).unwrap();
+        self.documents.count(self.caller(&server), "goods", which).await.unwrap()
+    }
+}
+
+fn line(index: &Index) -> String {
+    let Index { name, unique, state, progress, failure, .. } = index;
+    let failure = failure.as_deref().unwrap_or("-");
+    format!("{name} unique {unique} {state:?} {}/{} {failure}\n", progress.done, progress.total)
+}
+
+async fn shop(world: World, documents: i32) -> World {
+    let world = world.with_collections(&[("goods", Preset::ReadOnly)]).await;
+    let made = (0..documents).map(|n| doc! { "_id": format!("g{n:04}"), "n": n % 10, "m": n });
+    let server = server();
+    let caller = world.caller(&server);
+    world.documents.insert(caller, "goods", made.collect(), None).await.unwrap();
+    world
+}
+
+#[test]
+fn an_index_is_built_and_serves_filter_order_and_count() {
+    on_every_engine(&Config::default(), async |world| {
+        let world = shop(world, 500).await;
+        let asked = [
+            (doc! { "n": 3 }, doc! {}),
+            (doc! { "n": 3 }, doc! { "m": -1 }),
+            (doc! { "n": 3 }, doc! { "m": 1, "_id": 1 }),
+            (doc! { "n": 3, "m": { "$gte": 400 } }, doc! {}),
+            (doc! { "n": { "$in": [3, 4] } }, doc! { "m": 1 }),
+            (doc! { "m": 7 }, doc! {}),
+        ];
+        let explained = async || {
+            let mut text = String::new();
+            for (query, order) in &asked {
+                let told = world.explain(query.clone(), order.clone()).await;
+                writeln!(text, "{query} {order}: {told}").unwrap();
+            }
+            text
+        };
+        let answers = async || {
+            let mut text = String::new();
+            for (query, order) in &asked {
+                let mut wanted = find(query.clone());
+                wanted.order = Order::parse(order).unwrap();
+                text += &world.list(&server(), "goods", wanted).await.replace(" of ?", " of 50");
+                writeln!(text, "{}", world.total(query.clone()).await).unwrap();
+            }
+            text
+        };
+        let without = answers().await;
+        expect![[r#"
+            { "n": 3 } {}: scan  ranges 1 ordered true exact false examined 24 matched 3
+            { "n": 3 } { "m": -1 }: scan  ranges 1 ordered false exact false examined 500 matched 50
+            { "n": 3 } { "m": 1, "_id": 1 }: scan  ranges 1 ordered false exact false examined 500 matched 50
+            { "n": 3, "m": { "$gte": 400 } } {}: scan  ranges 1 ordered true exact false examined 424 matched 3
+            { "n": { "$in": [3, 4] } } { "m": 1 }: scan  ranges 1 ordered false exact false examined 500 matched 100
+            { "m": 7 } {}: scan  ranges 1 ordered true exact false examined 500 matched 1
+        "#]].assert_eq(&explained().await);
+        world.index(doc! { "n": 1, "m": 1 }, false).await.unwrap();
+        expect![[r#"
+            n_1_m_1 unique false Ready 500/500 -
+        "#]]
+        .assert_eq(&world.finish().await);
+        expect![[r#"
+            { "n": 3 } {}: index n_1_m_1 ranges 1 ordered true exact true examined 3 matched 3
+            { "n": 3 } { "m": -1 }: index n_1_m_1 ranges 1 ordered true exact true examined 3 matched 3
+            { "n": 3 } { "m": 1, "_id": 1 }: index n_1_m_1 ranges 1 ordered true exact true examined 3 matched 3
+            { "n": 3, "m": { "$gte": 400 } } {}: index n_1_m_1 ranges 1 ordered true exact true examined 3 matched 3
+            { "n": { "$in": [3, 4] } } { "m": 1 }: index n_1_m_1 ranges 2 ordered false exact true examined 100 matched 100
+            { "m": 7 } {}: scan  ranges 1 ordered true exact false examined 500 matched 1
+        "#]].assert_eq(&explained().await);
+        assert_eq!(answers().await.replace(" of ?", " of 50"), without);
+    });
+}
+
+#[test]
+fn what_is_written_during_the_building_is_in_the_index() {
+    on_every_engine(&Config::default(), async |world| {
+        let world = shop(world, 450).await;
+        let server = server();
+        world.index(doc! { "n": 1 }, false).await.unwrap();
+        // Before the building has come anywhere: one comes, one changes, one goes.
+        world.add(&server, "goods", doc! { "_id": "new", "n": 77 }).await.unwrap();
+        let to = |id: &str, n: i32| change(doc! { "_id": id }, doc! { "$set": { "n": n } });
+        world.update(&server, "goods", to("g0003", 77)).await;
+        let gone = Which::parse(&doc! { "_id": "g0013" }).unwrap();
+        world.documents.remove(world.caller(&server), "goods", gone, false).await.unwrap();
+        world.finish().await;
+        world.update(&server, "goods", to("g0023", 77)).await;
+        let check = async |query: Document, expected: Expect| {
+            let told = world.explain(query.clone(), doc! {}).await;
+            expected.assert_eq(&format!("{} {}", world.total(query).await, &told[..11]));
+        };
+        check(doc! { "n": 77 }, expect!["3 index n_1 r"]).await;
+        check(doc! { "n": 3 }, expect!["42 index n_1 r"]).await;
+    });
+}
+
+/// Another server that read the collection before the index was made must not write past it.
+#[test]
+fn nobody_writes_past_an_index() {
+    on_every_engine(&Config::default(), async |world| {
+        let world = shop(world, 20).await;
+        let (other, server) = (world.other_server(), server());
+        let caller = world.caller(&server);
+        other.insert(caller, "goods", vec![doc! { "_id": "x", "n": 1 }], None).await.unwrap();
+        world.index(doc! { "n": 1 }, false).await.unwrap();
+        world.finish().await;
+        other.insert(caller, "goods", vec![doc! { "_id": "y", "n": 99 }], None).await.unwrap();
+        let moved = change(doc! { "_id": "x" }, doc! { "$set": { "n": 99 } });
+        other.update(caller, "goods", moved).await.unwrap();
+        assert_eq!(world.total(doc! { "n": 99 }).await, 2);
+    });
+}
+
+#[test]
+fn a_unique_value_stands_once() {
+    on_every_engine(&Config::default(), async |world| {
+        let world = shop(world, 20).await;
+        let server = server();
+        world.index(doc! { "m": 1 }, true).await.unwrap();
+        // Of twenty documents two have n = 3.
+        world.index(doc! { "n": 1 }, true).await.unwrap();
+        expect![[r#"
+            m_1 unique true Ready 20/20 -
+            n_1 unique true Failed 0/20 two documents have the same value
+        "#]]
+        .assert_eq(&world.finish().await);
+        let mut text = String::new();
+        let add = async |document| told(world.add(&server, "goods", document).await);
+        writeln!(text, "{}", add(doc! { "_id": "a", "m": 5 }).await).unwrap();
+        writeln!(text, "{}", add(doc! { "_id": "b" }).await).unwrap();
+        writeln!(text, "{}", add(doc! { "_id": "c" }).await).unwrap();
+        let to = |m: i32| change(doc! { "_id": "b" }, doc! { "$set": { "m": m } });
+        writeln!(text, "{}", world.update(&server, "goods", to(7)).await).unwrap();
+        writeln!(text, "{}", world.update(&server, "goods", to(70)).await).unwrap();
+        writeln!(text, "{}", add(doc! { "_id": "c" }).await).unwrap();
+        expect![[r#"
+            AlreadyExists
+            "b"
+            AlreadyExists
+            AlreadyExists: a document with this _id, or with a value that the unique index m_1 lets stand once, exists already
+            matched 1 updated 1 upserted None
+            "c"
+        "#]].assert_eq(&text);
+    });
+}
+
+#[test]
+fn a_dropped_index_is_gone_with_its_entries() {
+    on_every_engine(&Config::default(), async |world| {
+        let world = shop(world, 300).await;
+        let (server, somebody) = (server(), user("anna"));
+        world.index(doc! { "m": 1 }, true).await.unwrap();
+        world.finish().await;
+        let again = world.index(doc! { "m": 1 }, true).await.unwrap_err();
+        assert_eq!(again.kind(), Kind::AlreadyExists);
+        world.documents.drop_index(world.caller(&server), "goods", "m_1").await.unwrap();
+        assert_eq!(world.finish().await, "");
+        world.add(&somebody, "goods", doc! { "m": 7 }).await.unwrap();
+        expect!["scan  ranges 1 ordered true exact false examined 301 matched 2"]
+            .assert_eq(&world.explain(doc! { "m": 7 }, doc! {}).await);
+        // The values stand twice now, which an index of the same name finds out.
+        world.index(doc! { "m": 1 }, true).await.unwrap();
+        assert!(world.finish().await.contains("Failed"));
+        let owner = world.documents.drop_index(world.caller(&server), "goods", "_openid_").await;
+        assert_eq!(owner.unwrap_err().kind(), Kind::NotFound);
+    });
+}
+
+#[test]
+fn a_list_of_values_is_found_by_each_and_counted_once() {
+    on_every_engine(&Config::default(), async |world| {
+        let world = shop(world, 5).await;
+        let server = server();
+        world.index(doc! { "tags": 1 }, false).await.unwrap();
+        world.finish().await;
+        let found = async |query: Document| world.list(&server, "goods", find(query)).await;
+        world.add(&server, "goods", doc! { "_id": "t", "tags": ["a", "b", "c"] }).await.unwrap();
+        expect![[r#"
+            {"_id":"t","tags":["a","b","c"]}
+            1 of 1
+        "#]]
+        .assert_eq(&found(doc! { "tags": { "$in": ["a", "b"] } }).await);
+        assert_eq!(world.total(doc! { "tags": { "$gte": "a", "$lte": "c" } }).await, 1);
+    });
+}

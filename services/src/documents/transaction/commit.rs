@@ -1,0 +1,152 @@
+//! The commit: everything that was read is still as it was, and everything that was written is written, in one unit.
+
+use std::collections::BTreeSet;
+
+use bson::Document;
+use yunzhan_base::{Error, Kind, Result};
+use yunzhan_engine::sql::Step;
+
+use super::state::{Entry, Transaction, unknown};
+use crate::documents::logic::index::{DocumentKeys, keys_of};
+use crate::documents::logic::shape::{Prepared, decode};
+use crate::documents::store::Table;
+use crate::documents::{Caller, Documents};
+
+/// What the SDKs are told of a conflict, word for word as they know it.
+const CONFLICT: &str = "[ResourceUnavailable.TransactionConflict] Transaction is conflict, maybe resource operated by \
+     others. Please check your request, but if the problem persists, contact us.";
+
+/// Tries of a commit whose collections get or lose an index at the same moment.
+const ATTEMPTS_MAX: usize = 4;
+
+impl Documents {
+    /// Commits a transaction, which is over then, whatever comes of it.
+    ///
+    /// # Errors
+    /// `Conflict` when somebody else changed what it read; the caller begins anew. `TransactionEnded` when there is no such
+    /// transaction; `AlreadyExists` for a value that a unique index lets stand once.
+    pub async fn commit_transaction(&self, caller: Caller<'_>, id: &str) -> Result<()> {
+        let shared = self.transactions.take(caller, id, self.now_ms())?;
+        let mut transaction = shared.lock().await;
+        if std::mem::replace(&mut transaction.is_over, true) {
+            return Err(unknown());
+        }
+        if transaction.documents.is_empty() {
+            return Ok(());
+        }
+        for _ in 0..ATTEMPTS_MAX {
+            let tables = self.tables_of(caller, &transaction).await?;
+            let (steps, keys) = steps_of(&transaction, &tables)?;
+            match tables[0].write(None, steps, None).await {
+                Ok(_) => {
+                    for (table, keys) in tables.iter().zip(&keys) {
+                        self.note_kinds(table, keys);
+                    }
+                    return Ok(());
+                }
+                // It may be the indexes that changed, and not the documents.
+                Err(error) if error.kind() == Kind::Conflict => {
+                    let again = self.tables_of(caller, &transaction).await?;
+                    let shapes = |tables: &[Table<'_>]| -> Vec<i64> {
+                        tables.iter().map(|table| table.collection.shape).collect()
+                    };
+                    if shapes(&again) == shapes(&tables) {
+                        return Err(conflict(error));
+                    }
+                }
+                Err(error) if error.kind() == Kind::AlreadyExists => {
+                    return Err(already_there(&tables, error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::new(Kind::Conflict, "others change the indexes at this moment; try again"))
+    }
+
+    /// The collections that the transaction touched, by their numbers, so that two commits never wait for each other.
+    async fn tables_of<'a>(
+        &'a self,
+        caller: Caller<'a>,
+        transaction: &Transaction,
+    ) -> Result<Vec<Table<'a>>> {
+        self.forget_collections();
+        let numbers: BTreeSet<i64> =
+            transaction.documents.keys().map(|(number, _)| *number).collect();
+        let mut tables = Vec::with_capacity(numbers.len());
+        for collection in self.store.collections(caller.env).await? {
+            if numbers.contains(&collection.id) {
+                tables.push(self.table(caller.env, std::sync::Arc::new(collection)));
+            }
+        }
+        if tables.len() != numbers.len() {
+            let message = "a collection of this transaction is gone";
+            return Err(Error::new(Kind::CollectionNotFound, message));
+        }
+        tables.sort_by_key(|table| table.collection.id);
+        Ok(tables)
+    }
+}
+
+/// The whole unit, and the keys of what it writes in each collection.
+fn steps_of(
+    transaction: &Transaction,
+    tables: &[Table<'_>],
+) -> Result<(Vec<Step>, Vec<Vec<DocumentKeys>>)> {
+    let mut steps: Vec<Step> = tables.iter().map(Table::raise).collect();
+    let mut all_keys = vec![Vec::new(); tables.len()];
+    for ((number, key), entry) in &transaction.documents {
+        let place = tables.iter().position(|table| table.collection.id == *number);
+        let place = place.expect("every collection of the transaction has its table");
+        if let Some(keys) = steps_of_entry(&tables[place], key, entry, &mut steps)? {
+            all_keys[place].push(keys);
+        }
+    }
+    Ok((steps, all_keys))
+}
+
+fn steps_of_entry(
+    table: &Table<'_>,
+    key: &[u8],
+    entry: &Entry,
+    steps: &mut Vec<Step>,
+) -> Result<Option<DocumentKeys>> {
+    let indexes = &table.collection.indexes;
+    let keys = |body: &[u8]| keys_of(indexes, &decode(body)?);
+    match (&entry.before, &entry.written) {
+        (Some(before), None) => steps.push(table.unchanged(key, before.version)),
+        (Some(before), Some(Some(body))) if *body == before.body => {
+            steps.push(table.unchanged(key, before.version));
+        }
+        (Some(before), Some(Some(body))) => {
+            let (old, new) = (keys(&before.body)?, keys(body)?);
+            table.update(before, body.clone(), &old, &new, steps);
+            return Ok(Some(new));
+        }
+        (Some(before), Some(None)) => table.remove(before, &keys(&before.body)?, steps),
+        (None, Some(Some(body))) => {
+            let document: Document = decode(body)?;
+            let id = document.get("_id").cloned().unwrap_or_default();
+            let keys = keys_of(indexes, &document)?;
+            let (key, slot, body) = (key.to_vec(), entry.slot, body.clone());
+            let prepared = Prepared { id, key, slot, body, keys };
+            table.insert(&prepared, steps);
+            return Ok(Some(prepared.keys));
+        }
+        (None, None | Some(None)) => steps.push(table.absent(key)),
+    }
+    Ok(None)
+}
+
+fn conflict(error: Error) -> Error {
+    Error::new(Kind::Conflict, CONFLICT).because(error)
+}
+
+/// An id that was free when the transaction looked was taken meanwhile: that is a conflict. A unique value may have been
+/// taken long before.
+fn already_there(tables: &[Table<'_>], error: Error) -> Error {
+    let mut all = tables.iter().flat_map(|table| &table.collection.indexes);
+    match all.any(|index| index.unique) {
+        true => crate::documents::insert::taken(&tables[0], error),
+        false => conflict(error),
+    }
+}
