@@ -17,7 +17,7 @@ pub mod filter;
 pub mod update;
 
 pub mod expression;
-//pub mod pipeline;
+pub mod pipeline;
 
 pub mod order;
 pub mod plan;
@@ -41,7 +41,7 @@ pub use crate::expression::Expression;
 pub use crate::filter::Filter;
 pub use crate::order::{Direction, Order};
 pub use crate::path::Path;
-//pub use crate::pipeline::Pipeline;
+pub use crate::pipeline::Pipeline;
 pub use crate::plan::{Access, Index, Plan};
 pub use crate::projection::Projection;
 pub use crate::update::Update;
