@@ -64,12 +64,9 @@ fn take_expressions(
                 let mut parts = Vec::with_capacity(items.len());
                 for item in items {
                     parts.push(match item {
-                        Bson::Document(part) => Bson::Document(take_expressions(
-                            part,
-                            expressions,
-                            parser,
-                            depth + 1,
-                        )?),
+                        Bson::Document(part) => {
+                            Bson::Document(take_expressions(part, expressions, parser, depth + 1)?)
+                        }
                         other => other.clone(),
                     });
                 }

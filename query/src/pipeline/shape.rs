@@ -53,8 +53,7 @@ impl Shape {
         let keeps = reader.keeps;
         let mut shape = reader.shape;
         let id = shape.tree.iter().position(|(name, _)| **name == *"_id");
-        let id_is_excluded =
-            id.is_some_and(|index| matches!(shape.tree[index].1, Branch::Exclude));
+        let id_is_excluded = id.is_some_and(|index| matches!(shape.tree[index].1, Branch::Exclude));
         let includes = keeps.unwrap_or(!id_is_excluded);
         shape.mode = if includes { Mode::Include } else { Mode::Exclude };
         match id {
@@ -246,8 +245,9 @@ impl Work<'_> {
                 result.insert(name, value);
             }
         }
-        for (name, branch) in tree.iter().filter(|(name, _)| !result.contains_key(name)) {
+        for (name, branch) in tree {
             let value = match branch {
+                _ if result.contains_key(name) => None,
                 Branch::Compute(index) => self.computed(*index)?,
                 Branch::Part(tree) if computes(tree) => {
                     Some(Bson::Document(self.document(tree, Document::new())?))
