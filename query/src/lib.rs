@@ -16,6 +16,9 @@ pub mod path;
 pub mod filter;
 pub mod update;
 
+pub mod expression;
+pub mod pipeline;
+
 pub mod order;
 pub mod plan;
 pub mod projection;
@@ -34,9 +37,11 @@ pub use bson::{Bson, Document};
 pub use crate::budget::Budget;
 pub use crate::document::{DOCUMENT_DEPTH_MAX, check_insert, depth};
 pub use crate::error::{Error, Kind, Result};
+pub use crate::expression::Expression;
 pub use crate::filter::Filter;
 pub use crate::order::{Direction, Order};
 pub use crate::path::Path;
+pub use crate::pipeline::Pipeline;
 pub use crate::plan::{Access, Index, Plan};
 pub use crate::projection::Projection;
 pub use crate::update::Update;

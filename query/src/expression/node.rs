@@ -1,0 +1,63 @@
+//! The compiled form of an expression.
+
+use std::sync::Arc;
+
+use bson::Bson;
+use regex::Regex;
+
+use super::registry::Operator;
+
+/// What `$redact` is told about a document: its fields are kept and those below asked about. A client cannot write a
+/// symbol, so that no value of a document can be mistaken for one of the three.
+pub(crate) const DESCEND: &str = "DESCEND";
+/// What `$redact` is told about a document: it is left out.
+pub(crate) const PRUNE: &str = "PRUNE";
+/// What `$redact` is told about a document: it is kept as it is.
+pub(crate) const KEEP: &str = "KEEP";
+
+#[derive(Clone, Debug)]
+pub(super) enum Node {
+    /// A constant.
+    Literal(Bson),
+    /// A variable, and the names below it.
+    Path(Variable, Box<[Box<str>]>),
+    Document(Vec<(Box<str>, Node)>),
+    Array(Vec<Node>),
+    /// An operator that is given the values of all its arguments. An argument that is not written is `None`.
+    Call(&'static Operator, Vec<Option<Node>>, Option<Arc<Regex>>),
+    And(Vec<Node>),
+    Or(Vec<Node>),
+    /// `if`, `then`, `else`.
+    Condition(Box<[Node; 3]>),
+    IfNull(Vec<Node>),
+    Switch(Vec<(Node, Node)>, Option<Box<Node>>),
+    Let(Vec<(Box<str>, Node)>, Box<Node>),
+    Map(Box<Loop>),
+    Filter(Box<Loop>, Option<Box<Node>>),
+    Reduce(Box<Reduction>),
+}
+
+/// `$map` and `$filter`.
+#[derive(Clone, Debug)]
+pub(super) struct Loop {
+    pub(super) input: Node,
+    pub(super) name: Box<str>,
+    pub(super) body: Node,
+}
+
+/// `$reduce`.
+#[derive(Clone, Debug)]
+pub(super) struct Reduction {
+    pub(super) input: Node,
+    pub(super) initial: Node,
+    pub(super) body: Node,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Variable {
+    Root,
+    Current,
+    Now,
+    Remove,
+    Named(Box<str>),
+}
