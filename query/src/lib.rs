@@ -19,6 +19,7 @@ pub mod update;
 pub mod order;
 pub mod plan;
 pub mod projection;
+pub mod rule;
 
 mod budget;
 mod document;
