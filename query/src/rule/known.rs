@@ -25,6 +25,8 @@ pub(super) struct Known<'q> {
     pub(super) facts: Vec<Fact<'q>>,
     /// Of each, at least one holds.
     pub(super) choices: Vec<Vec<Self>>,
+    /// Nothing matches: some field must be one of no values, as clients ask when a list of theirs is empty.
+    pub(super) never: bool,
 }
 
 /// What is known about the values at one path. An array at its end counts as each of its items and as itself.
@@ -66,6 +68,7 @@ impl<'q> Known<'q> {
     fn add(&mut self, other: Self) {
         self.facts.extend(other.facts);
         self.choices.extend(other.choices);
+        self.never |= other.never;
     }
 }
 
@@ -149,12 +152,13 @@ impl Reader {
         if self.facts > FACTS_MAX {
             return;
         }
+        known.never |= matches!(&says, Says::Some(Set::Points(values)) if values.is_empty());
         if let Says::Some(Set::Points(values)) = &says
             && (2..=CHOICE_VALUES_MAX).contains(&values.len())
         {
             let branch = |value: &Bson| {
                 let says = Says::Some(Set::Points(vec![value.clone()]));
-                Known { facts: vec![Fact { path, says }], choices: Vec::new() }
+                Known { facts: vec![Fact { path, says }], ..Known::default() }
             };
             known.choices.push(values.iter().map(branch).collect());
         }

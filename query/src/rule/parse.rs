@@ -111,7 +111,7 @@ impl Parser<'_> {
         }
         let inner = self.deeper(Self::not)?;
         let inner = self.condition(inner)?;
-        let span = start..self.at;
+        let span = self.span_from(start);
         self.node(span, Shape::Not(Box::new(inner))).map(Term::Condition)
     }
 
@@ -215,13 +215,22 @@ impl Parser<'_> {
         self.skip_space();
         let start = self.at;
         if self.takes("(") {
-            let inner = self.deeper(Self::rule)?;
+            let mut inner = self.deeper(Self::rule)?;
             self.must("(", ")")?;
+            match &mut inner {
+                Term::Condition(node) => node.span = start..self.at,
+                Term::Value(operand) => operand.span = start..self.at,
+            }
             return Ok(inner);
         }
         self.count()?;
         let source = self.source()?;
-        Ok(Term::Value(Operand { span: start..self.at, source }))
+        Ok(Term::Value(Operand { span: self.span_from(start), source }))
+    }
+
+    /// What was read from `start` on, without the space that was looked over.
+    fn span_from(&self, start: usize) -> Span {
+        start..start + self.source[start..self.at].trim_end().len()
     }
 
     fn source(&mut self) -> Result<Source> {

@@ -74,6 +74,9 @@ impl<'a> Prover<'a> {
         node: &Node,
         wanted: bool,
     ) -> Evaluated<bool> {
+        if known.never {
+            return Ok(true);
+        }
         let case = Case { facts: &known.facts, outer: None };
         self.proves(node, wanted, &case, &open(&known.choices))
     }
@@ -194,6 +197,9 @@ impl<'a> Prover<'a> {
             let mut all = true;
             for branch in *branches {
                 self.step(1)?;
+                if branch.never {
+                    continue;
+                }
                 let inner = Case { facts: &branch.facts, outer: Some(case) };
                 let nested = branch.choices.iter().map(Vec::as_slice);
                 let still_open = open[index + 1..].iter().copied().chain(nested).collect();

@@ -193,7 +193,7 @@ fn what_is_no_expression_is_refused_with_its_column() {
         doc.a = 1 -> rule read, column 7: expected &&, || or the end
         1 < doc.a < 3 -> rule read, column 12: expected && or || before this, comparisons do not chain
         !doc.a == 1 -> rule read, column 1: expected a value, a comparison in parentheses cannot be compared
-        (doc.a == 1) == true -> rule read, column 2: expected a value, a comparison in parentheses cannot be compared
+        (doc.a == 1) == true -> rule read, column 1: expected a value, a comparison in parentheses cannot be compared
         auth -> rule read, column 1: expected a comparison, this value is no condition
         auth.openid -> rule read, column 1: expected a comparison, this value is no condition
         auth.name == 1 -> rule read, column 6: expected openid, uid, loginType or roles after auth
@@ -545,7 +545,7 @@ fn a_proof_ends() {
     let rule = rule("doc.x == 1 || (doc.y == 2 && (doc.z == 3 || doc.w == 4))");
     match rule.admits(&query, &facts(&caller, None), &Fetched::default()) {
         Admission::Refused(why) => {
-            expect!["rule read: deciding `doc.x == 1 || (doc.y == 2 && (doc.z == 3 || doc.w == 4` would take too long"].assert_eq(&why.to_string());
+            expect!["rule read: deciding `doc.x == 1 || (doc.y == 2 && (doc.z == 3 || doc.w == 4))` would take too long"].assert_eq(&why.to_string());
         }
         other => panic!("{other:?}"),
     }
@@ -610,24 +610,24 @@ fn explanations_show_each_clause() {
     expect![[r#"
         undecided, a document of collection shops is needed
           true     auth != null
-          false    doc.open   (doc.open is {…})
+          false    doc.open  (doc.open is {…})
           unknown  get(`database.shops.${doc.shop}`).owner == auth.openid  (get(`database.shops.${doc.shop}`).owner is not fetched, auth.openid is "o1")
-          true     doc.tags == 'x'  (doc.tags is ["x", 1, 2, 3, …])
-        denied, rule read: `doc.open || get(`database.shops.${doc.shop}`).owner == auth.openid` is false: doc.open is {…}, get(`database.shops.${doc.shop}`).owner is "o2", auth.openid is "o1"
+          true     (doc.tags == 'x')  (doc.tags is ["x", 1, 2, 3, …])
+        denied, rule read: `(doc.open || get(`database.shops.${doc.shop}`).owner == auth.openid)` is false: doc.open is {…}, get(`database.shops.${doc.shop}`).owner is "o2", auth.openid is "o1"
           true     auth != null
-          false    doc.open   (doc.open is {…})
+          false    doc.open  (doc.open is {…})
           false    get(`database.shops.${doc.shop}`).owner == auth.openid  (get(`database.shops.${doc.shop}`).owner is "o2", auth.openid is "o1")
-          true     doc.tags == 'x'  (doc.tags is ["x", 1, 2, 3, …])
-        refused, rule read: the conditions of the query do not imply `doc.open || get(`database.shops.${doc.shop}`).owner == auth.openid`: get(`database.shops.${doc.shop}`).owner is open, as the query gives its argument not one value, auth.openid is "o1"
+          true     (doc.tags == 'x')  (doc.tags is ["x", 1, 2, 3, …])
+        refused, rule read: the conditions of the query do not imply `(doc.open || get(`database.shops.${doc.shop}`).owner == auth.openid)`: get(`database.shops.${doc.shop}`).owner is open, as the query gives its argument not one value, auth.openid is "o1"
           implied  auth != null
-          open     doc.open 
+          open     doc.open
           open     get(`database.shops.${doc.shop}`).owner == auth.openid  (get(`database.shops.${doc.shop}`).owner is open, as the query gives its argument not one value, auth.openid is "o1")
-          open     doc.tags == 'x'
+          open     (doc.tags == 'x')
         refused, rule read: the conditions of the query do not imply `!(doc.tags == 'x')`
           implied  auth != null
-          implied  doc.open 
+          implied  doc.open
           open     get(`database.shops.${doc.shop}`).owner == auth.openid  (get(`database.shops.${doc.shop}`).owner is open, as the query gives its argument not one value, auth.openid is "o1")
-          implied  doc.tags == 'x'
+          implied  (doc.tags == 'x')
     "#]].assert_eq(&shown);
 }
 
