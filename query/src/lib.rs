@@ -22,6 +22,7 @@ pub mod pipeline;
 pub mod order;
 pub mod plan;
 pub mod projection;
+pub mod rule;
 
 mod budget;
 mod document;
