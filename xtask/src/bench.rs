@@ -1,10 +1,12 @@
 //! Measurements beside a peer, in one run: ratios of one table hold on a busy machine, absolute values do not.
 //!
 //! Read [`gateway`] first: it lists what is measured. `nginx.rs` and `yunzhan.rs` start the servers and say what they can
-//! be asked; `callgrind.rs`, `cpu.rs` and `idle.rs` each take one kind of figure; `table.rs` prints.
+//! be asked; `callgrind.rs`, `cpu.rs` and `idle.rs` each take one kind of figure; `table.rs` prints. [`documents`] does the
+//! same with documents.
 
 mod callgrind;
 mod cpu;
+mod documents;
 mod idle;
 mod load;
 mod nginx;
@@ -20,6 +22,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use callgrind::Counted;
+pub(crate) use documents::documents;
 use idle::Transport;
 use nginx::Nginx;
 use peer::{Peer, Running};
@@ -30,9 +33,9 @@ use yunzhan::Yunzhan;
 /// How long the bench may take.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
-    /// Under six minutes on two busy cores, once everything is built.
+    /// What counts: minutes on two busy cores, once everything is built.
     Full,
-    /// Under a minute: whether it runs, and roughly what it says.
+    /// About a minute: whether it runs, and roughly what it says.
     Quick,
 }
 
@@ -50,6 +53,9 @@ struct Plan {
     starts: usize,
 }
 
+/// Bound of one round of the gateway's bench.
+const ROUND_TIME_MAX: Duration = Duration::from_secs(6);
+
 const FULL: Plan = Plan { rounds: 5, requests: 20_000, counted: 2_000, idle: 950, starts: 5 };
 const QUICK: Plan = Plan { rounds: 1, requests: 4_000, counted: 400, idle: 200, starts: 3 };
 
@@ -63,7 +69,7 @@ const READY_MS: f64 = 300.0;
 /// Measures the server beside Debian's nginx and prints the table.
 pub(crate) fn gateway(root: &Path, effort: Effort) -> Result<()> {
     let plan = if effort == Effort::Full { &FULL } else { &QUICK };
-    tools::require()?;
+    tools::require(tools::GATEWAY)?;
     let program = tools::build(root)?;
     let begun = Instant::now();
     let folder = tempfile::tempdir().context("cannot make a folder for the bench")?;
@@ -76,8 +82,12 @@ pub(crate) fn gateway(root: &Path, effort: Effort) -> Result<()> {
     let alive = alive(&nginx, &yunzhan, plan)?;
     let (instructions, shares) = instructions(&nginx, &yunzhan, folder.path(), plan)?;
     let sections: Vec<Section> = [instructions].into_iter().chain(alive).chain([starts]).collect();
-    print!("{}{}", table::print(&sections), table::print_shares(&shares));
-    println!("\n{}\nmeasured in {:.0} s", tools::versions(), begun.elapsed().as_secs_f64());
+    print!("{}{}", table::print("nginx", &sections), table::print_shares(&shares));
+    println!(
+        "\n{}\nmeasured in {:.0} s",
+        tools::versions(tools::GATEWAY),
+        begun.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
@@ -128,11 +138,17 @@ fn alive(nginx: &Nginx, yunzhan: &Yunzhan, plan: &Plan) -> Result<Vec<Section>> 
 fn processor(peer: &Running, ours: &Running, plan: &Plan) -> Result<[Section; 2]> {
     let mut cpu = Section { title: "CPU of a request, µs", rows: Vec::new() };
     let mut rate = Section { title: "requests a second, 16 connections", rows: Vec::new() };
+    let effort = cpu::Effort {
+        rounds: plan.rounds,
+        requests: plan.requests,
+        connections: cpu::CONNECTIONS,
+        time_max: ROUND_TIME_MAX,
+    };
     for question in &ours.questions {
         progress(&format!("CPU: {}", question.name));
         let theirs = peer.question(question.name).map(|theirs| (&peer.server, theirs));
         let servers: Vec<_> = [(&ours.server, question)].into_iter().chain(theirs).collect();
-        let medians = cpu::alternate(&servers, plan.rounds, plan.requests)?;
+        let medians = cpu::alternate(&servers, effort)?;
         let own = medians.first().context("our server was asked")?;
         let theirs = medians.get(1);
         let row = |ours, peer| Row { name: question.name.to_owned(), peer, ours, aim: None };

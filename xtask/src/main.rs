@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use bench::Effort;
 
 const USAGE: &str = "\
 usage: cargo xtask <verb>
@@ -24,6 +25,8 @@ usage: cargo xtask <verb>
                            runs the fuzz targets, 300 s each unless told, and says what they found
   fuzz --check             compiles every fuzz package, so that no target rots
   bench gateway [--quick]  the server beside nginx: CPU, instructions, memory, time to ready
+  bench documents [--quick]
+                           documents beside parse-server on PostgreSQL: CPU, rates, latencies, memory
 ";
 
 fn main() -> ExitCode {
@@ -48,10 +51,10 @@ fn run(words: &[&str]) -> Result<bool> {
         ["tidy", "--shrink"] => tidy::shrink(&root).map(|()| true),
         ["fuzz", "--check"] => fuzz::check(&root),
         ["fuzz", choice @ ..] => fuzz::run(&root, &fuzz::Choice::read(choice)?),
-        ["bench", "gateway"] => bench::gateway(&root, bench::Effort::Full).map(|()| true),
-        ["bench", "gateway", "--quick"] => {
-            bench::gateway(&root, bench::Effort::Quick).map(|()| true)
-        }
+        ["bench", "gateway"] => bench::gateway(&root, Effort::Full).map(|()| true),
+        ["bench", "gateway", "--quick"] => bench::gateway(&root, Effort::Quick).map(|()| true),
+        ["bench", "documents"] => bench::documents(&root, Effort::Full).map(|()| true),
+        ["bench", "documents", "--quick"] => bench::documents(&root, Effort::Quick).map(|()| true),
         _ => {
             eprint!("{USAGE}");
             Ok(false)

@@ -14,6 +14,9 @@ use mysql_async::prelude::Queryable;
 use tempfile::TempDir;
 use yunzhan_base::{Clock, Secret};
 
+/// The embedded engine's driver, for measurements of what this crate and its callers add to it.
+pub use rusqlite;
+
 use super::{Migrations, Opening, SharedSql, open};
 use crate::config;
 

@@ -112,7 +112,7 @@ impl Dumps<'_> {
 fn ask(server: &Server, question: &Question, requests: usize) -> Result<usize> {
     let load = Load {
         address: server.plain,
-        request: &question.request,
+        pool: &question.pool,
         connections: CONNECTIONS,
         requests,
         time_max: TIME_MAX,

@@ -74,7 +74,7 @@ impl Opener {
     ) -> Result<Vec<Box<dyn Stream>>> {
         let open = |_| {
             let mut stream = self.open()?;
-            exchange(&mut stream, &mut Vec::new(), &question.request)?;
+            exchange(&mut stream, &mut Vec::new(), question.first())?;
             Ok(stream)
         };
         (0..connections).map(open).collect()

@@ -15,8 +15,10 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// What is sent.
 pub(super) struct Load<'a> {
     pub(super) address: SocketAddr,
-    pub(super) request: &'a [u8],
+    /// The requests to send, over and over, as evenly as it goes; never empty.
+    pub(super) pool: &'a [Vec<u8>],
     pub(super) connections: usize,
+    /// How many to send in all.
     pub(super) requests: usize,
     /// When to stop although not everything is sent.
     pub(super) time_max: Duration,
@@ -27,6 +29,17 @@ pub(super) struct Done {
     /// Requests that were answered with a 2xx.
     pub(super) requests: usize,
     pub(super) elapsed: Duration,
+    /// How long each of them took, the shortest first.
+    latencies: Vec<Duration>,
+}
+
+impl Done {
+    /// The latency that this share of the requests, from 0 to 1, stayed within.
+    pub(super) fn latency(&self, share: f64) -> Duration {
+        let last = self.latencies.len().saturating_sub(1);
+        let index = (last as f64 * share).round() as usize;
+        self.latencies.get(index).copied().unwrap_or_default()
+    }
 }
 
 impl Load<'_> {
@@ -35,35 +48,46 @@ impl Load<'_> {
         let left = AtomicUsize::new(self.requests);
         let begun = Instant::now();
         let deadline = begun + self.time_max;
-        let requests = std::thread::scope(|scope| {
+        let taken = std::thread::scope(|scope| {
             let work = || self.work(&left, deadline);
             let threads: Vec<_> = (0..self.connections).map(|_| scope.spawn(work)).collect();
             let joined =
                 threads.into_iter().map(|thread| thread.join().expect("a worker does not panic"));
-            joined.sum::<Result<usize>>()
+            joined.collect::<Result<Vec<_>>>()
         })?;
-        Ok(Done { requests, elapsed: begun.elapsed() })
+        let elapsed = begun.elapsed();
+        let mut latencies = taken.concat();
+        latencies.sort_unstable();
+        Ok(Done { requests: latencies.len(), elapsed, latencies })
     }
 
-    fn work(&self, left: &AtomicUsize, deadline: Instant) -> Result<usize> {
+    fn work(&self, left: &AtomicUsize, deadline: Instant) -> Result<Vec<Duration>> {
         let mut connection = Connection::open(self.address)?;
-        let mut done = 0;
-        while Instant::now() < deadline && take_one(left) {
-            let answer = connection.ask(self.request)?;
+        let mut latencies = Vec::new();
+        while let Some(index) = take_one(left)
+            && let Some(request) = self.pool.get(index % self.pool.len())
+        {
+            let begun = Instant::now();
+            if begun >= deadline {
+                break;
+            }
+            let answer = connection.ask(request)?;
             ensure!(
                 (200..300).contains(&answer.status),
                 "status {}: {}",
                 answer.status,
                 answer.text()
             );
-            done += 1;
+            latencies.push(begun.elapsed());
         }
-        Ok(done)
+        Ok(latencies)
     }
 }
 
-fn take_one(left: &AtomicUsize) -> bool {
-    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+/// Takes one of what is left to do, and tells which.
+fn take_one(left: &AtomicUsize) -> Option<usize> {
+    let less = |left: usize| left.checked_sub(1);
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok().and_then(less)
 }
 
 /// An answer with its body.
@@ -206,9 +230,21 @@ mod tests {
                 std::thread::spawn(move || serve(stream.unwrap()));
             }
         });
-        let request = b"GET / HTTP/1.1\r\n\r\n";
+        let pool = &[b"GET / HTTP/1.1\r\n\r\n".to_vec(), b"GET /2 HTTP/1.1\r\n\r\n".to_vec()];
         let time_max = Duration::from_secs(10);
-        let load = Load { address, request, connections: 3, requests: 50, time_max };
-        assert_eq!(load.run().unwrap().requests, 50);
+        let load = Load { address, pool, connections: 3, requests: 50, time_max };
+        let done = load.run().unwrap();
+        assert_eq!(done.requests, 50);
+        assert!(done.latency(0.5) <= done.latency(0.99));
+    }
+
+    #[test]
+    fn a_latency_is_that_of_a_share() {
+        let latencies = (1..=101).map(Duration::from_millis).collect();
+        let done = Done { requests: 101, elapsed: Duration::from_secs(1), latencies };
+        assert_eq!(done.latency(0.5), Duration::from_millis(51));
+        assert_eq!(done.latency(0.99), Duration::from_millis(100));
+        let nothing = Done { requests: 0, elapsed: Duration::ZERO, latencies: Vec::new() };
+        assert_eq!(nothing.latency(0.5), Duration::ZERO);
     }
 }

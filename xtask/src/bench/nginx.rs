@@ -72,12 +72,11 @@ impl Peer for Nginx {
 
     fn start(&self, wrapper: &[String]) -> Result<Server> {
         let process = start(wrapper, &self.configuration, self.plain)?;
-        Ok(Server { process, plain: self.plain, tls: self.tls })
+        Ok(Server { process, plain: self.plain, tls: self.tls, companions: None })
     }
 
     fn questions(&self, _server: &Server) -> Result<Vec<Question>> {
-        let get =
-            |name, target| Question { name, request: request("GET", target, self.plain, &[], "") };
+        let get = |name, target| Question::one(name, request("GET", target, self.plain, &[], ""));
         Ok(vec![
             get("proxied", "/proxied"),
             get("built-in answer", "/built-in"),
@@ -169,8 +168,8 @@ fn start(wrapper: &[String], configuration: &Path, address: SocketAddr) -> Resul
     Ok(process)
 }
 
-/// An address that is free now. Another program may take it before nginx does; then the bench fails and says so.
-fn free_address() -> Result<SocketAddr> {
+/// An address that is free now. Another program may take it before the server does; then the bench fails and says so.
+pub(super) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0").context("no free port")?.local_addr()?)
 }
 

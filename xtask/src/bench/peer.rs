@@ -1,10 +1,13 @@
 //! What is measured: two servers that are asked the same questions.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
-use super::process::Process;
+use super::load::{Answer, Connection};
+use super::process::{Companions, Process};
 
 /// A way to start one of the servers.
 pub(super) trait Peer {
@@ -25,6 +28,16 @@ pub(super) struct Server {
     pub(super) plain: SocketAddr,
     /// Where it answers HTTPS.
     pub(super) tls: SocketAddr,
+    /// Processes that work for it and are not its children, such as those of a database.
+    pub(super) companions: Option<Companions>,
+}
+
+impl Server {
+    /// Processor time of everything that works for it.
+    pub(super) fn cpu(&self) -> Result<Duration> {
+        let companions = self.companions.as_ref().map(Companions::cpu).transpose()?;
+        Ok(self.process.cpu()? + companions.unwrap_or_default())
+    }
 }
 
 /// A running server with what it can be asked.
@@ -47,12 +60,31 @@ impl Running {
     }
 }
 
-/// One request that is sent again and again.
+/// Requests of one kind that are sent again and again.
 pub(super) struct Question {
     /// Name in the table.
     pub(super) name: &'static str,
-    /// The request as it goes over the wire.
-    pub(super) request: Vec<u8>,
+    /// The requests as they go over the wire; at least one.
+    pub(super) pool: Vec<Vec<u8>>,
+}
+
+impl Question {
+    /// The same request every time.
+    pub(super) fn one(name: &'static str, request: Vec<u8>) -> Self {
+        Self { name, pool: vec![request] }
+    }
+
+    /// The first of its requests.
+    pub(super) fn first(&self) -> &[u8] {
+        self.pool.first().map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// Asks once on a connection of its own; fails unless the answer is a 2xx with JSON.
+pub(super) fn ask(host: SocketAddr, request: &[u8]) -> Result<Value> {
+    let answer: Answer = Connection::open(host)?.ask(request)?;
+    ensure!((200..300).contains(&answer.status), "status {}: {}", answer.status, answer.text());
+    serde_json::from_slice(&answer.body).context("an answer that is not JSON")
 }
 
 /// A request of the size that a mini-program's client sends, kept alive.

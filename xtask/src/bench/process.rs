@@ -1,4 +1,8 @@
 //! A server as a child process: started, watched through `/proc`, stopped. Dropping it kills it.
+//!
+//! `companions.rs` watches processes that work for a server without being its children.
+
+mod companions;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+
+pub(super) use companions::Companions;
 
 /// The kernel counts processor time in hundredths of a second on every Linux we build for.
 const TICK: Duration = Duration::from_millis(10);
@@ -74,7 +80,7 @@ impl Process {
     /// Processor time of the process and its threads, user and system.
     pub(super) fn cpu(&self) -> Result<Duration> {
         let stat = self.proc("stat")?;
-        cpu_of(&stat).with_context(|| format!("cannot read the times in {stat:?}"))
+        Stat::read(&stat).map(|stat| stat.own).with_context(|| format!("what is {stat:?}?"))
     }
 
     /// Resident memory in bytes.
@@ -129,13 +135,25 @@ pub(super) fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// Fields 14 and 15 of `/proc/PID/stat`. The command's name before them stands in parentheses and may hold blanks.
-fn cpu_of(stat: &str) -> Option<Duration> {
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut fields = fields.split(' ').skip(11);
-    let user: u32 = fields.next()?.parse().ok()?;
-    let system: u32 = fields.next()?.parse().ok()?;
-    Some(TICK * (user + system))
+/// What `/proc/PID/stat` says.
+#[derive(Debug, PartialEq)]
+struct Stat {
+    parent: u32,
+    /// Processor time of the process and its threads.
+    own: Duration,
+    /// Processor time of its children that have ended.
+    ended_children: Duration,
+}
+
+impl Stat {
+    /// Fields 4 and 14 to 17. The command's name before them stands in parentheses and may hold blanks.
+    fn read(stat: &str) -> Option<Self> {
+        let (_, fields) = stat.rsplit_once(") ")?;
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let field = |number: usize| fields.get(number - 3)?.parse::<u32>().ok();
+        let ticks = |first: usize| Some(TICK * field(first)?.checked_add(field(first + 1)?)?);
+        Some(Self { parent: field(4)?, own: ticks(14)?, ended_children: ticks(16)? })
+    }
 }
 
 fn resident_of(status: &str) -> Option<u64> {
@@ -150,8 +168,10 @@ mod tests {
 
     #[test]
     fn the_kernel_texts() {
-        let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 1 0 0 0 25 17 0 0 20 0 9 0 1 2 3";
-        assert_eq!(cpu_of(stat), Some(Duration::from_millis(420)));
+        let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 1 0 0 0 25 17 1 2 20 0 9 0 1 2 3";
+        let own = Duration::from_millis(420);
+        let read = Stat { parent: 1, own, ended_children: Duration::from_millis(30) };
+        assert_eq!(Stat::read(stat), Some(read));
         assert_eq!(resident_of("VmPeak:\t 9 kB\nVmRSS:\t    2048 kB\n"), Some(2 << 20));
     }
 }

@@ -69,10 +69,10 @@ impl Row {
     }
 }
 
-/// The whole table.
-pub(super) fn print(sections: &[Section]) -> String {
+/// The whole table beside a peer of this name.
+pub(super) fn print(peer: &str, sections: &[Section]) -> String {
     let mut text =
-        format!("\n  {:<34} {:>10} {:>10} {:>9}  {}\n", "", "nginx", "yunzhan", "ratio", "aim");
+        format!("\n  {:<34} {peer:>10} {:>10} {:>9}  {}\n", "", "yunzhan", "ratio", "aim");
     for section in sections {
         text.push_str(&format!("{}\n", section.title));
         text.extend(section.rows.iter().map(Row::print));
@@ -118,6 +118,6 @@ mod tests {
               memory                                      –       70.2            ≤ 64 MISSED
               insert                                      –       99.0
         "#]]
-        .assert_eq(&print(&sections));
+        .assert_eq(&print("nginx", &sections));
     }
 }

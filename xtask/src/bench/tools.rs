@@ -6,11 +6,17 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 /// A program of Debian and the package that has it.
-const PACKAGES: &[(&str, &str)] = &[("nginx", "nginx-light"), ("valgrind", "valgrind")];
+type Needed = (&'static str, &'static str);
+
+/// What the gateway's bench needs.
+pub(super) const GATEWAY: &[Needed] = &[("nginx", "nginx-light"), ("valgrind", "valgrind")];
+/// What the peer of the documents' bench needs.
+pub(super) const DOCUMENTS: &[Needed] =
+    &[("psql", "postgresql-client"), ("node", "nodejs"), ("npm", "npm")];
 
 /// Installs what is missing, or says what to install.
-pub(super) fn require() -> Result<()> {
-    let missing: Vec<&str> = PACKAGES
+pub(super) fn require(needed: &[Needed]) -> Result<()> {
+    let missing: Vec<&str> = needed
         .iter()
         .filter(|(program, _)| !present(program))
         .map(|(_, package)| *package)
@@ -33,7 +39,11 @@ pub(super) fn require() -> Result<()> {
 }
 
 fn present(program: &str) -> bool {
-    version(program, if program == "nginx" { "-v" } else { "--version" }).is_some()
+    version(program, flag_of(program)).is_some()
+}
+
+fn flag_of(program: &str) -> &'static str {
+    if program == "nginx" { "-v" } else { "--version" }
 }
 
 /// The first line of what a program says about its version.
@@ -43,15 +53,16 @@ fn version(program: &str, flag: &str) -> Option<String> {
     Some(String::from_utf8_lossy(&text).lines().next()?.to_owned())
 }
 
-/// The versions that the figures belong to.
-pub(super) fn versions() -> String {
-    let known =
-        [("nginx", "-v"), ("valgrind", "--version"), ("rustc", "--version"), ("uname", "-srm")];
-    known
-        .iter()
-        .filter_map(|(program, flag)| version(program, flag))
-        .collect::<Vec<_>>()
-        .join(" · ")
+/// The versions that the figures belong to: of these programs, and of what everything runs on.
+pub(super) fn versions(programs: &[Needed]) -> String {
+    let named = programs.iter().filter_map(|(program, _)| {
+        let text = version(program, flag_of(program))?;
+        // Some programs say nothing but a number.
+        Some(if text.contains(program) { text } else { format!("{program} {text}") })
+    });
+    let system = [("rustc", "--version"), ("uname", "-srm")];
+    let system = system.iter().filter_map(|(program, flag)| version(program, flag));
+    named.chain(system).collect::<Vec<_>>().join(" · ")
 }
 
 /// Builds the server as it is released, and says where cargo put it.

@@ -5,18 +5,17 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::load::{Answer, Connection};
 use super::nginx::{Nginx, content};
-use super::peer::{Peer, Question, Server, request};
+use super::peer::{Peer, Question, Server, ask, request};
 use super::process::Process;
 
 /// Also under valgrind, which is fifty times slower.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// The environment that a first start makes, and a collection of it in which everybody has documents of their own.
-const ENV: &str = "demo";
+pub(super) const ENV: &str = "demo";
 /// What a service of ours answers to everybody.
 const KEY_SET: &str = "/auth/v1/.well-known/jwks.json";
 const DOCUMENTS: &str =
@@ -77,14 +76,7 @@ impl Peer for Yunzhan {
     }
 
     fn start(&self, wrapper: &[String]) -> Result<Server> {
-        let at = |name: &str| self.folder.join(name).display().to_string();
-        let program = self.program.display().to_string();
-        let own = [program, "--data".into(), at("data"), "--config".into(), at("yunzhan.toml")];
-        let verb = ["--json".to_owned(), "serve".to_owned()];
-        let words = [wrapper, &own, &verb].concat();
-        let mut process = Process::start(&words, &self.folder.join("output.log"))?;
-        let (plain, tls) = process.wait_for(START_TIMEOUT, addresses)?;
-        Ok(Server { process, plain, tls })
+        Ok(launch(&self.program, &self.folder, wrapper)?.0)
     }
 
     fn questions(&self, server: &Server) -> Result<Vec<Question>> {
@@ -95,25 +87,40 @@ impl Peer for Yunzhan {
         let insert = request("POST", DOCUMENTS, host, &authorized, &document());
         let id = inserted_id(&ask(host, &insert)?)?;
         let read = request("GET", &format!("{DOCUMENTS}/{id}"), host, &authorized, "");
-        let get =
-            |name, target: &str| Question { name, request: request("GET", target, host, &[], "") };
+        let get = |name, target: &str| Question::one(name, request("GET", target, host, &[], ""));
         Ok(vec![
             get("proxied", "/proxied"),
             get("proxied, same headers", "/proxied"),
             get("built-in answer", KEY_SET),
             get("built-in answer, same headers", KEY_SET),
             get("static file", "/static.json"),
-            Question { name: "authenticated point read", request: read },
-            Question { name: "authenticated insert", request: insert },
+            Question::one("authenticated point read", read),
+            Question::one("authenticated insert", insert),
         ])
     }
 }
 
+/// Starts the program on `data` and `yunzhan.toml` in the folder, and gives the control listener's address beside it.
+pub(super) fn launch(
+    program: &Path,
+    folder: &Path,
+    wrapper: &[String],
+) -> Result<(Server, SocketAddr)> {
+    let at = |name: &str| folder.join(name).display().to_string();
+    let program = program.display().to_string();
+    let own = [program, "--data".into(), at("data"), "--config".into(), at("yunzhan.toml")];
+    let verb = ["--json".to_owned(), "serve".to_owned()];
+    let words = [wrapper, &own, &verb].concat();
+    let mut process = Process::start(&words, &folder.join("output.log"))?;
+    let [plain, tls, control] = process.wait_for(START_TIMEOUT, addresses)?;
+    Ok((Server { process, plain, tls, companions: None }, control))
+}
+
 /// The addresses in the ready line, which may stand among notices.
-fn addresses(output: &str) -> Option<(SocketAddr, SocketAddr)> {
+fn addresses(output: &str) -> Option<[SocketAddr; 3]> {
     output.lines().find_map(|line| {
         let ready: Value = serde_json::from_str(line).ok()?;
-        Some((address(&ready, "http")?, address(&ready, "https")?))
+        Some([address(&ready, "http")?, address(&ready, "https")?, address(&ready, "control")?])
     })
 }
 
@@ -122,7 +129,8 @@ fn address(ready: &Value, name: &str) -> Option<SocketAddr> {
     url.split_once("://")?.1.trim_end_matches('/').parse().ok()
 }
 
-fn sign_in(host: SocketAddr) -> Result<String> {
+/// An access token of a visitor.
+pub(super) fn sign_in(host: SocketAddr) -> Result<String> {
     let target = format!("/auth/v1/signin/anonymously?client_id={ENV}");
     let answer = ask(host, &request("POST", &target, host, &[], "{}"))?;
     let token = answer.get("access_token").and_then(Value::as_str).context("no access token")?;
@@ -140,10 +148,4 @@ fn document() -> String {
 fn inserted_id(answer: &Value) -> Result<String> {
     let id = answer.get("insertedIds").and_then(|ids| ids.get(0)).and_then(Value::as_str);
     Ok(id.context("the insert names no id")?.to_owned())
-}
-
-fn ask(host: SocketAddr, request: &[u8]) -> Result<Value> {
-    let answer: Answer = Connection::open(host)?.ask(request)?;
-    ensure!((200..300).contains(&answer.status), "status {}: {}", answer.status, answer.text());
-    serde_json::from_slice(&answer.body).context("an answer that is not JSON")
 }
