@@ -1,7 +1,7 @@
 //! What every verb knows: where the data folder and the configuration are, and how to speak.
 
 use std::ffi::OsString;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::Value;
@@ -114,6 +114,12 @@ impl Context {
             }
             Ok(None)
         })
+    }
+
+    /// Lets time pass between two calls.
+    pub(super) fn pause(&self, pause: Duration) -> Result<()> {
+        runtime()?.block_on(tokio::time::sleep(pause));
+        Ok(())
     }
 }
 
