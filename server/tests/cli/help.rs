@@ -16,6 +16,7 @@ fn help_in_english() {
           check    Check the configuration and the data folder, and name every mistake
           reload   Make the serving process read its configuration again
           env      Environments: the mini-programs on this server
+          db       Documents: collections, their indexes, and what is in them
           token    Print an access token for trying things out; development environments only
           version  Print the version
 
@@ -41,6 +42,7 @@ fn help_in_chinese() {
           check    检查配置与数据目录, 列出每一处错误
           reload   让正在运行的进程重新读取配置
           env      环境: 本服务器上的小程序
+          db       文档: 集合, 索引, 以及其中的内容
           token    输出一个用于试验的访问令牌; 仅限开发环境
           version  输出版本
 
@@ -74,6 +76,13 @@ fn help_of_a_verb() {
               --lang <zh|en>            Language for people [default: from LC_ALL, LC_MESSAGES or LANG]
           -h, --help                    Print help
     "#]].assert_eq(&Place::new().good(&["env", "add", "--help"]));
+}
+
+#[test]
+fn help_of_documents() {
+    expect![[""]].assert_eq(&Place::new().good(&["db", "--help"]));
+    expect![[""]].assert_eq(&Place::new().good(&["db", "add-index", "--help"]));
+    expect![[""]].assert_eq(&Place::new().good(&["--lang", "zh", "db", "find", "--help"]));
 }
 
 #[test]

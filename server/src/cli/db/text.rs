@@ -186,18 +186,51 @@ mod tests {
             { "name": "todos", "permission": "PRIVATE", "created_ms": 1 },
             { "name": "news", "permission": "ADMINWRITE", "created_ms": 2 },
         ] });
-        expect![[""]].assert_eq(&both(|lang| collections(&answer, lang)));
+        expect![[r#"
+            collection  permission
+            todos       PRIVATE
+            news        ADMINWRITE
+
+            集合   权限
+            todos  PRIVATE
+            news   ADMINWRITE
+        "#]]
+        .assert_eq(&both(|lang| collections(&answer, lang)));
     }
 
     #[test]
     fn indexes_say_how_far_they_are() {
-        expect![[""]].assert_eq(&both(|lang| indexes(&some_indexes(), lang)));
+        expect![[r#"
+            index   fields       unique  state
+            by_age  age:-1 name  no      building 30/400
+            email   email        yes     failed: two documents have the same email
+            done    done         no      ready
+
+            索引    字段         唯一  状态
+            by_age  age:-1 name  否    建立中 30/400
+            email   email        是    失败: two documents have the same email
+            done    done         否    可用
+        "#]]
+        .assert_eq(&both(|lang| indexes(&some_indexes(), lang)));
     }
 
     #[test]
     fn an_index_that_is_being_built_says_where_to_look() {
         let index = &some_indexes()["indexes"][0];
-        expect![[""]].assert_eq(&both(|lang| added(index, &place(), lang)));
+        expect![[r#"
+            index   by_age
+            fields  age:-1 name
+            unique  no
+            state   building 30/400
+            `yunzhan db indexes demo todos` shows how far it is
+
+            索引  by_age
+            字段  age:-1 name
+            唯一  否
+            状态  建立中 30/400
+            用 `yunzhan db indexes demo todos` 查看进度
+        "#]]
+        .assert_eq(&both(|lang| added(index, &place(), lang)));
         let ready = &some_indexes()["indexes"][2];
         assert!(!added(ready, &place(), Lang::En).contains('`'));
     }
@@ -205,7 +238,16 @@ mod tests {
     #[test]
     fn documents_stand_one_a_line() {
         let answer = json!({ "documents": [{ "_id": "a", "n": 1 }, { "_id": "b" }], "total": 9 });
-        expect![[""]].assert_eq(&both(|lang| documents(&answer, 3, lang)));
+        expect![[r#"
+            {"_id":"a","n":1}
+            {"_id":"b"}
+            5 of 9; go on with --skip 5
+
+            {"_id":"a","n":1}
+            {"_id":"b"}
+            第 5 个, 共 9 个; 用 --skip 5 继续
+        "#]]
+        .assert_eq(&both(|lang| documents(&answer, 3, lang)));
         let last = json!({ "documents": [{ "_id": "c" }], "total": 9 });
         assert_eq!(documents(&last, 8, Lang::En), "{\"_id\":\"c\"}\n");
         let none = json!({ "documents": [] });
@@ -216,10 +258,42 @@ mod tests {
     fn a_plan_says_what_it_cost() {
         let indexed = json!({ "access": "index", "index": "by_age", "ranges": 2, "ordered": true,
             "exact": false, "documents_examined": 12, "documents_matched": 10 });
-        expect![[""]].assert_eq(&both(|lang| explained(&indexed, &place(), lang)));
+        expect![[r#"
+            access              index by_age
+            ranges              2
+            in order            yes
+            exact               no
+            documents examined  12
+            documents matched   10
+
+            访问方式    索引 by_age
+            区间数      2
+            已有序      是
+            精确        否
+            检查的文档  12
+            匹配的文档  10
+        "#]]
+        .assert_eq(&both(|lang| explained(&indexed, &place(), lang)));
         let scan = json!({ "access": "scan", "ranges": 0, "ordered": false, "exact": false,
             "documents_examined": 1200, "documents_matched": 1 });
-        expect![[""]].assert_eq(&both(|lang| explained(&scan, &place(), lang)));
+        expect![[r#"
+            access              every document
+            ranges              0
+            in order            no
+            exact               no
+            documents examined  1200
+            documents matched   1
+            no index serves this query; `yunzhan db add-index demo todos FIELD` makes one
+
+            访问方式    全部文档
+            区间数      0
+            已有序      否
+            精确        否
+            检查的文档  1200
+            匹配的文档  1
+            没有索引可用于此查询; 用 `yunzhan db add-index demo todos FIELD` 添加
+        "#]]
+        .assert_eq(&both(|lang| explained(&scan, &place(), lang)));
     }
 
     #[test]

@@ -182,13 +182,25 @@ mod tests {
 
     #[test]
     fn a_log_hears_of_every_tenth() {
-        expect![[""]].assert_eq(&told(Manner::Lines, Lang::En));
-        expect![[""]].assert_eq(&told(Manner::Lines, Lang::Zh));
+        expect![[r#"
+            Ctrl-C ends the waiting, not the building
+            building 0/40
+            building 4/40
+            building 39/40
+        "#]]
+        .assert_eq(&told(Manner::Lines, Lang::En));
+        expect![[r#"
+            Ctrl-C 只结束等待, 不影响索引的建立
+            建立中 0/40
+            建立中 4/40
+            建立中 39/40
+        "#]]
+        .assert_eq(&told(Manner::Lines, Lang::Zh));
     }
 
     #[test]
     fn a_terminal_has_one_line_and_a_program_none() {
-        expect![[""]].assert_eq(&told(Manner::OneLine, Lang::En).escape_debug().to_string());
+        expect![[r#"Ctrl-C ends the waiting, not the building\n\r\u{1b}[Kbuilding 0/40\r\u{1b}[Kbuilding 1/40\r\u{1b}[Kbuilding 4/40\r\u{1b}[Kbuilding 5/40\r\u{1b}[Kbuilding 39/40\r\u{1b}[Kbuilding 39/40"#]].assert_eq(&told(Manner::OneLine, Lang::En).escape_debug().to_string());
         assert_eq!(told(Manner::Silent, Lang::En), "");
     }
 
@@ -210,7 +222,7 @@ mod tests {
         };
         assert_eq!(check(json!({ "name": "e", "state": "ready" })), "");
         let failed = json!({ "name": "e", "state": "failed", "unique": true, "failure": "two documents have the same e" });
-        expect![[""]].assert_eq(&check(failed));
-        expect![[""]].assert_eq(&check(json!({ "name": "e", "state": "dropping" })));
+        expect!["already_exists: index e cannot be built: two documents have the same e; change those documents, then drop it with `yunzhan db drop-index demo todos e` and add it again"].assert_eq(&check(failed));
+        expect!["not_found: index e was dropped while it was being built; add it again if it is still wanted"].assert_eq(&check(json!({ "name": "e", "state": "dropping" })));
     }
 }
