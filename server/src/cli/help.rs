@@ -84,6 +84,11 @@ fn in_chinese(command: Command, path: &str) -> Command {
     let mut command =
         command.about(about.unwrap_or_default()).help_template(template).mut_args(|argument| {
             let heading = if argument.is_positional() { "参数" } else { "选项" };
+            // Below a heading of its own, clap would sort them by their names.
+            let argument = match argument.get_index() {
+                Some(index) => argument.display_order(index),
+                None => argument,
+            };
             match look_up(ARGUMENTS, argument.get_id().as_str()) {
                 Some(text) => argument.help(text).help_heading(heading),
                 None => argument,

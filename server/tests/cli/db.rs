@@ -1,16 +1,65 @@
 //! Collections and their documents from the command line.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::thread::JoinHandle;
+
 use expect_test::expect;
 use serde_json::{Value, json};
 
 use crate::program::Place;
+
+/// Stands in for a serving process: gives these answers, one a call, and tells at the end what was asked.
+fn stand_in(place: &Place, answers: &[Value]) -> JoinHandle<String> {
+    let run = place.path("yunzhan-data/run");
+    std::fs::create_dir_all(&run).unwrap();
+    let socket = run.join("control.sock");
+    // What an earlier one left behind.
+    let _ = std::fs::remove_file(&socket);
+    let listener = UnixListener::bind(socket).unwrap();
+    let answers = answers.to_vec();
+    std::thread::spawn(move || {
+        let one = |answer: &Value| answer_one(listener.accept().unwrap().0, &answer.to_string());
+        answers.iter().map(one).collect()
+    })
+}
+
+/// Answers the one call on this connection; what was asked, as `METHOD path body`.
+fn answer_one(stream: UnixStream, answer: &str) -> String {
+    let mut reader = BufReader::new(stream);
+    let mut lines = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        if line.trim_end().is_empty() {
+            break;
+        }
+        lines.push(line.trim_end().to_lowercase());
+    }
+    let length = lines.iter().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+    reader.read_exact(&mut body).unwrap();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", answer.len());
+    reader.get_mut().write_all((head + answer).as_bytes()).unwrap();
+    let asked = lines[0].trim_end_matches(" http/1.1");
+    format!("{asked} {}\n", String::from_utf8(body).unwrap())
+}
+
+fn index(state: &str, done: u64) -> Value {
+    let keys = json!([{ "field": "age", "direction": "-1" }]);
+    json!({ "name": "by_age", "keys": keys, "unique": false, "state": state, "done": done, "total": 9, "failure": null })
+}
 
 #[test]
 fn collections_and_their_permissions() {
     let place = Place::new();
     place.good(&["env", "add", "shop"]);
     let _serving = place.serve(&[]);
-    expect![[""]].assert_eq(&place.good(&["db", "add-collection", "shop", "todos"]));
+    expect![[r#"
+        collection  todos
+        permission  PRIVATE
+    "#]]
+    .assert_eq(&place.good(&["db", "add-collection", "shop", "todos"]));
     let added = place.good(&[
         "db",
         "add-collection",
@@ -22,9 +71,23 @@ fn collections_and_their_permissions() {
     ]);
     let added: Value = serde_json::from_str(&added).unwrap();
     assert_eq!((&added["name"], &added["permission"]), (&json!("news"), &json!("ADMINWRITE")));
-    expect![[""]].assert_eq(&place.good(&["db", "permission", "shop", "todos", "READONLY"]));
-    expect![[""]].assert_eq(&place.good(&["db", "collections", "shop"]));
-    expect![[""]].assert_eq(&place.good(&["db", "collections", "shop", "--lang", "zh"]));
+    expect![[r#"
+        collection  todos
+        permission  READONLY
+    "#]]
+    .assert_eq(&place.good(&["db", "permission", "shop", "todos", "READONLY"]));
+    expect![[r#"
+        collection  permission
+        news        ADMINWRITE
+        todos       READONLY
+    "#]]
+    .assert_eq(&place.good(&["db", "collections", "shop"]));
+    expect![[r#"
+        集合   权限
+        news   ADMINWRITE
+        todos  READONLY
+    "#]]
+    .assert_eq(&place.good(&["db", "collections", "shop", "--lang", "zh"]));
 }
 
 #[test]
@@ -32,17 +95,20 @@ fn what_is_not_there_is_named_with_the_next_step() {
     let place = Place::new();
     place.good(&["env", "add", "shop"]);
     let _serving = place.serve(&[]);
-    expect![[""]].assert_eq(&place.bad(&["db", "collections", "nowhere"]));
-    expect![[""]].assert_eq(&place.bad(&["db", "permission", "shop", "todos", "READONLY"]));
-    expect![[""]].assert_eq(&place.bad(&["db", "add-collection", "shop", "a/b"]));
-    expect![[""]].assert_eq(&place.bad(&[
-        "db",
-        "add-collection",
-        "shop",
-        "a",
-        "--permission",
-        "x",
-    ]));
+    expect![[r#"
+        error: there is no environment nowhere; `yunzhan env list` shows what is there
+    "#]]
+    .assert_eq(&place.bad(&["db", "collections", "nowhere"]));
+    expect![[r#"
+        error: there is no collection todos; create it first; `yunzhan db collections shop` shows what is there
+    "#]].assert_eq(&place.bad(&["db", "permission", "shop", "todos", "READONLY"]));
+    expect![[r#"
+        error: a collection's name has 1 to 64 of A-Z, a-z, 0-9, '_' and '-', and does not begin with '-'
+    "#]].assert_eq(&place.bad(&["db", "add-collection", "shop", "a/b"]));
+    expect![[r#"
+        error: a permission is READONLY, PRIVATE, ADMINWRITE or ADMINONLY
+    "#]]
+    .assert_eq(&place.bad(&["db", "add-collection", "shop", "a", "--permission", "x"]));
 }
 
 #[test]
@@ -52,8 +118,92 @@ fn what_cannot_be_read_is_refused_before_anybody_is_called() {
         assert_eq!(code, 2, "{complaint}");
         complaint
     };
-    expect![[""]].assert_eq(&misused(&["db", "find", "shop", "todos", "{done:false}"]));
-    expect![[""]].assert_eq(&misused(&["db", "find", "shop", "todos", "--order", "[1]"]));
-    expect![[""]].assert_eq(&misused(&["db", "add-index", "shop", "todos", "age:down"]));
-    expect![[""]].assert_eq(&misused(&["db", "add-index", "shop", "todos"]));
+    expect![[r#"
+        error: invalid value '{done:false}' for '[QUERY]': not JSON: key must be a string at line 1 column 2; write an object between single quotes, such as '{"done":false}'
+
+        For more information, try '--help'.
+    "#]].assert_eq(&misused(&["db", "find", "shop", "todos", "{done:false}"]));
+    expect![[r#"
+        error: invalid value '[1]' for '--order <JSON>': JSON, but no object; write an object between single quotes, such as '{"done":false}'
+
+        For more information, try '--help'.
+    "#]].assert_eq(&misused(&["db", "find", "shop", "todos", "--order", "[1]"]));
+    expect![[r#"
+        error: invalid value 'age:down' for '<FIELD[:1|:-1]>...': "down" is no direction; write age:1 for upwards or age:-1 for downwards
+
+        For more information, try '--help'.
+    "#]].assert_eq(&misused(&["db", "add-index", "shop", "todos", "age:down"]));
+    expect![[r#"
+        error: the following required arguments were not provided:
+          <FIELD[:1|:-1]>...
+
+        Usage: yunzhan db add-index <ENV> <NAME> <FIELD[:1|:-1]>...
+
+        For more information, try '--help'.
+    "#]]
+    .assert_eq(&misused(&["db", "add-index", "shop", "todos"]));
+}
+
+#[test]
+fn an_index_is_added_looked_at_and_dropped() {
+    let place = Place::bare();
+    let listed = json!({ "indexes": [index("ready", 9)] });
+    let asked = stand_in(&place, &[index("building", 0), listed, json!({ "name": "by age" })]);
+    let added = ["db", "add-index", "shop", "todos", "age:-1", "name", "--unique"];
+    expect![[""]].assert_eq(&place.good(&added));
+    expect![[""]].assert_eq(&place.good(&["db", "indexes", "shop", "todos"]));
+    expect![[""]].assert_eq(&place.good(&["db", "drop-index", "shop", "todos", "by age"]));
+    expect![[""]].assert_eq(&asked.join().unwrap());
+}
+
+#[test]
+fn waiting_for_an_index_tells_how_far_it_is() {
+    let list = |index: Value| json!({ "indexes": [index] });
+    let wait = ["db", "add-index", "shop", "todos", "age:-1", "--name", "by_age", "--wait"];
+
+    let place = Place::bare();
+    let built = [index("building", 0), list(index("building", 5)), list(index("ready", 9))];
+    let asked = stand_in(&place, &built);
+    let (code, output, told) = place.run(&wait);
+    assert_eq!(code, 0, "{told}");
+    expect![[""]].assert_eq(&told);
+    expect![[""]].assert_eq(&output);
+    expect![[""]].assert_eq(&asked.join().unwrap());
+
+    let mut failed = index("failed", 5);
+    failed["failure"] = "a document has an age that is too long".into();
+    let _asked = stand_in(&place, &[index("building", 0), list(failed)]);
+    expect![[""]].assert_eq(&place.bad(&[&wait[..], &["--json"]].concat()));
+
+    let _asked = stand_in(&place, &[index("building", 0), list(json!({ "name": "other" }))]);
+    expect![[""]].assert_eq(&place.bad(&wait));
+}
+
+#[test]
+fn nobody_waits_for_a_process_that_is_not_there() {
+    let place = Place::bare();
+    let _asked = stand_in(&place, &[index("building", 0)]);
+    // The stand-in goes away after its one answer.
+    expect![[""]].assert_eq(&place.bad(&["db", "add-index", "shop", "todos", "age:-1", "--wait"]));
+}
+
+#[test]
+fn documents_are_counted_found_and_explained() {
+    let place = Place::bare();
+    let plan = json!({ "access": "index", "index": "by_age", "ranges": 1, "ordered": true, "exact": true,
+        "documents_examined": 2, "documents_matched": 2 });
+    let found =
+        json!({ "documents": [{ "_id": "a", "age": 9 }, { "_id": "b", "age": 8 }], "total": 7 });
+    let answers = [json!({ "total": 7 }), json!({ "total": 8 }), found.clone(), found, plan];
+    let asked = stand_in(&place, &answers);
+    let query = r#"{"b":1,"age":{"$gt":{"$numberLong":"5"}}}"#;
+    assert_eq!(place.good(&["db", "count", "shop", "todos", query]), "7\n");
+    assert_eq!(place.good(&["db", "count", "shop", "todos", "--json"]), "{\"total\":8}\n");
+    let find = ["db", "find", "shop", "todos", query, "--order", r#"{"b":1,"age":-1}"#];
+    let more = ["--fields", r#"{"age":1}"#, "--skip", "2", "--limit", "2"];
+    expect![[""]].assert_eq(&place.good(&[&find[..], &more[..]].concat()));
+    expect![[""]].assert_eq(&place.good(&["db", "find", "shop", "todos", "--json"]));
+    expect![[""]]
+        .assert_eq(&place.good(&["db", "explain", "shop", "todos", query, "--limit", "2"]));
+    expect![[""]].assert_eq(&asked.join().unwrap());
 }
