@@ -19,8 +19,15 @@ fn stand_in(place: &Place, answers: &[Value]) -> JoinHandle<String> {
     let listener = UnixListener::bind(socket).unwrap();
     let answers = answers.to_vec();
     std::thread::spawn(move || {
-        let one = |answer: &Value| answer_one(listener.accept().unwrap().0, &answer.to_string());
-        answers.iter().map(one).collect()
+        let (last, first) = answers.split_last().unwrap();
+        let accept = || listener.accept().unwrap().0;
+        let mut asked: String =
+            first.iter().map(|answer| answer_one(accept(), &answer.to_string())).collect();
+        let stream = accept();
+        // Before the last answer, so that whoever has it finds nobody here any more.
+        drop(listener);
+        asked += &answer_one(stream, &last.to_string());
+        asked
     })
 }
 
@@ -42,7 +49,8 @@ fn answer_one(stream: UnixStream, answer: &str) -> String {
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", answer.len());
     reader.get_mut().write_all((head + answer).as_bytes()).unwrap();
     let asked = lines[0].trim_end_matches(" http/1.1");
-    format!("{asked} {}\n", String::from_utf8(body).unwrap())
+    let body = String::from_utf8(body).unwrap();
+    format!("{}\n", format!("{asked} {body}").trim_end())
 }
 
 fn index(state: &str, done: u64) -> Value {
@@ -150,10 +158,28 @@ fn an_index_is_added_looked_at_and_dropped() {
     let listed = json!({ "indexes": [index("ready", 9)] });
     let asked = stand_in(&place, &[index("building", 0), listed, json!({ "name": "by age" })]);
     let added = ["db", "add-index", "shop", "todos", "age:-1", "name", "--unique"];
-    expect![[""]].assert_eq(&place.good(&added));
-    expect![[""]].assert_eq(&place.good(&["db", "indexes", "shop", "todos"]));
-    expect![[""]].assert_eq(&place.good(&["db", "drop-index", "shop", "todos", "by age"]));
-    expect![[""]].assert_eq(&asked.join().unwrap());
+    expect![[r#"
+        index   by_age
+        fields  age:-1
+        unique  no
+        state   building 0/9
+        `yunzhan db indexes shop todos` shows how far it is
+    "#]]
+    .assert_eq(&place.good(&added));
+    expect![[r#"
+        index   fields  unique  state
+        by_age  age:-1  no      ready
+    "#]]
+    .assert_eq(&place.good(&["db", "indexes", "shop", "todos"]));
+    expect![[r#"
+        dropped  by age
+    "#]]
+    .assert_eq(&place.good(&["db", "drop-index", "shop", "todos", "by age"]));
+    expect![[r#"
+        post /control/v1/envs/shop/collections/todos/indexes {"keys":[{"direction":"-1","field":"age"},{"direction":"1","field":"name"}],"unique":true}
+        get /control/v1/envs/shop/collections/todos/indexes 
+        delete /control/v1/envs/shop/collections/todos/indexes/by%20age 
+    "#]].assert_eq(&asked.join().unwrap());
 }
 
 #[test]
@@ -166,17 +192,39 @@ fn waiting_for_an_index_tells_how_far_it_is() {
     let asked = stand_in(&place, &built);
     let (code, output, told) = place.run(&wait);
     assert_eq!(code, 0, "{told}");
-    expect![[""]].assert_eq(&told);
-    expect![[""]].assert_eq(&output);
-    expect![[""]].assert_eq(&asked.join().unwrap());
+    expect![[r#"
+        Ctrl-C ends the waiting, not the building
+        building 0/9
+        building 5/9
+    "#]]
+    .assert_eq(&told);
+    expect![[r#"
+        index   by_age
+        fields  age:-1
+        unique  no
+        state   ready
+    "#]]
+    .assert_eq(&output);
+    expect![[r#"
+        post /control/v1/envs/shop/collections/todos/indexes {"keys":[{"direction":"-1","field":"age"}],"name":"by_age","unique":false}
+        get /control/v1/envs/shop/collections/todos/indexes 
+        get /control/v1/envs/shop/collections/todos/indexes 
+    "#]].assert_eq(&asked.join().unwrap());
 
     let mut failed = index("failed", 5);
     failed["failure"] = "a document has an age that is too long".into();
     let _asked = stand_in(&place, &[index("building", 0), list(failed)]);
-    expect![[""]].assert_eq(&place.bad(&[&wait[..], &["--json"]].concat()));
+    expect![[r#"
+        {"error":{"code":"invalid_parameter","message":"index by_age cannot be built: a document has an age that is too long; change those documents, then drop it with `yunzhan db drop-index shop todos by_age` and add it again"}}
+    "#]].assert_eq(&place.bad(&[&wait[..], &["--json"]].concat()));
 
     let _asked = stand_in(&place, &[index("building", 0), list(json!({ "name": "other" }))]);
-    expect![[""]].assert_eq(&place.bad(&wait));
+    expect![[r#"
+        Ctrl-C ends the waiting, not the building
+        building 0/9
+        error: index by_age was dropped while it was being built; add it again if it is still wanted
+    "#]]
+    .assert_eq(&place.bad(&wait));
 }
 
 #[test]
@@ -184,7 +232,11 @@ fn nobody_waits_for_a_process_that_is_not_there() {
     let place = Place::bare();
     let _asked = stand_in(&place, &[index("building", 0)]);
     // The stand-in goes away after its one answer.
-    expect![[""]].assert_eq(&place.bad(&["db", "add-index", "shop", "todos", "age:-1", "--wait"]));
+    expect![[r#"
+        Ctrl-C ends the waiting, not the building
+        building 0/9
+        error: index by_age is not built yet, and no process serves this data folder; `yunzhan serve` goes on building it
+    "#]].assert_eq(&place.bad(&["db", "add-index", "shop", "todos", "age:-1", "--wait"]));
 }
 
 #[test]
@@ -201,9 +253,30 @@ fn documents_are_counted_found_and_explained() {
     assert_eq!(place.good(&["db", "count", "shop", "todos", "--json"]), "{\"total\":8}\n");
     let find = ["db", "find", "shop", "todos", query, "--order", r#"{"b":1,"age":-1}"#];
     let more = ["--fields", r#"{"age":1}"#, "--skip", "2", "--limit", "2"];
-    expect![[""]].assert_eq(&place.good(&[&find[..], &more[..]].concat()));
-    expect![[""]].assert_eq(&place.good(&["db", "find", "shop", "todos", "--json"]));
-    expect![[""]]
-        .assert_eq(&place.good(&["db", "explain", "shop", "todos", query, "--limit", "2"]));
-    expect![[""]].assert_eq(&asked.join().unwrap());
+    expect![[r#"
+        {"_id":"a","age":9}
+        {"_id":"b","age":8}
+        4 of 7; go on with --skip 4
+    "#]]
+    .assert_eq(&place.good(&[&find[..], &more[..]].concat()));
+    expect![[r#"
+        {"documents":[{"_id":"a","age":9},{"_id":"b","age":8}],"total":7}
+    "#]]
+    .assert_eq(&place.good(&["db", "find", "shop", "todos", "--json"]));
+    expect![[r#"
+        access              index by_age
+        ranges              1
+        in order            yes
+        exact               yes
+        documents examined  2
+        documents matched   2
+    "#]]
+    .assert_eq(&place.good(&["db", "explain", "shop", "todos", query, "--limit", "2"]));
+    expect![[r#"
+        post /control/v1/envs/shop/collections/todos/count {"query":"{\"b\":1,\"age\":{\"$gt\":{\"$numberLong\":\"5\"}}}"}
+        post /control/v1/envs/shop/collections/todos/count {}
+        post /control/v1/envs/shop/collections/todos/find {"limit":2,"order":"{\"b\":1,\"age\":-1}","projection":"{\"age\":1}","query":"{\"b\":1,\"age\":{\"$gt\":{\"$numberLong\":\"5\"}}}","skip":2}
+        post /control/v1/envs/shop/collections/todos/find {}
+        post /control/v1/envs/shop/collections/todos/explain {"limit":2,"query":"{\"b\":1,\"age\":{\"$gt\":{\"$numberLong\":\"5\"}}}"}
+    "#]].assert_eq(&asked.join().unwrap());
 }

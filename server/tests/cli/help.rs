@@ -129,8 +129,8 @@ fn help_of_documents() {
         用法: yunzhan db find [OPTIONS] <ENV> <NAME> [QUERY]
 
         参数:
-          <NAME>   集合名
           <ENV>    环境 id
+          <NAME>   集合名
           [QUERY]  要哪些文档, 用扩展 JSON; 省略则为全部
 
         选项:
