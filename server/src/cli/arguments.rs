@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::db::DbVerb;
 use super::env::EnvVerb;
 use super::token::TokenArguments;
 
@@ -77,6 +78,12 @@ pub(super) enum Verb {
         /// What to do with them.
         #[command(subcommand)]
         verb: EnvVerb,
+    },
+    /// Documents: collections, their indexes, and what is in them
+    Db {
+        /// What to do with them.
+        #[command(subcommand)]
+        verb: DbVerb,
     },
     /// Print an access token for trying things out; development environments only
     Token(TokenArguments),

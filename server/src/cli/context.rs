@@ -1,7 +1,7 @@
 //! What every verb knows: where the data folder and the configuration are, and how to speak.
 
 use std::ffi::OsString;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::Value;
@@ -115,6 +115,13 @@ impl Context {
             Ok(None)
         })
     }
+
+    /// Lets time pass between two calls.
+    pub(super) fn pause(&self, pause: Duration) -> Result<()> {
+        // The timer is made inside, for it belongs to a runtime.
+        runtime()?.block_on(async { tokio::time::sleep(pause).await });
+        Ok(())
+    }
 }
 
 fn runtime() -> Result<Runtime> {
@@ -153,6 +160,13 @@ pub(super) fn language(arguments: &[OsString], variables: &Variables) -> Lang {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pause_ends() {
+        let common = Common { data: "a".into(), config: None, json: false, lang: None };
+        let context = Context::new(common, Variables::new(), Lang::En, Instant::now());
+        context.pause(Duration::from_millis(1)).unwrap();
+    }
 
     #[test]
     fn the_language_comes_from_the_command_line_or_the_locale() {

@@ -9,7 +9,7 @@ use yunzhan_base::config::Lang;
 use yunzhan_base::{EnvId, Error, Kind};
 
 use super::context::{Context, Failure};
-use super::output::{finish, table};
+use super::output::{facts, finish, table};
 
 /// What to do with environments.
 #[derive(Subcommand)]
@@ -108,10 +108,9 @@ fn row(env: &Value, lang: Lang) -> Vec<String> {
 
 /// One fact a line. Objects inside, such as a new key, give a line for each of theirs.
 fn show_text(answer: &Value, _lang: Lang) -> String {
-    let mut facts = Vec::new();
-    collect_facts(answer, &mut facts);
-    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    facts.iter().map(|(name, fact)| format!("{name:width$}  {fact}\n")).collect()
+    let mut found = Vec::new();
+    collect_facts(answer, &mut found);
+    facts(&found)
 }
 
 fn collect_facts<'a>(object: &'a Value, facts: &mut Vec<(&'a str, String)>) {

@@ -16,6 +16,16 @@ const COMMANDS: &[(&str, &str)] = &[
     ("env add", "添加环境"),
     ("env show", "显示一个环境"),
     ("env add-key", "为环境添加服务端密钥; 密钥只显示一次"),
+    ("db", "文档: 集合, 索引, 以及其中的内容"),
+    ("db collections", "列出环境中的集合"),
+    ("db add-collection", "添加集合"),
+    ("db permission", "设置用户对集合的权限"),
+    ("db indexes", "列出集合的索引"),
+    ("db add-index", "添加索引; 建立期间集合照常使用"),
+    ("db drop-index", "删除索引"),
+    ("db count", "统计文档数"),
+    ("db find", "显示文档, 每行一个"),
+    ("db explain", "显示查询如何找到文档, 以及代价"),
     ("token", "输出一个用于试验的访问令牌; 仅限开发环境"),
     ("version", "输出版本"),
 ];
@@ -31,6 +41,19 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("appid", "小程序的 appid; 没有时只能使用开发登录"),
     ("app_secret_file", "存放小程序密钥的文件"),
     ("hosts", "指向此环境的域名; 可重复"),
+    ("collection", "集合名"),
+    ("permission", "READONLY, PRIVATE, ADMINWRITE 或 ADMINONLY [默认: PRIVATE]"),
+    ("preset", "READONLY, PRIVATE, ADMINWRITE 或 ADMINONLY"),
+    ("keys", "字段, 最重要的在前; FIELD:-1 为降序"),
+    ("unique", "任何两个文档的值不得相同"),
+    ("name", "索引名 [默认: 由字段组成]"),
+    ("wait", "等到索引建成; Ctrl-C 只结束等待, 不影响建立"),
+    ("index", "索引名, 见 `db indexes`"),
+    ("query", "要哪些文档, 用扩展 JSON; 省略则为全部"),
+    ("order", "次序, 如 '{\"age\":-1}'"),
+    ("fields", "要显示的字段, 如 '{\"name\":1}'"),
+    ("skip", "先跳过的文档数"),
+    ("limit", "最多找出的文档数"),
     ("user", "登录的用户名"),
     ("help", "显示帮助"),
     ("version", "输出版本"),
@@ -61,6 +84,11 @@ fn in_chinese(command: Command, path: &str) -> Command {
     let mut command =
         command.about(about.unwrap_or_default()).help_template(template).mut_args(|argument| {
             let heading = if argument.is_positional() { "参数" } else { "选项" };
+            // Below a heading of its own, clap would sort them by their names.
+            let argument = match argument.get_index() {
+                Some(index) => argument.display_order(index),
+                None => argument,
+            };
             match look_up(ARGUMENTS, argument.get_id().as_str()) {
                 Some(text) => argument.help(text).help_heading(heading),
                 None => argument,

@@ -3,6 +3,7 @@
 mod arguments;
 mod check;
 mod context;
+mod db;
 mod env;
 mod help;
 pub(crate) mod output;
@@ -59,6 +60,7 @@ fn run(context: &Context, verb: Verb) -> u8 {
         Verb::Check => check::run(context),
         Verb::Reload => reload::run(context),
         Verb::Env { verb } => env::run(context, &verb),
+        Verb::Db { verb } => db::run(context, &verb),
         Verb::Token(arguments) => token::run(context, &arguments),
         Verb::Version => version::run(context),
     }

@@ -82,6 +82,15 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     lines.iter().map(render).collect()
 }
 
+/// One fact a line, each behind its name.
+pub(super) fn facts(facts: &[(&str, String)]) -> String {
+    let width = facts.iter().map(|(name, _)| columns(name)).max().unwrap_or(0);
+    let line = |(name, fact): &(&str, String)| {
+        format!("{name}{}  {fact}\n", " ".repeat(width - columns(name)))
+    };
+    facts.iter().map(line).collect()
+}
+
 /// Columns of a terminal; what is not ASCII in our tables is Chinese and takes two.
 fn columns(text: &str) -> usize {
     text.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum()
@@ -95,5 +104,11 @@ mod tests {
     fn columns_stand_below_their_headings() {
         let rows = [vec!["demo".into(), "-".into()], vec!["商店".into(), "wx1".into()]];
         assert_eq!(table(&["id", "appid"], &rows), "id    appid\ndemo  -\n商店  wx1\n");
+    }
+
+    #[test]
+    fn facts_stand_in_a_column() {
+        let some = [("索引", "by_age".to_owned()), ("unique", "no".to_owned())];
+        assert_eq!(facts(&some), "索引    by_age\nunique  no\n");
     }
 }

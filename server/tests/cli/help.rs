@@ -16,6 +16,7 @@ fn help_in_english() {
           check    Check the configuration and the data folder, and name every mistake
           reload   Make the serving process read its configuration again
           env      Environments: the mini-programs on this server
+          db       Documents: collections, their indexes, and what is in them
           token    Print an access token for trying things out; development environments only
           version  Print the version
 
@@ -41,6 +42,7 @@ fn help_in_chinese() {
           check    检查配置与数据目录, 列出每一处错误
           reload   让正在运行的进程重新读取配置
           env      环境: 本服务器上的小程序
+          db       文档: 集合, 索引, 以及其中的内容
           token    输出一个用于试验的访问令牌; 仅限开发环境
           version  输出版本
 
@@ -74,6 +76,74 @@ fn help_of_a_verb() {
               --lang <zh|en>            Language for people [default: from LC_ALL, LC_MESSAGES or LANG]
           -h, --help                    Print help
     "#]].assert_eq(&Place::new().good(&["env", "add", "--help"]));
+}
+
+#[test]
+fn help_of_documents() {
+    expect![[r#"
+        Documents: collections, their indexes, and what is in them
+
+        Usage: yunzhan db [OPTIONS] <COMMAND>
+
+        Commands:
+          collections     List the collections of an environment
+          add-collection  Add a collection
+          permission      Set what people may do with a collection
+          indexes         List the indexes of a collection
+          add-index       Add an index; it is built while the collection stays in use
+          drop-index      Drop an index
+          count           Count documents
+          find            Show documents, one a line
+          explain         Show how a query finds its documents, and what that costs
+
+        Options:
+              --config <FILE>  The configuration [default: yunzhan.toml in the data folder, if there is one] [env: YUNZHAN_CONFIG]
+              --data <DIR>     The data folder; made at the first start [env: YUNZHAN_DATA] [default: ./yunzhan-data]
+              --json           Print JSON, for programs
+              --lang <zh|en>   Language for people [default: from LC_ALL, LC_MESSAGES or LANG]
+          -h, --help           Print help
+    "#]].assert_eq(&Place::new().good(&["db", "--help"]));
+    expect![[r#"
+        Add an index; it is built while the collection stays in use
+
+        Usage: yunzhan db add-index [OPTIONS] <ENV> <NAME> <FIELD[:1|:-1]>...
+
+        Arguments:
+          <ENV>               Environment id
+          <NAME>              The collection's name
+          <FIELD[:1|:-1]>...  Fields, the most significant first; FIELD:-1 counts downwards
+
+        Options:
+              --unique         No two documents may have the same values
+              --name <NAME>    The index's name [default: made from its fields]
+              --wait           Wait until the index is built; Ctrl-C ends the waiting, not the building
+              --config <FILE>  The configuration [default: yunzhan.toml in the data folder, if there is one] [env: YUNZHAN_CONFIG]
+              --data <DIR>     The data folder; made at the first start [env: YUNZHAN_DATA] [default: ./yunzhan-data]
+              --json           Print JSON, for programs
+              --lang <zh|en>   Language for people [default: from LC_ALL, LC_MESSAGES or LANG]
+          -h, --help           Print help
+    "#]].assert_eq(&Place::new().good(&["db", "add-index", "--help"]));
+    expect![[r#"
+        显示文档, 每行一个
+
+        用法: yunzhan db find [OPTIONS] <ENV> <NAME> [QUERY]
+
+        参数:
+          <ENV>    环境 id
+          <NAME>   集合名
+          [QUERY]  要哪些文档, 用扩展 JSON; 省略则为全部
+
+        选项:
+              --order <JSON>   次序, 如 '{"age":-1}'
+              --fields <JSON>  要显示的字段, 如 '{"name":1}'
+              --skip <N>       先跳过的文档数
+              --limit <N>      最多找出的文档数
+              --config <FILE>  配置文件 [默认: 数据目录中的 yunzhan.toml, 如果存在] [env: YUNZHAN_CONFIG]
+              --data <DIR>     数据目录; 首次启动时创建 [env: YUNZHAN_DATA] [default: ./yunzhan-data]
+              --json           输出 JSON, 供程序读取
+              --lang <zh|en>   界面语言 [默认: 取自 LC_ALL, LC_MESSAGES 或 LANG]
+          -h, --help           显示帮助
+    "#]].assert_eq(&Place::new().good(&["--lang", "zh", "db", "find", "--help"]));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod check;
+mod db;
 mod help;
 mod program;
 mod serving;
