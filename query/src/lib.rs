@@ -5,7 +5,8 @@
 //!
 //! Modules in reading order: text becomes values in [`ejson`]; [`compare`] orders them; [`key`] turns that order into
 //! bytes; [`path`] walks into documents; [`filter`] and [`update`] are the two languages of the clients; [`order`] and
-//! [`projection`] shape results; [`plan`] says which part of a filter an index can serve.
+//! [`projection`] shape results; [`expression`] and [`pipeline`] are aggregation; [`plan`] says which part of a filter an
+//! index can serve.
 
 pub mod ejson;
 
@@ -17,7 +18,7 @@ pub mod filter;
 pub mod update;
 
 pub mod expression;
-//pub mod pipeline;
+pub mod pipeline;
 
 pub mod order;
 pub mod plan;
@@ -41,7 +42,7 @@ pub use crate::expression::Expression;
 pub use crate::filter::Filter;
 pub use crate::order::{Direction, Order};
 pub use crate::path::Path;
-//pub use crate::pipeline::Pipeline;
+pub use crate::pipeline::Pipeline;
 pub use crate::plan::{Access, Index, Plan};
 pub use crate::projection::Projection;
 pub use crate::update::Update;

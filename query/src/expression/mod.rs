@@ -40,6 +40,7 @@ use bson::{Bson, Document};
 pub(crate) use self::compare::truth;
 pub(crate) use self::meter::{Meter, weight, weight_of_document};
 pub(crate) use self::node::{DESCEND, KEEP, PRUNE};
+pub(crate) use self::parse::check_variable;
 pub use self::scope::{Scope, Variables};
 
 use self::node::Node;
@@ -73,6 +74,7 @@ impl Default for Limits {
 pub struct Expression {
     node: Node,
     nodes: usize,
+    patterns: usize,
     variables: Vec<Box<str>>,
 }
 
@@ -113,6 +115,11 @@ impl Expression {
     /// How many operators, fields and constants it has: what one evaluation costs if no array is involved.
     pub fn nodes(&self) -> usize {
         self.nodes
+    }
+
+    /// How many regular expressions it has.
+    pub(crate) fn patterns(&self) -> usize {
+        self.patterns
     }
 
     /// The value, if no document can change it.

@@ -20,7 +20,8 @@ pub(super) fn parse(value: &Bson, limits: &Limits) -> Result<Expression> {
     let mut parser =
         Parser { limits, depth: 0, nodes: 0, patterns: 0, bound: Vec::new(), free: Vec::new() };
     let node = parser.node(value)?;
-    Ok(Expression { node, nodes: parser.nodes, variables: parser.free })
+    let Parser { nodes, patterns, free: variables, .. } = parser;
+    Ok(Expression { node, nodes, patterns, variables })
 }
 
 struct Parser<'l> {
