@@ -30,6 +30,8 @@ mod document;
 mod error;
 mod number;
 
+#[cfg(any(test, feature = "testsuite"))]
+pub mod generate;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod testing;
