@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use yunzhan_query::ejson::{ReadOptions, read_document};
 use yunzhan_query::filter::{Filter, Limits};
 use yunzhan_query::key::entries;
-use yunzhan_query::{Access, Direction, Index, Order, Plan, Projection};
+use yunzhan_query::{Access, Budget, Direction, Index, Order, Plan, Projection};
 
 fuzz_target!(|bytes: &[u8]| {
     let options = ReadOptions::at(1_700_000_000_000);
@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
         projection.apply(document.clone());
     }
     let Ok(filter) = Filter::parse(&first, &Limits::default()) else { return };
-    let matches = filter.matches(&document);
+    let matches = filter.matches(&document, &Budget::default()).unwrap_or(false);
     for direction in [Direction::Ascending, Direction::Descending] {
         let pattern = Order::from_fields([("a", direction), ("b.c", Direction::Ascending)]).expect("valid");
         let Ok(entries) = entries(&document, &pattern) else { return };

@@ -10,6 +10,7 @@ impl Condition {
         match self {
             Self::Field(_, tests) => count_all(tests),
             Self::Or(filters) | Self::Nor(filters) => filters.iter().map(Filter::conditions).sum(),
+            Self::Expression(computed) => computed.cost(),
         }
     }
 }

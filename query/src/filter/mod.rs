@@ -1,13 +1,15 @@
 //! Which documents? MongoDB's filter language.
 //!
 //! `parse.rs` turns a document into a [`Filter`], `matches.rs` asks a document, `pattern.rs` holds regular expressions,
-//! `constraint.rs` says what an index can contribute, and `cost.rs` what a match costs.
+//! `expression.rs` conditions that are computed, `constraint.rs` says what an index can contribute, and `cost.rs` what a
+//! match costs.
 //!
 //! Fields: `$eq $ne $gt $gte $lt $lte $in $nin $exists $regex $options $not $mod $all $elemMatch $size`.
-//! Documents: `$and $or $nor`. Everything else is refused by name.
+//! Documents: `$and $or $nor $expr`. Everything else is refused by name.
 
 mod constraint;
 mod cost;
+mod expression;
 mod matches;
 mod parse;
 mod pattern;
@@ -19,6 +21,7 @@ mod tests;
 use bson::{Bson, Document};
 
 pub use self::constraint::Constraint;
+use self::expression::Computed;
 use self::pattern::Pattern;
 use crate::error::Result;
 use crate::path::Path;
@@ -64,6 +67,8 @@ enum Condition {
     Or(Vec<Filter>),
     /// None holds.
     Nor(Vec<Filter>),
+    /// `$expr`, wherever it was written, is about the whole document.
+    Expression(Computed),
 }
 
 #[derive(Clone, Debug)]
@@ -161,11 +166,6 @@ impl Filter {
         self.conditions.iter().map(Condition::count).sum()
     }
 
-    /// Whether `document` matches.
-    pub fn matches(&self, document: &Document) -> bool {
-        self.conditions.iter().all(|condition| condition.matches(document))
-    }
-
     /// The fields that must equal a value, in the order written: what an upsert puts into a new document.
     pub fn equalities(&self) -> impl Iterator<Item = (&Path, &Bson)> {
         self.fields().flat_map(|(path, tests)| {
@@ -184,7 +184,7 @@ impl Filter {
     fn fields(&self) -> impl Iterator<Item = (&Path, &[Test])> {
         self.conditions.iter().filter_map(|condition| match condition {
             Condition::Field(path, tests) => Some((path, tests.as_slice())),
-            Condition::Or(_) | Condition::Nor(_) => None,
+            Condition::Or(_) | Condition::Nor(_) | Condition::Expression(_) => None,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use bson::{Bson, Document};
 
+use super::expression::Computed;
 use super::{Comparison, Condition, Filter, ItemFilter, ItemTest, Limits, Members, Pattern, Test};
 use crate::compare::{compare, equal};
 use crate::error::{Error, Kind, Result};
@@ -31,13 +32,15 @@ struct Parser<'l> {
     conditions: usize,
     values: usize,
     patterns: usize,
+    /// How many conditions on items are around this one: what is about whole documents may not stand in one.
+    items: usize,
     /// Positions in the paths from the outermost filter to here.
     positions: usize,
 }
 
 impl<'l> Parser<'l> {
     fn new(limits: &'l Limits) -> Self {
-        Self { limits, depth: 0, conditions: 0, values: 0, patterns: 0, positions: 0 }
+        Self { limits, depth: 0, conditions: 0, values: 0, patterns: 0, items: 0, positions: 0 }
     }
 
     fn filter(&mut self, document: &Document) -> Result<Filter> {
@@ -57,8 +60,10 @@ impl<'l> Parser<'l> {
     }
 
     fn logical(&mut self, operator: &str, operand: &Bson) -> Result<Filter> {
-        if !matches!(operator, "$and" | "$or" | "$nor") {
-            return Err(Error::unknown_operator(operator));
+        match operator {
+            "$and" | "$or" | "$nor" => {}
+            "$expr" => return self.expression(operand),
+            _ => return Err(Error::unknown_operator(operator)),
         }
         let parts = self.branches(operand).map_err(|error| error.operator(operator.to_owned()))?;
         Ok(match operator {
@@ -82,8 +87,19 @@ impl<'l> Parser<'l> {
             .collect()
     }
 
+    fn expression(&self, operand: &Bson) -> Result<Filter> {
+        if self.items > 0 {
+            return Err(misplaced_expression());
+        }
+        let computed = Computed::parse(operand).map_err(|error| error.operator("$expr"))?;
+        Ok(Filter { conditions: vec![Condition::Expression(computed)] })
+    }
+
     fn field(&mut self, key: &str, operand: &Bson) -> Result<Filter> {
         let path = Path::parse(key)?;
+        if let Some(expression) = lone_expression(operand) {
+            return self.expression(expression).map_err(|error| error.at(&path));
+        }
         // Positions in nested paths multiply their ways just as those in one path do.
         self.positions += path.positions();
         if self.positions > POSITIONS_MAX {
@@ -144,6 +160,7 @@ impl<'l> Parser<'l> {
             "$size" => Test::Size(size(operand)?),
             "$all" => Test::All(self.all(operand)?),
             "$elemMatch" => Test::Item(self.item_test(document(operand)?)?),
+            "$expr" => return Err(misplaced_expression()),
             other => return Err(Error::unknown_operator(other)),
         }))
     }
@@ -200,7 +217,10 @@ impl<'l> Parser<'l> {
         if has_operators(document) && !logical {
             return self.operators(document).map(ItemTest::Value);
         }
-        self.filter(document).map(ItemTest::Document)
+        self.items += 1;
+        let filter = self.filter(document)?;
+        self.items -= 1;
+        Ok(ItemTest::Document(filter))
     }
 
     fn regex(&mut self, operand: &Bson, options: Option<&Bson>) -> Result<Pattern> {
@@ -274,6 +294,17 @@ impl Members {
 /// MongoDB decides by the first key.
 fn has_operators(document: &Document) -> bool {
     document.keys().next().is_some_and(|key| key.starts_with('$'))
+}
+
+/// The clients write `$expr` below a field, though it is about the whole document.
+fn lone_expression(operand: &Bson) -> Option<&Bson> {
+    operand.as_document().filter(|document| document.len() == 1)?.get("$expr")
+}
+
+fn misplaced_expression() -> Error {
+    let message =
+        "stands for the whole document: alone below a field or beside fields, not on items";
+    Error::new(Kind::InvalidOperator, message).operator("$expr")
 }
 
 fn document(operand: &Bson) -> Result<&Document> {
