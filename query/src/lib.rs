@@ -4,7 +4,7 @@
 //! is taken for hostile: every recursion, list and pattern has a named bound, and no input panics.
 //!
 //! Modules in reading order: text becomes values in [`ejson`]; [`compare`] orders them; [`key`] turns that order into
-//! bytes; [`path`] walks into documents; [`filter`] and [`update`] are the two languages of the clients; [`order`] and
+//! bytes; [`path`] walks into documents; [`filter`] and [`update`] are the two languages of the clients, with [`geo`] for places; [`order`] and
 //! [`projection`] shape results; [`plan`] says which part of a filter an index can serve.
 
 pub mod ejson;
@@ -14,6 +14,7 @@ pub mod key;
 pub mod path;
 
 pub mod filter;
+pub mod geo;
 pub mod update;
 
 pub mod order;

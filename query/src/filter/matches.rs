@@ -15,8 +15,15 @@ use super::{Comparison, Condition, Filter, ItemFilter, ItemTest, Members, Test};
 use crate::budget::Budget;
 use crate::compare::{Class, compare, equal};
 use crate::error::{Error, Result};
+use crate::geo::{Area, Reach, Shape, distance_m};
 use crate::number::Number;
 use crate::path::Path;
+
+/// A distance takes some sines.
+const STEPS_PER_DISTANCE: usize = 4;
+
+/// Pairs of corners that are compared in about the time of one comparison of values.
+const PAIRS_PER_STEP: usize = 2;
 
 /// One question to one document: what it may cost, and the first refusal to answer.
 pub(super) struct Asking<'b> {
@@ -30,14 +37,28 @@ pub(super) struct Asking<'b> {
 enum Subject<'a> {
     Field(&'a Document, &'a Path),
     Value(&'a Bson),
+    /// One value as if it stood in a field: of an array also the items count.
+    Wrapped(&'a Bson),
 }
 
-impl Asking<'_> {
-    /// Takes steps, and refuses the whole question once there are none.
-    pub(super) fn step(&self, steps: usize) {
-        if let Some(budget) = self.budget {
-            self.answered(budget.step(steps as u64).map(|()| true));
-        }
+impl<'b> Asking<'b> {
+    pub(super) fn within(budget: &'b Budget) -> Self {
+        Self { budget: Some(budget), refusal: RefCell::new(None) }
+    }
+
+    /// Only for conditions that the parser found to need no budget.
+    fn unmetered() -> Self {
+        Self { budget: None, refusal: RefCell::new(None) }
+    }
+
+    /// The answer, unless something refused on the way.
+    pub(super) fn conclude<T>(self, answer: T) -> Result<T> {
+        self.refusal.into_inner().map_or(Ok(answer), Err)
+    }
+
+    /// Takes steps; false, with a refusal of the whole question, once there are none.
+    pub(super) fn step(&self, steps: usize) -> bool {
+        self.budget.is_none_or(|budget| self.answered(budget.step(steps as u64).map(|()| true)))
     }
 
     /// The answer, or false where there is none.
@@ -56,12 +77,12 @@ impl Filter {
     /// # Errors
     /// `TooLarge` when the budget is used up; what an expression of `$expr` refuses.
     pub fn matches(&self, document: &Document, budget: &Budget) -> Result<bool> {
-        let asking = Asking { budget: Some(budget), refusal: RefCell::new(None) };
+        let asking = Asking::within(budget);
         let holds = self.holds(document, &asking);
-        asking.refusal.into_inner().map_or(Ok(holds), Err)
+        asking.conclude(holds)
     }
 
-    fn holds(&self, document: &Document, asking: &Asking<'_>) -> bool {
+    pub(super) fn holds(&self, document: &Document, asking: &Asking<'_>) -> bool {
         self.conditions.iter().all(|condition| condition.holds(document, asking))
     }
 }
@@ -82,12 +103,18 @@ impl Condition {
 impl ItemFilter {
     /// Whether an item of an array passes. An item condition holds no `$expr`, so it always has an answer.
     pub(crate) fn matches(&self, item: &Bson) -> bool {
-        self.0.matches(item, &Asking { budget: None, refusal: RefCell::new(None) })
+        let asking = Asking::unmetered();
+        match &self.test {
+            ItemTest::Value(tests) if self.through_arrays => {
+                Subject::Wrapped(item).passes_all(tests, &asking)
+            }
+            test => test.matches(item, &asking),
+        }
     }
 }
 
 impl ItemTest {
-    fn matches(&self, item: &Bson, asking: &Asking<'_>) -> bool {
+    pub(super) fn matches(&self, item: &Bson, asking: &Asking<'_>) -> bool {
         match self {
             Self::Document(filter) => {
                 item.as_document().is_some_and(|document| filter.holds(document, asking))
@@ -106,20 +133,35 @@ impl Subject<'_> {
         match test {
             Test::Not(tests) => !self.passes_all(tests, asking),
             Test::All(tests) => !tests.is_empty() && self.passes_all(tests, asking),
+            Test::Near(reach) => self.is_in_reach(reach, asking),
             Test::Exists(false) => !self.passes(&Test::Exists(true), asking),
             single => match self {
                 Self::Field(document, path) => {
                     path.visit(document, &mut |value| single.accepts_any(value, asking))
                 }
                 Self::Value(value) => single.accepts(Some(value), asking),
+                Self::Wrapped(value) => single.accepts_any(Some(value), asking),
             },
+        }
+    }
+}
+
+impl Subject<'_> {
+    /// Of several points the nearest counts, so this is decided for the field as a whole.
+    fn is_in_reach(self, reach: &Reach, asking: &Asking<'_>) -> bool {
+        match self {
+            Self::Field(document, path) if asking.step(STEPS_PER_DISTANCE) => {
+                let distance = distance_m(document, path, reach.point);
+                distance.is_some_and(|distance| reach.includes(distance))
+            }
+            _ => false,
         }
     }
 }
 
 impl Test {
     /// Whether a value, or an item of it if it is an array, is accepted.
-    fn accepts_any(&self, value: Option<&Bson>, asking: &Asking<'_>) -> bool {
+    pub(super) fn accepts_any(&self, value: Option<&Bson>, asking: &Asking<'_>) -> bool {
         let of_whole_arrays = matches!(self, Self::Exists(_) | Self::Size(_) | Self::Item(_));
         match value {
             Some(Bson::Array(items)) if !of_whole_arrays => {
@@ -131,7 +173,7 @@ impl Test {
     }
 
     /// Whether this very value is accepted; `None` is a missing field.
-    fn accepts(&self, value: Option<&Bson>, asking: &Asking<'_>) -> bool {
+    pub(super) fn accepts(&self, value: Option<&Bson>, asking: &Asking<'_>) -> bool {
         match self {
             Self::Equal(wanted) => equal(value.unwrap_or(&Bson::Null), wanted),
             Self::Compare(comparison, bound) => {
@@ -148,7 +190,12 @@ impl Test {
             Self::Item(test) => {
                 matches!(value, Some(Bson::Array(items)) if items.iter().any(|item| test.matches(item, asking)))
             }
-            Self::Not(_) | Self::All(_) => unreachable!("decided for the field as a whole"),
+            Self::Type(types) => value.is_some_and(|value| types.contains(value)),
+            Self::Within(area) => has_place(value, area, asking, Area::contains),
+            Self::Intersects(area) => has_place(value, area, asking, Area::intersects),
+            Self::Not(_) | Self::All(_) | Self::Near(_) => {
+                unreachable!("decided for the field as a whole")
+            }
         }
     }
 }
@@ -175,6 +222,24 @@ impl Members {
         self.values.binary_search_by(|member| compare(member, value)).is_ok()
             || self.patterns.iter().any(|pattern| pattern.matches(value, asking))
     }
+}
+
+/// Whether the value is a geometry that relates to the area as asked.
+fn has_place(
+    value: Option<&Bson>,
+    area: &Area,
+    asking: &Asking<'_>,
+    relates: fn(&Area, &Shape) -> bool,
+) -> bool {
+    let Some(Ok(shape)) = value.filter(|value| may_be_shape(value)).map(Shape::parse) else {
+        return false;
+    };
+    let pairs = shape.positions().saturating_mul(area.corners());
+    asking.step(1 + pairs / PAIRS_PER_STEP) && relates(area, &shape)
+}
+
+fn may_be_shape(value: &Bson) -> bool {
+    matches!(value, Bson::Document(_) | Bson::Array(_))
 }
 
 fn is_nan(value: &Bson) -> bool {

@@ -4,8 +4,9 @@
 //! `expression.rs` conditions that are computed, `constraint.rs` says what an index can contribute, and `cost.rs` what a
 //! match costs.
 //!
-//! Fields: `$eq $ne $gt $gte $lt $lte $in $nin $exists $regex $options $not $mod $all $elemMatch $size`.
-//! Documents: `$and $or $nor $expr`. Everything else is refused by name.
+//! Fields: `$eq $ne $gt $gte $lt $lte $in $nin $exists $type $regex $options $not $mod $all $elemMatch $size`, and for places
+//! `$geoWithin $geoIntersects $near $nearSphere $maxDistance $minDistance`. Documents: `$and $or $nor $expr`, and `$comment`,
+//! which says nothing. Everything else is refused by name.
 
 mod constraint;
 mod cost;
@@ -13,7 +14,12 @@ mod expression;
 mod matches;
 mod parse;
 mod pattern;
+mod position;
+mod types;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod geo_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests;
@@ -23,7 +29,9 @@ use bson::{Bson, Document};
 pub use self::constraint::Constraint;
 use self::expression::Computed;
 use self::pattern::Pattern;
+use self::types::Types;
 use crate::error::Result;
+use crate::geo::{Area, Near, Reach};
 use crate::path::Path;
 
 /// How large a filter may be.
@@ -83,6 +91,13 @@ enum Test {
         remainder: i64,
     },
     Size(usize),
+    Type(Types),
+    /// All of the geometry is in the area.
+    Within(Box<Area>),
+    /// The geometry and the area have a point in common.
+    Intersects(Box<Area>),
+    /// The nearest of the field's points is in reach.
+    Near(Reach),
     All(Vec<Test>),
     Item(ItemTest),
     /// Not all of these hold. `$ne` and `$nin` are this too.
@@ -100,7 +115,11 @@ enum ItemTest {
 
 /// The condition of `$pull`.
 #[derive(Clone, Debug)]
-pub(crate) struct ItemFilter(ItemTest);
+pub(crate) struct ItemFilter {
+    test: ItemTest,
+    /// An item that is an array is also asked through its own items.
+    through_arrays: bool,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Comparison {
@@ -173,6 +192,29 @@ impl Filter {
                 Test::Equal(value) => Some((path, value)),
                 _ => None,
             })
+        })
+    }
+
+    /// The `$near` or `$nearSphere` of this filter, of which there is at most one: its results come in order of distance
+    /// unless another order is asked for.
+    pub fn near(&self) -> Option<Near> {
+        let reach = |(path, tests): (&Path, &[Test])| {
+            tests.iter().find_map(|test| match test {
+                Test::Near(Reach { point, min_m, max_m }) => {
+                    Some(Near { path: path.clone(), point: *point, min_m: *min_m, max_m: *max_m })
+                }
+                _ => None,
+            })
+        };
+        self.fields().find_map(reach)
+    }
+
+    /// The area in which a geometry at `path` must lie, or that it must touch, if every match has one there.
+    pub fn area(&self, path: &str) -> Option<&Area> {
+        let tests = self.fields().filter(|(field, _)| field.is(path)).flat_map(|(_, tests)| tests);
+        tests.into_iter().find_map(|test| match test {
+            Test::Within(area) | Test::Intersects(area) => Some(&**area),
+            _ => None,
         })
     }
 

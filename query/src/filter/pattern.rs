@@ -50,8 +50,7 @@ impl Pattern {
     pub(super) fn matches(&self, value: &Bson, asking: &Asking<'_>) -> bool {
         match value {
             Bson::String(text) | Bson::Symbol(text) => {
-                asking.step(1 + text.len() / BYTES_PER_STEP);
-                self.regex.is_match(text)
+                asking.step(1 + text.len() / BYTES_PER_STEP) && self.regex.is_match(text)
             }
             _ => false,
         }

@@ -8,7 +8,7 @@ use crate::budget::Budget;
 use crate::testing::{any_document, doc, matches};
 
 /// For each filter the ids of the documents that match, or why the filter is refused.
-fn check(documents: &str, filters: &str, expected: &Expect) {
+pub(super) fn check(documents: &str, filters: &str, expected: &Expect) {
     let documents: Vec<_> =
         documents.lines().map(str::trim).filter(|line| !line.is_empty()).map(doc).collect();
     let lines = filters.lines().map(str::trim).filter(|line| !line.is_empty()).map(|text| {

@@ -93,7 +93,7 @@ fn a_document_has_a_key_for_each_value() {
         r#"{"a":1}"#,
         &expect![[r#"
         multikey false truncated false
-        0110
+        010c
     "#]],
     );
     check_entries(
@@ -125,6 +125,15 @@ fn a_document_has_a_key_for_each_value() {
         0148014801
     "#]],
     );
+}
+
+#[test]
+fn keys_made_before_can_still_be_made() {
+    let pattern = Order::parse(&doc(r#"{"a":1}"#)).unwrap();
+    let key = |text: &str| {
+        hex(&super::entries_with_empty_as_null(&doc(text), &pattern).unwrap().keys.concat())
+    };
+    assert_eq!([key(r#"{"a":[]}"#), key("{}"), key(r#"{"a":[true]}"#)], ["0110", "0110", "014801"]);
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn parse_position(name: &str) -> Option<usize> {
     if digits && canonical { name.parse().ok() } else { None }
 }
 
-fn visit_document<'d>(
+pub(crate) fn visit_document<'d>(
     document: &'d Document,
     segments: &[Segment],
     see: &mut dyn FnMut(Option<&'d Bson>) -> bool,
