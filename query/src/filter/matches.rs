@@ -17,7 +17,7 @@ use crate::compare::{Class, compare, equal};
 use crate::error::{Error, Result};
 use crate::geo::{Area, Reach, Shape, distance_m};
 use crate::number::Number;
-use crate::path::Path;
+use crate::path::{Path, Segment, visit_value};
 
 /// A distance takes some sines.
 const STEPS_PER_DISTANCE: usize = 4;
@@ -39,6 +39,8 @@ enum Subject<'a> {
     Value(&'a Bson),
     /// One value as if it stood in a field: of an array also the items count.
     Wrapped(&'a Bson),
+    /// All values at the segments below a value.
+    Below(&'a Bson, &'a [Segment]),
 }
 
 impl<'b> Asking<'b> {
@@ -47,13 +49,18 @@ impl<'b> Asking<'b> {
     }
 
     /// Only for conditions that the parser found to need no budget.
-    fn unmetered() -> Self {
+    pub(super) fn unmetered() -> Self {
         Self { budget: None, refusal: RefCell::new(None) }
     }
 
     /// The answer, unless something refused on the way.
     pub(super) fn conclude<T>(self, answer: T) -> Result<T> {
         self.refusal.into_inner().map_or(Ok(answer), Err)
+    }
+
+    /// Whether the values at `rest` below an item pass all tests; without `rest`, the item itself.
+    pub(super) fn named_item_passes(&self, item: &Bson, rest: &[Segment], tests: &[Test]) -> bool {
+        Subject::Below(item, rest).passes_all(tests, self)
     }
 
     /// Takes steps; false, with a refusal of the whole question, once there are none.
@@ -141,6 +148,9 @@ impl Subject<'_> {
                 }
                 Self::Value(value) => single.accepts(Some(value), asking),
                 Self::Wrapped(value) => single.accepts_any(Some(value), asking),
+                Self::Below(value, rest) => {
+                    visit_value(value, rest, &mut |value| single.accepts_any(value, asking))
+                }
             },
         }
     }

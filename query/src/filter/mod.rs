@@ -12,6 +12,7 @@ mod constraint;
 mod cost;
 mod expression;
 mod matches;
+mod named;
 mod parse;
 mod pattern;
 mod position;
@@ -28,6 +29,7 @@ use bson::{Bson, Document};
 
 pub use self::constraint::Constraint;
 use self::expression::Computed;
+pub(crate) use self::named::NamedFilter;
 use self::pattern::Pattern;
 use self::types::Types;
 use crate::error::Result;

@@ -15,7 +15,19 @@ pub(super) fn parse(document: &Document, limits: &Limits) -> Result<Filter> {
     Parser::new(limits).filter(document)
 }
 
+/// Parses a filter that is asked about items, without a budget.
+pub(super) fn parse_for_items(document: &Document, limits: &Limits) -> Result<Filter> {
+    Parser { unmetered: true, items: 1, ..Parser::new(limits) }.filter(document)
+}
+
 impl ItemFilter {
+    /// Parses the operand of `$elemMatch`: the same, but an item that is an array counts as a whole.
+    pub(crate) fn of_item(condition: &Document) -> Result<Self> {
+        let limits = Limits::default();
+        let mut parser = Parser { unmetered: true, ..Parser::new(&limits) };
+        Ok(Self { test: parser.item_test(condition)?, through_arrays: false })
+    }
+
     /// Parses the operand of `$pull`: operators test items, a document without operators is a filter on items that are
     /// documents, anything else must be equal.
     pub(crate) fn parse(operand: &Bson) -> Result<Self> {
@@ -216,7 +228,7 @@ impl<'l> Parser<'l> {
     /// An area counts with its corners, each of which is looked at as a value is.
     fn area(&mut self, area: Area) -> Result<Area> {
         if self.unmetered {
-            let message = "cannot stand in a condition of $pull";
+            let message = "cannot stand in a condition on items outside of a filter";
             return Err(Error::new(Kind::InvalidOperator, message));
         }
         self.count_values(area.corners())?;
