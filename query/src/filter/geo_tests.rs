@@ -136,6 +136,59 @@ fn types_and_comments() {
 }
 
 #[test]
+fn remainders_lists_and_items() {
+    check(
+        r#"
+        {"_id":1,"v":-5}
+        {"_id":2,"v":5.9}
+        {"_id":3,"v":{"$numberDouble":"NaN"}}
+        {"_id":4,"v":[4,8]}
+        {"_id":5,"v":{"$numberDecimal":"8.5"}}
+        {"_id":6,"v":"8"}
+        {"_id":7,"v":[[1,2],3]}
+        {"_id":8,"v":[{"l":[{"q":1},{"q":5}]},{"l":[]}]}
+        {"_id":9,"v":[null,"abc"]}
+        "#,
+        r#"
+        {"v":{"$mod":[3,-2]}}
+        {"v":{"$mod":[3,2]}}
+        {"v":{"$mod":[4.9,0]}}
+        {"v":{"$mod":[-3,2]}}
+        {"v":{"$all":[[1,2],3]}}
+        {"v":{"$all":[[1,2]]}}
+        {"v":{"$elemMatch":{"$in":[3,4]}}}
+        {"v":{"$elemMatch":{"$elemMatch":{"$gt":1}}}}
+        {"v":{"$elemMatch":{"$not":{"$type":"number"},"$ne":null}}}
+        {"v.l":{"$elemMatch":{"q":{"$gt":1,"$lt":9}}}}
+        {"v.l.q":{"$gt":1,"$lt":9}}
+        {"v.l":{"$size":0}}
+        {"v.0.l.1.q":5}
+        {"v":{"$in":[null,{"$regularExpression":{"pattern":"^8","options":""}}]}}
+        {"v":{"$nin":[null,{"$regularExpression":{"pattern":"^8","options":""}}]}}
+        {"v":{"$not":{"$in":[{"$regularExpression":{"pattern":"b","options":""}}]}}}
+        "#,
+        &expect![[r#"
+            {"v":{"$mod":[3,-2]}} -> 1
+            {"v":{"$mod":[3,2]}} -> 2 4 5
+            {"v":{"$mod":[4.9,0]}} -> 4 5
+            {"v":{"$mod":[-3,2]}} -> 2 4 5
+            {"v":{"$all":[[1,2],3]}} -> 7
+            {"v":{"$all":[[1,2]]}} -> 7
+            {"v":{"$elemMatch":{"$in":[3,4]}}} -> 4 7
+            {"v":{"$elemMatch":{"$elemMatch":{"$gt":1}}}} -> 7
+            {"v":{"$elemMatch":{"$not":{"$type":"number"},"$ne":null}}} -> 7 8 9
+            {"v.l":{"$elemMatch":{"q":{"$gt":1,"$lt":9}}}} -> 8
+            {"v.l.q":{"$gt":1,"$lt":9}} -> 8
+            {"v.l":{"$size":0}} -> 8
+            {"v.0.l.1.q":5} -> 8
+            {"v":{"$in":[null,{"$regularExpression":{"pattern":"^8","options":""}}]}} -> 6 9
+            {"v":{"$nin":[null,{"$regularExpression":{"pattern":"^8","options":""}}]}} -> 1 2 3 4 5 7 8
+            {"v":{"$not":{"$in":[{"$regularExpression":{"pattern":"b","options":""}}]}}} -> 1 2 3 4 5 6 7 8
+        "#]],
+    );
+}
+
+#[test]
 fn the_item_that_a_match_was_about() {
     let document = doc(
         r#"{"a":[1,5,9],"d":[{"x":1,"y":[1,2]},{"x":3,"y":[7]}],"n":{"l":[{"m":1},{"m":2}]},"s":5}"#,

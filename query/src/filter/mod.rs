@@ -1,6 +1,6 @@
 //! Which documents? MongoDB's filter language.
 //!
-//! `parse.rs` turns a document into a [`Filter`], `matches.rs` asks a document, `pattern.rs` holds regular expressions,
+//! `parse.rs` turns a document into a [`Filter`], `matches.rs` asks a document, `position.rs` which item it was about, `pattern.rs` holds regular expressions,
 //! `expression.rs` conditions that are computed, `constraint.rs` says what an index can contribute, and `cost.rs` what a
 //! match costs.
 //!
@@ -43,7 +43,7 @@ pub struct Limits {
     pub depth_max: usize,
     /// Conditions: each is asked about each item of an array.
     pub conditions_max: usize,
-    /// Values in all `$in` and `$nin` together, which are searched and not asked one by one.
+    /// Values in all `$in` and `$nin` together, which are searched and not asked one by one, and the corners of all areas.
     pub values_max: usize,
     /// Length of one regular expression.
     pub pattern_bytes_max: usize,
