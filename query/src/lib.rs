@@ -4,9 +4,9 @@
 //! is taken for hostile: every recursion, list and pattern has a named bound, and no input panics.
 //!
 //! Modules in reading order: text becomes values in [`ejson`]; [`compare`] orders them; [`key`] turns that order into
-//! bytes; [`path`] walks into documents; [`filter`] and [`update`] are the two languages of the clients; [`order`] and
-//! [`projection`] shape results; [`expression`] and [`pipeline`] are aggregation; [`plan`] says which part of a filter an
-//! index can serve.
+//! bytes; [`path`] walks into documents; [`filter`] and [`update`] are the two languages of the clients, with [`geo`] for
+//! places; [`order`] and [`projection`] shape results; [`expression`] and [`pipeline`] are aggregation; [`plan`] says which
+//! part of a filter an index can serve; [`rule`] says who may.
 
 pub mod ejson;
 
@@ -15,6 +15,7 @@ pub mod key;
 pub mod path;
 
 pub mod filter;
+pub mod geo;
 pub mod update;
 
 pub mod expression;

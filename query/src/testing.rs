@@ -4,7 +4,9 @@ use bson::oid::ObjectId;
 use bson::{Binary, Bson, DateTime, Document, Regex, Timestamp};
 use proptest::prelude::*;
 
+use crate::budget::Budget;
 use crate::ejson::{Mode, ReadOptions, read, read_document, write, write_document};
+use crate::filter::Filter;
 
 /// The server's time in all tests.
 pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
@@ -17,6 +19,11 @@ pub(crate) fn doc(text: &str) -> Document {
 pub(crate) fn value(text: &str) -> Bson {
     read(text.as_bytes(), &ReadOptions::at(NOW_MS))
         .unwrap_or_else(|error| panic!("{error} in {text}"))
+}
+
+/// Whether the filter matches, with more budget than any test needs.
+pub(crate) fn matches(filter: &Filter, document: &Document) -> bool {
+    filter.matches(document, &Budget::default()).unwrap()
 }
 
 pub(crate) fn text(document: &Document) -> String {

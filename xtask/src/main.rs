@@ -60,10 +60,6 @@ fn run(words: &[&str]) -> Result<bool> {
         ["bench", "gateway", "--quick"] => bench::gateway(&root, Effort::Quick).map(|()| true),
         ["bench", "documents"] => bench::documents(&root, Effort::Full).map(|()| true),
         ["bench", "documents", "--quick"] => bench::documents(&root, Effort::Quick).map(|()| true),
-        ["bench", "gateway"] => bench::gateway(&root, bench::Effort::Full).map(|()| true),
-        ["bench", "gateway", "--quick"] => {
-            bench::gateway(&root, bench::Effort::Quick).map(|()| true)
-        }
         ["suite", choice @ ..] => suite::run(&root, &suite::Choice::read(choice)?),
         _ => {
             eprint!("{USAGE}");

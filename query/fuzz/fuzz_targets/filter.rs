@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use yunzhan_query::ejson::{ReadOptions, read_document};
 use yunzhan_query::filter::{Filter, Limits};
 use yunzhan_query::key::entries;
-use yunzhan_query::{Access, Direction, Index, Order, Plan, Projection};
+use yunzhan_query::{Access, Budget, Direction, Index, Order, Plan, Projection};
 
 fuzz_target!(|bytes: &[u8]| {
     let options = ReadOptions::at(1_700_000_000_000);
@@ -14,10 +14,14 @@ fuzz_target!(|bytes: &[u8]| {
     let (Some(first), Some(second)) = (lines.next(), lines.next()) else { return };
     let (Ok(first), Ok(document)) = (read_document(first, &options), read_document(second, &options)) else { return };
     if let Ok(projection) = Projection::parse(&first) {
-        projection.apply(document.clone());
+        projection.apply(document.clone(), Some(1));
     }
     let Ok(filter) = Filter::parse(&first, &Limits::default()) else { return };
-    let matches = filter.matches(&document);
+    let budget = Budget::default();
+    let matches = filter.matches(&document, &budget).unwrap_or(false);
+    if matches && let Ok(Some(position)) = filter.position(&document, &budget) {
+        assert!(position < bytes.len(), "the position is one of an array");
+    }
     for direction in [Direction::Ascending, Direction::Descending] {
         let pattern = Order::from_fields([("a", direction), ("b.c", Direction::Ascending)]).expect("valid");
         let Ok(entries) = entries(&document, &pattern) else { return };

@@ -1,12 +1,13 @@
-//! Three values, one line each: keys have the order of the values, and that order is total.
+//! Three values, one line each: keys have the order of the values, that order is total, and what an index holds of a
+//! document is what the document is sorted by.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use yunzhan_query::Bson;
+use yunzhan_query::{Bson, Direction, Document, Order};
 use yunzhan_query::compare::compare;
 use yunzhan_query::ejson::{ReadOptions, read};
-use yunzhan_query::key::encode;
+use yunzhan_query::key::{encode, entries, entries_with_empty_as_null, sort_key};
 
 fn key(value: &Bson) -> Vec<u8> {
     let mut key = Vec::new();
@@ -22,6 +23,17 @@ fuzz_target!(|bytes: &[u8]| {
     sorted.sort_by(compare);
     for pair in sorted.windows(2) {
         assert!(compare(&pair[0], &pair[1]).is_le(), "sorting settles the order");
+    }
+    let order = Order::from_fields([("a", Direction::Ascending)]).expect("valid");
+    for value in &values {
+        let document = Document::from_iter([("a".to_owned(), value.clone())]);
+        let (Ok(entries), Ok(_)) =
+            (entries(&document, &order), entries_with_empty_as_null(&document, &order))
+        else {
+            continue;
+        };
+        let first = &sort_key(&document, &order);
+        assert!(entries.truncated || entries.keys[0][1..] == first[..], "the least key sorts");
     }
     for a in &values {
         for b in &values {

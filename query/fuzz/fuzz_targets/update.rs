@@ -1,10 +1,11 @@
-//! An update, a document and a filter, one line each: nothing panics, no document outgrows its bounds.
+//! An update, a document, a filter that is an array filter too, one line each: nothing panics, no document outgrows its bounds.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use yunzhan_query::ejson::{Mode, ReadOptions, read_document, write_document};
 use yunzhan_query::filter::{Filter, Limits};
+use yunzhan_query::update::Options;
 use yunzhan_query::{Bson, DOCUMENT_DEPTH_MAX, Document, Update, depth};
 
 fn check(document: Document) {
@@ -23,10 +24,13 @@ fuzz_target!(|bytes: &[u8]| {
     let mut next = || lines.next().and_then(|line| read_document(line, &options).ok());
     let (Some(update), Some(document)) = (next(), next()) else { return };
     let filter = next();
-    let Ok(update) = Update::parse(update) else { return };
+    let filters = filter.as_slice();
+    let array_filters = if bytes.windows(3).any(|part| part == b"$[x") { filters } else { &[] };
+    let options = Options { array_filters, now_ms: Some(1_700_000_000_000) };
+    let Ok(update) = Update::parse_with(update, &options) else { return };
     assert!(update.fields().all(|field| !field.is_empty()) || update.is_replacement());
     let mut changed = document.clone();
-    match update.apply(&mut changed) {
+    match update.apply(&mut changed, Some(1)) {
         Ok(true) => check(changed),
         Ok(false) => assert_eq!(write_document(&changed, Mode::Canonical), write_document(&document, Mode::Canonical)),
         Err(_) => {}

@@ -44,7 +44,7 @@ impl Filter {
     pub(crate) fn is_told_by(&self, fields: &[Field]) -> bool {
         self.conditions.iter().all(|condition| match condition {
             Condition::Field(path, _) => fields.iter().any(|field| field.path == *path),
-            Condition::Or(_) | Condition::Nor(_) => false,
+            Condition::Or(_) | Condition::Nor(_) | Condition::Expression(_) => false,
         }) && fields.iter().all(|field| self.is_told_at(&field.path))
     }
 

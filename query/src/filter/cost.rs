@@ -2,6 +2,9 @@
 
 use super::{Condition, Filter, ItemTest, Test};
 
+/// Reading a geometry out of a document costs as much as this many comparisons.
+const GEOMETRY_CONDITIONS: usize = 4;
+
 /// A regular expression costs as much as this many comparisons: it reads each byte of a text, a few nanoseconds long.
 const PATTERN_CONDITIONS: usize = 16;
 
@@ -10,6 +13,7 @@ impl Condition {
         match self {
             Self::Field(_, tests) => count_all(tests),
             Self::Or(filters) | Self::Nor(filters) => filters.iter().map(Filter::conditions).sum(),
+            Self::Expression(computed) => computed.cost(),
         }
     }
 }
@@ -24,11 +28,14 @@ impl Test {
                 count_all(tests)
             }
             Self::Item(ItemTest::Document(filter)) => 1 + filter.conditions(),
+            Self::Within(area) | Self::Intersects(area) => GEOMETRY_CONDITIONS + area.corners() / 4,
+            Self::Near(_) => GEOMETRY_CONDITIONS,
             Self::Equal(_)
             | Self::Compare(..)
             | Self::Exists(_)
             | Self::Remainder { .. }
-            | Self::Size(_) => 1,
+            | Self::Size(_)
+            | Self::Type(_) => 1,
         }
     }
 }

@@ -1,17 +1,26 @@
 //! Which documents? MongoDB's filter language.
 //!
-//! `parse.rs` turns a document into a [`Filter`], `matches.rs` asks a document, `pattern.rs` holds regular expressions,
-//! `constraint.rs` says what an index can contribute, and `cost.rs` what a match costs.
+//! `parse.rs` turns a document into a [`Filter`], `matches.rs` asks a document, `position.rs` which item it was about, `pattern.rs` holds regular expressions,
+//! `expression.rs` conditions that are computed, `constraint.rs` says what an index can contribute, and `cost.rs` what a
+//! match costs.
 //!
-//! Fields: `$eq $ne $gt $gte $lt $lte $in $nin $exists $regex $options $not $mod $all $elemMatch $size`.
-//! Documents: `$and $or $nor`. Everything else is refused by name.
+//! Fields: `$eq $ne $gt $gte $lt $lte $in $nin $exists $type $regex $options $not $mod $all $elemMatch $size`, and for places
+//! `$geoWithin $geoIntersects $near $nearSphere $maxDistance $minDistance`. Documents: `$and $or $nor $expr`, and `$comment`,
+//! which says nothing. Everything else is refused by name.
 
 mod constraint;
 mod cost;
+mod expression;
 mod matches;
+mod named;
 mod parse;
 mod pattern;
+mod position;
+mod types;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod geo_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests;
@@ -19,8 +28,12 @@ mod tests;
 use bson::{Bson, Document};
 
 pub use self::constraint::Constraint;
+use self::expression::Computed;
+pub(crate) use self::named::NamedFilter;
 use self::pattern::Pattern;
+use self::types::Types;
 use crate::error::Result;
+use crate::geo::{Area, Near, Reach};
 use crate::path::Path;
 
 /// How large a filter may be.
@@ -30,7 +43,7 @@ pub struct Limits {
     pub depth_max: usize,
     /// Conditions: each is asked about each item of an array.
     pub conditions_max: usize,
-    /// Values in all `$in` and `$nin` together, which are searched and not asked one by one.
+    /// Values in all `$in` and `$nin` together, which are searched and not asked one by one, and the corners of all areas.
     pub values_max: usize,
     /// Length of one regular expression.
     pub pattern_bytes_max: usize,
@@ -64,6 +77,8 @@ enum Condition {
     Or(Vec<Filter>),
     /// None holds.
     Nor(Vec<Filter>),
+    /// `$expr`, wherever it was written, is about the whole document.
+    Expression(Computed),
 }
 
 #[derive(Clone, Debug)]
@@ -78,6 +93,13 @@ enum Test {
         remainder: i64,
     },
     Size(usize),
+    Type(Types),
+    /// All of the geometry is in the area.
+    Within(Box<Area>),
+    /// The geometry and the area have a point in common.
+    Intersects(Box<Area>),
+    /// The nearest of the field's points is in reach.
+    Near(Reach),
     All(Vec<Test>),
     Item(ItemTest),
     /// Not all of these hold. `$ne` and `$nin` are this too.
@@ -95,7 +117,11 @@ enum ItemTest {
 
 /// The condition of `$pull`.
 #[derive(Clone, Debug)]
-pub(crate) struct ItemFilter(ItemTest);
+pub(crate) struct ItemFilter {
+    test: ItemTest,
+    /// An item that is an array is also asked through its own items.
+    through_arrays: bool,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Comparison {
@@ -161,11 +187,6 @@ impl Filter {
         self.conditions.iter().map(Condition::count).sum()
     }
 
-    /// Whether `document` matches.
-    pub fn matches(&self, document: &Document) -> bool {
-        self.conditions.iter().all(|condition| condition.matches(document))
-    }
-
     /// The fields that must equal a value, in the order written: what an upsert puts into a new document.
     pub fn equalities(&self) -> impl Iterator<Item = (&Path, &Bson)> {
         self.fields().flat_map(|(path, tests)| {
@@ -173,6 +194,29 @@ impl Filter {
                 Test::Equal(value) => Some((path, value)),
                 _ => None,
             })
+        })
+    }
+
+    /// The `$near` or `$nearSphere` of this filter, of which there is at most one: its results come in order of distance
+    /// unless another order is asked for.
+    pub fn near(&self) -> Option<Near> {
+        let reach = |(path, tests): (&Path, &[Test])| {
+            tests.iter().find_map(|test| match test {
+                Test::Near(Reach { point, min_m, max_m }) => {
+                    Some(Near { path: path.clone(), point: *point, min_m: *min_m, max_m: *max_m })
+                }
+                _ => None,
+            })
+        };
+        self.fields().find_map(reach)
+    }
+
+    /// The area in which a geometry at `path` must lie, or that it must touch, if every match has one there.
+    pub fn area(&self, path: &str) -> Option<&Area> {
+        let tests = self.fields().filter(|(field, _)| field.is(path)).flat_map(|(_, tests)| tests);
+        tests.into_iter().find_map(|test| match test {
+            Test::Within(area) | Test::Intersects(area) => Some(&**area),
+            _ => None,
         })
     }
 
@@ -184,7 +228,7 @@ impl Filter {
     fn fields(&self) -> impl Iterator<Item = (&Path, &[Test])> {
         self.conditions.iter().filter_map(|condition| match condition {
             Condition::Field(path, tests) => Some((path, tests.as_slice())),
-            Condition::Or(_) | Condition::Nor(_) => None,
+            Condition::Or(_) | Condition::Nor(_) | Condition::Expression(_) => None,
         })
     }
 }

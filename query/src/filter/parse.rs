@@ -2,9 +2,12 @@
 
 use bson::{Bson, Document};
 
+use super::expression::Computed;
+use super::types::Types;
 use super::{Comparison, Condition, Filter, ItemFilter, ItemTest, Limits, Members, Pattern, Test};
 use crate::compare::{compare, equal};
 use crate::error::{Error, Kind, Result};
+use crate::geo::{Area, Reach};
 use crate::number::Number;
 use crate::path::{POSITIONS_MAX, Path};
 
@@ -12,15 +15,32 @@ pub(super) fn parse(document: &Document, limits: &Limits) -> Result<Filter> {
     Parser::new(limits).filter(document)
 }
 
+/// Parses a filter that is asked about items, without a budget.
+pub(super) fn parse_for_items(document: &Document, limits: &Limits) -> Result<Filter> {
+    Parser { unmetered: true, items: 1, ..Parser::new(limits) }.filter(document)
+}
+
 impl ItemFilter {
+    /// Parses the operand of `$elemMatch`: the same, but an item that is an array counts as a whole.
+    pub(crate) fn of_item(condition: &Document) -> Result<Self> {
+        let limits = Limits::default();
+        let mut parser = Parser { unmetered: true, ..Parser::new(&limits) };
+        Ok(Self { test: parser.item_test(condition)?, through_arrays: false })
+    }
+
     /// Parses the operand of `$pull`: operators test items, a document without operators is a filter on items that are
     /// documents, anything else must be equal.
     pub(crate) fn parse(operand: &Bson) -> Result<Self> {
         let limits = Limits::default();
-        let mut parser = Parser::new(&limits);
+        let mut parser = Parser { unmetered: true, ..Parser::new(&limits) };
         match operand {
-            Bson::Document(document) => parser.item_test(document).map(Self),
-            other => Ok(Self(ItemTest::Value(parser.tests(other)?))),
+            Bson::Document(document) => {
+                Ok(Self { test: parser.item_test(document)?, through_arrays: true })
+            }
+            other => {
+                let test = ItemTest::Value(parser.tests(other)?);
+                Ok(Self { test, through_arrays: false })
+            }
         }
     }
 }
@@ -31,13 +51,31 @@ struct Parser<'l> {
     conditions: usize,
     values: usize,
     patterns: usize,
+    /// How many conditions on items are around this one: what is about whole documents may not stand in one.
+    items: usize,
+    /// How many conditions are around this one that are not about every match: where no distance can order.
+    branches: usize,
+    nears: usize,
+    /// What is asked without a budget may hold nothing that needs one.
+    unmetered: bool,
     /// Positions in the paths from the outermost filter to here.
     positions: usize,
 }
 
 impl<'l> Parser<'l> {
     fn new(limits: &'l Limits) -> Self {
-        Self { limits, depth: 0, conditions: 0, values: 0, patterns: 0, positions: 0 }
+        Self {
+            limits,
+            depth: 0,
+            conditions: 0,
+            values: 0,
+            patterns: 0,
+            items: 0,
+            branches: 0,
+            nears: 0,
+            unmetered: false,
+            positions: 0,
+        }
     }
 
     fn filter(&mut self, document: &Document) -> Result<Filter> {
@@ -57,10 +95,16 @@ impl<'l> Parser<'l> {
     }
 
     fn logical(&mut self, operator: &str, operand: &Bson) -> Result<Filter> {
-        if !matches!(operator, "$and" | "$or" | "$nor") {
-            return Err(Error::unknown_operator(operator));
+        match operator {
+            "$and" | "$or" | "$nor" => {}
+            "$expr" => return self.expression(operand),
+            "$comment" => return Ok(Filter::all()),
+            _ => return Err(Error::unknown_operator(operator)),
         }
-        let parts = self.branches(operand).map_err(|error| error.operator(operator.to_owned()))?;
+        let optional = usize::from(operator != "$and");
+        self.branches += optional;
+        let parts = self.parts(operand).map_err(|error| error.operator(operator.to_owned()))?;
+        self.branches -= optional;
         Ok(match operator {
             "$and" => parts.into_iter().fold(Filter::all(), Filter::and),
             "$or" => Filter { conditions: vec![Condition::Or(parts)] },
@@ -68,7 +112,7 @@ impl<'l> Parser<'l> {
         })
     }
 
-    fn branches(&mut self, operand: &Bson) -> Result<Vec<Filter>> {
+    fn parts(&mut self, operand: &Bson) -> Result<Vec<Filter>> {
         let items = operand.as_array().filter(|items| !items.is_empty());
         let items = items.ok_or_else(|| Error::value("needs an array with at least one filter"))?;
         items
@@ -82,8 +126,19 @@ impl<'l> Parser<'l> {
             .collect()
     }
 
+    fn expression(&self, operand: &Bson) -> Result<Filter> {
+        if self.items > 0 {
+            return Err(misplaced_expression());
+        }
+        let computed = Computed::parse(operand).map_err(|error| error.operator("$expr"))?;
+        Ok(Filter { conditions: vec![Condition::Expression(computed)] })
+    }
+
     fn field(&mut self, key: &str, operand: &Bson) -> Result<Filter> {
         let path = Path::parse(key)?;
+        if let Some(expression) = lone_expression(operand) {
+            return self.expression(expression).map_err(|error| error.at(&path));
+        }
         // Positions in nested paths multiply their ways just as those in one path do.
         self.positions += path.positions();
         if self.positions > POSITIONS_MAX {
@@ -139,13 +194,57 @@ impl<'l> Parser<'l> {
             "$regex" => Test::Pattern(self.regex(operand, siblings.get("$options"))?),
             "$options" if siblings.contains_key("$regex") => return Ok(None),
             "$options" => return Err(Error::value("stands without $regex")),
-            "$not" => Test::Not(self.negated(operand)?),
+            "$not" => Test::Not(self.within_branch(|parser| parser.negated(operand))?),
+            "$type" => Test::Type(Types::parse(operand)?),
             "$mod" => remainder(operand)?,
             "$size" => Test::Size(size(operand)?),
-            "$all" => Test::All(self.all(operand)?),
-            "$elemMatch" => Test::Item(self.item_test(document(operand)?)?),
+            "$all" => Test::All(self.within_branch(|parser| parser.all(operand))?),
+            "$elemMatch" => {
+                let document = document(operand)?;
+                Test::Item(self.within_branch(|parser| parser.item_test(document))?)
+            }
+            "$geoWithin" => Test::Within(Box::new(self.area(Area::parse_within(operand)?)?)),
+            "$geoIntersects" => {
+                Test::Intersects(Box::new(self.area(Area::parse_intersects(operand)?)?))
+            }
+            "$near" | "$nearSphere" => Test::Near(self.near(operand, siblings)?),
+            "$maxDistance" | "$minDistance" if is_near(siblings) => return Ok(None),
+            "$maxDistance" | "$minDistance" => {
+                return Err(Error::value("stands without $near or $nearSphere"));
+            }
+            "$expr" => return Err(misplaced_expression()),
             other => return Err(Error::unknown_operator(other)),
         }))
+    }
+
+    /// Parses what not every match need fulfil as it stands.
+    fn within_branch<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.branches += 1;
+        let parsed = parse(self)?;
+        self.branches -= 1;
+        Ok(parsed)
+    }
+
+    /// An area counts with its corners, each of which is looked at as a value is.
+    fn area(&mut self, area: Area) -> Result<Area> {
+        if self.unmetered {
+            let message = "cannot stand in a condition on items outside of a filter";
+            return Err(Error::new(Kind::InvalidOperator, message));
+        }
+        self.count_values(area.corners())?;
+        Ok(area)
+    }
+
+    fn near(&mut self, operand: &Bson, siblings: &Document) -> Result<Reach> {
+        let refused = |message| Err(Error::new(Kind::InvalidOperator, message));
+        if self.branches > 0 || self.unmetered {
+            return refused("orders the results, so it may stand only at the top or in $and");
+        }
+        self.nears += 1;
+        if self.nears > 1 {
+            return refused("orders the results, so a filter has at most one");
+        }
+        Reach::parse(operand, siblings)
     }
 
     fn members(&mut self, operand: &Bson) -> Result<Members> {
@@ -200,7 +299,10 @@ impl<'l> Parser<'l> {
         if has_operators(document) && !logical {
             return self.operators(document).map(ItemTest::Value);
         }
-        self.filter(document).map(ItemTest::Document)
+        self.items += 1;
+        let filter = self.filter(document)?;
+        self.items -= 1;
+        Ok(ItemTest::Document(filter))
     }
 
     fn regex(&mut self, operand: &Bson, options: Option<&Bson>) -> Result<Pattern> {
@@ -274,6 +376,21 @@ impl Members {
 /// MongoDB decides by the first key.
 fn has_operators(document: &Document) -> bool {
     document.keys().next().is_some_and(|key| key.starts_with('$'))
+}
+
+fn is_near(siblings: &Document) -> bool {
+    siblings.contains_key("$near") || siblings.contains_key("$nearSphere")
+}
+
+/// The clients write `$expr` below a field, though it is about the whole document.
+fn lone_expression(operand: &Bson) -> Option<&Bson> {
+    operand.as_document().filter(|document| document.len() == 1)?.get("$expr")
+}
+
+fn misplaced_expression() -> Error {
+    let message =
+        "stands for the whole document: alone below a field or beside fields, not on items";
+    Error::new(Kind::InvalidOperator, message).operator("$expr")
 }
 
 fn document(operand: &Bson) -> Result<&Document> {

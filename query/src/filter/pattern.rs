@@ -3,6 +3,7 @@
 use bson::Bson;
 use regex::{Regex, RegexBuilder};
 
+use super::matches::Asking;
 use crate::error::{Error, Result};
 
 /// Memory of one compiled expression, and again of its cache while matching.
@@ -10,6 +11,9 @@ const COMPILED_BYTES_MAX: usize = 1 << 20;
 
 /// Nesting of groups and repetitions.
 const NEST_MAX: u32 = 50;
+
+/// Text that is read in about the time of one comparison.
+const BYTES_PER_STEP: usize = 64;
 
 /// Characters that mean something other than themselves in an expression.
 const META: &str = r"\.+*?()|[]{}^$";
@@ -43,9 +47,11 @@ impl Pattern {
         Ok(Self { regex, prefix })
     }
 
-    pub(super) fn matches(&self, value: &Bson) -> bool {
+    pub(super) fn matches(&self, value: &Bson, asking: &Asking<'_>) -> bool {
         match value {
-            Bson::String(text) | Bson::Symbol(text) => self.regex.is_match(text),
+            Bson::String(text) | Bson::Symbol(text) => {
+                asking.step(1 + text.len() / BYTES_PER_STEP) && self.regex.is_match(text)
+            }
             _ => false,
         }
     }

@@ -4,16 +4,17 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::{Filter, Limits};
-use crate::testing::{any_document, doc};
+use crate::budget::Budget;
+use crate::testing::{any_document, doc, matches};
 
 /// For each filter the ids of the documents that match, or why the filter is refused.
-fn check(documents: &str, filters: &str, expected: &Expect) {
+pub(super) fn check(documents: &str, filters: &str, expected: &Expect) {
     let documents: Vec<_> =
         documents.lines().map(str::trim).filter(|line| !line.is_empty()).map(doc).collect();
     let lines = filters.lines().map(str::trim).filter(|line| !line.is_empty()).map(|text| {
         let result = match Filter::parse(&doc(text), &Limits::default()) {
             Ok(filter) => {
-                let ids = documents.iter().filter(|document| filter.matches(document));
+                let ids = documents.iter().filter(|document| matches(&filter, document));
                 ids.map(|document| document.get_i32("_id").unwrap().to_string())
                     .collect::<Vec<_>>()
                     .join(" ")
@@ -277,6 +278,8 @@ fn filters_that_are_none() {
         {"a":{"$foo":1}}
         {"a":{"$gt":1,"b":2}}
         {"a":{"$expr":{"$gt":["$a",1]}}}
+        {"a":{"$elemMatch":{"$expr":1}}}
+        {"a":{"$elemMatch":{"b":{"$expr":1}}}}
         {"$and":[]}
         {"$or":{"a":1}}
         {"$or":[1]}
@@ -305,10 +308,12 @@ fn filters_that_are_none() {
         "#,
         &expect![[r#"
             {"$where":"1"} -> InvalidOperator: unknown operator, operator $where
-            {"$expr":{"$gt":["$a",1]}} -> InvalidOperator: unknown operator, operator $expr
+            {"$expr":{"$gt":["$a",1]}} -> InvalidOperator: not offered yet, operator $expr
             {"a":{"$foo":1}} -> InvalidOperator: unknown operator, operator $foo, at field a
             {"a":{"$gt":1,"b":2}} -> InvalidOperator: unknown operator, operator b, at field a
-            {"a":{"$expr":{"$gt":["$a",1]}}} -> InvalidOperator: unknown operator, operator $expr, at field a
+            {"a":{"$expr":{"$gt":["$a",1]}}} -> InvalidOperator: not offered yet, operator $expr, at field a
+            {"a":{"$elemMatch":{"$expr":1}}} -> InvalidOperator: stands for the whole document: alone below a field or beside fields, not on items, operator $expr, at field a
+            {"a":{"$elemMatch":{"b":{"$expr":1}}}} -> InvalidOperator: stands for the whole document: alone below a field or beside fields, not on items, operator $expr, at field b
             {"$and":[]} -> InvalidValue: needs an array with at least one filter, operator $and
             {"$or":{"a":1}} -> InvalidValue: needs an array with at least one filter, operator $or
             {"$or":[1]} -> InvalidValue: each item must be a document, operator $or
@@ -369,19 +374,27 @@ fn bounds_are_kept() {
 }
 
 #[test]
+fn long_texts_take_steps() {
+    let filter = Filter::parse(&doc(r#"{"a":{"$regex":"x"}}"#), &Limits::default()).unwrap();
+    let document = doc(&format!(r#"{{"a":["{}","y"]}}"#, "y".repeat(6400)));
+    let budget = Budget::new(110, 0);
+    assert_eq!(filter.matches(&document, &budget), Ok(false));
+    assert_eq!(budget.steps(), 102);
+    let refused = filter.matches(&document, &budget).unwrap_err();
+    assert_eq!(refused.to_string(), "this call would take more than 110 steps");
+}
+
+#[test]
 fn both_filters_must_hold() {
     let own = Filter::field_eq("_openid", "me").unwrap();
     let asked =
         Filter::parse(&doc(r#"{"$or":[{"_openid":"you"},{"v":1}]}"#), &Limits::default()).unwrap();
     let both = asked.and(own);
-    assert!(both.matches(&doc(r#"{"_openid":"me","v":1}"#)));
-    assert!(!both.matches(&doc(r#"{"_openid":"you","v":1}"#)));
-    assert!(Filter::all().is_all() && Filter::all().matches(&doc("{}")));
-    assert!(
-        Filter::field_in("a.b", vec![1.into(), 2.into()])
-            .unwrap()
-            .matches(&doc(r#"{"a":{"b":2}}"#))
-    );
+    assert!(matches(&both, &doc(r#"{"_openid":"me","v":1}"#)));
+    assert!(!matches(&both, &doc(r#"{"_openid":"you","v":1}"#)));
+    assert!(Filter::all().is_all() && matches(&Filter::all(), &doc("{}")));
+    let listed = Filter::field_in("a.b", vec![1.into(), 2.into()]).unwrap();
+    assert!(matches(&listed, &doc(r#"{"a":{"b":2}}"#)));
 }
 
 fn check_constraint(path: &str, multikey: bool, filters: &str, expected: &Expect) {
@@ -530,13 +543,13 @@ proptest! {
     #[test]
     fn a_document_matches_itself_as_a_filter(document in any_document()) {
         let by_fields = document.iter().map(|(name, value)| Filter::field_eq(name, value.clone()).unwrap());
-        prop_assert!(by_fields.fold(Filter::all(), Filter::and).matches(&document));
+        prop_assert!(matches(&by_fields.fold(Filter::all(), Filter::and), &document));
     }
 
     #[test]
     fn parsing_any_document_never_panics(filter in any_document(), document in any_document()) {
         if let Ok(filter) = Filter::parse(&filter, &Limits::default()) {
-            filter.matches(&document);
+            matches(&filter, &document);
         }
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use bson::{Bson, Document};
 
-use super::{ENTRIES_MAX, FORMAT, KEY_BYTES_MAX, encode};
+use super::{ENTRIES_MAX, FORMAT, KEY_BYTES_MAX, TAG_EMPTY_ARRAY, encode};
+use crate::compare::Class;
 use crate::error::{Error, Kind, Result};
 use crate::order::{Direction, Order};
 use crate::path::Path;
@@ -23,15 +24,28 @@ pub struct Entries {
 
 /// The keys of `document` in an index over the fields of `pattern`.
 ///
-/// A missing field counts as null. Where a path ends in an array, each item is a key; an empty array counts as null. When
-/// several fields hold several values, each combination is a key: a filter on all of them still finds the document.
+/// A missing field counts as null. Where a path ends in an array, each item is a key; an empty array has a key of its own,
+/// below null. When several fields hold several values, each combination is a key: a filter on all of them still finds the
+/// document.
 ///
 /// # Errors
 /// `TooLarge` beyond [`ENTRIES_MAX`] keys.
 pub fn entries(document: &Document, pattern: &Order) -> Result<Entries> {
+    entries_with(document, pattern, TAG_EMPTY_ARRAY)
+}
+
+/// As [`entries`], but an empty array counts as null: for indexes whose stored keys were made so.
+///
+/// # Errors
+/// `TooLarge` beyond [`ENTRIES_MAX`] keys.
+pub fn entries_with_empty_as_null(document: &Document, pattern: &Order) -> Result<Entries> {
+    entries_with(document, pattern, Class::Null as u8)
+}
+
+fn entries_with(document: &Document, pattern: &Order, empty_array: u8) -> Result<Entries> {
     let mut entries = Entries { keys: vec![vec![FORMAT]], multikey: false, truncated: false };
     for field in pattern.fields() {
-        let components = components(document, &field.path);
+        let components = components(document, &field.path, empty_array);
         entries.multikey |= components.len() > 1;
         if entries.keys.len().saturating_mul(components.len()) > ENTRIES_MAX {
             let message = format!("document has more than {ENTRIES_MAX} keys in one index");
@@ -48,7 +62,7 @@ pub fn entries(document: &Document, pattern: &Order) -> Result<Entries> {
 pub fn sort_key(document: &Document, order: &Order) -> Vec<u8> {
     let mut key = Vec::new();
     for field in order.fields() {
-        let components = components(document, &field.path);
+        let components = components(document, &field.path, TAG_EMPTY_ARRAY);
         let extreme = match field.direction {
             Direction::Ascending => components.first(),
             Direction::Descending => components.last(),
@@ -90,26 +104,33 @@ fn combine(keys: &[Vec<u8>], components: &BTreeSet<Vec<u8>>, direction: Directio
         .collect()
 }
 
-/// The distinct components of the values at `path`, in ascending order.
-fn components(document: &Document, path: &Path) -> BTreeSet<Vec<u8>> {
+/// The distinct components of the values at `path`, in ascending order. `empty_array` is the tag of an empty array.
+fn components(document: &Document, path: &Path, empty_array: u8) -> BTreeSet<Vec<u8>> {
     let mut components = BTreeSet::new();
-    let mut add = |value: &Bson| {
-        let mut component = Vec::new();
-        encode(value, &mut component);
-        components.insert(component);
-    };
     path.visit(document, &mut |value| {
         match value {
-            Some(Bson::Array(items)) if items.is_empty() => add(&Bson::Null),
-            Some(Bson::Array(items)) => items.iter().for_each(&mut add),
-            Some(value) => add(value),
-            None => add(&Bson::Null),
+            Some(Bson::Array(items)) if items.is_empty() => {
+                components.insert(vec![empty_array]);
+            }
+            Some(Bson::Array(items)) => components.extend(items.iter().map(component)),
+            Some(value) => {
+                components.insert(component(value));
+            }
+            None => {
+                components.insert(component(&Bson::Null));
+            }
         }
         false
     });
     if components.is_empty() {
         // An array without a document on the way: nothing is there, which a sort still has to place.
-        components.insert(vec![crate::compare::Class::Null as u8]);
+        components.insert(component(&Bson::Null));
     }
     components
+}
+
+fn component(value: &Bson) -> Vec<u8> {
+    let mut component = Vec::new();
+    encode(value, &mut component);
+    component
 }

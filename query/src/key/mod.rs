@@ -14,6 +14,14 @@
 //! | boolean, ObjectId, date, timestamp | fixed width, big endian, sign flipped |
 //! | regex | pattern and options as strings |
 //!
+//! Some tags belong to no class:
+//!
+//! | tag | meaning | payload |
+//! |---|---|---|
+//! | `0c` | a path ends in an empty array: below null, as MongoDB sorts it | none |
+//! | `90` | a point in a geo index | its [`Cell`](crate::geo::Cell), 8 bytes |
+//! | `98` | another geometry in a geo index, nowhere in particular | none |
+//!
 //! A descending field has every bit of its component inverted. A key ends at [`KEY_BYTES_MAX`]: beyond it, keys of
 //! different values may be equal, never out of order, and whoever finds a document by a key tests it with the filter again.
 
@@ -26,13 +34,22 @@ mod range;
 mod tests;
 
 pub use encode::encode;
-pub use entries::{Entries, entries, sort_key};
+pub use entries::{Entries, entries, entries_with_empty_as_null, sort_key};
 pub use range::KeyRange;
 pub(crate) use range::{Prefix, ranges};
 
 /// The format of keys, and the first byte of each. A change of the encoding takes the next number; both may then stand in
 /// one table while an index is rebuilt.
 pub const FORMAT: u8 = 1;
+
+/// What an index holds of an empty array.
+pub(crate) const TAG_EMPTY_ARRAY: u8 = 0x0c;
+
+/// A point in a geo index.
+pub(crate) const TAG_PLACE: u8 = 0x90;
+
+/// A geometry in a geo index that is more than a point.
+pub(crate) const TAG_ELSEWHERE: u8 = 0x98;
 
 /// Longest key. With an index id and a document id it stays far below the 3,072 bytes that InnoDB indexes.
 pub const KEY_BYTES_MAX: usize = 1024;

@@ -90,6 +90,13 @@ impl Path {
         self.segments.iter().filter(|segment| segment.position.is_some()).count()
     }
 
+    /// The path of these segments, of which there is at least one. Where they name places that were found, positions are
+    /// not counted: such a path leads one way.
+    pub(crate) fn of(segments: &[Segment]) -> Self {
+        assert!(!segments.is_empty(), "a path has a segment");
+        Self { segments: segments.into() }
+    }
+
     pub(crate) fn segments(&self) -> &[Segment] {
         &self.segments
     }
@@ -118,6 +125,11 @@ impl Path {
 }
 
 impl Segment {
+    /// The item at a position of an array.
+    pub(crate) fn at(position: usize) -> Self {
+        Self { name: position.to_string().into(), position: Some(position) }
+    }
+
     fn new(name: &str) -> Self {
         Self { name: name.into(), position: parse_position(name) }
     }
@@ -141,7 +153,7 @@ fn parse_position(name: &str) -> Option<usize> {
     if digits && canonical { name.parse().ok() } else { None }
 }
 
-fn visit_document<'d>(
+pub(crate) fn visit_document<'d>(
     document: &'d Document,
     segments: &[Segment],
     see: &mut dyn FnMut(Option<&'d Bson>) -> bool,
@@ -151,6 +163,20 @@ fn visit_document<'d>(
         value if rest.is_empty() => see(value),
         Some(Bson::Document(child)) => visit_document(child, rest, see),
         Some(Bson::Array(items)) => visit_array(items, rest, see),
+        _ => see(None),
+    }
+}
+
+/// As [`Path::visit`], from a value on that may be the end already.
+pub(crate) fn visit_value<'d>(
+    value: &'d Bson,
+    segments: &[Segment],
+    see: &mut dyn FnMut(Option<&'d Bson>) -> bool,
+) -> bool {
+    match value {
+        value if segments.is_empty() => see(Some(value)),
+        Bson::Document(document) => visit_document(document, segments, see),
+        Bson::Array(items) => visit_array(items, segments, see),
         _ => see(None),
     }
 }

@@ -83,5 +83,5 @@ fn take_expressions(
 /// Whether a document passes a filter, paid for by the number of its conditions.
 pub(super) fn passes(filter: &Filter, document: &Document, budget: &Budget) -> Result<bool> {
     budget.step(1 + filter.conditions() as u64)?;
-    Ok(filter.matches(document))
+    filter.matches(document, budget)
 }

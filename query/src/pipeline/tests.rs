@@ -641,7 +641,7 @@ proptest! {
         ]),
     ) {
         let known = crate::Projection::parse(&doc(projection)).unwrap();
-        let wanted: Vec<_> = input.iter().map(|document| text(&known.apply(document.clone()))).collect();
+        let wanted: Vec<_> = input.iter().map(|document| text(&known.apply(document.clone(), None))).collect();
         prop_assert_eq!(run(&format!(r#"[{{"$project":{projection}}}]"#), &input), wanted);
     }
 

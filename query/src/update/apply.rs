@@ -2,6 +2,7 @@
 
 use bson::{Bson, Document};
 
+use super::target::Finder;
 use super::{Action, Change, arithmetic, array};
 use crate::compare::{compare, equal};
 use crate::document::{DOCUMENT_DEPTH_MAX, depth, too_deep};
@@ -28,9 +29,14 @@ pub(super) fn replace(document: &mut Document, replacement: &Document) -> Result
 }
 
 /// Applies operators one after another. `inserting` is true for the document of an upsert.
-pub(super) fn change(document: &mut Document, changes: &[Change], inserting: bool) -> Result<bool> {
+pub(super) fn change(
+    document: &mut Document,
+    changes: &[Change],
+    finder: Finder<'_>,
+    inserting: bool,
+) -> Result<bool> {
     let id = document.get("_id").cloned();
-    let mut work = Work { document, inserting, padding_left: PADDING_MAX };
+    let mut work = Work { document, finder, inserting, padding_left: PADDING_MAX };
     let mut changed = false;
     for change in changes {
         let result = work.apply(change);
@@ -67,14 +73,25 @@ pub(super) fn seed(filter: &Filter, id_only: bool) -> Result<Document> {
 
 struct Work<'d> {
     document: &'d mut Document,
+    finder: Finder<'d>,
     inserting: bool,
     padding_left: usize,
 }
 
 impl Work<'_> {
     fn apply(&mut self, change: &Change) -> Result<bool> {
-        let path = &change.path;
-        match &change.action {
+        let Some(pattern) = &change.pattern else {
+            return self.act(&change.path, &change.action);
+        };
+        let mut changed = false;
+        for place in self.finder.places(self.document, pattern)? {
+            changed |= self.act(&place, &change.action).map_err(|error| error.at(&place))?;
+        }
+        Ok(changed)
+    }
+
+    fn act(&mut self, path: &Path, action: &Action) -> Result<bool> {
+        match action {
             Action::Set(value) => self.set(path, value.clone()),
             Action::SetOnInsert(value) if self.inserting => self.set(path, value.clone()),
             Action::SetOnInsert(_) => Ok(false),

@@ -1,7 +1,8 @@
 //! How does the document change? A replacement, or MongoDB's update operators.
 //!
 //! `$set $unset $inc $mul $min $max $rename $bit $setOnInsert`, and for arrays `$push` (with `$each $position $slice
-//! $sort`), `$addToSet` (with `$each`), `$pop`, `$pull`, `$pullAll`. Positional paths (`$`, `$[]`) are refused.
+//! $sort`), `$addToSet` (with `$each`), `$pop`, `$pull`, `$pullAll`; `$currentDate` where the time is given. A path may go
+//! through `$`, `$[]` and `$[name]` (`target.rs`); the places it then stands for are changed one after another.
 //!
 //! Fields that an update creates appear in the order in which the update names them.
 
@@ -9,7 +10,11 @@ mod apply;
 mod arithmetic;
 mod array;
 mod parse;
+mod target;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod place_tests;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests;
@@ -17,9 +22,10 @@ mod tests;
 use bson::{Bson, Document};
 
 use self::array::Push;
+use self::target::{Finder, Pattern};
 use crate::document::check_id;
 use crate::error::Result;
-use crate::filter::{Filter, ItemFilter};
+use crate::filter::{Filter, ItemFilter, NamedFilter};
 use crate::path::Path;
 
 /// Most changes in one update.
@@ -28,6 +34,18 @@ const CHANGES_MAX: usize = 10_000;
 /// Most changes that take a field out of a document: each moves all fields behind it.
 const REMOVALS_MAX: usize = 1000;
 
+/// Most parts of paths that are `$[name]`: each asks its filter about all items anew.
+const FILTERED_MAX: usize = 100;
+
+/// What an update may refer to besides the document.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// The filters of `$[name]`: at most 16.
+    pub array_filters: &'a [Document],
+    /// The time of `$currentDate` in milliseconds since 1970; without it that operator is refused.
+    pub now_ms: Option<i64>,
+}
+
 /// A parsed update.
 #[derive(Clone, Debug)]
 pub struct Update(Kind);
@@ -35,7 +53,7 @@ pub struct Update(Kind);
 #[derive(Clone, Debug)]
 enum Kind {
     Replace(Document),
-    Change(Vec<Change>),
+    Change(Vec<Change>, Vec<NamedFilter>),
 }
 
 /// One operator on one path.
@@ -43,6 +61,8 @@ enum Kind {
 struct Change {
     operator: &'static str,
     path: Path,
+    /// The path once more if it stands for other paths.
+    pattern: Option<Pattern>,
     action: Action,
 }
 
@@ -84,7 +104,25 @@ impl Update {
     /// # Errors
     /// `InvalidOperator`, `InvalidValue`, `InvalidPath` or `Conflict` naming operator and path; `TooLarge`, `TooDeep`.
     pub fn parse(document: Document) -> Result<Self> {
-        parse::parse(document)
+        Self::parse_with(document, &Options::default())
+    }
+
+    /// As [`Update::parse`], with what the update may refer to.
+    ///
+    /// # Errors
+    /// As [`Update::parse`], and `InvalidValue` for an array filter that no path uses or that is missing.
+    pub fn parse_with(document: Document, options: &Options<'_>) -> Result<Self> {
+        parse::parse(document, options)
+    }
+
+    /// Whether a path goes through `$`, so that [`Update::apply`] has to know which item was matched.
+    pub fn needs_position(&self) -> bool {
+        match &self.0 {
+            Kind::Replace(_) => false,
+            Kind::Change(changes, _) => changes
+                .iter()
+                .any(|change| change.pattern.as_ref().is_some_and(Pattern::needs_position)),
+        }
     }
 
     /// Whether the update replaces the whole document.
@@ -96,7 +134,7 @@ impl Update {
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         let (replacement, changes) = match &self.0 {
             Kind::Replace(document) => (Some(document), [].as_slice()),
-            Kind::Change(changes) => (None, changes.as_slice()),
+            Kind::Change(changes, _) => (None, changes.as_slice()),
         };
         let replaced =
             replacement.into_iter().flat_map(|document| document.keys().map(String::as_str));
@@ -111,14 +149,18 @@ impl Update {
     }
 
     /// Changes `document` and returns whether it became another one. After an error it may be changed in part, so the
-    /// caller throws it away.
+    /// caller throws it away. `position` is the item that the filter matched ([`Filter::position`]), which only matters to
+    /// an update that [needs](Update::needs_position) it.
     ///
     /// # Errors
-    /// `InvalidValue` for an operator that cannot work on what it finds; `Immutable` for another `_id`; `TooDeep`.
-    pub fn apply(&self, document: &mut Document) -> Result<bool> {
+    /// `InvalidValue` for an operator that cannot work on what it finds; `Immutable` for another `_id`; `TooDeep`;
+    /// `TooLarge` where paths stand for too many places.
+    pub fn apply(&self, document: &mut Document, position: Option<usize>) -> Result<bool> {
         match &self.0 {
             Kind::Replace(replacement) => apply::replace(document, replacement),
-            Kind::Change(changes) => apply::change(document, changes, false),
+            Kind::Change(changes, filters) => {
+                apply::change(document, changes, Finder::new(filters, position), false)
+            }
         }
     }
 
@@ -131,7 +173,10 @@ impl Update {
         let mut document = apply::seed(filter, self.is_replacement())?;
         match &self.0 {
             Kind::Replace(replacement) => apply::replace(&mut document, replacement).map(drop)?,
-            Kind::Change(changes) => apply::change(&mut document, changes, true).map(drop)?,
+            Kind::Change(changes, filters) => {
+                apply::change(&mut document, changes, Finder::new(filters, None), true)
+                    .map(drop)?;
+            }
         }
         document.get("_id").map_or(Ok(()), check_id)?;
         Ok(document)

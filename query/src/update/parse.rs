@@ -1,9 +1,10 @@
 //! From an update document to an [`Update`].
 
-use bson::{Bson, Document};
+use bson::{Bson, DateTime, Document, Timestamp};
 
 use super::array::Push;
-use super::{Action, BitOperation, CHANGES_MAX, Change, End, Kind, REMOVALS_MAX, Update};
+use super::target::Filters;
+use super::{Action, BitOperation, CHANGES_MAX, Change, End, Kind, Options, REMOVALS_MAX, Update};
 use crate::compare::compare;
 use crate::document::{DOCUMENT_DEPTH_MAX, check_insert, depth, too_deep};
 use crate::error::{Error, Kind as ErrorKind, Result};
@@ -11,36 +12,41 @@ use crate::filter::ItemFilter;
 use crate::number::Number;
 use crate::path::Path;
 
-pub(super) fn parse(document: Document) -> Result<Update> {
+pub(super) fn parse(document: Document, options: &Options<'_>) -> Result<Update> {
     if document.keys().next().is_some_and(|key| key.starts_with('$')) {
-        return parse_operators(document);
+        return parse_operators(document, options);
+    }
+    if !options.array_filters.is_empty() {
+        return Err(Error::value("a replacement takes no array filters"));
     }
     check_insert(&document)?;
     Ok(Update(Kind::Replace(document)))
 }
 
 /// How the operand of an operator is read.
-type ReadOperand = fn(Bson) -> Result<Action>;
+type ReadOperand = fn(Bson, &Options<'_>) -> Result<Action>;
 
 /// Every operator.
 const OPERATORS: &[(&str, ReadOperand)] = &[
-    ("$set", |value| Ok(Action::Set(value))),
-    ("$setOnInsert", |value| Ok(Action::SetOnInsert(value))),
-    ("$unset", |_| Ok(Action::Unset)),
-    ("$inc", |operand| number(operand).map(Action::Add)),
-    ("$mul", |operand| number(operand).map(Action::Multiply)),
-    ("$min", |value| Ok(Action::Min(value))),
-    ("$max", |value| Ok(Action::Max(value))),
-    ("$bit", |operand| bits(&operand).map(Action::Bits)),
-    ("$rename", |target| rename(&target).map(Action::Rename)),
-    ("$push", |operand| Push::parse(operand).map(Action::Push)),
-    ("$addToSet", |operand| add_to_set(operand).map(Action::AddToSet)),
-    ("$pop", |operand| end(&operand).map(Action::Pop)),
-    ("$pull", |condition| ItemFilter::parse(&condition).map(Action::Pull)),
-    ("$pullAll", |operand| sorted(operand).map(Action::PullAll)),
+    ("$set", |value, _| Ok(Action::Set(value))),
+    ("$setOnInsert", |value, _| Ok(Action::SetOnInsert(value))),
+    ("$unset", |_, _| Ok(Action::Unset)),
+    ("$inc", |operand, _| number(operand).map(Action::Add)),
+    ("$mul", |operand, _| number(operand).map(Action::Multiply)),
+    ("$min", |value, _| Ok(Action::Min(value))),
+    ("$max", |value, _| Ok(Action::Max(value))),
+    ("$bit", |operand, _| bits(&operand).map(Action::Bits)),
+    ("$rename", |target, _| rename(&target).map(Action::Rename)),
+    ("$push", |operand, _| Push::parse(operand).map(Action::Push)),
+    ("$addToSet", |operand, _| add_to_set(operand).map(Action::AddToSet)),
+    ("$pop", |operand, _| end(&operand).map(Action::Pop)),
+    ("$pull", |condition, _| ItemFilter::parse(&condition).map(Action::Pull)),
+    ("$pullAll", |operand, _| sorted(operand).map(Action::PullAll)),
+    ("$currentDate", |kind, options| current_date(&kind, options).map(Action::Set)),
 ];
 
-fn parse_operators(document: Document) -> Result<Update> {
+fn parse_operators(document: Document, options: &Options<'_>) -> Result<Update> {
+    let mut filters = Filters::parse(options)?;
     let mut changes = Vec::new();
     for (name, operand) in document {
         let Some(&(operator, read)) = OPERATORS.iter().find(|(operator, _)| *operator == name)
@@ -51,7 +57,7 @@ fn parse_operators(document: Document) -> Result<Update> {
             return Err(Error::value("needs a document of fields").operator(operator));
         };
         for (field, operand) in fields {
-            let change = parse_change(operator, read, &field, operand);
+            let change = parse_change((operator, read), &field, operand, &mut filters, options);
             changes.push(change.map_err(|error| error.operator(operator).at(&field))?);
         }
     }
@@ -69,24 +75,30 @@ fn parse_operators(document: Document) -> Result<Update> {
         ));
     }
     check_conflicts(&changes)?;
-    Ok(Update(Kind::Change(changes)))
+    Ok(Update(Kind::Change(changes, filters.finish()?)))
 }
 
 fn parse_change(
-    operator: &'static str,
-    read: ReadOperand,
+    (operator, read): (&'static str, ReadOperand),
     field: &str,
     operand: Bson,
+    filters: &mut Filters,
+    options: &Options<'_>,
 ) -> Result<Change> {
-    let path = parse_path(field)?;
+    let path = Path::parse(field)?;
+    let pattern = filters.pattern(&path, &operand)?;
     // One level is left for the array around a pushed item.
     if path.segments().len() + depth(&operand) >= DOCUMENT_DEPTH_MAX {
         return Err(too_deep());
     }
-    Ok(Change { operator, path, action: read(operand)? })
+    let action = read(operand, options)?;
+    if pattern.is_some() && matches!(action, Action::Rename(_)) {
+        return Err(Error::new(ErrorKind::InvalidPath, "cannot rename an item of an array"));
+    }
+    Ok(Change { operator, path, pattern, action })
 }
 
-fn parse_path(text: &str) -> Result<Path> {
+fn parse_name(text: &str) -> Result<Path> {
     let path = Path::parse(text)?;
     if path.segments().iter().any(|segment| segment.name.starts_with('$')) {
         return Err(
@@ -149,7 +161,23 @@ fn add_to_set(operand: Bson) -> Result<Vec<Bson>> {
 }
 
 fn rename(target: &Bson) -> Result<Path> {
-    parse_path(target.as_str().ok_or_else(|| Error::value("needs the new name, a string"))?)
+    parse_name(target.as_str().ok_or_else(|| Error::value("needs the new name, a string"))?)
+}
+
+/// `true` and `{$type: "date"}` are the date, `{$type: "timestamp"}` the time of replication.
+fn current_date(kind: &Bson, options: &Options<'_>) -> Result<Bson> {
+    let now_ms = options.now_ms.ok_or_else(|| Error::value("no time is known here"))?;
+    let named = kind.as_document().filter(|document| document.len() == 1);
+    match (kind, named.and_then(|document| document.get_str("$type").ok())) {
+        (Bson::Boolean(_), _) | (_, Some("date")) => {
+            Ok(Bson::DateTime(DateTime::from_millis(now_ms)))
+        }
+        (_, Some("timestamp")) => {
+            let time = u32::try_from(now_ms.div_euclid(1000)).unwrap_or_default();
+            Ok(Bson::Timestamp(Timestamp { time, increment: 1 }))
+        }
+        _ => Err(Error::value("needs true, or a $type that is date or timestamp")),
+    }
 }
 
 fn end(operand: &Bson) -> Result<End> {

@@ -5,13 +5,13 @@ use proptest::prelude::*;
 
 use super::Update;
 use crate::filter::{Filter, Limits};
-use crate::testing::{any_document, doc, text};
+use crate::testing::{any_document, doc, matches, text};
 
 /// What each update makes of `document`, or why it is refused.
 fn check(document: &str, updates: &str, expected: &Expect) {
     let lines = updates.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| {
         let mut document = doc(document);
-        let result = Update::parse(doc(line)).and_then(|update| update.apply(&mut document));
+        let result = Update::parse(doc(line)).and_then(|update| update.apply(&mut document, None));
         match result {
             Ok(true) => format!("{line} -> {}\n", text(&document)),
             Ok(false) => format!("{line} -> unchanged\n"),
@@ -233,7 +233,7 @@ fn updates_that_are_none() {
         {"$rename":{"a":"b"},"$set":{"b.c":1}}
         {"$rename":{"a":"a"}}
         {"$rename":{"a":1}}
-        {"$set":{"a.$.b":1}}
+        {"$set":{"a.$b":1}}
         {"$set":{"$a":1}}
         {"$set":{"":1}}
         "#,
@@ -249,8 +249,8 @@ fn updates_that_are_none() {
             {"$rename":{"a":"b"},"$set":{"b.c":1}} -> Conflict: update of b conflicts with another change, operator $set, at field b.c
             {"$rename":{"a":"a"}} -> Conflict: update of a conflicts with another change, operator $rename, at field a
             {"$rename":{"a":1}} -> InvalidValue: needs the new name, a string, operator $rename, at field a
-            {"$set":{"a.$.b":1}} -> InvalidPath: a field name may not begin with $, operator $set, at field a.$.b
-            {"$set":{"$a":1}} -> InvalidPath: a field name may not begin with $, operator $set, at field $a
+            {"$set":{"a.$b":1}} -> InvalidPath: a field name may not begin with $, but for $ and $[name], operator $set, at field a.$b
+            {"$set":{"$a":1}} -> InvalidPath: a path may not begin with $, operator $set, at field $a
             {"$set":{"":1}} -> InvalidPath: field path has an empty part, operator $set
         "#]],
     );
@@ -305,7 +305,7 @@ fn touched_fields_are_known_before_anything_is_changed() {
 fn no_update_can_nest_or_pad_without_end() {
     let apply = |document: &str, update: &str| {
         Update::parse(doc(update))
-            .and_then(|update| update.apply(&mut doc(document)))
+            .and_then(|update| update.apply(&mut doc(document), None))
             .unwrap_err()
             .to_string()
     };
@@ -343,17 +343,17 @@ proptest! {
         let fields: Vec<String> = document.keys().filter(|name| !after.contains_key(name)).cloned().collect();
         let unset = fields.into_iter().map(|name| (name, bson::Bson::Null)).collect::<bson::Document>();
         let update = bson::doc! { "$unset": unset, "$set": after.clone() };
-        Update::parse(update).unwrap().apply(&mut document).unwrap();
+        Update::parse(update).unwrap().apply(&mut document, None).unwrap();
         let wanted = Filter::all();
         let wanted = after.iter().fold(wanted, |all, (name, value)| all.and(Filter::field_eq(name, value.clone()).unwrap()));
-        prop_assert!(wanted.matches(&document));
+        prop_assert!(matches(&wanted, &document));
         prop_assert_eq!(document.len(), after.len());
     }
 
     #[test]
     fn applying_twice_sets_nothing_new(mut document in any_document(), change in any_document()) {
         let update = Update::parse(bson::doc! { "$set": change }).unwrap();
-        update.apply(&mut document).unwrap();
-        prop_assert!(!update.apply(&mut document).unwrap());
+        update.apply(&mut document, None).unwrap();
+        prop_assert!(!update.apply(&mut document, None).unwrap());
     }
 }

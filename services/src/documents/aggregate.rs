@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bson::{Bson, Document};
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_query::expression::Variables;
-use yunzhan_query::pipeline::{Flow, Limits, Lookup, Part, Pipeline, Run, Setting};
-use yunzhan_query::{Budget, Filter, Order};
+use yunzhan_query::geo::{self, EARTH_RADIUS_M, Point};
+use yunzhan_query::pipeline::{Flow, GeoNear, Limits, Lookup, Part, Pipeline, Run, Setting};
+use yunzhan_query::{Budget, Filter, Order, Path};
 
 use super::logic::permission::{OWNER_FIELD, Operation, Reach};
 use super::logic::shape::decode;
@@ -129,19 +130,88 @@ impl Reading<'_> {
                 Input::Collection { name, filter } => {
                     let reached = &self.collections[name];
                     let source = pipeline.source();
+                    if let Some(stage) = source.geo_near {
+                        let filter = filter.and(reached.filter.clone()).and(stage.query.clone());
+                        let near = self.near(&reached.table, &filter, stage).await?;
+                        for batch in near.chunks(BATCH_DOCUMENTS) {
+                            self.flow(&mut links, batch.to_vec(), setting, &mut results).await?;
+                        }
+                        return self.end(links, setting, results).await;
+                    }
                     let filter = filter.and(reached.filter.clone()).and(source.filter);
                     let order = source.order.cloned().unwrap_or_default();
                     let walked = Walked { filter: &filter, order: &order, limit: source.limit };
                     self.walk(&reached.table, &walked, &mut links, setting, &mut results).await?;
                 }
             }
-            for at in 0..links.len() {
-                let (ending, rest) = links[at..].split_first_mut().expect("at is a place in it");
-                let left = self.finish(ending, setting).await?;
-                self.flow(rest, left, setting, &mut results).await?;
-            }
-            Ok(results)
+            self.end(links, setting, results).await
         })
+    }
+
+    /// Lets every link give what it still holds, the first one first.
+    async fn end(
+        &self,
+        mut links: Vec<Link<'_>>,
+        setting: Setting<'_>,
+        mut results: Vec<Document>,
+    ) -> Result<Vec<Document>> {
+        for at in 0..links.len() {
+            let (ending, rest) = links[at..].split_first_mut().expect("at is a place in it");
+            let left = self.finish(ending, setting).await?;
+            self.flow(rest, left, setting, &mut results).await?;
+        }
+        Ok(results)
+    }
+
+    /// The documents that `$geoNear` gives, the nearest first, each with its distance.
+    async fn near(
+        &self,
+        table: &Table<'_>,
+        filter: &Filter,
+        stage: &GeoNear,
+    ) -> Result<Vec<Document>> {
+        let refused = |message| Error::new(Kind::InvalidParameter, format!("$geoNear: {message}"));
+        let key =
+            stage.key.as_deref().ok_or_else(|| refused("key must name the field of the place"))?;
+        if !stage.is_spherical {
+            return Err(refused("spherical must be true"));
+        }
+        let (path, order) = (Path::parse(key)?, Order::default());
+        let point = Point::new(stage.near[0], stage.near[1])?;
+        // A point without GeoJSON counts in radians.
+        let unit_m = if stage.is_geojson { 1.0 } else { EARTH_RADIUS_M };
+        let work = self.work_left.load(Ordering::Relaxed);
+        let mut walk = Walk::new(table.clone(), filter, &order, work);
+        let mut found = Vec::new();
+        while let Some(stored) = walk.next().await.map_err(|error| self.explain(error))? {
+            let document = decode(&stored.body)?;
+            let distance_m = geo::distance_m(&document, &path, point);
+            let Some(distance) = distance_m.map(|distance_m| distance_m / unit_m) else { continue };
+            let is_in_reach = stage.min_distance.is_none_or(|least| distance >= least)
+                && stage.max_distance.is_none_or(|most| distance <= most);
+            if is_in_reach && walk.matches(&document)? {
+                self.budget.keep(weight(&document))?;
+                found.push((distance, document));
+            }
+        }
+        self.work_left.store(walk.work_left(), Ordering::Relaxed);
+        found.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let most =
+            stage.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let told = found.into_iter().take(most).map(|(distance, mut document)| {
+            self.budget.release(weight(&document));
+            let place = stage
+                .include_locs
+                .as_deref()
+                .and_then(|at| Some((at, path.get(&document)?.clone())));
+            if let Some((at, place)) = place {
+                put(&mut document, at, place);
+            }
+            let distance = Bson::Double(distance * stage.distance_multiplier);
+            put(&mut document, &stage.distance_field, distance);
+            document
+        });
+        Ok(told.collect())
     }
 
     /// Pushes the documents of a walk through, as many as are needed.
@@ -162,7 +232,7 @@ impl Reading<'_> {
                 break;
             };
             let document = decode(&stored.body)?;
-            if !walked.filter.matches(&document) {
+            if !walk.matches(&document)? {
                 continue;
             }
             found += 1;
@@ -310,6 +380,23 @@ impl<'p> Link<'p> {
             Part::Pure(segment) => Self::Run(Some(segment.start(setting))),
             Part::Lookup(lookup) => Self::Lookup(lookup),
             Part::Facet(facets) => Self::Facet(facets, Vec::new()),
+        }
+    }
+}
+
+/// Puts a value at a dotted path; what is in the way gives way.
+fn put(document: &mut Document, path: &str, value: Bson) {
+    match path.split_once('.') {
+        None => {
+            document.insert(path, value);
+        }
+        Some((first, rest)) => {
+            let mut inner = match document.get(first) {
+                Some(Bson::Document(inner)) => inner.clone(),
+                _ => Document::new(),
+            };
+            put(&mut inner, rest, value);
+            document.insert(first, inner);
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use bson::{Bson, Document, doc};
 use yunzhan_base::{Error, Kind, Result};
-use yunzhan_query::{Filter, Order, Update};
+use yunzhan_query::{Budget, Filter, Order, Update};
 
 use super::edit::{ATTEMPTS_MAX, Edit, contended};
 use super::insert::add;
@@ -149,7 +149,7 @@ impl Documents {
         let order = Order::default();
         let mut walk = Walk::new(table.clone(), filter, &order, self.config().scan_documents_max);
         while let Some(stored) = walk.next().await? {
-            if !filter.matches(&decode(&stored.body)?) {
+            if !walk.matches(&decode(&stored.body)?)? {
                 continue;
             }
             let changed = self.edit_unit(table, vec![stored], filter, edit).await?;
@@ -176,7 +176,7 @@ impl Documents {
             let next = walk.next().await?;
             let is_end = next.is_none();
             if let Some(stored) = next
-                && filter.matches(&decode(&stored.body)?)
+                && walk.matches(&decode(&stored.body)?)?
             {
                 bytes += stored.body.len();
                 unit.push(stored);
@@ -204,7 +204,7 @@ async fn explain_taken(
     taken: Error,
 ) -> Result<Option<Bson>> {
     let matches = match table.document(&wanted.key, wanted.slot).await? {
-        Some(stored) => filter.matches(&decode(&stored.body)?),
+        Some(stored) => filter.matches(&decode(&stored.body)?, &Budget::default())?,
         // It was the id, and is gone again; or it was a value, and stays taken.
         None if table.collection.indexes.iter().any(|index| index.unique) => return Err(taken),
         None => true,

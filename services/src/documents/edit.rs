@@ -5,7 +5,7 @@ use std::time::Duration;
 use bson::{Bson, Document};
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_engine::sql::Step;
-use yunzhan_query::{Filter, Update};
+use yunzhan_query::{Budget, Filter, Update};
 
 use super::insert::taken;
 use super::logic::id::slot_of;
@@ -97,6 +97,7 @@ struct EditUnit<'a> {
     slots: Vec<u16>,
     /// The keys of each document that becomes another one.
     keys: Vec<DocumentKeys>,
+    budget: Budget,
     changed: Changed,
 }
 
@@ -104,18 +105,18 @@ impl<'a> EditUnit<'a> {
     fn new(table: Table<'a>) -> Self {
         let steps = vec![table.raise()];
         let (slots, keys) = (Vec::new(), Vec::new());
-        Self { table, steps, slots, keys, changed: Changed::default() }
+        Self { table, steps, slots, keys, budget: Budget::default(), changed: Changed::default() }
     }
 
     fn edit(&mut self, stored: &Stored, filter: &Filter, edit: &Edit<'_>) -> Result<()> {
         let before = decode(&stored.body)?;
-        if !filter.matches(&before) {
+        if !filter.matches(&before, &self.budget)? {
             return Ok(());
         }
         self.changed.matched += 1;
         match edit {
             Edit::Remove => self.remove(stored, &before),
-            Edit::Update(update) => self.update(stored, before, update),
+            Edit::Update(update) => self.update(stored, before, filter, update),
         }
     }
 
@@ -126,11 +127,17 @@ impl<'a> EditUnit<'a> {
         Ok(())
     }
 
-    fn update(&mut self, stored: &Stored, before: Document, update: &Update) -> Result<()> {
+    fn update(
+        &mut self,
+        stored: &Stored,
+        before: Document,
+        filter: &Filter,
+        update: &Update,
+    ) -> Result<()> {
         let indexes = &self.table.collection.indexes;
         let old_keys = keys_of(indexes, &before)?;
         let mut after = before;
-        if update.apply(&mut after)? {
+        if apply(update, filter, &mut after, &self.budget)? {
             let new_keys = keys_of(indexes, &after)?;
             let body = encode(&after)?;
             self.table.update(stored, body, &old_keys, &new_keys, &mut self.steps);
@@ -145,6 +152,20 @@ impl<'a> EditUnit<'a> {
         self.slots.push(slot_of(id.unwrap_or(&Bson::Null), key));
         self.changed.updated += 1;
     }
+}
+
+/// Changes a document that matched; `$` in a path stands for the item that it matched by.
+pub(super) fn apply(
+    update: &Update,
+    filter: &Filter,
+    document: &mut Document,
+    budget: &Budget,
+) -> Result<bool> {
+    let position = match update.needs_position() {
+        true => filter.position(document, budget)?,
+        false => None,
+    };
+    Ok(update.apply(document, position)?)
 }
 
 /// The slot of a unit that touches one document; several may lie anywhere.

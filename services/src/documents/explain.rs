@@ -51,7 +51,7 @@ impl Documents {
         while matched < most
             && let Some(stored) = walk.next().await?
         {
-            matched += u64::from(filter.matches(&decode(&stored.body)?));
+            matched += u64::from(walk.matches(&decode(&stored.body)?)?);
         }
         Ok(Explanation {
             access: walk.access(),

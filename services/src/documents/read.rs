@@ -6,8 +6,9 @@ use std::collections::BinaryHeap;
 use bson::Document;
 use bson::raw::RawDocument;
 use yunzhan_base::{Error, Kind, Result};
+use yunzhan_query::geo::{self, Near};
 use yunzhan_query::key::sort_key;
-use yunzhan_query::{Bson, Filter, Order, Projection};
+use yunzhan_query::{Bson, Budget, Filter, Order, Projection};
 
 use super::logic::id::{id_key, slot_of};
 use super::logic::permission::{OWNER_FIELD, Operation, Reach, permit};
@@ -75,20 +76,28 @@ impl Documents {
     pub async fn find(&self, caller: Caller<'_>, collection: &str, find: Find) -> Result<Found> {
         let (table, reach) = self.open(caller, collection, Operation::Read).await?;
         let limit = find.limit.min(self.config().query_documents_max);
-        let bodies = match find.which {
+        let (page, filter) = match find.which {
             // `doc(id)` is most of the traffic: no filter, no plan, no decoding.
-            Which::One(id) => Page::of_one(one(&table, reach, &id).await?, find.skip, limit),
+            Which::One(id) => {
+                (Page::of_one(one(&table, reach, &id).await?, find.skip, limit), None)
+            }
             which => {
                 let filter = which.filter(reach)?;
-                let walk = Walk::new(table, &filter, &find.order, self.config().scan_documents_max);
-                match walk.is_ordered {
-                    true => straight(walk, &filter, find.skip, limit).await?,
-                    false => sorted(walk, &filter, &find.order, find.skip, limit).await?,
-                }
+                let work_max = self.config().scan_documents_max;
+                let walk = Walk::new(table, &filter, &find.order, work_max);
+                let (order, skip) = (&find.order, find.skip);
+                let page = match filter.near().filter(|_| order.is_empty()) {
+                    Some(near) => {
+                        sorted(walk, |document| distance_key(document, &near), skip, limit).await?
+                    }
+                    None if walk.is_ordered => straight(walk, &filter, skip, limit).await?,
+                    None => sorted(walk, |document| sort_key(document, order), skip, limit).await?,
+                };
+                (page, Some(filter))
             }
         };
-        let documents = shape(bodies.bodies, find.projection.as_ref())?;
-        Ok(Found { documents, total: bodies.total })
+        let documents = shape(page.bodies, find.projection.as_ref(), filter.as_ref())?;
+        Ok(Found { documents, total: page.total })
     }
 
     /// One document by its id; none when it is not there or the caller may not see it.
@@ -104,7 +113,7 @@ impl Documents {
     ) -> Result<Option<Body>> {
         let (table, reach) = self.open(caller, collection, Operation::Read).await?;
         let found = one(&table, reach, id).await?.map(|stored| stored.body);
-        Ok(shape(found.into_iter().collect(), projection)?.pop())
+        Ok(shape(found.into_iter().collect(), projection, None)?.pop())
     }
 
     /// How many documents match, of those that the caller may see.
@@ -130,7 +139,7 @@ impl Documents {
         }
         let mut total = 0;
         while let Some(stored) = walk.next().await? {
-            total += u64::from(filter.matches(&decode(&stored.body)?));
+            total += u64::from(walk.matches(&decode(&stored.body)?)?);
         }
         Ok(total)
     }
@@ -166,7 +175,10 @@ fn is_owned(body: &[u8], owner: &str) -> Result<bool> {
     match document.get(OWNER_FIELD).map_err(broken)? {
         Some(bson::RawBsonRef::String(found)) => Ok(found == owner),
         // A server may have given a document several owners; the filter knows what that means.
-        Some(_) => Ok(Filter::field_eq(OWNER_FIELD, owner)?.matches(&decode(body)?)),
+        Some(_) => {
+            let owned = Filter::field_eq(OWNER_FIELD, owner)?;
+            Ok(owned.matches(&decode(body)?, &Budget::default())?)
+        }
         None => Ok(false),
     }
 }
@@ -193,7 +205,7 @@ async fn straight(mut walk: Walk<'_>, filter: &Filter, skip: usize, limit: usize
             page.total = Some(matched as u64);
             break;
         };
-        if !filter.is_all() && !filter.matches(&decode(&stored.body)?) {
+        if !filter.is_all() && !walk.matches(&decode(&stored.body)?)? {
             continue;
         }
         matched += 1;
@@ -208,8 +220,7 @@ async fn straight(mut walk: Walk<'_>, filter: &Filter, skip: usize, limit: usize
 /// Sorts all matching documents, keeping only those up to the end of the page.
 async fn sorted(
     mut walk: Walk<'_>,
-    filter: &Filter,
-    order: &Order,
+    key: impl Fn(&Document) -> Vec<u8>,
     skip: usize,
     limit: usize,
 ) -> Result<Page> {
@@ -218,10 +229,10 @@ async fn sorted(
     let (mut matched, mut bytes) = (0, 0);
     while let Some(stored) = walk.next().await? {
         let document = decode(&stored.body)?;
-        if !filter.matches(&document) {
+        if !walk.matches(&document)? {
             continue;
         }
-        let ranked = Ranked { key: sort_key(&document, order), place: matched, body: stored.body };
+        let ranked = Ranked { key: key(&document), place: matched, body: stored.body };
         matched += 1;
         bytes += ranked.bytes();
         first.push(ranked);
@@ -280,10 +291,28 @@ pub(super) fn check_bytes(bytes: usize, bytes_max: usize) -> Result<usize> {
     Err(Error::new(Kind::TooLarge, message))
 }
 
-pub(super) fn shape(bodies: Vec<Vec<u8>>, projection: Option<&Projection>) -> Result<Vec<Body>> {
-    let shape_one = |body: Vec<u8>| match projection {
-        None => Ok(Body::Stored(body)),
-        Some(projection) => Ok(Body::Shaped(projection.apply(decode(&body)?))),
+/// The key that puts a document at its place by distance; whoever has none comes last.
+fn distance_key(document: &Document, near: &Near) -> Vec<u8> {
+    let distance_m = geo::distance_m(document, &near.path, near.point).unwrap_or(f64::INFINITY);
+    // Of numbers that are not negative, the order is that of their bits.
+    distance_m.to_bits().to_be_bytes().to_vec()
+}
+
+/// The documents as they are answered. `$` in a projection stands for the item by which the filter matched.
+pub(super) fn shape(
+    bodies: Vec<Vec<u8>>,
+    projection: Option<&Projection>,
+    filter: Option<&Filter>,
+) -> Result<Vec<Body>> {
+    let budget = Budget::default();
+    let shape_one = |body: Vec<u8>| {
+        let Some(projection) = projection else { return Ok(Body::Stored(body)) };
+        let document = decode(&body)?;
+        let position = match filter.filter(|_| projection.needs_position()) {
+            Some(filter) => filter.position(&document, &budget)?,
+            None => None,
+        };
+        Ok(Body::Shaped(projection.apply(document, position)))
     };
     bodies.into_iter().map(shape_one).collect()
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bson::Bson;
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_query::key::{FORMAT, KeyRange};
-use yunzhan_query::{Access, Filter, Order, Plan};
+use yunzhan_query::{Access, Budget, Document, Filter, Order, Plan};
 
 use super::logic::id::{id_key, slot_of};
 use super::logic::permission::OWNER_FIELD;
@@ -49,6 +49,8 @@ pub(super) struct Walk<'a> {
     filter: &'a Filter,
     order: &'a Order,
     work_max: usize,
+    /// What holding documents against the filter may still take.
+    budget: Budget,
     /// Whether the documents come in the wanted order.
     pub(super) is_ordered: bool,
     /// Whether every document on the way matches.
@@ -123,6 +125,7 @@ impl<'a> Walk<'a> {
             filter,
             order,
             work_max,
+            budget: Budget::default(),
             is_ordered: plan.ordered,
             is_exact: plan.exact,
             index,
@@ -143,6 +146,14 @@ impl<'a> Walk<'a> {
             self.charge(self.work_of(&stored.body)).await?;
         }
         Ok(next)
+    }
+
+    /// Whether a document of the walk matches.
+    ///
+    /// # Errors
+    /// What an `$expr` refuses; `TooLarge` when the call takes too many steps.
+    pub(super) fn matches(&self, document: &Document) -> Result<bool> {
+        Ok(self.filter.matches(document, &self.budget)?)
     }
 
     /// Work that may still be done.

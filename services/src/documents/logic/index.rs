@@ -117,7 +117,12 @@ impl Index {
             let error = Error::from(error);
             Error::new(error.kind(), format!("index {}: {}", self.name, error.message()))
         };
-        let entries = key::entries(document, &self.keys.0).map_err(named)?;
+        let entries = match self.is_own() {
+            true => key::entries(document, &self.keys.0),
+            // Stored since before an empty array had a tag of its own; nothing is sorted by it.
+            false => key::entries_with_empty_as_null(document, &self.keys.0),
+        };
+        let entries = entries.map_err(named)?;
         if self.unique && entries.truncated {
             let message =
                 format!("index {}: a value that may stand once has at most 1 KiB", self.name);

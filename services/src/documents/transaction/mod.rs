@@ -19,11 +19,12 @@ use std::sync::Arc;
 
 use bson::{Bson, Document};
 use yunzhan_base::Result;
-use yunzhan_query::Update;
+use yunzhan_query::{Budget, Update};
 
 pub(super) use self::state::Transactions;
 pub use self::state::{TRANSACTION_DOCUMENTS_MAX, TRANSACTION_LIFE_MS};
 use super::change::parse_update;
+use super::edit::apply;
 use super::logic::id::{id_key, slot_of};
 use super::logic::permission::{Operation, Reach};
 use super::logic::shape::{encode, prepare_insert, refuse_owner};
@@ -68,7 +69,10 @@ impl Documents {
         let seen = view::see(&mut transaction, &table, &find.which, &wanted, work_max).await?;
         let bodies: Vec<_> = seen.into_iter().map(|seen| seen.body).collect();
         check_bytes(bodies.iter().map(Vec::len).sum(), RESULT_BYTES_MAX)?;
-        Ok(Found { documents: shape(bodies, find.projection.as_ref())?, total: None })
+        Ok(Found {
+            documents: shape(bodies, find.projection.as_ref(), Some(&filter))?,
+            total: None,
+        })
     }
 
     /// How many documents match, as the transaction sees them.
@@ -136,7 +140,7 @@ impl Documents {
         let mut changed = Changed::default();
         for mut seen in seen {
             changed.matched += 1;
-            if update.apply(&mut seen.document)? {
+            if apply(&update, &filter, &mut seen.document, &Budget::default())? {
                 open.write(table.collection.id, &seen.key, Some(encode(&seen.document)?))?;
                 changed.updated += 1;
             }

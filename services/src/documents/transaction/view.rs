@@ -3,7 +3,7 @@
 use bson::Document;
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_query::key::sort_key;
-use yunzhan_query::{Filter, Order};
+use yunzhan_query::{Budget, Filter, Order};
 
 use super::state::{TRANSACTION_DOCUMENTS_MAX, Transaction, unknown};
 use super::{place_of, slot_of};
@@ -93,7 +93,7 @@ fn own(
     only: Option<&[u8]>,
 ) -> Result<Vec<Seen>> {
     let collection = table.collection.id;
-    let mut seen = Vec::new();
+    let (mut seen, budget) = (Vec::new(), Budget::default());
     for ((_, key), entry) in
         transaction.documents.range((collection, Vec::new())..(collection + 1, Vec::new()))
     {
@@ -101,7 +101,7 @@ fn own(
             continue;
         };
         let document = decode(body)?;
-        if wanted.filter.matches(&document) {
+        if wanted.filter.matches(&document, &budget)? {
             seen.push(Seen { key: key.clone(), document, body: body.to_vec(), fresh: None });
         }
     }
@@ -126,7 +126,7 @@ async fn stored(
             continue;
         }
         let document = decode(&stored.body)?;
-        if !wanted.filter.matches(&document) {
+        if !walk.matches(&document)? {
             continue;
         }
         found += 1;
