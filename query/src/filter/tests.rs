@@ -308,10 +308,10 @@ fn filters_that_are_none() {
         "#,
         &expect![[r#"
             {"$where":"1"} -> InvalidOperator: unknown operator, operator $where
-            {"$expr":{"$gt":["$a",1]}} -> InvalidOperator: not offered yet, operator $expr
+            {"$expr":{"$gt":["$a",1]}} -> 
             {"a":{"$foo":1}} -> InvalidOperator: unknown operator, operator $foo, at field a
             {"a":{"$gt":1,"b":2}} -> InvalidOperator: unknown operator, operator b, at field a
-            {"a":{"$expr":{"$gt":["$a",1]}}} -> InvalidOperator: not offered yet, operator $expr, at field a
+            {"a":{"$expr":{"$gt":["$a",1]}}} -> 
             {"a":{"$elemMatch":{"$expr":1}}} -> InvalidOperator: stands for the whole document: alone below a field or beside fields, not on items, operator $expr, at field a
             {"a":{"$elemMatch":{"b":{"$expr":1}}}} -> InvalidOperator: stands for the whole document: alone below a field or beside fields, not on items, operator $expr, at field b
             {"$and":[]} -> InvalidValue: needs an array with at least one filter, operator $and

@@ -212,7 +212,7 @@ fn replacement_keeps_the_id_and_puts_it_first() {
             {"_id":2,"a":1} -> Immutable: _id cannot be changed, at field _id
             {} -> {"_id":1}
             {"a":1,"$set":{"b":1}} -> InvalidPath: a field name may not begin with $, at field $set
-            {"a.b":1} -> InvalidPath: a field name may not contain a dot, at field a.b
+            {"a.b":1} -> {"_id":1,"a.b":1}
         "#]],
     );
 }
