@@ -192,6 +192,27 @@ impl Rules {
         }
     }
 
+    /// The same with bounds on the other side of what they let in.
+    fn slightly_other(&self) -> Self {
+        let each = |rules: &[Self]| rules.iter().map(Self::slightly_other).collect();
+        let other = |operator: &'static str| match operator {
+            "<" => "<=",
+            "<=" => "<",
+            ">" => ">=",
+            ">=" => ">",
+            same => same,
+        };
+        match self {
+            Self::Compare(field, operator, constant) => {
+                Self::Compare(field, other(operator), constant.clone())
+            }
+            Self::Not(inner) => Self::Not(Box::new(inner.slightly_other())),
+            Self::All(rules) => Self::All(each(rules)),
+            Self::Any(rules) => Self::Any(each(rules)),
+            same => same.clone(),
+        }
+    }
+
     /// A filter that matches exactly what the condition allows, or its contrary. `None` where there is none.
     fn filter(&self, wanted: bool, world: &World<'_>) -> Option<Document> {
         let always = |truth: bool| {
@@ -512,13 +533,13 @@ enum Asked {
     AsTheRule,
     AsTheRuleAnd,
     AsTheRuleOr,
-    AsAnother,
+    /// Nearly as the rule.
+    Mistaken,
 }
 
 #[derive(Clone, Debug)]
 struct Generated {
     rule: Rules,
-    another: Rules,
     openid: Option<&'static str>,
     data: Document,
     queries: Vec<(Asked, Document)>,
@@ -531,15 +552,14 @@ fn generated() -> impl Strategy<Value = Generated> {
         Asked::AsTheRule,
         Asked::AsTheRuleAnd,
         Asked::AsTheRuleOr,
-        Asked::AsAnother,
+        Asked::Mistaken,
     ]);
     let openid = any_of(&[Some("o1"), Some("o1"), Some("x"), None]);
     let queries = prop::collection::vec((asked, query()), QUERIES);
     let documents = prop::collection::vec(document(), DOCUMENTS);
-    (rules(), rules(), openid, data(), queries, documents).prop_map(
-        |(rule, another, openid, data, queries, documents)| Generated {
+    (rules(), openid, data(), queries, documents).prop_map(
+        |(rule, openid, data, queries, documents)| Generated {
             rule,
-            another,
             openid,
             data,
             queries,
@@ -551,23 +571,29 @@ fn generated() -> impl Strategy<Value = Generated> {
 impl Generated {
     fn query(&self, asked: &Asked, chance: &Document) -> Document {
         let nothing = Document::new();
-        let key = Some(Bson::from("x"));
-        let world = World { openid: self.openid, doc: &nothing, data: &self.data, key };
-        let of = |rule: &Rules| {
-            let filter = rule.filter(true, &world);
-            let pin = rule.is_keyed().then(|| doc(r#"{"c":"x"}"#));
-            filter.map(|filter| match pin {
-                Some(pin) => bson::doc! { "$and": [pin, filter] },
-                None => filter,
+        let of = |rule: &Rules, pin: Document, key: Option<Bson>| {
+            let world = World { openid: self.openid, doc: &nothing, data: &self.data, key };
+            let filter = rule.filter(true, &world)?;
+            Some(if rule.is_keyed() {
+                bson::doc! { "$and": [pin, filter] }
+            } else {
+                filter
             })
         };
-        let own = || of(&self.rule).unwrap_or_else(|| chance.clone());
+        let own = || {
+            let filter = of(&self.rule, bson::doc! { "c": "x" }, Some("x".into()));
+            filter.unwrap_or_else(|| chance.clone())
+        };
         match asked {
             Asked::ByChance => chance.clone(),
             Asked::AsTheRule => own(),
             Asked::AsTheRuleAnd => bson::doc! { "$and": [own(), chance.clone()] },
             Asked::AsTheRuleOr => bson::doc! { "$or": [own(), chance.clone()] },
-            Asked::AsAnother => of(&self.another).unwrap_or_else(|| chance.clone()),
+            Asked::Mistaken => {
+                let filter = of(&self.rule.slightly_other(), bson::doc! { "c": ["x"] }, None);
+                let asked = text(&filter.unwrap_or_else(|| chance.clone()));
+                doc(&asked.replace(r#""$eq":null"#, r#""$exists":false"#))
+            }
         }
     }
 

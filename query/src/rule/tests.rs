@@ -466,6 +466,8 @@ fn queries_that_are_a_subset_of_the_rule() {
         get(`database.shops.${doc.shop}`).owner == auth.openid | {"shop":"s2"}
         get(`database.shops.${doc.shop}`).owner == auth.openid | {"shop":{"$in":["s1","s2"]}}
         get(`database.shops.${doc.shop}`).owner != auth.openid | {"shop":"s2"}
+        get(`database.shops.${doc.shop}`).owner != auth.openid | {"shop":["s1"]}
+        doc._openid == auth.openid | {"a":{"$in":[]}}
         get(`database.shops.${doc.shop}`).owner == doc.owner | {"shop":"s2","owner":"o2"}
         get(`database.shops.${doc.shop}`).owner == auth.openid || doc.open | {"open":true}
         "#,
@@ -530,6 +532,8 @@ fn queries_that_are_a_subset_of_the_rule() {
             get(`database.shops.${doc.shop}`).owner == auth.openid | {"shop":"s2"} -> not implied: get(`database.shops.${doc.shop}`).owner == auth.openid
             get(`database.shops.${doc.shop}`).owner == auth.openid | {"shop":{"$in":["s1","s2"]}} -> not implied: get(`database.shops.${doc.shop}`).owner == auth.openid
             get(`database.shops.${doc.shop}`).owner != auth.openid | {"shop":"s2"} -> admitted
+            get(`database.shops.${doc.shop}`).owner != auth.openid | {"shop":["s1"]} -> not implied: get(`database.shops.${doc.shop}`).owner != auth.openid
+            doc._openid == auth.openid | {"a":{"$in":[]}} -> admitted
             get(`database.shops.${doc.shop}`).owner == doc.owner | {"shop":"s2","owner":"o2"} -> admitted
             get(`database.shops.${doc.shop}`).owner == auth.openid || doc.open | {"open":true} -> admitted
         "#]],
