@@ -156,8 +156,8 @@ fn fill(database: &Database, client: &Client, plan: &Plan) -> Result<Vec<String>
     Ok(vec![
         format!(
             "parse: parse-server {VERSION}, one node process, NODE_ENV=production, logs errors only; PostgreSQL {} with \
-             fsync {fsync}, synchronous_commit {commit}; its backends and parallel workers are counted, its log writer \
-             and checkpointer are not",
+             fsync {fsync}, synchronous_commit {commit}; its backends, parallel workers and autovacuum are counted, its \
+             log writer and checkpointer are not",
             database.query("SHOW server_version")?
         ),
         format!(
