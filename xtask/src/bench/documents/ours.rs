@@ -66,7 +66,7 @@ impl Ours {
         let (server, control) = launch(&self.program, &self.folder, &[])?;
         let token = fs::read_to_string(self.folder.join("data/run/control.token"))?;
         let operator = Caller { host: control, bearer: format!("Bearer {}", token.trim()) };
-        for name in ["orders", "incoming", "places"] {
+        for name in ["sales", "incoming", "places"] {
             let body = json!({ "name": name, "permission": "READONLY" }).to_string();
             operator.post(&format!("/control/v1/envs/{ENV}/collections"), &body)?;
         }
@@ -78,7 +78,7 @@ impl Ours {
         let filler = Filler::new(&server, &operator)?;
         let begun = Instant::now();
         let order = |number| Order::of(number, plan.orders).json();
-        let ids = filler.fill("orders", plan.orders, &order)?;
+        let ids = filler.fill("sales", plan.orders, &order)?;
         filler.fill("places", plan.places, &|number| Place::of(number).json())?;
         notes.push(format!(
             "yunzhan: {} documents loaded in {:.0} s, {BATCH} an insert with a server's key",
@@ -86,7 +86,7 @@ impl Ours {
             begun.elapsed().as_secs_f64()
         ));
         for (collection, index) in
-            [("orders", ORDERS_INDEX), ("incoming", ORDERS_INDEX), ("places", PLACES_INDEX)]
+            [("sales", ORDERS_INDEX), ("incoming", ORDERS_INDEX), ("places", PLACES_INDEX)]
         {
             notes.push(operator.index(collection, index)?);
         }
@@ -251,9 +251,9 @@ fn wanted(host: SocketAddr, plan: &Plan, ids: &[String]) -> Result<Vec<Wanted>> 
     let incoming = format!("{COLLECTIONS}/incoming/documents");
     let read = pool(&|number| {
         let id = ids.get(pick(number) as usize).map(String::as_str).unwrap_or_default();
-        get("orders", &format!("/{id}"))
+        get("sales", &format!("/{id}"))
     });
-    let query = pool(&|number| get("orders", &newest(Order::of(pick(number), plan.orders))));
+    let query = pool(&|number| get("sales", &newest(Order::of(pick(number), plan.orders))));
     let nearest = pool(&|number| get("places", &near(Place::of(plan.places + number))));
     let update = own.iter().map(|id| {
         let body = format!(
@@ -267,7 +267,7 @@ fn wanted(host: SocketAddr, plan: &Plan, ids: &[String]) -> Result<Vec<Wanted>> 
     });
     let sum = visitor.request(
         "POST",
-        &format!("{COLLECTIONS}/orders/documents/aggregations"),
+        &format!("{COLLECTIONS}/sales/documents/aggregations"),
         r#"{"pipeline":[{"$group":{"_id":"$status","sum":{"$sum":"$total"},"count":{"$sum":1}}}]}"#,
     );
     let plain = |operation, pool| Wanted { operation, pool, list: "", by: "", items: 0 };

@@ -139,15 +139,15 @@ fn fill(database: &Database, client: &Client, plan: &Plan) -> Result<Vec<String>
     progress("loading parse-server's tables");
     let begun = Instant::now();
     let order = |number| order_line(Order::of(number, plan.orders), number, &client.user);
-    database.copy("orders", ORDER_COLUMNS, (0..plan.orders).map(order))?;
+    database.copy("sales", ORDER_COLUMNS, (0..plan.orders).map(order))?;
     let place = |number| place_line(Place::of(number), number);
     database.copy("places", PLACE_COLUMNS, (0..plan.places).map(place))?;
-    for class in ["orders", "incoming"] {
+    for class in ["sales", "incoming"] {
         database.query(&format!(
             r#"CREATE INDEX {class}_owner_status ON "{class}" (owner, status, created DESC)"#
         ))?;
     }
-    for class in ["orders", "incoming", "places"] {
+    for class in ["sales", "incoming", "places"] {
         database.query(&format!(r#"VACUUM (ANALYZE) "{class}""#))?;
     }
     let seconds = begun.elapsed().as_secs_f64();
@@ -156,8 +156,8 @@ fn fill(database: &Database, client: &Client, plan: &Plan) -> Result<Vec<String>
     Ok(vec![
         format!(
             "parse: parse-server {VERSION}, one node process, NODE_ENV=production, logs errors only; PostgreSQL {} with \
-             fsync {fsync}, synchronous_commit {commit}; its backends and parallel workers are counted, its log writer \
-             and checkpointer are not",
+             fsync {fsync}, synchronous_commit {commit}; its backends, parallel workers and autovacuum are counted, its \
+             log writer and checkpointer are not",
             database.query("SHOW server_version")?
         ),
         format!(
@@ -225,7 +225,7 @@ impl Client {
             "handled": of("Number"), "items": of("Array"), "address": of("Object"), "remark": of("String"),
         });
         let place = json!({ "name": of("String"), "loc": of("GeoPoint") });
-        for (name, fields) in [("orders", &order), ("incoming", &order), ("places", &place)] {
+        for (name, fields) in [("sales", &order), ("incoming", &order), ("places", &place)] {
             let body = json!({ "className": name, "fields": fields }).to_string();
             let target = format!("/parse/schemas/{name}");
             let make = request("POST", &target, self.host, &[APPLICATION, MASTER], &body);
@@ -270,7 +270,7 @@ impl Client {
         let pick = |number: u64| mixed(number) % plan.orders;
         let pool = |make: &dyn Fn(u64) -> Vec<u8>| (0..POOL).map(make).collect::<Vec<_>>();
         let get = |target: String| self.request("GET", &target, "");
-        let read = pool(&|number| get(format!("orders/{}", object_id(pick(number)))));
+        let read = pool(&|number| get(format!("sales/{}", object_id(pick(number)))));
         let query = pool(&|number| get(newest(Order::of(pick(number), plan.orders))));
         let nearest = pool(&|number| get(near(Place::of(plan.places + number))));
         let update = own.iter().map(|id| {
@@ -280,7 +280,7 @@ impl Client {
         let create = pool(&|number| self.create(Order::of(number, plan.orders)));
         let pipeline =
             r#"[{"$group":{"_id":"$status","sum":{"$sum":"$total"},"count":{"$sum":1}}}]"#;
-        let target = format!("/parse/aggregate/orders?pipeline={}", encoded(pipeline));
+        let target = format!("/parse/aggregate/sales?pipeline={}", encoded(pipeline));
         let sum = request("GET", &target, self.host, &[APPLICATION, MASTER], "");
         let plain = |operation, pool| Wanted { operation, pool, list: "", by: "", items: 0 };
         let listed =
@@ -299,7 +299,7 @@ impl Client {
 /// The newest 20 of an order's owner with its status.
 fn newest(order: Order) -> String {
     let filter = format!(r#"{{"owner":"{}","status":"{}"}}"#, order.owner(), order.status());
-    format!("orders?where={}&order=-created&limit=20", encoded(&filter))
+    format!("sales?where={}&order=-created&limit=20", encoded(&filter))
 }
 
 /// The 20 places nearest to one.
