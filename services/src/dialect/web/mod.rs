@@ -68,7 +68,7 @@ pub const ACTIONS: &[Action] = &[
     offered("database.updateDocument", api::update_document::handle),
     offered("database.deleteDocument", api::delete_document::handle),
     offered("database.addCollection", api::add_collection::handle),
-    not_offered("database.aggregate"),
+    offered("database.aggregate", api::aggregate::handle),
     offered("database.startTransaction", api::transactions::start),
     offered("database.getInTransaction", api::get_in_transaction::handle),
     offered("database.insertDocInTransaction", api::insert_in_transaction::handle),

@@ -32,9 +32,9 @@ pub(crate) fn handle<'c>(web: &'c Web, mut request: Request<'c>) -> Reply<'c> {
         match (is_doc, found.documents.first()) {
             (true, Some(body)) => append_body(&mut text, body, Mode::Server)?,
             (true, None) => text.push_str("null"),
-            (false, _) => list(&mut text, &found.documents, |out, body| {
-                append_body(out, body, Mode::Server)
-            })?,
+            (false, _) => {
+                list(&mut text, &found.documents, |out, body| append_body(out, body, Mode::Server))?
+            }
         }
         string(answer.raw("data"), &text);
         if let Some(total) = total {

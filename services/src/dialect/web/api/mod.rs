@@ -2,6 +2,7 @@
 
 pub(super) mod add_collection;
 pub(super) mod add_document;
+pub(super) mod aggregate;
 pub(super) mod count_document;
 pub(super) mod delete_document;
 pub(super) mod delete_in_transaction;
