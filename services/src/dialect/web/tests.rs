@@ -125,7 +125,32 @@ fn a_session_of_the_sdk() {
             let answer = world.action(who, action, members).await;
             writeln!(told, "{action} {answer}").unwrap();
         }
-        expect![[""]].assert_eq(&told);
+        expect![[r#"
+            addDocument 200 {"requestId":"<id>","data":{"_id":"n1","insertedIds":["n1"]}}
+            addDocument 200 {"code":"DATABASE_REQUEST_FAILED","message":"a document with this _id exists already","requestId":"<id>"}
+            addDocument 200 {"requestId":"<id>","data":{"ids":["n2",7],"insertedIds":["n2",7]}}
+            queryDocument 200 {"requestId":"<id>","total":1,"offset":0,"limit":100,"data":{"list":[{"_id":"n1","_openid":"anna","n":1,"half":0.5,"d":{"$date":5},"s":{"$date":1767225601000},"t":"云 \"q\""}]}}
+            queryDocument 200 {"requestId":"<id>","total":3,"offset":1,"limit":5,"data":{"list":[{"_id":"n2","n":2},{"_id":"n1","n":1}]}}
+            queryDocument 200 {"requestId":"<id>","total":1,"offset":0,"limit":100,"data":{"list":[{"_id":"n1","n":1}]}}
+            queryDocument 200 {"requestId":"<id>","total":0,"offset":0,"limit":100,"data":{"list":[]}}
+            countDocument 200 {"requestId":"<id>","data":{"total":3}}
+            countDocument 200 {"requestId":"<id>","data":{"total":2}}
+            countDocument 200 {"requestId":"<id>","data":{"total":0}}
+            aggregate 200 {"requestId":"<id>","data":{"list":"[\"{\\\"_id\\\":{\\\"$numberInt\\\":\\\"7\\\"},\\\"n\\\":{\\\"$numberInt\\\":\\\"3\\\"}}\",\"{\\\"_id\\\":\\\"n2\\\",\\\"n\\\":{\\\"$numberInt\\\":\\\"2\\\"}}\"]"}}
+            aggregate 200 {"requestId":"<id>","data":{"list":"[]"}}
+            updateDocument 200 {"requestId":"<id>","data":{"updated":2}}
+            updateDocument 200 {"requestId":"<id>","data":{"updated":1}}
+            updateDocument 200 {"requestId":"<id>","data":{"updated":0}}
+            updateDocument 200 {"requestId":"<id>","data":{"updated":1}}
+            updateDocument 200 {"requestId":"<id>","data":{"updated":1}}
+            updateDocument 200 {"requestId":"<id>","data":{"updated":0,"upsert_id":"n4","upserted_id":"n4"}}
+            updateDocument 200 {"code":"DATABASE_PERMISSION_DENIED","message":"a document with this _id exists already, and it is not yours to change","requestId":"<id>"}
+            queryDocument 200 {"requestId":"<id>","total":1,"offset":0,"limit":100,"data":{"list":[{"_id":"n1","_openid":"anna","a":1}]}}
+            deleteDocument 200 {"requestId":"<id>","data":{"deleted":0}}
+            deleteDocument 200 {"requestId":"<id>","data":{"deleted":1}}
+            deleteDocument 200 {"requestId":"<id>","data":{"deleted":2}}
+            countDocument 200 {"requestId":"<id>","data":{"total":1}}
+        "#]].assert_eq(&told);
     });
 }
 
@@ -202,7 +227,32 @@ fn a_transaction_of_the_sdk() {
             let answer = world.action(who, action, &members).await;
             writeln!(told, "{action} {answer}").unwrap();
         }
-        expect![[""]].assert_eq(&told);
+        expect![[r#"
+            insertDocInTransaction 200 {"requestId":"<id>","inserted":1,"ok":1,"_id":"n1","id":"n1"}
+            insertDocInTransaction 200 {"requestId":"<id>","inserted":1,"ok":1,"_id":"n2","id":"n2"}
+            insertDocInTransaction 200 {"code":"INVALID_PARAM","message":"_id beside data is not the one inside it","requestId":"<id>"}
+            insertDocInTransaction 200 {"code":"INVALID_PARAM","message":"data is missing","requestId":"<id>"}
+            getInTransaction 200 {"requestId":"<id>","data":"{\"_id\":\"n1\",\"_openid\":\"anna\",\"n\":{\"$numberInt\":\"1\"},\"d\":{\"$date\":{\"$numberLong\":\"5\"}}}","total":1,"offset":0,"limit":20}
+            getInTransaction 200 {"requestId":"<id>","data":"null","total":0,"offset":0,"limit":20}
+            getInTransaction 200 {"requestId":"<id>","data":"[{\"_id\":\"n1\",\"n\":{\"$numberInt\":\"1\"}}]","offset":0,"limit":100}
+            getInTransaction 200 {"requestId":"<id>","data":"[{\"_id\":\"n2\",\"n\":{\"$numberInt\":\"2\"}}]","offset":0,"limit":1}
+            getInTransaction 200 {"requestId":"<id>","data":"[{\"_id\":\"n2\",\"_openid\":\"anna\",\"n\":{\"$numberInt\":\"2\"}}]","total":1,"offset":0,"limit":20}
+            getInTransaction 200 {"requestId":"<id>","data":"[{\"_id\":\"n1\",\"_openid\":\"anna\",\"n\":{\"$numberInt\":\"1\"},\"d\":{\"$date\":{\"$numberLong\":\"5\"}}},{\"_id\":\"n2\",\"_openid\":\"anna\",\"n\":{\"$numberInt\":\"2\"}}]","total":2,"offset":0,"limit":20}
+            queryDocument 200 {"requestId":"<id>","total":0,"offset":0,"limit":20,"data":{"list":[]}}
+            updateDocInTransaction 200 {"requestId":"<id>","updated":1}
+            updateDocInTransaction 200 {"requestId":"<id>","updated":2}
+            updateDocInTransaction 200 {"requestId":"<id>","updated":1}
+            updateDocInTransaction 200 {"requestId":"<id>","updated":0,"upserted":"[{\"_id\":\"n3\"}]"}
+            updateDocInTransaction 200 {"code":"INVALID_PARAM","message":"an update needs operators such as $set; to replace a document, set it","requestId":"<id>"}
+            deleteDocInTransaction 200 {"requestId":"<id>","deleted":1}
+            deleteDocInTransaction 200 {"requestId":"<id>","deleted":0}
+            getInTransaction 200 {"code":"DATABASE_TRANSACTION_FAIL","message":"[ResourceUnavailable.TransactionNotExist] Transaction does not exist on the server, transaction must be commit or abort in 30 seconds. Please check your request, but if the problem persists, contact us.","requestId":"<id>"}
+            commitTransaction 200 {"code":"DATABASE_TRANSACTION_FAIL","message":"[ResourceUnavailable.TransactionNotExist] Transaction does not exist on the server, transaction must be commit or abort in 30 seconds. Please check your request, but if the problem persists, contact us.","requestId":"<id>"}
+            abortTransaction 200 {"code":"DATABASE_TRANSACTION_FAIL","message":"[ResourceUnavailable.TransactionNotExist] Transaction does not exist on the server, transaction must be commit or abort in 30 seconds. Please check your request, but if the problem persists, contact us.","requestId":"<id>"}
+            commitTransaction 200 {"requestId":"<id>"}
+            commitTransaction 200 {"code":"DATABASE_TRANSACTION_FAIL","message":"[ResourceUnavailable.TransactionNotExist] Transaction does not exist on the server, transaction must be commit or abort in 30 seconds. Please check your request, but if the problem persists, contact us.","requestId":"<id>"}
+            queryDocument 200 {"requestId":"<id>","total":2,"offset":0,"limit":20,"data":{"list":[{"_id":"n2","_openid":"anna","a":1},{"_id":"n3","_openid":"anna","a":1}]}}
+        "#]].assert_eq(&told);
     });
 }
 
@@ -229,7 +279,7 @@ fn a_conflict_is_told_by_the_code_on_which_the_sdk_begins_anew() {
         }
         assert!(is_conflict);
         let told = world.action(&anna, "queryDocument", r#""projection":{"n":1},"#).await;
-        expect![[""]].assert_eq(&told);
+        expect![[r#"200 {"requestId":"<id>","total":1,"offset":0,"limit":20,"data":{"list":[{"_id":"n1","n":2}]}}"#]].assert_eq(&told);
         // What is given up leaves nothing.
         let third = format!(r#""transactionId":"{}","#, world.begun(&anna).await);
         let removal = format!(r#"{third}"query":{{"_id":{{"$eq":"n1"}}}},"#);
@@ -274,7 +324,32 @@ fn a_refusal_is_an_answer_of_status_200() {
         ] {
             writeln!(told, "{body} {}", world.web(&anna, body).await).unwrap();
         }
-        expect![[""]].assert_eq(&told);
+        expect![[r#"
+             200 {"code":"INVALID_PARAM","message":"action is missing","requestId":"<id>"}
+            { 200 {"code":"INVALID_PARAM","message":"expected '\"', at byte 1","requestId":"<id>"}
+            [] 200 {"code":"INVALID_PARAM","message":"expected an object","requestId":"<id>"}
+            {"action":7} 200 {"code":"INVALID_PARAM","message":"action must be text","requestId":"<id>"}
+            {"action":"database.dropEverything"} 200 {"code":"INVALID_PARAM","message":"action names nothing that this dialect knows","requestId":"<id>"}
+            {"action":"database.getDocument","collectionName":"notes"} 200 {"code":"INVALID_PARAM","message":"action names nothing that this dialect knows","requestId":"<id>"}
+            {"action":"database.queryDocument"} 200 {"code":"INVALID_PARAM","message":"collectionName is missing","requestId":"<id>"}
+            {"action":"database.queryDocument","collectionName":"none"} 200 {"code":"DATABASE_COLLECTION_NOT_EXIST","message":"there is no collection none; create it first","requestId":"<id>"}
+            {"action":"database.queryDocument","collectionName":"notes","env":"other"} 200 {"code":"INVALIID_ENV","message":"env is not demo, which the token belongs to","requestId":"<id>"}
+            {"action":"database.queryDocument","collectionName":"notes","env":7} 200 {"code":"INVALID_PARAM","message":"env must be text","requestId":"<id>"}
+            {"action":"database.queryDocument","collectionName":"notes","query":{"a":{"$where":"1"}}} 200 {"code":"DATABASE_INVALID_OPERRATOR","message":"query: unknown operator, operator $where, at field a","requestId":"<id>"}
+            {"action":"database.queryDocument","collectionName":"notes","limit":"7"} 200 {"code":"INVALID_PARAM","message":"limit must be a whole number","requestId":"<id>"}
+            {"action":"database.queryDocument","collectionName":"notes","order":[{"field":"a"}]} 200 {"code":"INVALID_PARAM","message":"order.direction is missing","requestId":"<id>"}
+            {"action":"database.addDocument","collectionName":"notes","data":{"a":1}} 200 {"code":"DATABASE_PERMISSION_DENIED","message":"the permission of this collection does not let you add to it","requestId":"<id>"}
+            {"action":"database.addDocument","collectionName":"notes"} 200 {"code":"INVALID_PARAM","message":"data is missing","requestId":"<id>"}
+            {"action":"database.updateDocument","collectionName":"notes","query":{},"data":{"$set":{"a":1}},"multi":true,"merge":true} 200 {"code":"DATABASE_PERMISSION_DENIED","message":"the permission of this collection does not let you change it","requestId":"<id>"}
+            {"action":"database.deleteDocument","collectionName":"notes","query":{},"multi":true} 200 {"code":"DATABASE_PERMISSION_DENIED","message":"the permission of this collection does not let you remove from it","requestId":"<id>"}
+            {"action":"database.addCollection","collectionName":"theirs"} 200 {"code":"DATABASE_PERMISSION_DENIED","message":"only an administrator makes collections","requestId":"<id>"}
+            {"action":"database.aggregate","collectionName":"none","stages":[]} 200 {"code":"DATABASE_COLLECTION_NOT_EXIST","message":"there is no collection none; create it first","requestId":"<id>"}
+            {"action":"database.aggregate","collectionName":"notes"} 200 {"code":"INVALID_PARAM","message":"stages is missing","requestId":"<id>"}
+            {"action":"database.getInTransaction","collectionName":"notes"} 200 {"code":"INVALID_PARAM","message":"transactionId is missing","requestId":"<id>"}
+            {"action":"database.getInTransaction","collectionName":"notes","transactionId":"made up"} 200 {"code":"DATABASE_TRANSACTION_FAIL","message":"[ResourceUnavailable.TransactionNotExist] Transaction does not exist on the server, transaction must be commit or abort in 30 seconds. Please check your request, but if the problem persists, contact us.","requestId":"<id>"}
+            {"action":"database.commitTransaction"} 200 {"code":"INVALID_PARAM","message":"transactionId is missing","requestId":"<id>"}
+            {"action":"functions.invokeFunction","function_name":"f"} 200 {"code":"NOT_IMPLEMENTED","message":"functions.invokeFunction is not offered by this server","requestId":"<id>"}
+        "#]].assert_eq(&told);
     });
 }
 
