@@ -33,7 +33,8 @@ pub(crate) fn handle<'c>(web: &'c Web, mut request: Request<'c>) -> Reply<'c> {
             (true, Some(body)) => append_body(&mut text, body, Mode::Server)?,
             (true, None) => text.push_str("null"),
             (false, _) => {
-                list(&mut text, &found.documents, |out, body| append_body(out, body, Mode::Server))?
+                let write = |out: &mut String, body| append_body(out, body, Mode::Server);
+                list(&mut text, &found.documents, write)?;
             }
         }
         string(answer.raw("data"), &text);
