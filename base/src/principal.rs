@@ -93,7 +93,7 @@ pub enum Verdict {
     Known(Principal),
     /// The claim is false, expired or in the wrong place.
     Refused(Error),
-    /// The head is plausible, and the signature covers the body: ask again with it.
+    /// The head is plausible, and the signature covers the body or the token is in it: ask again with it.
     NeedsBody,
     /// The answer needs a look-up.
     Wait(Pin<Box<dyn Future<Output = Result<Principal, Error>> + Send>>),

@@ -48,6 +48,9 @@ pub enum Access {
     Public,
     /// Whoever holds an access token, anonymous visitors included.
     User,
+    /// As `User`, but the token travels in the body, as the member `access_token` of a JSON object. The head names nobody, so
+    /// the body is read first, within the route's bound and the budget of all bodies.
+    UserInBody,
     /// Whoever holds a key of the environment.
     Server,
     /// Whoever may operate this server: the control listener only.

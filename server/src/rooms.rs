@@ -14,7 +14,7 @@ use yunzhan_engine::sql::{self, Opening, SharedSql};
 use yunzhan_net::http::Client;
 use yunzhan_net::shutdown::Shutdown;
 use yunzhan_net::task;
-use yunzhan_services::dialect::{admin, gateway};
+use yunzhan_services::dialect::{admin, gateway, web};
 use yunzhan_services::documents::{self, Documents};
 use yunzhan_services::envs::{self, EnvStore, NewEnv};
 use yunzhan_services::identity::{self, Identity};
@@ -41,6 +41,7 @@ pub(crate) struct Rooms {
     pub(crate) identity: Arc<Identity>,
     pub(crate) documents: Arc<Documents>,
     admin: Arc<admin::Admin>,
+    web: Arc<web::Web>,
     events: Events,
 }
 
@@ -71,7 +72,8 @@ impl Rooms {
         let documents = Documents::new(sql, envs.envs(), clock, config.documents.clone());
         let documents = Arc::new(documents.recorded_by(ledger));
         let admin = Arc::new(admin::Admin::new(Arc::clone(&documents)));
-        Ok(Self { envs, identity, documents, admin, events })
+        let web = Arc::new(web::Web::new(Arc::clone(&documents)));
+        Ok(Self { envs, identity, documents, admin, web, events })
     }
 
     /// What clients may call.
@@ -80,6 +82,7 @@ impl Rooms {
             route::bind(&self.identity, identity::ROUTES),
             route::bind(&self.documents, gateway::ROUTES),
             route::bind(&self.admin, admin::ROUTES),
+            route::bind(&self.web, web::ROUTES),
         ]
         .concat();
         debug_assert!(
@@ -175,7 +178,8 @@ pub(crate) fn public_specs() -> impl Iterator<Item = &'static RouteSpec> {
     let identity = identity::ROUTES.iter().map(|endpoint| &endpoint.spec);
     let gateway = gateway::ROUTES.iter().map(|endpoint| &endpoint.spec);
     let admin = admin::ROUTES.iter().map(|endpoint| &endpoint.spec);
-    identity.chain(gateway).chain(admin)
+    let web = web::ROUTES.iter().map(|endpoint| &endpoint.spec);
+    identity.chain(gateway).chain(admin).chain(web)
 }
 
 /// Every control route of the services.

@@ -1,4 +1,5 @@
-//! Who asks: the rule's access against what the request claims. Strangers leave before their bodies are read.
+//! Who asks: the rule's access against what the request claims. Strangers leave before their bodies are read, and where only
+//! the body says who asks, before anything is done with it.
 
 use std::sync::Arc;
 
@@ -41,7 +42,7 @@ impl AuthStage {
         })
     }
 
-    /// Holds the body, because the signature covers it, and asks again.
+    /// Holds the body, because the signature covers it or the token is in it, and asks again.
     async fn ask_with_body<'x>(
         &'x self,
         exchange: &'x mut Exchange,
@@ -121,7 +122,7 @@ impl Stage for AuthStage {
 fn check_access(access: Access, principal: &Principal) -> Result<()> {
     match (access, principal) {
         (Access::Public, _)
-        | (Access::User, Principal::User(_))
+        | (Access::User | Access::UserInBody, Principal::User(_))
         | (Access::Server, Principal::Server(_))
         | (Access::Operator, Principal::Operator) => Ok(()),
         (_, Principal::Nobody) => {

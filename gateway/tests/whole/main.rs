@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "a test may")]
 
 mod bad_input;
+mod carried;
 mod lifecycle;
 mod remote;
 mod support;

@@ -25,6 +25,13 @@ struct Echo;
 const ROUTES: &[Endpoint<Echo>] = &[
     Endpoint { spec: spec("echo.post", Method::POST, "/echo"), handle: echo },
     Endpoint { spec: spec("echo.get", Method::GET, "/echo/{name}"), handle: name },
+    Endpoint {
+        spec: RouteSpec {
+            access: Access::UserInBody,
+            ..spec("echo.carried", Method::POST, "/carried")
+        },
+        handle: echo,
+    },
 ];
 
 const fn spec(name: &'static str, method: Method, path: &'static str) -> RouteSpec {
@@ -53,13 +60,18 @@ fn name(_: Arc<Echo>, call: Call) -> Answer {
     Box::pin(async move { Ok(Response::new(Body::from(call.params.get("name")?.to_owned()))) })
 }
 
-/// Knows one person, by the token `小明`.
+/// Knows one person, by the token `小明`; where it comes in the body, it is the whole of it.
 struct OnePerson;
 
 impl Authenticate for OnePerson {
     fn authenticate(&self, claim: &Claim<'_>) -> Verdict {
         let claimed = claim.headers.get("authorization").map(http::HeaderValue::as_bytes);
-        if claimed != Some("Bearer 小明".as_bytes()) {
+        let is_known = match (claim.access, claim.body) {
+            (Access::UserInBody, None) => return Verdict::NeedsBody,
+            (Access::UserInBody, Some(body)) => body == "小明",
+            _ => claimed == Some("Bearer 小明".as_bytes()),
+        };
+        if !is_known {
             return Verdict::Known(Principal::Nobody);
         }
         Verdict::Known(Principal::User(Arc::new(User {

@@ -11,7 +11,8 @@ pub(crate) fn read<T: DeserializeOwned>(call: &Call) -> Result<T> {
     parse(if call.body.is_empty() { b"{}" } else { &call.body })
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+/// As [`read`], from bytes, of which there must be some.
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(Error::new(Kind::Malformed, "the body is a JSON object"));
     }
@@ -24,7 +25,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
 /// serde's words, but not where they repeat a value: a secret in the wrong member may not come back in a message.
 fn words(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let names_members_only = ["missing field", "unknown field"];
+    let names_members_only = ["missing field", "unknown field", "duplicate field"];
     if !error.is_data() || names_members_only.iter().any(|start| text.starts_with(start)) {
         return text;
     }

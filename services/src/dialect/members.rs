@@ -87,6 +87,16 @@ impl Members {
         items.into_iter().map(one).collect()
     }
 
+    /// Whether a member is a list.
+    pub(crate) fn is_list(&self, name: &str) -> bool {
+        matches!(self.object.get(name), Some(Bson::Array(_)))
+    }
+
+    /// Whether a member is there; null counts as absent.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.object.get(name).is_some_and(|value| *value != Bson::Null)
+    }
+
     /// The stages of a pipeline: documents of one field, or pairs `{"stageKey":"$match","stageValue":"…"}` whose value is
     /// Extended JSON in a string.
     pub(crate) fn stages(&mut self, name: &str) -> Result<Vec<Document>> {

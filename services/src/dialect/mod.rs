@@ -7,3 +7,4 @@ pub mod gateway;
 pub(crate) mod json;
 pub(crate) mod members;
 pub(crate) mod reply;
+pub mod web;

@@ -1,4 +1,4 @@
-//! Who asks: decided from the head of a request, and from its body where a signature covers it.
+//! Who asks: decided from the head of a request, and from its body where a signature covers it or the token is in it.
 //!
 //! A token that was seen a moment ago costs one hash and one look-up; an unknown one costs a signature check (some 40 µs),
 //! done at once. Nothing here waits for a database: keys, ended sessions and server keys are in memory.
@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use http::header;
+use serde::Deserialize;
 use yunzhan_base::principal::{Authenticate, Claim, User, Verdict};
 use yunzhan_base::{Access, EnvId, Error, Kind, Principal, Result};
 
@@ -13,12 +14,14 @@ use super::Identity;
 use super::memory::{Life, Memory};
 use super::tc3::{self, Head, Signed};
 use super::token::{self, Claims, KeyRing};
+use crate::dialect::json;
 
 impl Authenticate for Identity {
     fn authenticate(&self, claim: &Claim<'_>) -> Verdict {
         let verdict = match claim.access {
             Access::Public => Ok(Verdict::Known(Principal::Nobody)),
             Access::User => self.user(claim).map(|user| Verdict::Known(Principal::User(user))),
+            Access::UserInBody => self.user_in_body(claim),
             Access::Server => self.server(claim),
             Access::Operator => Err(Error::new(
                 Kind::PermissionDenied,
@@ -35,6 +38,26 @@ impl Identity {
         let user = self.verify_access(token)?;
         check_env(&user.env, claim.env, "token")?;
         Ok(user)
+    }
+
+    /// The person whom the token in the body names. A token in the head is not needed, but has to be good and the same
+    /// person's: two names for one caller would be read differently by whoever stands in front of us.
+    fn user_in_body(&self, claim: &Claim<'_>) -> Result<Verdict> {
+        let is_named = claim.headers.contains_key(header::AUTHORIZATION);
+        // Before the body is read, so that a bad one leaves with the head.
+        let named = is_named.then(|| self.user(claim)).transpose()?;
+        let Some(body) = claim.body else {
+            return Ok(Verdict::NeedsBody);
+        };
+        let user = self.verify_access(&token_in_body(body)?)?;
+        check_env(&user.env, claim.env, "token")?;
+        if named.is_some_and(|named| (&named.env, &named.uid) != (&user.env, &user.uid)) {
+            return Err(Error::new(
+                Kind::Unauthenticated,
+                "the Authorization header and the body's access_token are of different people",
+            ));
+        }
+        Ok(Verdict::Known(Principal::User(user)))
     }
 
     /// The person whom a valid access token names.
@@ -151,6 +174,21 @@ fn authorization<'a>(claim: &Claim<'a>) -> Result<&'a str> {
             Kind::Unauthenticated,
             "the Authorization header must come once, in plain characters",
         )
+    })
+}
+
+/// The member of a body that says who asks. Nothing else in it is looked at.
+#[derive(Deserialize)]
+struct Carrier {
+    #[serde(default)]
+    access_token: Option<String>,
+}
+
+/// The token that a body carries, which comes from somebody unknown: it is passed over once, and only this member is kept.
+fn token_in_body(body: &[u8]) -> Result<String> {
+    let carrier: Carrier = json::parse(if body.is_empty() { b"{}" } else { body })?;
+    carrier.access_token.filter(|token| !token.is_empty()).ok_or_else(|| {
+        Error::new(Kind::Unauthenticated, "the body carries no access_token; log in first")
     })
 }
 

@@ -61,6 +61,13 @@ const OF_KEYS: Strangers<&str> = Strangers {
     forged: "200 CHECK_LOGIN_FAILED",
     elsewhere: "200 CHECK_LOGIN_FAILED",
 };
+/// People again, whose client reads a refusal only from an answer of status 200.
+const OF_WEB: Strangers<&str> = Strangers {
+    nobody: "200 CHECK_LOGIN_FAILED",
+    expired: "200 ACCESS_TOKEN_EXPIRED",
+    forged: "200 CHECK_LOGIN_FAILED",
+    elsewhere: "200 INVALIID_ENV",
+};
 /// The operator's token only.
 const OF_OPERATORS: Strangers<&str> = all("401 unauthenticated");
 
@@ -130,6 +137,8 @@ routes! {
     "gateway.run_commands" "POST" "/v1/database/instances/(default)/databases/(default)/commands?env=shop" r#"{"commands":[]}"#, OF_DOCUMENTS, "501 NOT_IMPLEMENTED";
 
     "admin.call" "POST" "/admin?env=shop" r#"{"action":"database.getDocument","collectionName":"notes"}"#, OF_KEYS, "200 CHECK_LOGIN_FAILED";
+
+    "web.call" "POST" "/web?env=shop" r#"{"action":"database.queryDocument","collectionName":"notes"}"#, OF_WEB, r#"200 {"requestId":"<id>","total":0,"offset":0,"limit":20,"data":{"list":[]}}"#;
 
     "envs.control.list" "GET" "/control/v1/envs" "", OF_OPERATORS, OPERATORS;
     "envs.control.add" "POST" "/control/v1/envs" r#"{"env":"theirs"}"#, OF_OPERATORS, OPERATORS;

@@ -120,6 +120,76 @@ async fn a_token_that_is_forged_expired_or_revoked_is_refused() {
 }
 
 #[tokio::test]
+async fn a_token_in_the_body_names_the_caller() {
+    let house = House::new().await;
+    let [alice, bob, other] = [("shop", "alice"), ("shop", "bob"), ("other", "alice")];
+    let alice = house.log_in(alice.0, alice.1).await;
+    let bob = house.log_in(bob.0, bob.1).await;
+    let other = house.log_in(other.0, other.1).await;
+    let [alice_token, bob_token, other_token] =
+        [&alice, &bob, &other].map(|session| text(session, "access_token"));
+    let check = |authorization: Option<&str>, body: Option<&str>| {
+        let mut headers = HeaderMap::new();
+        if let Some(token) = authorization {
+            let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+            headers.insert(header::AUTHORIZATION, value);
+        }
+        let (uri, env) = (Uri::from_static("/web?env=shop"), "shop".parse().unwrap());
+        let body = body.map(|body| Bytes::copy_from_slice(body.as_bytes()));
+        let claim = Claim {
+            access: Access::UserInBody,
+            method: &Method::POST,
+            uri: &uri,
+            headers: &headers,
+            body: body.as_ref(),
+            env: Some(&env),
+        };
+        match house.identity.authenticate(&claim) {
+            Verdict::Known(Principal::User(user)) => user.openid.clone().unwrap(),
+            Verdict::Refused(error) => error.kind().name().into(),
+            Verdict::NeedsBody => "needs body".into(),
+            _ => "something else".into(),
+        }
+    };
+    let carries = |token: &str| format!(r#"{{"a":[1],"access_token":"{token}","openid":"bob"}}"#);
+    let body = carries(alice_token);
+
+    assert_eq!(check(None, None), "needs body");
+    assert_eq!(check(None, Some(&body)), "dev-alice");
+    assert_eq!(check(None, Some(&carries(other_token))), "env_not_found");
+    for (body, refusal) in [
+        ("", "unauthenticated"),
+        ("{}", "unauthenticated"),
+        (r#"{"access_token":null}"#, "unauthenticated"),
+        (r#"{"access_token":""}"#, "unauthenticated"),
+        (&*carries("token"), "unauthenticated"),
+        (&*carries(text(&alice, "refresh_token")), "unauthenticated"),
+        (&*format!(r#"{{"data":{body}}}"#), "unauthenticated"),
+        (r#"{"access_token":7}"#, "invalid_parameter"),
+        (
+            &*format!(r#"{{"access_token":"{alice_token}","access_token":"{bob_token}"}}"#),
+            "invalid_parameter",
+        ),
+        (&*format!(r#"["{alice_token}"]"#), "malformed"),
+        (&body[..body.len() - 1], "malformed"),
+        (&*format!("{body}{body}"), "malformed"),
+    ] {
+        assert_eq!(check(None, Some(body)), refusal, "{body}");
+    }
+
+    // A token in the head is not needed and cannot stand for the one in the body.
+    assert_eq!(check(Some(alice_token), None), "needs body");
+    assert_eq!(check(Some(alice_token), Some(&body)), "dev-alice");
+    assert_eq!(check(Some(alice_token), Some("{}")), "unauthenticated");
+    assert_eq!(check(Some(bob_token), Some(&body)), "unauthenticated");
+    assert_eq!(check(Some("garbage"), None), "unauthenticated");
+    assert_eq!(check(Some(other_token), None), "env_not_found");
+    house.later(Duration::from_secs(7200));
+    assert_eq!(check(None, Some(&body)), "token_expired");
+    assert_eq!(check(Some(alice_token), None), "token_expired");
+}
+
+#[tokio::test]
 async fn a_signed_request_is_held_to_head_first_and_then_to_its_body() {
     let house = House::new().await;
     let key = house.envs.add_key(&"shop".parse().unwrap()).await.unwrap();
