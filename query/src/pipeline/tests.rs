@@ -453,7 +453,8 @@ fn the_source_is_what_the_first_stages_ask() {
         1 conditions, order ["c"], limit None
         0 conditions, order [], limit None
         0 conditions, order [], limit None
-    "#]].assert_eq(&shown);
+    "#]]
+    .assert_eq(&shown);
 }
 
 #[test]
@@ -485,7 +486,8 @@ fn geo_near_is_read_in_full() {
         lacks distanceField, operator $geoNear
         needs a number from 0, operator $geoNear, at field maxDistance
         has no such option, operator $geoNear, at field foo
-    "#]].assert_eq(&errors.concat());
+    "#]]
+    .assert_eq(&errors.concat());
 }
 
 #[test]

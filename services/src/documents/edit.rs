@@ -7,10 +7,13 @@ use yunzhan_base::{Error, Kind, Result};
 use yunzhan_engine::sql::Step;
 use yunzhan_query::{Filter, Update};
 
+use super::change::apply;
 use super::insert::taken;
 use super::logic::id::slot_of;
 use super::logic::index::{DocumentKeys, keys_of};
 use super::logic::shape::{decode, encode};
+use super::logic::permission::Reach;
+use super::rules::Gate;
 use super::store::{Stored, Table};
 use super::{Changed, Documents};
 
@@ -24,12 +27,27 @@ const PAUSE_MIN: Duration = Duration::from_millis(1);
 /// The longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_millis(64);
 
-/// What happens to a matching document.
-pub(super) enum Edit<'a> {
-    /// It becomes another one.
-    Update(&'a Update),
-    /// It goes.
-    Remove,
+/// What happens to which documents.
+pub(super) struct Edit<'a> {
+    /// How they change; none when they go.
+    pub(super) update: Option<&'a Update>,
+    /// Which ones.
+    pub(super) filter: &'a Filter,
+    /// Whose call it is.
+    pub(super) reach: Reach<'a>,
+    /// What decides about each of them, where the filter does not say all.
+    pub(super) each: Option<&'a Gate<'a>>,
+}
+
+impl Edit<'_> {
+    /// Whether this is one of them.
+    pub(super) async fn reaches(&self, document: &Document) -> Result<bool> {
+        match self.each {
+            _ if !self.filter.matches(document) => Ok(false),
+            Some(gate) => gate.allows(document, self.update).await,
+            None => Ok(true),
+        }
+    }
 }
 
 impl Documents {
@@ -38,7 +56,6 @@ impl Documents {
         &self,
         table: &Table<'_>,
         mut documents: Vec<Stored>,
-        filter: &Filter,
         edit: &Edit<'_>,
     ) -> Result<Changed> {
         let mut table = table.clone();
@@ -49,7 +66,7 @@ impl Documents {
         for attempt in 0..ATTEMPTS_MAX {
             let mut unit = EditUnit::new(table.clone());
             for stored in &documents {
-                unit.edit(stored, filter, edit)?;
+                unit.edit(stored, edit).await?;
             }
             if unit.slots.is_empty() {
                 return Ok(unit.changed);
@@ -107,15 +124,15 @@ impl<'a> EditUnit<'a> {
         Self { table, steps, slots, keys, changed: Changed::default() }
     }
 
-    fn edit(&mut self, stored: &Stored, filter: &Filter, edit: &Edit<'_>) -> Result<()> {
+    async fn edit(&mut self, stored: &Stored, edit: &Edit<'_>) -> Result<()> {
         let before = decode(&stored.body)?;
-        if !filter.matches(&before) {
+        if !edit.reaches(&before).await? {
             return Ok(());
         }
         self.changed.matched += 1;
-        match edit {
-            Edit::Remove => self.remove(stored, &before),
-            Edit::Update(update) => self.update(stored, before, update),
+        match edit.update {
+            None => self.remove(stored, &before),
+            Some(update) => self.update(stored, before, update, edit.reach),
         }
     }
 
@@ -126,11 +143,17 @@ impl<'a> EditUnit<'a> {
         Ok(())
     }
 
-    fn update(&mut self, stored: &Stored, before: Document, update: &Update) -> Result<()> {
+    fn update(
+        &mut self,
+        stored: &Stored,
+        before: Document,
+        update: &Update,
+        reach: Reach<'_>,
+    ) -> Result<()> {
         let indexes = &self.table.collection.indexes;
         let old_keys = keys_of(indexes, &before)?;
         let mut after = before;
-        if update.apply(&mut after)? {
+        if apply(update, reach, &mut after)? {
             let new_keys = keys_of(indexes, &after)?;
             let body = encode(&after)?;
             self.table.update(stored, body, &old_keys, &new_keys, &mut self.steps);

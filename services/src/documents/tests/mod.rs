@@ -7,6 +7,7 @@ mod finding;
 mod indexes;
 mod inserting;
 mod permission;
+mod rules;
 mod transactions;
 
 use std::fmt::Write;
