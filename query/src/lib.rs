@@ -5,7 +5,8 @@
 //!
 //! Modules in reading order: text becomes values in [`ejson`]; [`compare`] orders them; [`key`] turns that order into
 //! bytes; [`path`] walks into documents; [`filter`] and [`update`] are the two languages of the clients; [`order`] and
-//! [`projection`] shape results; [`plan`] says which part of a filter an index can serve.
+//! [`projection`] shape results; [`expression`] and [`pipeline`] are aggregation; [`plan`] says which part of a filter an
+//! index can serve.
 
 pub mod ejson;
 
@@ -29,6 +30,8 @@ mod document;
 mod error;
 mod number;
 
+#[cfg(any(test, feature = "testsuite"))]
+pub mod generate;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod testing;

@@ -153,7 +153,7 @@ impl Service {
                         .await?;
                     ids.extend(inserted);
                 }
-                yunzhan_base::Result::Ok(ids)
+                Ok::<_, yunzhan_base::Error>(ids)
             }
         };
         let writers: Vec<_> = (0..WRITERS).map(|writer| runtime.spawn(write(writer))).collect();

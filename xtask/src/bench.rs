@@ -11,9 +11,9 @@ mod idle;
 mod load;
 mod nginx;
 mod peer;
-mod process;
+pub(crate) mod process;
 mod table;
-mod tools;
+pub(crate) mod tools;
 mod yunzhan;
 
 use std::path::Path;

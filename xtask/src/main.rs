@@ -1,12 +1,14 @@
 //! Yunzhan's own tools, in Yunzhan's language: what CI runs, what tidy checks, what is fuzzed, what the benches measure.
 //!
-//! `ci` is the list of stages, `tidy` the checks of the sources, `fuzz` runs the fuzz targets, `bench` measures beside a peer.
+//! `ci` is the list of stages, `tidy` the checks of the sources, `fuzz` runs the fuzz targets, `bench` measures beside a peer,
+//! `suite` runs a public test suite against the server.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool talks to its terminal")]
 
 mod bench;
 mod ci;
 mod fuzz;
+mod suite;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -27,6 +29,9 @@ usage: cargo xtask <verb>
   bench gateway [--quick]  the server beside nginx: CPU, instructions, memory, time to ready
   bench documents [--quick]
                            documents beside parse-server on PostgreSQL: CPU, rates, latencies, memory
+  suite --from DIR [--engine sqlite|mysql] [--expect N]
+                           runs the public database tests of @cloudbase/node-sdk, a checkout of which lies in DIR,
+                           and fails where fewer than N pass
 ";
 
 fn main() -> ExitCode {
@@ -55,6 +60,11 @@ fn run(words: &[&str]) -> Result<bool> {
         ["bench", "gateway", "--quick"] => bench::gateway(&root, Effort::Quick).map(|()| true),
         ["bench", "documents"] => bench::documents(&root, Effort::Full).map(|()| true),
         ["bench", "documents", "--quick"] => bench::documents(&root, Effort::Quick).map(|()| true),
+        ["bench", "gateway"] => bench::gateway(&root, bench::Effort::Full).map(|()| true),
+        ["bench", "gateway", "--quick"] => {
+            bench::gateway(&root, bench::Effort::Quick).map(|()| true)
+        }
+        ["suite", choice @ ..] => suite::run(&root, &suite::Choice::read(choice)?),
         _ => {
             eprint!("{USAGE}");
             Ok(false)

@@ -29,11 +29,11 @@ pub(super) fn element(args: &Arguments<'_>) -> Result<Option<Bson>> {
 }
 
 pub(super) fn first(args: &Arguments<'_>) -> Result<Option<Bson>> {
-    end(args, |items| items.first())
+    end(args, <[Bson]>::first)
 }
 
 pub(super) fn last(args: &Arguments<'_>) -> Result<Option<Bson>> {
-    end(args, |items| items.last())
+    end(args, <[Bson]>::last)
 }
 
 fn end(args: &Arguments<'_>, pick: fn(&[Bson]) -> Option<&Bson>) -> Result<Option<Bson>> {

@@ -121,7 +121,7 @@ pub(crate) fn weight(value: &Bson) -> u64 {
 }
 
 /// About how many bytes of memory a document takes.
-pub(crate) fn weight_of_document(document: &Document) -> u64 {
+pub fn weight_of_document(document: &Document) -> u64 {
     let field = |(name, value): (&String, &Bson)| FIELD_BYTES + name.len() as u64 + weight(value);
     document.iter().map(field).sum()
 }

@@ -38,7 +38,8 @@ mod tests;
 use bson::{Bson, Document};
 
 pub(crate) use self::compare::truth;
-pub(crate) use self::meter::{Meter, weight, weight_of_document};
+pub use self::meter::weight_of_document;
+pub(crate) use self::meter::{Meter, weight};
 pub(crate) use self::node::{DESCEND, KEEP, PRUNE};
 pub(crate) use self::parse::check_variable;
 pub use self::scope::{Scope, Variables};

@@ -172,10 +172,11 @@ impl State {
             (Self::Set(items), Some(value)) => {
                 let mut key = Vec::new();
                 encode(&value, &mut key);
-                if !items.contains_key(&key) {
-                    *kept += 64 + key.len() as u64 + weight(&value);
-                    items.insert(key, value);
-                }
+                let bytes = 64 + key.len() as u64 + weight(&value);
+                items.entry(key).or_insert_with(|| {
+                    *kept += bytes;
+                    value
+                });
             }
             (Self::Merged(_), Some(Bson::Null | Bson::Undefined)) => {}
             (Self::Merged(merged), Some(Bson::Document(document))) => {

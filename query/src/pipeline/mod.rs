@@ -85,7 +85,7 @@ pub enum Part {
     /// Stages that need nothing but the documents.
     Pure(Segment),
     /// Adds documents of another collection to each document.
-    Lookup(Lookup),
+    Lookup(Box<Lookup>),
     /// Names and pipelines that all see the same documents; the result is one document of the lists that they give.
     Facet(Vec<(String, Pipeline)>),
 }

@@ -92,7 +92,7 @@ impl Parser<'_> {
                 return Err(Error::new(Kind::InvalidOperator, message));
             }
             "$geoNear" => pipeline.geo_near = Some(GeoNear::parse(operand, self)?),
-            "$lookup" => pipeline.parts.push(Part::Lookup(Lookup::parse(operand, self)?)),
+            "$lookup" => pipeline.parts.push(Part::Lookup(Box::new(Lookup::parse(operand, self)?))),
             "$facet" => pipeline.parts.push(Part::Facet(self.facet(operand)?)),
             _ => {
                 let stages = self.pure(name, operand)?;

@@ -9,11 +9,11 @@ use crate::expression::{DESCEND, Expression, KEEP, PRUNE};
 
 pub(super) fn apply(
     expression: &Expression,
-    document: Document,
+    document: &Document,
     setting: &Setting<'_>,
     budget: &Budget,
 ) -> Result<Option<Document>> {
-    let work = Work { expression, setting, budget, root: &document };
+    let work = Work { expression, setting, budget, root: document };
     work.document(document.clone())
 }
 

@@ -185,7 +185,7 @@ fn feed(states: &mut [State<'_>], document: Document, outlet: &mut Outlet<'_>) -
         State::Match(select) => select.matches(&document, setting, budget)?.then_some(document),
         State::Shape(shape) => Some(shape.apply(document, setting, budget)?),
         State::Replace(expression) => Some(replaced(expression, &document, setting, budget)?),
-        State::Redact(expression) => redact::apply(expression, document, setting, budget)?,
+        State::Redact(expression) => redact::apply(expression, &document, setting, budget)?,
         State::Unwind(unwind) => return unwound(unwind, document, rest, outlet),
         State::Skip(0) => Some(document),
         State::Skip(left) => {

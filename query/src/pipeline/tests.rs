@@ -428,7 +428,7 @@ fn lookups_and_facets() {
 fn source(stages: &str) -> String {
     let pipeline = parse(stages).unwrap();
     let source = pipeline.source();
-    let fields = source.order.into_iter().flat_map(|order| order.fields());
+    let fields = source.order.into_iter().flat_map(crate::Order::fields);
     let order: Vec<_> = fields.map(|field| field.path.to_string()).collect();
     format!("{} conditions, order {order:?}, limit {:?}", source.filter.conditions(), source.limit)
 }
@@ -510,6 +510,23 @@ fn bounds() {
 }
 
 #[test]
+fn the_deepest_pipeline_fits_on_a_stack() {
+    let deep = format!("{}1{}", r#"{"$cond":[1,"#.repeat(45), ",2]}".repeat(45));
+    let lets = r#"{"$let":{"vars":{"x":"$$ROOT"},"in":"#;
+    let lets = format!("{}[[\"$$x\"]]{}", lets.repeat(45), "}}".repeat(45));
+    let stages = [r#"{"$skip":0}"#; 97].join(",");
+    let last = format!(r#"{{"$addFields":{{"a":{deep}}}}},{{"$set":{{"b":{lets}}}}}"#);
+    let mut input = bson::doc! {};
+    for _ in 0..99 {
+        input = bson::doc! { "a": input };
+    }
+    let pipeline = parse(&format!("[{stages},{last}]")).unwrap();
+    let budget = Budget::default();
+    let results = pipeline.run_plain(vec![input], &foreign, NOW_MS, &budget).unwrap();
+    assert_eq!(results[0].get_i32("a").unwrap(), 1);
+}
+
+#[test]
 fn a_push_stops_at_a_limit_and_a_sort_keeps_no_more_than_it() {
     let pipeline = parse(r#"[{"$match":{"a":1}},{"$limit":2}]"#).unwrap();
     let [Part::Pure(segment)] = pipeline.parts() else { panic!("one segment") };
@@ -540,7 +557,7 @@ fn a_push_stops_at_a_limit_and_a_sort_keeps_no_more_than_it() {
 #[test]
 fn what_multiplies_ends_with_the_budget() {
     let doubling = r#"{"$addFields":{"a":{"$concatArrays":["$a","$a"]}}}"#;
-    let wrapping = r#"{"$addFields":{"a":["$$ROOT"]}}"#;
+    let wrapping = r#"{"$addFields":{"a":[[[["$$ROOT"]]]]}}"#;
     let unwinding = r#"{"$unwind":"$a"},{"$addFields":{"a":{"$range":[0,1000]}}}"#;
     let errors = [doubling, wrapping, unwinding].map(|stage| {
         let budget = Budget::new(2_000_000, BYTES_MAX);
@@ -549,7 +566,12 @@ fn what_multiplies_ends_with_the_budget() {
         let error = pipeline.run_plain(input, &foreign, NOW_MS, &budget).unwrap_err();
         format!("{error}\n")
     });
-    expect![[""]].assert_eq(&errors.concat());
+    expect![[r#"
+        this call would keep more than 8 MiB at once, operator $concatArrays, at field a
+        result nests deeper than 200
+        this call would keep more than 8 MiB at once, operator $range, at field a
+    "#]]
+    .assert_eq(&errors.concat());
 }
 
 #[test]

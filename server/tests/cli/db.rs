@@ -177,8 +177,8 @@ fn an_index_is_added_looked_at_and_dropped() {
     .assert_eq(&place.good(&["db", "drop-index", "shop", "todos", "by age"]));
     expect![[r#"
         post /control/v1/envs/shop/collections/todos/indexes {"keys":[{"direction":"-1","field":"age"},{"direction":"1","field":"name"}],"unique":true}
-        get /control/v1/envs/shop/collections/todos/indexes 
-        delete /control/v1/envs/shop/collections/todos/indexes/by%20age 
+        get /control/v1/envs/shop/collections/todos/indexes
+        delete /control/v1/envs/shop/collections/todos/indexes/by%20age
     "#]].assert_eq(&asked.join().unwrap());
 }
 
@@ -207,8 +207,8 @@ fn waiting_for_an_index_tells_how_far_it_is() {
     .assert_eq(&output);
     expect![[r#"
         post /control/v1/envs/shop/collections/todos/indexes {"keys":[{"direction":"-1","field":"age"}],"name":"by_age","unique":false}
-        get /control/v1/envs/shop/collections/todos/indexes 
-        get /control/v1/envs/shop/collections/todos/indexes 
+        get /control/v1/envs/shop/collections/todos/indexes
+        get /control/v1/envs/shop/collections/todos/indexes
     "#]].assert_eq(&asked.join().unwrap());
 
     let mut failed = index("failed", 5);

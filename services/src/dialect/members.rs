@@ -87,6 +87,22 @@ impl Members {
         items.into_iter().map(one).collect()
     }
 
+    /// The stages of a pipeline: documents of one field, or pairs `{"stageKey":"$match","stageValue":"…"}` whose value is
+    /// Extended JSON in a string.
+    pub(crate) fn stages(&mut self, name: &str) -> Result<Vec<Document>> {
+        let now_ms = self.now_ms;
+        let items = match self.take(name) {
+            None => return Err(missing(name)),
+            Some(Bson::String(text)) => match value_text(name, &text, now_ms)? {
+                Bson::Array(items) => items,
+                _ => return Err(refused(name, "a list of stages")),
+            },
+            Some(Bson::Array(items)) => items,
+            Some(_) => return Err(refused(name, "a list of stages")),
+        };
+        items.into_iter().map(|item| stage(name, item, now_ms)).collect()
+    }
+
     /// The member `query`; absent means every document.
     pub(crate) fn which(&mut self) -> Result<Which> {
         which(self.document("query")?)
@@ -111,6 +127,18 @@ impl Members {
     pub(crate) fn transaction(&mut self) -> Result<Option<String>> {
         self.text("transactionId")
     }
+}
+
+fn stage(name: &str, item: Bson, now_ms: i64) -> Result<Document> {
+    let Bson::Document(mut stage) = item else { return Err(refused(name, "a list of stages")) };
+    let Some(key) = stage.remove("stageKey") else { return Ok(stage) };
+    let key = key.as_str().ok_or_else(|| refused("stageKey", "text"))?.to_owned();
+    let value = match stage.remove("stageValue") {
+        None => return Err(missing("stageValue")),
+        Some(Bson::String(text)) => value_text(&key, &text, now_ms)?,
+        Some(value) => value,
+    };
+    Ok(Document::from_iter([(key, value)]))
 }
 
 /// Which documents a query means; none means all.

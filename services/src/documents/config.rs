@@ -13,6 +13,10 @@ const QUERY_DOCUMENTS_MAX: usize = 1000;
 /// core, which one walk may cost at most.
 const SCAN_DOCUMENTS_MAX: usize = 100_000;
 
+/// Most small documents that one aggregation reads, those of its lookups included: half a million take about five seconds
+/// of one core, in pieces between which others run.
+const AGGREGATE_DOCUMENTS_MAX: usize = 500_000;
+
 /// The section `[documents]`.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -22,6 +26,8 @@ pub struct Config {
     pub query_documents_max: usize,
     /// Most small documents, or their worth in bytes and conditions, that one call reads on its way.
     pub scan_documents_max: usize,
+    /// Most small documents, or their worth, that one aggregation reads.
+    pub aggregate_documents_max: usize,
 }
 
 impl Config {
@@ -46,6 +52,12 @@ impl Config {
                 1000..=10_000_000,
                 "most small documents that one call reads, where each KiB counts as one; beyond it, the answer names the missing index",
             ),
+            aggregate_documents_max: reader.value_in(
+                "aggregate_documents_max",
+                AGGREGATE_DOCUMENTS_MAX,
+                1000..=10_000_000,
+                "most small documents that one aggregation reads, those of its lookups included",
+            ),
         }
     }
 }
@@ -56,6 +68,7 @@ impl Default for Config {
             query_documents_default: QUERY_DOCUMENTS_DEFAULT,
             query_documents_max: QUERY_DOCUMENTS_MAX,
             scan_documents_max: SCAN_DOCUMENTS_MAX,
+            aggregate_documents_max: AGGREGATE_DOCUMENTS_MAX,
         }
     }
 }

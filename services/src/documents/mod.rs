@@ -10,6 +10,7 @@ mod control;
 mod logic;
 mod which;
 
+mod aggregate;
 mod catalogue;
 mod explain;
 mod indexes;

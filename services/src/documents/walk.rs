@@ -145,6 +145,16 @@ impl<'a> Walk<'a> {
         Ok(next)
     }
 
+    /// Work that may still be done.
+    pub(super) fn work_left(&self) -> usize {
+        self.work_left
+    }
+
+    /// Leaves less work, because others of the same call did some meanwhile.
+    pub(super) fn limit_work(&mut self, work_left: usize) {
+        self.work_left = self.work_left.min(work_left);
+    }
+
     /// The kind of the way, as people read it.
     pub(super) fn access(&self) -> &'static str {
         match (&self.way, self.index, self.is_scan) {

@@ -23,14 +23,14 @@ const POLL_INTERVAL: Duration = Duration::from_millis(1);
 const STOP_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// A running child.
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
     /// Starts a command line with both outputs in `log`.
-    pub(super) fn start(words: &[String], log: &Path) -> Result<Self> {
+    pub(crate) fn start(words: &[String], log: &Path) -> Result<Self> {
         let output =
             fs::File::create(log).with_context(|| format!("cannot make {}", log.display()))?;
         let errors = output.try_clone().context("cannot share the log")?;
@@ -52,7 +52,7 @@ impl Process {
     }
 
     /// Waits until `ready` gives something; fails when the process ends first or the time is over.
-    pub(super) fn wait_for<T>(
+    pub(crate) fn wait_for<T>(
         &mut self,
         timeout: Duration,
         mut ready: impl FnMut(&str) -> Option<T>,
@@ -95,7 +95,7 @@ impl Process {
     }
 
     /// Asks it to end, and waits until it has.
-    pub(super) fn stop(mut self) -> Result<()> {
+    pub(crate) fn stop(mut self) -> Result<()> {
         signal(self.id())?;
         let deadline = Instant::now() + STOP_TIMEOUT;
         while self.child.try_wait()?.is_none() {

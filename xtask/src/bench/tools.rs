@@ -66,7 +66,7 @@ pub(super) fn versions(programs: &[Needed]) -> String {
 }
 
 /// Builds the server as it is released, and says where cargo put it.
-pub(super) fn build(root: &Path) -> Result<PathBuf> {
+pub(crate) fn build(root: &Path) -> Result<PathBuf> {
     progress("building yunzhan --release");
     let output = Command::new(env!("CARGO"))
         .args(["build", "--release", "--package", "yunzhan-server", "--bin", "yunzhan"])
@@ -89,6 +89,6 @@ fn executable(message: &str) -> Option<PathBuf> {
 }
 
 /// Tells whoever waits what is going on.
-pub(super) fn progress(text: &str) {
+pub(crate) fn progress(text: &str) {
     eprintln!("bench: {text}");
 }

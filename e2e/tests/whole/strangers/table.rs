@@ -123,7 +123,7 @@ routes! {
     "gateway.update" "PATCH" "/v1/database/instances/(default)/databases/(default)/collections/notes/documents?env=shop" DOCUMENT_OF_ALICE, OF_DOCUMENTS, r#"200 {"matched":0,"updated":0}"#;
     "gateway.remove" "POST" "/v1/database/instances/(default)/databases/(default)/collections/notes/documents/remove?env=shop" r#"{"query":{},"multi":true}"#, OF_DOCUMENTS, r#"200 {"deleted":0}"#;
     "gateway.create_collection" "POST" "/v1/database/instances/(default)/databases/(default)/collections?env=shop" r#"{"collectionName":"theirs"}"#, OF_DOCUMENTS, "403 DATABASE_PERMISSION_DENIED";
-    "gateway.aggregate" "POST" "/v1/database/instances/(default)/databases/(default)/collections/notes/documents/aggregations?env=shop" r#"{"pipeline":[]}"#, OF_DOCUMENTS, "501 NOT_IMPLEMENTED";
+    "gateway.aggregate" "POST" "/v1/database/instances/(default)/databases/(default)/collections/notes/documents/aggregations?env=shop" r#"{"pipeline":[]}"#, OF_DOCUMENTS, r#"200 {"list":[]}"#;
     "gateway.start_transaction" "POST" "/v1/database/instances/(default)/databases/(default)/transactions?env=shop" "{}", OF_DOCUMENTS, "200";
     "gateway.commit_transaction" "POST" "/v1/database/instances/(default)/databases/(default)/transactions/made-up/commit?env=shop" "{}", OF_DOCUMENTS, "409 DATABASE_TRANSACTION_FAIL";
     "gateway.roll_back_transaction" "POST" "/v1/database/instances/(default)/databases/(default)/transactions/made-up/rollback?env=shop" "{}", OF_DOCUMENTS, "200 {}";

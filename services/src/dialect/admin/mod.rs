@@ -67,7 +67,7 @@ pub const ACTIONS: &[Action] = &[
     offered("database.modifyAndReturnDoc", api::modify_and_return_doc::handle),
     offered("database.removeDocument", api::remove_document::handle),
     offered("database.addCollection", api::add_collection::handle),
-    not_offered("database.aggregateDocuments"),
+    offered("database.aggregateDocuments", api::aggregate_documents::handle),
     offered("database.startTransaction", api::start_transaction::handle),
     offered("database.commitTransaction", api::end_transaction::commit),
     offered("database.abortTransaction", api::end_transaction::abort),

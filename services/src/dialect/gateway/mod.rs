@@ -53,7 +53,7 @@ pub const ROUTES: &[Endpoint<Documents>] = &[
     },
     Endpoint {
         spec: route("gateway.aggregate", Method::POST, AGGREGATIONS, QUERY_BYTES_MAX),
-        handle: not_offered,
+        handle: api::aggregate::handle,
     },
     Endpoint {
         spec: route("gateway.start_transaction", Method::POST, TRANSACTIONS, QUERY_BYTES_MAX),
@@ -121,7 +121,7 @@ fn caller(call: &Call) -> Result<Caller<'_>> {
 
 fn not_offered(_: Arc<Documents>, _: Call) -> Answer {
     Box::pin(async {
-        let message = "aggregations and commands are not offered by this server";
+        let message = "commands are not offered by this server";
         Err(Error::new(Kind::NotImplemented, message))
     })
 }

@@ -224,11 +224,7 @@ fn what_is_refused_is_refused_by_code() {
             gateway.create_collection 
               403 {"code":"DATABASE_PERMISSION_DENIED","message":"only an administrator makes collections","requestId":"<id>"}
             gateway.aggregate 
-              501 {"code":"NOT_IMPLEMENTED","message":"aggregations and commands are not offered by this server","requestId":"<id>"}
-        "#]ay.create_collection 
-              403 {"code":"DATABASE_PERMISSION_DENIED","message":"only an administrator makes collections","requestId":"<id>"}
-            gateway.aggregate 
-              501 {"code":"NOT_IMPLEMENTED","message":"aggregations and commands are not offered by this server","requestId":"<id>"}
+              400 {"code":"INVALID_PARAM","message":"pipeline is missing","requestId":"<id>"}
         "#]].assert_eq(&table);
     });
 }

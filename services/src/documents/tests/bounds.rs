@@ -69,7 +69,7 @@ fn a_long_walk_ends_and_names_the_missing_index() {
         .assert_eq(&world.list(&server, "goods", query()).await);
         expect![[r#"
             TooLarge: this call would cost more than reading 1000 small documents; it lacks an index on n
-        "#]   "#]]
+        "#]]
         .assert_eq(&world.list(&server, "goods", find(doc! { "n": { "$gt": 5000 } })).await);
         // What an index serves, and what ends early, is not long.
         assert!(

@@ -1,5 +1,6 @@
 //! The service on every engine: what callers see and change, what is never lost, and what has an end.
 
+mod aggregating;
 mod bounds;
 mod changing;
 mod collections;

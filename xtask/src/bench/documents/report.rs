@@ -26,24 +26,13 @@ pub(super) enum Figures {
 /// The whole table: the peer's figure stands before ours, the ratio says how many times ours the peer's is.
 pub(super) fn print(lines: &[Line]) -> String {
     let mut text = format!(
-        "\n  {:<26} {:>19} {:>8} {:>17} {:>15} {:>17}\n  {:<26} {:>11}{:>8} {:>8} {:>9}{:>8} {:>7}{:>8} {:>8}{:>9}\n",
-        "",
-        "CPU µs",
-        "parse/us",
-        "operations/s",
-        "p50 ms",
-        "p99 ms",
-        "",
-        "parse",
-        "us",
-        "",
-        "parse",
-        "us",
-        "parse",
-        "us",
-        "parse",
-        "us"
+        "{:<28} {:>19} {:>9} {:>17} {:>15} {:>17}\n",
+        "through HTTP", "CPU µs", "", "operations/s", "p50 ms", "p99 ms"
     );
+    text.push_str(&format!(
+        "{:<28} {:>11}{:>8} {:>9} {:>9}{:>8} {:>7}{:>8} {:>8}{:>9}  {}\n",
+        "", "parse", "us", "parse/us", "parse", "us", "parse", "us", "parse", "us", "aim"
+    ));
     text.extend(lines.iter().map(Line::print));
     text
 }
@@ -52,7 +41,8 @@ pub(super) fn print(lines: &[Line]) -> String {
 pub(super) fn print_notes<'a>(lines: &[Line], notes: impl Iterator<Item = &'a String>) -> String {
     let own = lines.iter().flat_map(Line::notes);
     let all: Vec<String> = own.chain(notes.cloned()).collect();
-    all.iter().map(|note| format!("  - {note}\n")).collect()
+    let lines = all.iter().map(|note| format!("  - {note}\n"));
+    std::iter::once("notes\n".to_owned()).chain(lines).collect()
 }
 
 // === impl Line ===
@@ -70,7 +60,7 @@ impl Line {
             [both(|round: &Round| round.p50_ms), both(|round: &Round| round.p99_ms)];
         let ratio = self.ratio().map_or_else(String::new, |ratio| format!("{ratio:.1} ×"));
         let line = format!(
-            "  {:<26} {cpu_peer:>11}{cpu_ours:>8} {ratio:>8} {rate_peer:>9}{rate_ours:>8} {p50_peer:>7}{p50_ours:>8} {p99_peer:>8}{p99_ours:>9}  {}",
+            "  {:<26} {cpu_peer:>11}{cpu_ours:>8} {ratio:>9} {rate_peer:>9}{rate_ours:>8} {p50_peer:>7}{p50_ours:>8} {p99_peer:>8}{p99_ours:>9}  {}",
             self.name,
             self.verdict()
         );
@@ -155,9 +145,20 @@ mod tests {
             line("update by id", Figures::Absent, measured(40.0)),
         ];
         expect![[r#"
+            through HTTP                              CPU µs                operations/s          p50 ms            p99 ms
+                                               parse      us  parse/us     parse      us   parse      us    parse       us  aim
+              read by id                         900    30.0    30.0 ×      1111   33333    0.50    0.50     12.2     12.2  ≥ 5 × met
+              create, 1 KB                       200     100     2.0 ×      5000   10000    0.50    0.50     12.2     12.2  ≥ 5 × MISSED
+              nearest 20                      500000    1500   333.3 ×      2.00     667    0.50    0.50     12.2     12.2  ≥ 5 × met, ≤ 1000 µs MISSED
+              sum and count by status          50000       –                20.0       –    0.50       –     12.2        –  not offered
+              update by id                         –    40.0                   –   25000       –    0.50        –     12.2
         "#]]
         .assert_eq(&print(&lines));
         expect![[r#"
+            notes
+              - nearest 20: the two answers differ
+              - sum and count by status: yunzhan does not offer it (501: not offered by this server)
+              - fsync is on
         "#]]
         .assert_eq(&print_notes(&lines, ["fsync is on".to_owned()].iter()));
     }

@@ -1,6 +1,7 @@
 //! The actions, one a file.
 
 pub(super) mod add_collection;
+pub(super) mod aggregate_documents;
 pub(super) mod calculate_document;
 pub(super) mod end_transaction;
 pub(super) mod get_document;

@@ -1,5 +1,6 @@
 //! The endpoints, one a file.
 
+pub(super) mod aggregate;
 pub(super) mod create_collection;
 pub(super) mod get;
 pub(super) mod insert;

@@ -1,0 +1,336 @@
+//! Running a pipeline over a collection, and over the other collections that it looks into.
+//!
+//! `query` decides what each stage does; this reads. The documents that the first stages ask for are walked page by page
+//! and pushed through in batches, so that a pipeline that groups a hundred thousand documents holds a batch and its groups.
+//! A lookup is a walk for each document; a facet holds its input and runs each of its pipelines over it. All of them share
+//! one budget of steps and bytes, and one bound on the work of reading.
+//!
+//! Every collection is read as the caller may: where a person reaches only what is theirs, all others are absent.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bson::{Bson, Document};
+use yunzhan_base::{Error, Kind, Result};
+use yunzhan_query::expression::Variables;
+use yunzhan_query::pipeline::{Flow, Limits, Lookup, Part, Pipeline, Run, Setting};
+use yunzhan_query::{Budget, Filter, Order};
+
+use super::logic::permission::{OWNER_FIELD, Operation, Reach};
+use super::logic::shape::decode;
+use super::read::RESULT_BYTES_MAX;
+use super::store::Table;
+use super::walk::Walk;
+use super::{Caller, Documents};
+
+/// Documents that are pushed through together; others may run between two batches.
+const BATCH_DOCUMENTS: usize = 64;
+
+/// Work that a lookup costs besides what it reads: planning, and asking the database.
+const LOOKUP_WORK: usize = 4;
+
+/// A future that can call itself.
+type Recursive<'f, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'f>>;
+
+impl Documents {
+    /// Runs a pipeline and gives its result.
+    ///
+    /// # Errors
+    /// `CollectionNotFound` and `PermissionDenied`, of every collection that is read; `InvalidOperator` and
+    /// `InvalidParameter` naming stage and field; `TooLarge` for more work, memory or result than one call may take.
+    pub async fn aggregate(
+        &self,
+        caller: Caller<'_>,
+        collection: &str,
+        stages: &[Document],
+    ) -> Result<Vec<Document>> {
+        let pipeline = Pipeline::parse(stages, &Limits::default())?;
+        let mut collections = HashMap::new();
+        for name in std::iter::once(collection).chain(pipeline.collections()) {
+            if !collections.contains_key(name) {
+                collections.insert(name.to_owned(), self.reached(caller, name).await?);
+            }
+        }
+        let reading = Reading {
+            collections,
+            budget: Budget::default(),
+            work_left: AtomicUsize::new(self.config().aggregate_documents_max),
+            work_max: self.config().aggregate_documents_max,
+        };
+        let setting = Setting { seed: seed(), ..Setting::at(self.now_ms()) };
+        let input = Input::Collection { name: collection, filter: Filter::all() };
+        let result = reading.run(&pipeline, input, setting).await?;
+        check_result(&result)?;
+        Ok(result)
+    }
+
+    /// A collection as the caller reads it.
+    async fn reached<'a>(&'a self, caller: Caller<'a>, name: &str) -> Result<Reached<'a>> {
+        let (table, reach) = self.open(caller, name, Operation::Read).await?;
+        let filter = match reach {
+            Reach::All => Filter::all(),
+            Reach::Owned(owner) => Filter::field_eq(OWNER_FIELD, owner)?,
+        };
+        Ok(Reached { table, filter })
+    }
+}
+
+/// A collection, and what of it the caller may see.
+struct Reached<'a> {
+    table: Table<'a>,
+    filter: Filter,
+}
+
+/// Everything that one call reads, and what it may still cost.
+struct Reading<'a> {
+    collections: HashMap<String, Reached<'a>>,
+    budget: Budget,
+    work_left: AtomicUsize,
+    work_max: usize,
+}
+
+/// What goes into a pipeline.
+enum Input<'i> {
+    /// The documents of a collection that match.
+    Collection { name: &'i str, filter: Filter },
+    /// These.
+    Documents(&'i [Document]),
+}
+
+/// A part of a pipeline at work.
+enum Link<'p> {
+    Run(Option<Run<'p>>),
+    Lookup(&'p Lookup),
+    /// Holds its input until all of it is there.
+    Facet(&'p [(String, Pipeline)], Vec<Document>),
+}
+
+impl Reading<'_> {
+    fn run<'f>(
+        &'f self,
+        pipeline: &'f Pipeline,
+        input: Input<'f>,
+        setting: Setting<'f>,
+    ) -> Recursive<'f, Vec<Document>> {
+        Box::pin(async move {
+            let mut links: Vec<Link<'_>> =
+                pipeline.parts().iter().map(|part| Link::of(part, setting)).collect();
+            let mut results = Vec::new();
+            match input {
+                Input::Documents(documents) => {
+                    for batch in documents.chunks(BATCH_DOCUMENTS) {
+                        let flow = self.flow(&mut links, batch.to_vec(), setting, &mut results);
+                        if flow.await? == Flow::Done {
+                            break;
+                        }
+                    }
+                }
+                Input::Collection { name, filter } => {
+                    let reached = &self.collections[name];
+                    let source = pipeline.source();
+                    let filter = filter.and(reached.filter.clone()).and(source.filter);
+                    let order = source.order.cloned().unwrap_or_default();
+                    let walked = Walked { filter: &filter, order: &order, limit: source.limit };
+                    self.walk(&reached.table, &walked, &mut links, setting, &mut results).await?;
+                }
+            }
+            for at in 0..links.len() {
+                let (ending, rest) = links[at..].split_first_mut().expect("at is a place in it");
+                let left = self.finish(ending, setting).await?;
+                self.flow(rest, left, setting, &mut results).await?;
+            }
+            Ok(results)
+        })
+    }
+
+    /// Pushes the documents of a walk through, as many as are needed.
+    async fn walk(
+        &self,
+        table: &Table<'_>,
+        walked: &Walked<'_>,
+        links: &mut [Link<'_>],
+        setting: Setting<'_>,
+        results: &mut Vec<Document>,
+    ) -> Result<()> {
+        let work = self.work_left.load(Ordering::Relaxed);
+        let mut walk = Walk::new(table.clone(), walked.filter, walked.order, work);
+        let enough = walked.limit.filter(|_| walk.is_ordered).unwrap_or(u64::MAX);
+        let (mut batch, mut found) = (Vec::with_capacity(BATCH_DOCUMENTS), 0);
+        while found < enough {
+            let Some(stored) = walk.next().await.map_err(|error| self.explain(error))? else {
+                break;
+            };
+            let document = decode(&stored.body)?;
+            if !walked.filter.matches(&document) {
+                continue;
+            }
+            found += 1;
+            batch.push(document);
+            if batch.len() >= BATCH_DOCUMENTS {
+                let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH_DOCUMENTS));
+                self.work_left.store(walk.work_left(), Ordering::Relaxed);
+                if self.flow(links, full, setting, results).await? == Flow::Done {
+                    return Ok(());
+                }
+                walk.limit_work(self.work_left.load(Ordering::Relaxed));
+            }
+        }
+        self.work_left.store(walk.work_left(), Ordering::Relaxed);
+        self.flow(links, batch, setting, results).await.map(drop)
+    }
+
+    /// The refusal of a walk says what it could read; the bound is the whole call's.
+    fn explain(&self, error: Error) -> Error {
+        match error.kind() {
+            Kind::TooLarge => {
+                let work_max = self.work_max;
+                let message = format!(
+                    "this aggregation would cost more than reading {work_max} small documents; begin it with a $match that an index serves"
+                );
+                Error::new(Kind::TooLarge, message).because(error)
+            }
+            _ => error,
+        }
+    }
+
+    /// Pushes documents through the links, and what comes out at the end to the results.
+    async fn flow(
+        &self,
+        links: &mut [Link<'_>],
+        batch: Vec<Document>,
+        setting: Setting<'_>,
+        results: &mut Vec<Document>,
+    ) -> Result<Flow> {
+        let (mut batch, mut flow) = (batch, Flow::More);
+        for link in links {
+            match link {
+                Link::Run(None) => return Ok(Flow::Done),
+                Link::Run(Some(run)) => {
+                    let mut out = Vec::new();
+                    for document in batch {
+                        if run.push(document, &self.budget, &mut out)? == Flow::Done {
+                            flow = Flow::Done;
+                            break;
+                        }
+                    }
+                    batch = out;
+                }
+                Link::Lookup(lookup) => {
+                    for document in &mut batch {
+                        let looked = std::mem::take(document);
+                        *document = self.look_up(lookup, looked, setting).await?;
+                    }
+                }
+                Link::Facet(_, held) => {
+                    for document in &batch {
+                        self.budget.keep(weight(document))?;
+                    }
+                    held.append(&mut batch);
+                }
+            }
+        }
+        for document in &batch {
+            self.budget.keep(weight(document))?;
+        }
+        results.append(&mut batch);
+        tokio::task::yield_now().await;
+        Ok(flow)
+    }
+
+    /// What a link still holds when its input ends.
+    async fn finish(&self, link: &mut Link<'_>, setting: Setting<'_>) -> Result<Vec<Document>> {
+        let mut left = Vec::new();
+        match link {
+            Link::Run(run) => {
+                if let Some(run) = run.take() {
+                    run.finish(&self.budget, &mut left)?;
+                }
+            }
+            Link::Lookup(_) => {}
+            Link::Facet(facets, held) => {
+                let mut lists = Document::new();
+                for (name, inner) in *facets {
+                    let list = self.run(inner, Input::Documents(held), setting).await?;
+                    let list = list.into_iter().map(Bson::Document).collect();
+                    lists.insert(name.as_str(), Bson::Array(list));
+                }
+                self.budget.release(held.iter().map(weight).sum());
+                held.clear();
+                left.push(lists);
+            }
+        }
+        Ok(left)
+    }
+
+    fn look_up<'f>(
+        &'f self,
+        lookup: &'f Lookup,
+        document: Document,
+        setting: Setting<'f>,
+    ) -> Recursive<'f, Document> {
+        Box::pin(async move {
+            self.charge(LOOKUP_WORK)?;
+            let filter = lookup.filter(&document, &self.budget)?;
+            let variables: Variables = lookup.variables(&document, &setting, &self.budget)?;
+            let input = Input::Collection { name: lookup.from(), filter };
+            let found = match lookup.pipeline() {
+                Some(pipeline) => {
+                    let setting = Setting { variables: &variables, ..setting };
+                    self.run(pipeline, input, setting).await?
+                }
+                None => {
+                    let all = Pipeline::parse(&[], &Limits::default())?;
+                    self.run(&all, input, setting).await?
+                }
+            };
+            self.budget.release(found.iter().map(weight).sum());
+            Ok(lookup.attach(document, found, &self.budget)?)
+        })
+    }
+
+    fn charge(&self, work: usize) -> Result<()> {
+        let left = self.work_left.load(Ordering::Relaxed).checked_sub(work);
+        let left = left.ok_or_else(|| self.explain(Error::new(Kind::TooLarge, "")))?;
+        self.work_left.store(left, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// What of a collection is walked.
+struct Walked<'w> {
+    filter: &'w Filter,
+    order: &'w Order,
+    limit: Option<u64>,
+}
+
+impl<'p> Link<'p> {
+    fn of(part: &'p Part, setting: Setting<'p>) -> Self {
+        match part {
+            Part::Pure(segment) => Self::Run(Some(segment.start(setting))),
+            Part::Lookup(lookup) => Self::Lookup(lookup),
+            Part::Facet(facets) => Self::Facet(facets, Vec::new()),
+        }
+    }
+}
+
+fn seed() -> u64 {
+    let mut random = [0; 8];
+    aws_lc_rs::rand::fill(&mut random).expect("the system's random numbers are there");
+    u64::from_le_bytes(random)
+}
+
+/// About how many bytes a document takes while it is held.
+fn weight(document: &Document) -> u64 {
+    yunzhan_query::expression::weight_of_document(document)
+}
+
+fn check_result(documents: &[Document]) -> Result<()> {
+    let bytes: u64 = documents.iter().map(weight).sum();
+    if bytes <= RESULT_BYTES_MAX as u64 {
+        return Ok(());
+    }
+    let mib = RESULT_BYTES_MAX >> 20;
+    let message = format!("the result has more than {mib} MiB; add a $limit or a $project");
+    Err(Error::new(Kind::TooLarge, message))
+}
