@@ -181,8 +181,7 @@ impl Documents {
             }
             if is_end || unit.len() >= UNIT_DOCUMENTS_MAX || bytes >= UNIT_BYTES {
                 bytes = 0;
-                let changed =
-                    self.edit_unit(table, std::mem::take(&mut unit), edit).await?;
+                let changed = self.edit_unit(table, std::mem::take(&mut unit), edit).await?;
                 all.matched += changed.matched;
                 all.updated += changed.updated;
             }

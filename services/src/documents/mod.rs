@@ -55,13 +55,13 @@ pub use self::logic::custom::Custom;
 pub use self::logic::id::ID_BYTES_MAX;
 pub use self::logic::index::{INDEXES_MAX, Index, Keys, Progress, State};
 pub use self::logic::permission::{OWNER_FIELD, Preset};
-pub use self::logic::shape::{COLLECTION_NAME_BYTES_MAX, DOCUMENT_BYTES_MAX, INSERT_DOCUMENTS_MAX};
 use self::logic::permission::{Operation, Reach, denied, permit};
+pub use self::logic::shape::{COLLECTION_NAME_BYTES_MAX, DOCUMENT_BYTES_MAX, INSERT_DOCUMENTS_MAX};
 use self::queues::Queues;
 pub use self::read::{Body, Find, Found};
+pub use self::rules::{Permission, RuleTest, Subject, Tested};
 pub use self::seed::Seeded;
 pub use self::store::{Collection, MIGRATIONS};
-pub use self::rules::{Permission, RuleTest, Subject, Tested};
 use self::store::{Store, Table};
 use self::transaction::Transactions;
 pub use self::transaction::{TRANSACTION_DOCUMENTS_MAX, TRANSACTION_LIFE_MS};
@@ -152,7 +152,8 @@ impl Documents {
         permission: Preset,
     ) -> Result<Collection> {
         if permission == Preset::Custom {
-            let message = "a collection is made with a preset; CUSTOM comes with its rules afterwards";
+            let message =
+                "a collection is made with a preset; CUSTOM comes with its rules afterwards";
             return Err(Error::new(Kind::InvalidParameter, message));
         }
         let now_ms = self.now_ms();

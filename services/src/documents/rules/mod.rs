@@ -97,8 +97,7 @@ impl Documents {
     }
 
     /// Finds the collection for a question about all documents of a query, and the filter that gives only what the caller
-    /// may read. An aggregation begins so with the `$match` at its front, and opens so what it looks up elsewhere, with the
-    /// query of everybody.
+    /// may read. An aggregation opens so what it looks up, with the query of everybody.
     ///
     /// # Errors
     /// `CollectionNotFound`, `PermissionDenied`.
@@ -158,6 +157,27 @@ impl Gate<'_> {
             Which::One(_) => None,
         };
         why.map_or(Ok(which), |why| Err(ruled.refusal(rule, &why)))
+    }
+
+    /// Holds the query at the front of a pipeline against the rule; without one, everybody's. Gives the stages with the
+    /// caller in that query, where rules decide.
+    ///
+    /// # Errors
+    /// `PermissionDenied`, whatever the collection holds.
+    pub(super) async fn admit_stages(&self, stages: &[Document]) -> Result<Option<Vec<Document>>> {
+        if self.0.is_none() {
+            return Ok(None);
+        }
+        let front = stages.first().and_then(|stage| stage.get_document("$match").ok());
+        let which = front.map_or(Ok(Which::every()), Which::parse)?.into_query()?;
+        let Which::Matching { query, .. } = self.admit(which, None).await? else {
+            return Ok(None);
+        };
+        let mut own = stages.to_vec();
+        if let (Some(first), Some(_)) = (own.first_mut(), front) {
+            first.insert("$match", query);
+        }
+        Ok(Some(own))
     }
 
     /// The gate, if each document of an admitted call still has to be asked about.

@@ -20,12 +20,14 @@ const UNIQUE: Logical = Logical("unique_entries");
 
 const COLLECTION: &str = "SELECT name, id, permission, shape, created_ms, rules FROM {collections}
      WHERE env = ? AND name = ?";
-const ALL_COLLECTIONS: &str = "SELECT name, id, permission, shape, created_ms, rules FROM {collections}
+const ALL_COLLECTIONS: &str =
+    "SELECT name, id, permission, shape, created_ms, rules FROM {collections}
      WHERE env = ? ORDER BY name LIMIT ?";
 const CREATE_COLLECTION: &str =
     "INSERT INTO {collections} (env, name, id, permission, id_mode, version, created_ms, shape)
      SELECT ?, ?, COALESCE(MAX(id), 0) + 1, ?, 'mixed', 0, ?, 0 FROM {collections} WHERE env = ?";
-const SET_PERMISSION: &str = "UPDATE {collections} SET permission = ?, rules = ?, version = version + 1
+const SET_PERMISSION: &str =
+    "UPDATE {collections} SET permission = ?, rules = ?, version = version + 1
      WHERE env = ? AND name = ?";
 const RESHAPE: &str = "UPDATE {collections} SET shape = shape + 1, version = version + 1
      WHERE env = ? AND id = ? AND shape = ?";

@@ -110,7 +110,8 @@ fn every_operation_of_every_caller_has_the_answer_of_the_rule() {
 
 #[test]
 fn a_denied_document_shows_through_nothing() {
-    const OWN: &str = r#"{"read":"doc._openid == auth.openid","write":"doc._openid == auth.openid"}"#;
+    const OWN: &str =
+        r#"{"read":"doc._openid == auth.openid","write":"doc._openid == auth.openid"}"#;
     on_every_engine(&Config::default(), async |world| {
         let world = world.with_notes(OWN).await;
         let anna = user("anna");
@@ -125,7 +126,8 @@ fn a_denied_document_shows_through_nothing() {
             doc! { "_id": "b" },
             doc! { "_id": "none" },
         ] {
-            let by_n = Find { order: Order::parse(&doc! { "n": -1 }).unwrap(), ..find(query.clone()) };
+            let by_n =
+                Find { order: Order::parse(&doc! { "n": -1 }).unwrap(), ..find(query.clone()) };
             let which = Which::parse(&query).unwrap();
             let counted = world.documents.count(caller, "notes", which.clone()).await;
             let removed = world.documents.remove(caller, "notes", which, true).await;
@@ -144,7 +146,10 @@ fn a_denied_document_shows_through_nothing() {
         for id in ["a", "b", "c"] {
             writeln!(text, "set {id}: {}", world.update(&anna, "notes", set(id)).await).unwrap();
         }
-        world.rule("notes", r#"{"read":true,"update":"doc._openid == auth.openid"}"#).await.unwrap();
+        world
+            .rule("notes", r#"{"read":true,"update":"doc._openid == auth.openid"}"#)
+            .await
+            .unwrap();
         for id in ["b", "none"] {
             writeln!(text, "set {id}: {}", world.update(&anna, "notes", set(id)).await).unwrap();
         }
@@ -184,9 +189,8 @@ fn a_replaced_document_keeps_its_owner() {
 #[test]
 fn what_is_written_is_asked_for_each_document() {
     on_every_engine(&Config::default(), async |world| {
-        let world = world
-            .with_notes(r#"{"read":true,"update":"doc.n > 0 && request.data.n <= 2"}"#)
-            .await;
+        let world =
+            world.with_notes(r#"{"read":true,"update":"doc.n > 0 && request.data.n <= 2"}"#).await;
         let anna = user("anna");
         let raise = doc! { "$inc": { "n": 1 } };
         let told = world.update(&anna, "notes", change(doc! { "n": { "$gt": 0 } }, raise)).await;
@@ -208,7 +212,8 @@ fn a_transaction_asks_the_rules_too() {
         let (caller, documents) = (world.caller(&anna), &world.documents);
         let id = &documents.start_transaction(caller).unwrap();
         let mut text = String::new();
-        for query in [doc! { "_id": "a" }, doc! { "_id": "b" }, doc! { "_id": "p" }, doc! { "n": 2 }]
+        for query in
+            [doc! { "_id": "a" }, doc! { "_id": "b" }, doc! { "_id": "p" }, doc! { "n": 2 }]
         {
             let found = documents.find_in(caller, id, "notes", find(query.clone())).await;
             let raise = change(query.clone(), doc! { "$inc": { "n": 1 } });
@@ -263,6 +268,32 @@ fn an_aggregation_opens_what_its_query_may_see() {
 }
 
 #[test]
+fn a_pipeline_shows_what_its_first_match_may_see() {
+    const PUBLIC: &str = r#"{"read":"doc._openid == auth.openid || doc.public == true"}"#;
+    on_every_engine(&Config::default(), async |world| {
+        let world = world.with_notes(PUBLIC).await;
+        let anna = user("anna");
+        let sum = doc! { "$group": { "_id": 1, "n": { "$sum": "$n" } } };
+        let lookup = doc! { "from": "notes", "localField": "n", "foreignField": "n", "as": "of" };
+        let own = doc! { "$match": { "_openid": "{openid}" } };
+        let mut text = String::new();
+        for stages in [
+            vec![sum.clone()],
+            vec![own.clone(), sum.clone()],
+            vec![doc! { "$match": { "_id": "b" } }],
+            vec![doc! { "$sort": { "n": 1 } }, own.clone()],
+            vec![own.clone(), doc! { "$lookup": lookup.clone() }],
+            vec![doc! { "$facet": { "all": [sum.clone()] } }],
+        ] {
+            let found = world.documents.aggregate(world.caller(&anna), "notes", &stages).await;
+            let found = found.map(|found| format!("{found:?}"));
+            writeln!(text, "{stages:?}\n  {}", short(found)).unwrap();
+        }
+        expect![[r#""#]].assert_eq(&text);
+    });
+}
+
+#[test]
 fn rules_that_cannot_be_read_open_nothing() {
     on_every_engine(&Config::default(), async |world| {
         let row = ["demo", "notes", "1", "CUSTOM", "mixed", "2", "1767225600000"];
@@ -273,7 +304,8 @@ fn rules_that_cannot_be_read_open_nothing() {
             PermissionDenied: the permission of this collection does not let you read it
         "#]]
         .assert_eq(&text);
-        let told = world.update(&anna, "notes", change(doc! { "_id": "a" }, doc! { "$set": { "n": 1 } }));
+        let told =
+            world.update(&anna, "notes", change(doc! { "_id": "a" }, doc! { "$set": { "n": 1 } }));
         expect!["PermissionDenied: the permission of this collection does not let you change it"]
             .assert_eq(&told.await);
         assert_eq!(world.list(&server(), "notes", find(doc! {})).await, "0 of 0\n");
@@ -286,18 +318,33 @@ fn operators_set_and_try_rules() {
         let world = world.with_notes("{}").await;
         let mut told = String::new();
         for (route, body) in [
-            ("set_permission", r#"{"permission":"CUSTOM","rules":{"read":"doc.x =","write":false}}"#),
+            (
+                "set_permission",
+                r#"{"permission":"CUSTOM","rules":{"read":"doc.x =","write":false}}"#,
+            ),
             ("set_permission", r#"{"permission":"CUSTOM","rules":{"look":true}}"#),
             ("set_permission", r#"{"permission":"CUSTOM"}"#),
             ("set_permission", r#"{"permission":"PRIVATE","rules":{"read":true}}"#),
-            ("set_permission", r#"{"permission":"CUSTOM","rules":{"read":"doc._openid == auth.openid"}}"#),
+            (
+                "set_permission",
+                r#"{"permission":"CUSTOM","rules":{"read":"doc._openid == auth.openid"}}"#,
+            ),
             ("list_collections", ""),
             ("test_rules", r#"{"operation":"read","openid":"anna","query":{}}"#),
-            ("test_rules", r#"{"operation":"read","openid":"anna","query":{"_openid":"{openid}"}}"#),
+            (
+                "test_rules",
+                r#"{"operation":"read","openid":"anna","query":{"_openid":"{openid}"}}"#,
+            ),
             ("test_rules", r#"{"operation":"read","openid":"anna","id":"b"}"#),
             ("test_rules", r#"{"operation":"read","openid":"anna","id":"none"}"#),
-            ("test_rules", r#"{"operation":"update","query":{},"rules":{"update":"request.data.n == 1"},"data":{"$set":{"n":1}}}"#),
-            ("test_rules", r#"{"operation":"create","roles":["admin"],"document":{"n":1},"rules":"{\"write\":\"'admin' in auth.roles && doc.n > 1\"}"}"#),
+            (
+                "test_rules",
+                r#"{"operation":"update","query":{},"rules":{"update":"request.data.n == 1"},"data":{"$set":{"n":1}}}"#,
+            ),
+            (
+                "test_rules",
+                r#"{"operation":"create","roles":["admin"],"document":{"n":1},"rules":"{\"write\":\"'admin' in auth.roles && doc.n > 1\"}"}"#,
+            ),
             ("test_rules", r#"{"operation":"create","id":"b"}"#),
             ("test_rules", r#"{"operation":"look","query":{}}"#),
             ("test_rules", r#"{"operation":"read"}"#),

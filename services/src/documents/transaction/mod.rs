@@ -27,8 +27,8 @@ use super::change::{apply, parse_update};
 use super::logic::id::{id_key, slot_of};
 use super::logic::permission::{Operation, Reach};
 use super::logic::shape::{encode, prepare_insert, refuse_owner};
-use super::rules::Gate;
 use super::read::{RESULT_BYTES_MAX, check_bytes, shape};
+use super::rules::Gate;
 use super::{Caller, Change, Changed, Documents, Find, Found, Which};
 
 impl Documents {
