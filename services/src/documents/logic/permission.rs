@@ -213,30 +213,37 @@ mod tests {
             user           PRIVATE     o1     o1     o1     o1
             user           ADMINWRITE  all    -      -      -
             user           ADMINONLY   -      -      -      -
+            user           CUSTOM      rules  rules  rules  rules
             anonymous      READONLY    all    u1     u1     u1
             anonymous      PRIVATE     u1     u1     u1     u1
             anonymous      ADMINWRITE  all    -      -      -
             anonymous      ADMINONLY   -      -      -      -
+            anonymous      CUSTOM      rules  rules  rules  rules
             foreign user   READONLY    -      -      -      -
             foreign user   PRIVATE     -      -      -      -
             foreign user   ADMINWRITE  -      -      -      -
             foreign user   ADMINONLY   -      -      -      -
+            foreign user   CUSTOM      -      -      -      -
             server         READONLY    all    all    all    all
             server         PRIVATE     all    all    all    all
             server         ADMINWRITE  all    all    all    all
             server         ADMINONLY   all    all    all    all
+            server         CUSTOM      all    all    all    all
             foreign server READONLY    -      -      -      -
             foreign server PRIVATE     -      -      -      -
             foreign server ADMINWRITE  -      -      -      -
             foreign server ADMINONLY   -      -      -      -
+            foreign server CUSTOM      -      -      -      -
             operator       READONLY    all    -      -      -
             operator       PRIVATE     all    -      -      -
             operator       ADMINWRITE  all    -      -      -
             operator       ADMINONLY   all    -      -      -
+            operator       CUSTOM      all    -      -      -
             nobody         READONLY    -      -      -      -
             nobody         PRIVATE     -      -      -      -
             nobody         ADMINWRITE  -      -      -      -
             nobody         ADMINONLY   -      -      -      -
+            nobody         CUSTOM      -      -      -      -
         "#]]
         .assert_eq(&table);
     }
