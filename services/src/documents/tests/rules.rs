@@ -316,7 +316,8 @@ fn a_transaction_asks_the_rules_too() {
             {"_id":"new","_openid":"anna"}
             {"_id":"p","n":3,"public":true}
             3 of 3
-        "#]].assert_eq(&text);
+        "#]]
+        .assert_eq(&text);
     });
 }
 
@@ -352,7 +353,8 @@ fn an_aggregation_opens_what_its_query_may_see() {
             notes {"read":"doc.public == true"} { "public": true }: public true
             notes {"read":"doc.public == true"} { "_id": "p" }: -
             private  {}: _openid "anna"
-        "#]].assert_eq(&text);
+        "#]]
+        .assert_eq(&text);
     });
 }
 
