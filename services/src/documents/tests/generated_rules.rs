@@ -30,6 +30,12 @@ struct Case {
     update: Document,
 }
 
+impl Case {
+    fn rules(&self) -> String {
+        serde_json::json!({ "read": self.rule, "write": self.rule }).to_string()
+    }
+}
+
 fn field() -> impl Strategy<Value = &'static str> {
     prop::sample::select(vec!["a", "b", "_openid"])
 }
@@ -153,7 +159,7 @@ fn nobody_reaches_what_the_rule_denies() {
                 runtime.block_on(Checked::new(&world, &case).check(&mut counts))
             })
         };
-        match TestRunner::new(config).run(&case(), check) {
+        match TestRunner::new(config.clone()).run(&case(), check) {
             Ok(()) => {}
             Err(TestError::Fail(why, case)) => panic!("{why}\n{case:#?}"),
             Err(error) => panic!("{error}"),
@@ -175,7 +181,6 @@ struct Checked<'c> {
 
 impl<'c> Checked<'c> {
     fn new(world: &'c World, case: &'c Case) -> Self {
-        let text = doc! { "read": &case.rule, "write": &case.rule };
         let caller = rule::Caller {
             logged_in: true,
             openid: Some(case.openid.to_owned()),
@@ -184,7 +189,7 @@ impl<'c> Checked<'c> {
             roles: case.roles.iter().map(ToString::to_string).collect(),
         };
         let principal = user_with(case.openid, &case.roles);
-        let rules = Rules::parse(&Bson::Document(text).into_relaxed_extjson().to_string()).unwrap();
+        let rules = Rules::parse(&case.rules()).unwrap();
         Self { world, case, principal, caller, rules }
     }
 
@@ -227,9 +232,7 @@ impl<'c> Checked<'c> {
             numbered
         });
         documents.insert(caller, "notes", numbered.collect(), None).await.unwrap();
-        let rule = Bson::String(self.case.rule.clone()).into_relaxed_extjson();
-        let rules = format!(r#"{{"read":{rule},"write":{rule}}}"#);
-        self.world.rule("notes", &rules).await.unwrap();
+        self.world.rule("notes", &self.case.rules()).await.unwrap();
         self.all(&server, doc! {}).await.unwrap()
     }
 
