@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::db::DbVerb;
+use super::db::rules::RulesVerb;
 use super::env::EnvVerb;
 use super::token::TokenArguments;
 
@@ -84,6 +85,12 @@ pub(super) enum Verb {
         /// What to do with them.
         #[command(subcommand)]
         verb: DbVerb,
+    },
+    /// Security rules: what they answer, before anybody asks
+    Rules {
+        /// What to do with them.
+        #[command(subcommand)]
+        verb: RulesVerb,
     },
     /// Print an access token for trying things out; development environments only
     Token(TokenArguments),

@@ -61,6 +61,7 @@ fn run(context: &Context, verb: Verb) -> u8 {
         Verb::Reload => reload::run(context),
         Verb::Env { verb } => env::run(context, &verb),
         Verb::Db { verb } => db::run(context, &verb),
+        Verb::Rules { verb } => db::rules::run(context, &verb),
         Verb::Token(arguments) => token::run(context, &arguments),
         Verb::Version => version::run(context),
     }

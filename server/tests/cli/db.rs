@@ -280,3 +280,27 @@ fn documents_are_counted_found_and_explained() {
         post /control/v1/envs/shop/collections/todos/explain {"limit":2,"query":"{\"b\":1,\"age\":{\"$gt\":{\"$numberLong\":\"5\"}}}"}
     "#]].assert_eq(&asked.join().unwrap());
 }
+
+#[test]
+fn rules_are_tried_set_and_shown() {
+    let place = Place::new();
+    place.good(&["env", "add", "shop"]);
+    let _serving = place.serve(&[]);
+    place.good(&["db", "add-collection", "shop", "todos"]);
+    place.write("rules.json", r#"{"read":true,"write":"doc._openid == auth.openid"}"#);
+    place.write("wrong.json", r#"{"read":"doc.x =="}"#);
+    let file = place.path("rules.json").display().to_string();
+    let wrong = place.path("wrong.json").display().to_string();
+    expect![[r#""#]].assert_eq(&place.good(&["db", "rules", "shop", "todos"]));
+    expect![[r#""#]].assert_eq(&place.bad(&["db", "rules", "shop", "todos", &wrong]));
+    let test = ["rules", "test", "shop", "todos", "--operation"];
+    let asked = |more: &[&str]| place.run(&[&test[..], more].concat());
+    let (code, told, _) = asked(&["update", "--query", "{}", "--openid", "anna", "--rules", &file]);
+    expect![[r#""#]].assert_eq(&format!("{code}\n{told}"));
+    expect![[r#""#]].assert_eq(&place.good(&["db", "rules", "shop", "todos", &file]));
+    let (code, told, _) =
+        asked(&["update", "--document", r#"{"_openid":"anna"}"#, "--openid", "anna"]);
+    expect![[r#""#]].assert_eq(&format!("{code}\n{told}"));
+    let (code, told, _) = asked(&["delete", "--id", "x"]);
+    expect![[r#""#]].assert_eq(&format!("{code}\n{told}"));
+}

@@ -5,7 +5,8 @@
 //! A lookup is a walk for each document; a facet holds its input and runs each of its pipelines over it. All of them share
 //! one budget of steps and bytes, and one bound on the work of reading.
 //!
-//! Every collection is read as the caller may: where a person reaches only what is theirs, all others are absent.
+//! Every collection is read as the caller may: where a person reaches only what is theirs, all others are absent. Where a
+//! collection has its own rules, they must admit the `$match` at the front, and everything of what is looked up.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -18,12 +19,12 @@ use yunzhan_query::geo::{self, EARTH_RADIUS_M, Point};
 use yunzhan_query::pipeline::{Flow, GeoNear, Limits, Lookup, Part, Pipeline, Run, Setting};
 use yunzhan_query::{Budget, Filter, Order, Path};
 
-use super::logic::permission::{OWNER_FIELD, Operation, Reach};
+use super::logic::permission::Operation;
 use super::logic::shape::decode;
 use super::read::RESULT_BYTES_MAX;
 use super::store::Table;
 use super::walk::Walk;
-use super::{Caller, Documents};
+use super::{Caller, Documents, Which};
 
 /// Documents that are pushed through together; others may run between two batches.
 const BATCH_DOCUMENTS: usize = 64;
@@ -46,9 +47,18 @@ impl Documents {
         collection: &str,
         stages: &[Document],
     ) -> Result<Vec<Document>> {
-        let pipeline = Pipeline::parse(stages, &Limits::default())?;
+        let mut pipeline = Pipeline::parse(stages, &Limits::default())?;
+        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Read).await?;
+        if let Some(stages) = gate.admit_stages(stages).await? {
+            pipeline = Pipeline::parse(&stages, &Limits::default())?;
+        }
         let mut collections = HashMap::new();
-        for name in std::iter::once(collection).chain(pipeline.collections()) {
+        // What is looked up in the same collection is not what is matched at the front.
+        if !pipeline.collections().contains(&collection) {
+            let filter = Which::every().filter(reach)?;
+            collections.insert(collection.to_owned(), Reached { table, filter });
+        }
+        for name in pipeline.collections() {
             if !collections.contains_key(name) {
                 collections.insert(name.to_owned(), self.reached(caller, name).await?);
             }
@@ -66,13 +76,9 @@ impl Documents {
         Ok(result)
     }
 
-    /// A collection as the caller reads it.
+    /// A collection as the caller reads all of it.
     async fn reached<'a>(&'a self, caller: Caller<'a>, name: &str) -> Result<Reached<'a>> {
-        let (table, reach) = self.open(caller, name, Operation::Read).await?;
-        let filter = match reach {
-            Reach::All => Filter::all(),
-            Reach::Owned(owner) => Filter::field_eq(OWNER_FIELD, owner)?,
-        };
+        let (table, filter) = self.open_query(caller, name, Which::every()).await?;
         Ok(Reached { table, filter })
     }
 }

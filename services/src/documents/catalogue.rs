@@ -130,8 +130,9 @@ impl Catalogue {
         env: &EnvId,
         name: &str,
         permission: Preset,
+        rules: Option<&str>,
     ) -> Result<()> {
-        let changed = store.set_permission(env, name, permission).await;
+        let changed = store.set_permission(env, name, permission, rules).await;
         self.forget();
         match changed {
             Err(error) if error.kind() == Kind::Conflict => Err(not_found(name)),

@@ -7,7 +7,7 @@
 
 use bson::{Bson, Document, doc};
 use yunzhan_base::{Error, Kind, Result};
-use yunzhan_query::{Budget, Filter, Order, Update};
+use yunzhan_query::{Budget, Order, Update};
 
 use super::edit::{ATTEMPTS_MAX, Edit, contended};
 use super::insert::add;
@@ -63,24 +63,29 @@ impl Documents {
         collection: &str,
         change: Change,
     ) -> Result<Changed> {
-        let (table, reach) = self.open(caller, collection, Operation::Update).await?;
+        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Update).await?;
+        let written = gate.foresee(&change.update);
         let update = parse_update(change.update, change.replace, reach)?;
         if change.multi && change.replace {
             let message =
                 "many documents cannot be replaced by one; use update operators such as $set";
             return Err(Error::new(Kind::InvalidParameter, message));
         }
-        let filter = change.which.filter(reach)?;
-        let edit = Edit::Update(&update);
+        let which = gate.admit(change.which, written).await?;
+        let each = gate.decides_each(&which);
+        let filter = &which.filter(reach)?;
+        let budget = Budget::default();
+        let edit = Edit { update: Some(&update), filter, reach, each, budget };
         for _ in 0..ATTEMPTS_MAX {
-            let changed = match change.multi {
-                true => self.edit_all(&table, &filter, &edit).await?,
-                false => self.edit_first(&table, &filter, &edit).await?,
+            let mut changed = match change.multi {
+                true => self.edit_all(&table, &edit).await?,
+                false => self.edit_first(&table, &edit).await?,
             };
             if changed.matched > 0 || !change.upsert {
+                changed.document = gate.show(changed.document).await?;
                 return Ok(changed);
             }
-            if let Some(id) = self.upsert(caller, collection, &filter, &update).await? {
+            if let Some(id) = self.upsert(caller, collection, &update, &edit).await? {
                 return Ok(Changed { upserted: Some(id), ..Changed::default() });
             }
         }
@@ -98,11 +103,15 @@ impl Documents {
         which: Which,
         multi: bool,
     ) -> Result<u64> {
-        let (table, reach) = self.open(caller, collection, Operation::Remove).await?;
-        let filter = which.filter(reach)?;
+        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Remove).await?;
+        let which = gate.admit(which, None).await?;
+        let each = gate.decides_each(&which);
+        let filter = &which.filter(reach)?;
+        let budget = Budget::default();
+        let edit = Edit { update: None, filter, reach, each, budget };
         let changed = match multi {
-            true => self.edit_all(&table, &filter, &Edit::Remove).await?,
-            false => self.edit_first(&table, &filter, &Edit::Remove).await?,
+            true => self.edit_all(&table, &edit).await?,
+            false => self.edit_first(&table, &edit).await?,
         };
         Ok(changed.updated)
     }
@@ -112,17 +121,18 @@ impl Documents {
         &self,
         caller: Caller<'_>,
         collection: &str,
-        filter: &Filter,
         update: &Update,
+        edit: &Edit<'_>,
     ) -> Result<Option<Bson>> {
-        let (table, reach) = self.open(caller, collection, Operation::Insert).await?;
-        let mut document = update.upsert(filter)?;
-        if let Reach::Owned(_) = reach {
-            // It came from the filter that narrows the call to what the caller owns.
+        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Insert).await?;
+        let mut document = update.upsert(edit.filter)?;
+        if reach.owner().is_some() {
+            // It came from the filter; the owner is written below.
             document.remove(OWNER_FIELD);
         }
         let (mut ids, indexes) = (self.ids(reach, None), &table.collection.indexes);
         let prepared = prepare_insert(document, reach, &mut ids, indexes)?;
+        gate.creates(std::slice::from_ref(&prepared)).await?;
         match add(&table, std::slice::from_ref(&prepared), None).await {
             Ok(()) => {
                 self.note_kinds(&table, [&prepared.keys]);
@@ -133,26 +143,21 @@ impl Documents {
                 Ok(None)
             }
             Err(error) if error.kind() == Kind::AlreadyExists => {
-                explain_taken(&table, reach, &prepared, filter, error).await
+                explain_taken(&table, &prepared, edit, error).await
             }
             Err(error) => Err(error),
         }
     }
 
     /// Edits the first document that matches.
-    async fn edit_first(
-        &self,
-        table: &Table<'_>,
-        filter: &Filter,
-        edit: &Edit<'_>,
-    ) -> Result<Changed> {
-        let order = Order::default();
+    async fn edit_first(&self, table: &Table<'_>, edit: &Edit<'_>) -> Result<Changed> {
+        let (order, filter) = (Order::default(), edit.filter);
         let mut walk = Walk::new(table.clone(), filter, &order, self.config().scan_documents_max);
         while let Some(stored) = walk.next().await? {
             if !walk.matches(&decode(&stored.body)?)? {
                 continue;
             }
-            let changed = self.edit_unit(table, vec![stored], filter, edit).await?;
+            let changed = self.edit_unit(table, vec![stored], edit).await?;
             // It matched when it was read; if it no longer does, the next one counts.
             if changed.matched > 0 {
                 return Ok(changed);
@@ -162,13 +167,8 @@ impl Documents {
     }
 
     /// Edits every document that matches, unit by unit.
-    async fn edit_all(
-        &self,
-        table: &Table<'_>,
-        filter: &Filter,
-        edit: &Edit<'_>,
-    ) -> Result<Changed> {
-        let order = Order::default();
+    async fn edit_all(&self, table: &Table<'_>, edit: &Edit<'_>) -> Result<Changed> {
+        let (order, filter) = (Order::default(), edit.filter);
         let mut walk = Walk::new(table.clone(), filter, &order, self.config().scan_documents_max);
         let mut all = Changed::default();
         let (mut unit, mut bytes) = (Vec::new(), 0);
@@ -183,8 +183,7 @@ impl Documents {
             }
             if is_end || unit.len() >= UNIT_DOCUMENTS_MAX || bytes >= UNIT_BYTES {
                 bytes = 0;
-                let changed =
-                    self.edit_unit(table, std::mem::take(&mut unit), filter, edit).await?;
+                let changed = self.edit_unit(table, std::mem::take(&mut unit), edit).await?;
                 all.matched += changed.matched;
                 all.updated += changed.updated;
             }
@@ -198,21 +197,20 @@ impl Documents {
 /// An upsert found its id taken: by a document that matches, and the caller tries again; or by one out of reach.
 async fn explain_taken(
     table: &Table<'_>,
-    reach: Reach<'_>,
     wanted: &Prepared,
-    filter: &Filter,
+    edit: &Edit<'_>,
     taken: Error,
 ) -> Result<Option<Bson>> {
     let matches = match table.document(&wanted.key, wanted.slot).await? {
-        Some(stored) => filter.matches(&decode(&stored.body)?, &Budget::default())?,
+        Some(stored) => edit.reaches(&decode(&stored.body)?).await?,
         // It was the id, and is gone again; or it was a value, and stays taken.
         None if table.collection.indexes.iter().any(|index| index.unique) => return Err(taken),
         None => true,
     };
-    match (matches, reach) {
+    match (matches, edit.reach) {
         (true, _) => Ok(None),
         (false, Reach::All) => Err(taken),
-        (false, Reach::Owned(_)) => {
+        (false, Reach::Owned(_) | Reach::Ruled(_)) => {
             let message = "a document with this _id exists already, and it is not yours to change";
             Err(Error::new(Kind::PermissionDenied, message).because(taken))
         }
@@ -231,10 +229,29 @@ pub(super) fn parse_update(document: Document, replace: bool, reach: Reach<'_>) 
         return Ok(Update::parse(owned)?);
     }
     let update = Update::parse(document)?;
-    if let Reach::Owned(_) = reach {
+    if reach.owner().is_some() {
         refuse_owner(update.fields().any(|field| field == OWNER_FIELD))?;
     }
     Ok(update)
+}
+
+/// Applies an update to a document that matched; `$` in a path stands for the item that it matched by. Under rules a
+/// replaced document keeps the owner that it has, whoever replaces it.
+pub(super) fn apply(update: &Update, edit: &Edit<'_>, document: &mut Document) -> Result<bool> {
+    let position = edit.position(document)?;
+    if !matches!(edit.reach, Reach::Ruled(_)) || !update.is_replacement() {
+        return Ok(update.apply(document, position)?);
+    }
+    let before = document.clone();
+    update.apply(document, position)?;
+    if let Some(owner) = before.get(OWNER_FIELD) {
+        let mut kept = Document::new();
+        kept.extend(document.remove("_id").map(|id| ("_id".to_owned(), id)));
+        kept.insert(OWNER_FIELD, owner);
+        kept.extend(std::mem::take(document));
+        *document = kept;
+    }
+    Ok(*document != before)
 }
 
 fn check_kind(update: &Document, replace: bool) -> Result<()> {

@@ -1,14 +1,17 @@
 //! The control routes of documents: collections and what people may do with them, indexes, and looking at documents.
 
+mod rules;
+
 use std::sync::Arc;
 
 use bson::{Bson, Document};
 use http::Method;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use yunzhan_base::{Answer, Call, Endpoint, EnvId, Error, Kind, Result};
 use yunzhan_query::ejson::{Mode, append_document, append_raw_document};
 
-use super::{Body, Caller, Collection, Documents, Find, Index, Keys, NewIndex, Preset};
+use super::{Body, Caller, Collection, Documents, Find, Index, Keys, NewIndex, Permission, Preset};
 use crate::dialect::control::endpoint;
 use crate::dialect::json;
 use crate::dialect::members::{Members, refused};
@@ -60,6 +63,12 @@ pub const CONTROL: &[Endpoint<Documents>] = &[
         "/control/v1/envs/{env}/collections/{collection}/explain",
         explain,
     ),
+    endpoint(
+        "documents.control.test_rules",
+        Method::POST,
+        "/control/v1/envs/{env}/collections/{collection}/rules/test",
+        rules::test,
+    ),
 ];
 
 const INDEXES: &str = "/control/v1/envs/{env}/collections/{collection}/indexes";
@@ -100,6 +109,8 @@ struct Shown<'a> {
     name: &'a str,
     permission: &'static str,
     created_ms: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rules: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -113,6 +124,8 @@ struct NewCollection {
 #[serde(deny_unknown_fields)]
 struct NewPermission {
     permission: String,
+    /// An object, or its text.
+    rules: Option<Value>,
 }
 
 fn list(documents: Arc<Documents>, call: Call) -> Answer {
@@ -138,10 +151,24 @@ fn create(documents: Arc<Documents>, call: Call) -> Answer {
 fn set_permission(documents: Arc<Documents>, call: Call) -> Answer {
     Box::pin(async move {
         let env = documents.known_env(call.params.get("env")?)?;
-        let permission = json::read::<NewPermission>(&call)?.permission.parse()?;
+        let new: NewPermission = json::read(&call)?;
+        let preset: Preset = new.permission.parse()?;
+        let text = new.rules.map(rules::text).transpose()?;
+        let permission = match (preset, text.as_deref()) {
+            (Preset::Custom, Some(text)) => Permission::Rules(text),
+            (preset, None) => Permission::Preset(preset),
+            (_, Some(_)) => {
+                let message = "rules go with the permission CUSTOM only";
+                return Err(Error::new(Kind::InvalidParameter, message));
+            }
+        };
         let name = call.params.get("collection")?;
         documents.set_permission(caller(&env, &call), name, permission).await?;
-        Ok(json::ok(&serde_json::json!({ "name": name, "permission": permission.name() })))
+        let mut set = serde_json::json!({ "name": name, "permission": preset.name() });
+        if let Some(text) = text {
+            set["rules"] = rules::shown(&text);
+        }
+        Ok(json::ok(&set))
     })
 }
 
@@ -272,5 +299,6 @@ fn show(collection: &Collection) -> Shown<'_> {
         name: &collection.name,
         permission: collection.permission.name(),
         created_ms: collection.created_ms,
+        rules: collection.rules.as_ref().map(|custom| rules::shown(custom.text())),
     }
 }

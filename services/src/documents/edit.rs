@@ -7,10 +7,13 @@ use yunzhan_base::{Error, Kind, Result};
 use yunzhan_engine::sql::Step;
 use yunzhan_query::{Budget, Filter, Update};
 
+use super::change::apply;
 use super::insert::taken;
 use super::logic::id::slot_of;
 use super::logic::index::{DocumentKeys, keys_of};
+use super::logic::permission::Reach;
 use super::logic::shape::{decode, encode};
+use super::rules::Gate;
 use super::store::{Stored, Table};
 use super::{Changed, Documents};
 
@@ -24,12 +27,37 @@ const PAUSE_MIN: Duration = Duration::from_millis(1);
 /// The longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_millis(64);
 
-/// What happens to a matching document.
-pub(super) enum Edit<'a> {
-    /// It becomes another one.
-    Update(&'a Update),
-    /// It goes.
-    Remove,
+/// What happens to which documents.
+pub(super) struct Edit<'a> {
+    /// How they change; none when they go.
+    pub(super) update: Option<&'a Update>,
+    /// Which ones.
+    pub(super) filter: &'a Filter,
+    /// Whose call it is.
+    pub(super) reach: Reach<'a>,
+    /// What decides about each of them, where the filter does not say all.
+    pub(super) each: Option<&'a Gate<'a>>,
+    /// What holding documents against the filter may still take.
+    pub(super) budget: Budget,
+}
+
+impl Edit<'_> {
+    /// The item that `$` in a path of the update stands for.
+    pub(super) fn position(&self, document: &Document) -> Result<Option<usize>> {
+        match self.update.is_some_and(Update::needs_position) {
+            true => Ok(self.filter.position(document, &self.budget)?),
+            false => Ok(None),
+        }
+    }
+
+    /// Whether this is one of them.
+    pub(super) async fn reaches(&self, document: &Document) -> Result<bool> {
+        match self.each {
+            _ if !self.filter.matches(document, &self.budget)? => Ok(false),
+            Some(gate) => gate.allows(document, self.update, self.position(document)?).await,
+            None => Ok(true),
+        }
+    }
 }
 
 impl Documents {
@@ -38,7 +66,6 @@ impl Documents {
         &self,
         table: &Table<'_>,
         mut documents: Vec<Stored>,
-        filter: &Filter,
         edit: &Edit<'_>,
     ) -> Result<Changed> {
         let mut table = table.clone();
@@ -49,7 +76,7 @@ impl Documents {
         for attempt in 0..ATTEMPTS_MAX {
             let mut unit = EditUnit::new(table.clone());
             for stored in &documents {
-                unit.edit(stored, filter, edit)?;
+                unit.edit(stored, edit).await?;
             }
             if unit.slots.is_empty() {
                 return Ok(unit.changed);
@@ -97,7 +124,6 @@ struct EditUnit<'a> {
     slots: Vec<u16>,
     /// The keys of each document that becomes another one.
     keys: Vec<DocumentKeys>,
-    budget: Budget,
     changed: Changed,
 }
 
@@ -105,18 +131,18 @@ impl<'a> EditUnit<'a> {
     fn new(table: Table<'a>) -> Self {
         let steps = vec![table.raise()];
         let (slots, keys) = (Vec::new(), Vec::new());
-        Self { table, steps, slots, keys, budget: Budget::default(), changed: Changed::default() }
+        Self { table, steps, slots, keys, changed: Changed::default() }
     }
 
-    fn edit(&mut self, stored: &Stored, filter: &Filter, edit: &Edit<'_>) -> Result<()> {
+    async fn edit(&mut self, stored: &Stored, edit: &Edit<'_>) -> Result<()> {
         let before = decode(&stored.body)?;
-        if !filter.matches(&before, &self.budget)? {
+        if !edit.reaches(&before).await? {
             return Ok(());
         }
         self.changed.matched += 1;
-        match edit {
-            Edit::Remove => self.remove(stored, &before),
-            Edit::Update(update) => self.update(stored, before, filter, update),
+        match edit.update {
+            None => self.remove(stored, &before),
+            Some(update) => self.update(stored, before, update, edit),
         }
     }
 
@@ -131,13 +157,13 @@ impl<'a> EditUnit<'a> {
         &mut self,
         stored: &Stored,
         before: Document,
-        filter: &Filter,
         update: &Update,
+        edit: &Edit<'_>,
     ) -> Result<()> {
         let indexes = &self.table.collection.indexes;
         let old_keys = keys_of(indexes, &before)?;
         let mut after = before;
-        if apply(update, filter, &mut after, &self.budget)? {
+        if apply(update, edit, &mut after)? {
             let new_keys = keys_of(indexes, &after)?;
             let body = encode(&after)?;
             self.table.update(stored, body, &old_keys, &new_keys, &mut self.steps);
@@ -152,20 +178,6 @@ impl<'a> EditUnit<'a> {
         self.slots.push(slot_of(id.unwrap_or(&Bson::Null), key));
         self.changed.updated += 1;
     }
-}
-
-/// Changes a document that matched; `$` in a path stands for the item that it matched by.
-pub(super) fn apply(
-    update: &Update,
-    filter: &Filter,
-    document: &mut Document,
-    budget: &Budget,
-) -> Result<bool> {
-    let position = match update.needs_position() {
-        true => filter.position(document, budget)?,
-        false => None,
-    };
-    Ok(update.apply(document, position)?)
 }
 
 /// The slot of a unit that touches one document; several may lie anywhere.

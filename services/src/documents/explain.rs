@@ -4,7 +4,6 @@ use serde::Serialize;
 use yunzhan_base::Result;
 use yunzhan_query::Order;
 
-use super::logic::permission::Operation;
 use super::logic::shape::decode;
 use super::walk::Walk;
 use super::{Caller, Documents, Which};
@@ -42,8 +41,7 @@ impl Documents {
         order: &Order,
         limit: usize,
     ) -> Result<Explanation> {
-        let (table, reach) = self.open(caller, collection, Operation::Read).await?;
-        let filter = which.filter(reach)?;
+        let (table, filter) = self.open_query(caller, collection, which).await?;
         let indexes = table.collection.indexes.clone();
         let mut walk = Walk::new(table, &filter, order, self.config().scan_documents_max);
         let most = if walk.is_ordered { limit as u64 } else { u64::MAX };

@@ -50,12 +50,14 @@ impl Documents {
     ) -> Result<Vec<Bson>> {
         check_insert(documents.len(), idempotency.map(|idempotency| idempotency.key))?;
         let once = idempotency.map(|call| Once::new(caller, collection, call, self.now_ms()));
-        let (mut table, reach) = self.open(caller, collection, Operation::Insert).await?;
+        let (mut table, reach, mut gate) =
+            self.open_ruled(caller, collection, Operation::Insert).await?;
         let mut ids = self.ids(reach, once.as_ref().map(|once| once.unit_key.as_str()));
         let indexes = &table.collection.indexes;
         let prepare = |document| prepare_insert(document, reach, &mut ids, indexes);
         let mut prepared: Vec<_> = documents.into_iter().map(prepare).collect::<Result<_>>()?;
         for _ in 0..ATTEMPTS_MAX {
+            gate.creates(&prepared).await?;
             match add(&table, &prepared, once.as_ref()).await {
                 Ok(()) => {
                     self.note_kinds(&table, prepared.iter().map(|document| &document.keys));
@@ -66,7 +68,7 @@ impl Documents {
                 Err(error) => return Err(error),
             }
             self.forget_collections();
-            (table, _) = self.open(caller, collection, Operation::Insert).await?;
+            (table, _, gate) = self.open_ruled(caller, collection, Operation::Insert).await?;
             for document in &mut prepared {
                 document.keys = keys_of(&table.collection.indexes, &decode(&document.body)?)?;
             }
@@ -77,9 +79,9 @@ impl Documents {
     pub(super) fn ids(&self, reach: Reach<'_>, unit_key: Option<&str>) -> Ids {
         let mut random = [0; 16];
         aws_lc_rs::rand::fill(&mut random).expect("the system's random numbers are there");
-        let slot = match reach {
-            Reach::Owned(owner) => slot_of_owner(owner),
-            Reach::All => u16::from_be_bytes([random[0], random[1]]) % SLOTS,
+        let slot = match reach.owner() {
+            Some(owner) => slot_of_owner(owner),
+            None => u16::from_be_bytes([random[0], random[1]]) % SLOTS,
         };
         match unit_key {
             Some(key) => Ids::repeatable(slot, key.as_bytes()),

@@ -11,7 +11,7 @@ use yunzhan_query::key::sort_key;
 use yunzhan_query::{Bson, Budget, Filter, Order, Projection};
 
 use super::logic::id::{id_key, slot_of};
-use super::logic::permission::{OWNER_FIELD, Operation, Reach, permit};
+use super::logic::permission::{OWNER_FIELD, Operation, Reach};
 use super::logic::shape::decode;
 use super::store::{Stored, Table};
 use super::walk::Walk;
@@ -74,12 +74,13 @@ impl Documents {
     /// # Errors
     /// `CollectionNotFound`, `PermissionDenied`, `TooLarge`.
     pub async fn find(&self, caller: Caller<'_>, collection: &str, find: Find) -> Result<Found> {
-        let (table, reach) = self.open(caller, collection, Operation::Read).await?;
+        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Read).await?;
         let limit = find.limit.min(self.config().query_documents_max);
-        let (page, filter) = match find.which {
+        let (page, filter) = match gate.admit(find.which, None).await? {
             // `doc(id)` is most of the traffic: no filter, no plan, no decoding.
             Which::One(id) => {
-                (Page::of_one(one(&table, reach, &id).await?, find.skip, limit), None)
+                let found = gate.pass(one(&table, reach, &id).await?).await?;
+                (Page::of_one(found, find.skip, limit), None)
             }
             which => {
                 let filter = which.filter(reach)?;
@@ -111,8 +112,11 @@ impl Documents {
         id: &Bson,
         projection: Option<&Projection>,
     ) -> Result<Option<Body>> {
-        let (table, reach) = self.open(caller, collection, Operation::Read).await?;
-        let found = one(&table, reach, id).await?.map(|stored| stored.body);
+        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Read).await?;
+        let Which::One(id) = gate.admit(Which::One(id.clone()), None).await? else {
+            return Ok(None);
+        };
+        let found = gate.pass(one(&table, reach, &id).await?).await?.map(|stored| stored.body);
         Ok(shape(found.into_iter().collect(), projection, None)?.pop())
     }
 
@@ -124,9 +128,10 @@ impl Documents {
     /// # Errors
     /// As [`Documents::find`].
     pub async fn count(&self, caller: Caller<'_>, collection: &str, which: Which) -> Result<u64> {
-        let (table, reach) = self.open(caller, collection, Operation::Read).await?;
+        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Read).await?;
+        let which = gate.admit(which, None).await?;
         if let Which::One(id) = &which {
-            return Ok(one(&table, reach, id).await?.map_or(0, |_| 1));
+            return Ok(gate.pass(one(&table, reach, id).await?).await?.map_or(0, |_| 1));
         }
         let filter = which.filter(reach)?;
         if filter.is_all() {
@@ -142,18 +147,6 @@ impl Documents {
             total += u64::from(walk.matches(&decode(&stored.body)?)?);
         }
         Ok(total)
-    }
-
-    /// Finds the collection and decides about the operation.
-    pub(super) async fn open<'a>(
-        &'a self,
-        caller: Caller<'a>,
-        collection: &str,
-        operation: Operation,
-    ) -> Result<(Table<'a>, Reach<'a>)> {
-        let found = self.collection(caller.env, collection).await?;
-        let reach = permit(caller.principal, caller.env, found.permission, operation)?;
-        Ok((self.table(caller.env, found), reach))
     }
 }
 

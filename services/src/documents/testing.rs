@@ -54,6 +54,15 @@ pub(crate) fn on_every_engine(config: &Config, test: impl AsyncFn(World)) {
     });
 }
 
+/// Runs a test on SQLite alone: one that is about something else than engines, and long.
+pub(crate) fn on_sqlite(config: &Config, test: impl AsyncFn(World)) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.unwrap().block_on(async {
+        test(World::new(Fresh::sqlite(), config.clone()).await).await;
+    });
+}
+
 pub(crate) fn user(openid: &str) -> Principal {
     user_with(openid, &[])
 }

@@ -1,9 +1,10 @@
 //! Which documents a call means: one by its id, or those that match a filter.
 
-use bson::{Bson, Document};
+use bson::{Bson, Document, doc};
 use yunzhan_base::Result;
 use yunzhan_query::Filter;
 use yunzhan_query::filter::Limits;
+use yunzhan_query::rule;
 
 use super::logic::permission::{OWNER_FIELD, Reach};
 
@@ -13,13 +14,18 @@ pub enum Which {
     /// The one with this id: what `doc(id)` sends, and the path without a parsed filter.
     One(Bson),
     /// Those that match.
-    Matching(Filter),
+    Matching {
+        /// What decides which ones do.
+        filter: Filter,
+        /// The query as the client wrote it: security rules are held against it.
+        query: Document,
+    },
 }
 
 impl Which {
     /// Every document.
     pub fn every() -> Self {
-        Self::Matching(Filter::all())
+        Self::Matching { filter: Filter::all(), query: Document::new() }
     }
 
     /// Reads a query document.
@@ -29,18 +35,50 @@ impl Which {
     pub fn parse(query: &Document) -> Result<Self> {
         match only_id(query) {
             Some(id) => Ok(Self::One(id.clone())),
-            None => Ok(Self::Matching(Filter::parse(query, &Limits::default())?)),
+            None => Self::matching(query.clone()),
         }
     }
 
-    /// The filter that means the same, narrowed to what the caller reaches.
+    fn matching(query: Document) -> Result<Self> {
+        Ok(Self::Matching { filter: Filter::parse(&query, &Limits::default())?, query })
+    }
+
+    /// The same with the caller in the place of `{openid}` and `{uid}`.
+    pub(super) fn of_caller(self, caller: &rule::Caller) -> Result<Self> {
+        match self {
+            Self::One(id) => {
+                let mut query = doc! { "_id": id };
+                rule::substitute(&mut query, caller)?;
+                Ok(Self::One(query.remove("_id").unwrap_or_default()))
+            }
+            Self::Matching { filter, query } => {
+                let mut own = query.clone();
+                rule::substitute(&mut own, caller)?;
+                match own == query {
+                    true => Ok(Self::Matching { filter, query }),
+                    false => Self::matching(own),
+                }
+            }
+        }
+    }
+
+    /// The same as a query, for whoever never decides about one document.
+    pub(super) fn into_query(self) -> Result<Self> {
+        match self {
+            Self::One(id) => Self::matching(doc! { "_id": { "$eq": id } }),
+            matching @ Self::Matching { .. } => Ok(matching),
+        }
+    }
+
+    /// The filter that means the same, narrowed to what the caller reaches. Rules narrow nothing; whoever opened the
+    /// collection has asked them.
     pub(super) fn filter(self, reach: Reach<'_>) -> Result<Filter> {
         let filter = match self {
             Self::One(id) => Filter::field_eq("_id", id)?,
-            Self::Matching(filter) => filter,
+            Self::Matching { filter, .. } => filter,
         };
         match reach {
-            Reach::All => Ok(filter),
+            Reach::All | Reach::Ruled(_) => Ok(filter),
             Reach::Owned(owner) => Ok(filter.and(Filter::field_eq(OWNER_FIELD, owner)?)),
         }
     }

@@ -1,9 +1,12 @@
 //! `yunzhan db`: the collections of an environment, their indexes, and a look at their documents.
 
 mod place;
+pub(super) mod rules;
 mod terms;
 mod text;
 mod wait;
+
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use http::Method;
@@ -38,6 +41,14 @@ pub(super) enum DbVerb {
         /// READONLY, PRIVATE, ADMINWRITE or ADMINONLY
         #[arg(value_name = "PRESET")]
         preset: String,
+    },
+    /// Show the security rules of a collection, or set them
+    Rules {
+        #[command(flatten)]
+        place: Place,
+        /// A JSON file with read, write, create, update and delete; without one, the rules are shown
+        #[arg(id = "rules_file", value_name = "FILE")]
+        file: Option<PathBuf>,
     },
     /// List the indexes of a collection
     Indexes(Place),
@@ -130,6 +141,10 @@ pub(super) fn run(context: &Context, verb: &DbVerb) -> u8 {
             let body = json!({ "permission": preset.to_ascii_uppercase() });
             let answer = place.call(context, Method::PUT, "/permission", &body);
             finish(context, answer, text::collection)
+        }
+        DbVerb::Rules { place, file } => {
+            let answer = rules::show_or_set(context, place, file.as_deref());
+            finish(context, answer, text::rules)
         }
         DbVerb::Indexes(place) => {
             let answer = place.call(context, Method::GET, "/indexes", &Value::Null);

@@ -21,6 +21,24 @@ pub(super) fn collection(answer: &Value, lang: Lang) -> String {
     ])
 }
 
+/// The rules of one collection, as they can be set again.
+pub(super) fn rules(answer: &Value, lang: Lang) -> String {
+    if let Some(rules) = answer.get("rules") {
+        return format!("{rules:#}\n");
+    }
+    let permission = word(answer, "permission");
+    match lang {
+        Lang::En => format!("no rules; the permission is {permission}\n"),
+        Lang::Zh => format!("没有规则; 权限为 {permission}\n"),
+    }
+}
+
+/// What a rule answers: the verdict, then each clause.
+pub(super) fn tested(answer: &Value, _lang: Lang) -> String {
+    let lines = items(answer, "explanation").iter().filter_map(Value::as_str);
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
 /// Indexes, one a line.
 pub(super) fn indexes(answer: &Value, lang: Lang) -> String {
     let row = |index: &Value| {

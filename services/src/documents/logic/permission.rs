@@ -20,6 +20,8 @@ pub enum Preset {
     AdminWrite,
     /// Only servers read and write.
     AdminOnly,
+    /// What the collection's own rules say.
+    Custom,
 }
 
 /// What a call wants to do.
@@ -42,6 +44,18 @@ pub(in crate::documents) enum Reach<'a> {
     All,
     /// Those whose owner is this one; what is inserted gets this owner.
     Owned(&'a str),
+    /// Those that the collection's rules give, which somebody else asks; what is inserted gets this owner.
+    Ruled(&'a str),
+}
+
+impl<'a> Reach<'a> {
+    /// The person who calls, who owns what is inserted and never says so; none for servers.
+    pub(in crate::documents) fn owner(self) -> Option<&'a str> {
+        match self {
+            Self::All => None,
+            Self::Owned(owner) | Self::Ruled(owner) => Some(owner),
+        }
+    }
 }
 
 /// Decides whether `principal` may do this in a collection with this preset, and how far.
@@ -77,10 +91,12 @@ fn permit_user(owner: &str, preset: Preset, operation: Operation) -> Result<Reac
         (Preset::ReadOnly | Preset::AdminWrite, Operation::Read) => Ok(Reach::All),
         (Preset::ReadOnly | Preset::Private, _) => Ok(Reach::Owned(owner)),
         (Preset::AdminWrite | Preset::AdminOnly, _) => Err(denied(operation)),
+        (Preset::Custom, _) => Ok(Reach::Ruled(owner)),
     }
 }
 
-fn denied(operation: Operation) -> Error {
+/// The refusal, with the same message whatever the collection holds.
+pub(in crate::documents) fn denied(operation: Operation) -> Error {
     let message = match operation {
         Operation::Read => "the permission of this collection does not let you read it",
         Operation::Insert => "the permission of this collection does not let you add to it",
@@ -97,7 +113,8 @@ impl Preset {
     pub const DEFAULT: Self = Self::Private;
 
     /// All of them.
-    pub const EVERY: [Self; 4] = [Self::ReadOnly, Self::Private, Self::AdminWrite, Self::AdminOnly];
+    pub const EVERY: [Self; 5] =
+        [Self::ReadOnly, Self::Private, Self::AdminWrite, Self::AdminOnly, Self::Custom];
 
     /// The name in requests and rows.
     pub const fn name(self) -> &'static str {
@@ -106,6 +123,7 @@ impl Preset {
             Self::Private => "PRIVATE",
             Self::AdminWrite => "ADMINWRITE",
             Self::AdminOnly => "ADMINONLY",
+            Self::Custom => "CUSTOM",
         }
     }
 }
@@ -122,7 +140,7 @@ impl FromStr for Preset {
     fn from_str(text: &str) -> Result<Self> {
         let found = Self::EVERY.into_iter().find(|preset| preset.name() == text);
         found.ok_or_else(|| {
-            let message = "a permission is READONLY, PRIVATE, ADMINWRITE or ADMINONLY";
+            let message = "a permission is READONLY, PRIVATE, ADMINWRITE, ADMINONLY or CUSTOM";
             Error::new(Kind::InvalidParameter, message)
         })
     }
@@ -179,6 +197,7 @@ mod tests {
                     let answer = match permit(principal, &env, preset, operation) {
                         Ok(Reach::All) => "all",
                         Ok(Reach::Owned(owner)) => owner,
+                        Ok(Reach::Ruled(_)) => "rules",
                         Err(error) if error.kind() == Kind::PermissionDenied => "-",
                         Err(_) => "?",
                     };
@@ -194,30 +213,37 @@ mod tests {
             user           PRIVATE     o1     o1     o1     o1
             user           ADMINWRITE  all    -      -      -
             user           ADMINONLY   -      -      -      -
+            user           CUSTOM      rules  rules  rules  rules
             anonymous      READONLY    all    u1     u1     u1
             anonymous      PRIVATE     u1     u1     u1     u1
             anonymous      ADMINWRITE  all    -      -      -
             anonymous      ADMINONLY   -      -      -      -
+            anonymous      CUSTOM      rules  rules  rules  rules
             foreign user   READONLY    -      -      -      -
             foreign user   PRIVATE     -      -      -      -
             foreign user   ADMINWRITE  -      -      -      -
             foreign user   ADMINONLY   -      -      -      -
+            foreign user   CUSTOM      -      -      -      -
             server         READONLY    all    all    all    all
             server         PRIVATE     all    all    all    all
             server         ADMINWRITE  all    all    all    all
             server         ADMINONLY   all    all    all    all
+            server         CUSTOM      all    all    all    all
             foreign server READONLY    -      -      -      -
             foreign server PRIVATE     -      -      -      -
             foreign server ADMINWRITE  -      -      -      -
             foreign server ADMINONLY   -      -      -      -
+            foreign server CUSTOM      -      -      -      -
             operator       READONLY    all    -      -      -
             operator       PRIVATE     all    -      -      -
             operator       ADMINWRITE  all    -      -      -
             operator       ADMINONLY   all    -      -      -
+            operator       CUSTOM      all    -      -      -
             nobody         READONLY    -      -      -      -
             nobody         PRIVATE     -      -      -      -
             nobody         ADMINWRITE  -      -      -      -
             nobody         ADMINONLY   -      -      -      -
+            nobody         CUSTOM      -      -      -      -
         "#]]
         .assert_eq(&table);
     }
@@ -228,6 +254,6 @@ mod tests {
             assert_eq!(preset.name().parse::<Preset>().unwrap(), preset);
         }
         assert!("private".parse::<Preset>().is_err());
-        assert!("CUSTOM".parse::<Preset>().is_err());
+        assert!("custom".parse::<Preset>().is_err());
     }
 }

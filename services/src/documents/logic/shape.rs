@@ -64,7 +64,7 @@ pub(in crate::documents) fn prepare_insert(
     };
     let mut stored = Document::new();
     stored.insert("_id", &id);
-    if let Reach::Owned(owner) = reach {
+    if let Some(owner) = reach.owner() {
         refuse_owner(document.contains_key(OWNER_FIELD))?;
         stored.insert(OWNER_FIELD, owner);
     }

@@ -8,6 +8,7 @@ use yunzhan_query::{Direction, Order};
 
 use super::{Store, count, everywhere, step, text};
 use crate::columns::Columns;
+use crate::documents::logic::custom::Custom;
 use crate::documents::logic::index::{Index, Keys, Progress, State, owner_index};
 use crate::documents::logic::permission::Preset;
 use crate::documents::logic::shape::OWNER_INDEX;
@@ -17,14 +18,16 @@ const INDEXES: Logical = Logical("indexes");
 const ENTRIES: Logical = Logical("index_entries");
 const UNIQUE: Logical = Logical("unique_entries");
 
-const COLLECTION: &str = "SELECT name, id, permission, shape, created_ms FROM {collections}
+const COLLECTION: &str = "SELECT name, id, permission, shape, created_ms, rules FROM {collections}
      WHERE env = ? AND name = ?";
-const ALL_COLLECTIONS: &str = "SELECT name, id, permission, shape, created_ms FROM {collections}
+const ALL_COLLECTIONS: &str =
+    "SELECT name, id, permission, shape, created_ms, rules FROM {collections}
      WHERE env = ? ORDER BY name LIMIT ?";
 const CREATE_COLLECTION: &str =
     "INSERT INTO {collections} (env, name, id, permission, id_mode, version, created_ms, shape)
      SELECT ?, ?, COALESCE(MAX(id), 0) + 1, ?, 'mixed', 0, ?, 0 FROM {collections} WHERE env = ?";
-const SET_PERMISSION: &str = "UPDATE {collections} SET permission = ?, version = version + 1
+const SET_PERMISSION: &str =
+    "UPDATE {collections} SET permission = ?, rules = ?, version = version + 1
      WHERE env = ? AND name = ?";
 const RESHAPE: &str = "UPDATE {collections} SET shape = shape + 1, version = version + 1
      WHERE env = ? AND id = ? AND shape = ?";
@@ -66,6 +69,8 @@ pub struct Collection {
     pub id: i64,
     /// What people may do with it.
     pub permission: Preset,
+    /// Its own rules, where the permission is `CUSTOM`.
+    pub rules: Option<Arc<Custom>>,
     /// Its indexes, the owner's first.
     pub indexes: Vec<Arc<Index>>,
     /// What the planner may use: the primary key, then the ready indexes.
@@ -167,8 +172,14 @@ impl Store {
         env: &EnvId,
         name: &str,
         permission: Preset,
+        rules: Option<&str>,
     ) -> Result<()> {
-        let params = vec![text(permission.name()), text(env.as_str()), text(name)];
+        let params = vec![
+            text(permission.name()),
+            rules.map_or(Value::Null, text),
+            text(env.as_str()),
+            text(name),
+        ];
         let step = step(SET_PERMISSION, &[COLLECTIONS], params, Expect::Rows(1));
         self.write(env, everywhere(&[], None), vec![step], None).await.map(drop)
     }
@@ -326,6 +337,7 @@ fn collection_of(row: Row) -> Result<Collection> {
         planned_places: Vec::new(),
         shape: columns.integer()?,
         created_ms: columns.integer()?,
+        rules: columns.optional_text()?.map(|text| Arc::new(Custom::stored(&text))),
     })
 }
 

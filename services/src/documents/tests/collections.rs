@@ -187,7 +187,7 @@ fn an_operator_makes_collections_and_changes_permissions() {
             200 {"name":"notes","permission":"PRIVATE","created_ms":1767225600000}
             409 {"code":"already_exists","message":"collection notes exists already","request_id":"<id>"}
             200 {"name":"goods","permission":"READONLY","created_ms":1767225600000}
-            400 {"code":"invalid_parameter","message":"a permission is READONLY, PRIVATE, ADMINWRITE or ADMINONLY","request_id":"<id>"}
+            400 {"code":"invalid_parameter","message":"a permission is READONLY, PRIVATE, ADMINWRITE, ADMINONLY or CUSTOM","request_id":"<id>"}
             400 {"code":"invalid_parameter","message":"the body is not what this address takes: unknown field `permision`, expected `name` or `permission` at line 1 column 23","request_id":"<id>"}
             400 {"code":"invalid_parameter","message":"a collection's name has 1 to 64 of A-Z, a-z, 0-9, '_' and '-', and does not begin with '-'","request_id":"<id>"}
             404 {"code":"env_not_found","message":"there is no environment none","request_id":"<id>"}

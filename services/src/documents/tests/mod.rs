@@ -5,9 +5,11 @@ mod bounds;
 mod changing;
 mod collections;
 mod finding;
+mod generated_rules;
 mod indexes;
 mod inserting;
 mod permission;
+mod rules;
 mod transactions;
 
 use std::fmt::Write;

@@ -23,12 +23,13 @@ use yunzhan_query::{Budget, Update};
 
 pub(super) use self::state::Transactions;
 pub use self::state::{TRANSACTION_DOCUMENTS_MAX, TRANSACTION_LIFE_MS};
-use super::change::parse_update;
-use super::edit::apply;
+use super::change::{apply, parse_update};
+use super::edit::Edit;
 use super::logic::id::{id_key, slot_of};
 use super::logic::permission::{Operation, Reach};
 use super::logic::shape::{encode, prepare_insert, refuse_owner};
 use super::read::{RESULT_BYTES_MAX, check_bytes, shape};
+use super::rules::Gate;
 use super::{Caller, Change, Changed, Documents, Find, Found, Which};
 
 impl Documents {
@@ -61,12 +62,14 @@ impl Documents {
     ) -> Result<Found> {
         let transaction = self.transactions.find(caller, transaction, self.now_ms())?;
         let mut transaction = transaction.lock().await;
-        let (table, reach) = self.open(caller, collection, Operation::Read).await?;
-        let filter = find.which.clone().filter(reach)?;
+        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Read).await?;
+        let which = gate.admit(find.which, None).await?;
+        let filter = which.clone().filter(reach)?;
         let limit = find.limit.min(self.config().query_documents_max);
         let wanted = view::Wanted { filter: &filter, order: &find.order, skip: find.skip, limit };
         let work_max = self.config().scan_documents_max;
-        let seen = view::see(&mut transaction, &table, &find.which, &wanted, work_max).await?;
+        let seen = view::see(&mut transaction, &table, &which, &wanted, work_max).await?;
+        let seen = permitted(seen, gate.decides_each(&which), None).await?;
         let bodies: Vec<_> = seen.into_iter().map(|seen| seen.body).collect();
         check_bytes(bodies.iter().map(Vec::len).sum(), RESULT_BYTES_MAX)?;
         Ok(Found {
@@ -106,10 +109,11 @@ impl Documents {
         super::insert::check_insert(documents.len(), None)?;
         let transaction = self.transactions.find(caller, transaction, self.now_ms())?;
         let mut transaction = transaction.lock().await;
-        let (table, reach) = self.open(caller, collection, Operation::Insert).await?;
+        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Insert).await?;
         let (mut ids, mut added) = (self.ids(reach, None), Vec::with_capacity(documents.len()));
         for document in documents {
             let prepared = prepare_insert(document, reach, &mut ids, &[])?;
+            gate.creates(std::slice::from_ref(&prepared)).await?;
             view::look_up(&mut transaction, &table, &prepared.key, prepared.slot).await?;
             transaction.insert(table.collection.id, &prepared)?;
             added.push(prepared.id);
@@ -130,23 +134,34 @@ impl Documents {
     ) -> Result<Changed> {
         let shared = self.transactions.find(caller, transaction, self.now_ms())?;
         let mut open = shared.lock().await;
-        let (table, reach) = self.open(caller, collection, Operation::Update).await?;
+        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Update).await?;
+        let written = gate.foresee(&change.update);
         let update = parse_update(change.update, change.replace, reach)?;
-        let filter = change.which.clone().filter(reach)?;
+        let which = gate.admit(change.which, written).await?;
+        let filter = which.clone().filter(reach)?;
         let limit = if change.multi { TRANSACTION_DOCUMENTS_MAX } else { 1 };
         let wanted = view::Wanted { filter: &filter, order: &Default::default(), skip: 0, limit };
         let work_max = self.config().scan_documents_max;
-        let seen = view::see(&mut open, &table, &change.which, &wanted, work_max).await?;
+        let seen = view::see(&mut open, &table, &which, &wanted, work_max).await?;
+        let seen = permitted(seen, gate.decides_each(&which), Some(&update)).await?;
+        let edit = Edit {
+            update: Some(&update),
+            filter: &filter,
+            reach,
+            each: None,
+            budget: Budget::default(),
+        };
         let mut changed = Changed::default();
         for mut seen in seen {
             changed.matched += 1;
-            if apply(&update, &filter, &mut seen.document, &Budget::default())? {
+            if apply(&update, &edit, &mut seen.document)? {
                 open.write(table.collection.id, &seen.key, Some(encode(&seen.document)?))?;
                 changed.updated += 1;
             }
             changed.document = Some(seen.document);
         }
         if changed.matched > 0 || !change.upsert {
+            changed.document = gate.show(changed.document).await?;
             return Ok(changed);
         }
         drop(open);
@@ -169,12 +184,14 @@ impl Documents {
     ) -> Result<u64> {
         let transaction = self.transactions.find(caller, transaction, self.now_ms())?;
         let mut transaction = transaction.lock().await;
-        let (table, reach) = self.open(caller, collection, Operation::Remove).await?;
+        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Remove).await?;
+        let which = gate.admit(which, None).await?;
         let filter = which.clone().filter(reach)?;
         let limit = if multi { TRANSACTION_DOCUMENTS_MAX } else { 1 };
         let wanted = view::Wanted { filter: &filter, order: &Default::default(), skip: 0, limit };
         let work_max = self.config().scan_documents_max;
         let seen = view::see(&mut transaction, &table, &which, &wanted, work_max).await?;
+        let seen = permitted(seen, gate.decides_each(&which), None).await?;
         for seen in &seen {
             transaction.write(table.collection.id, &seen.key, None)?;
         }
@@ -185,11 +202,27 @@ impl Documents {
 /// The document that an upsert adds. Its owner is written by whoever inserts it.
 fn upserted(update: &Update, filter: &yunzhan_query::Filter, reach: Reach<'_>) -> Result<Document> {
     let mut document = update.upsert(filter)?;
-    if let Reach::Owned(_) = reach {
+    if reach.owner().is_some() {
         document.remove(super::OWNER_FIELD);
         refuse_owner(document.contains_key(super::OWNER_FIELD))?;
     }
     Ok(document)
+}
+
+/// Those of the documents that the collection's rules give to the caller.
+async fn permitted(
+    seen: Vec<view::Seen>,
+    each: Option<&Gate<'_>>,
+    update: Option<&Update>,
+) -> Result<Vec<view::Seen>> {
+    let Some(gate) = each else { return Ok(seen) };
+    let mut permitted = Vec::with_capacity(seen.len());
+    for seen in seen {
+        if gate.allows(&seen.document, update, None).await? {
+            permitted.push(seen);
+        }
+    }
+    Ok(permitted)
 }
 
 /// The key and the slot of an id, if it can be one.

@@ -46,7 +46,7 @@ pub(super) async fn see(
             look_up(transaction, table, &key, slot).await?;
             own(transaction, table, wanted, Some(&key))?
         }
-        Which::Matching(_) => {
+        Which::Matching { .. } => {
             let mut seen = own(transaction, table, wanted, None)?;
             stored(transaction, table, wanted, work_max, &mut seen).await?;
             seen
