@@ -2,8 +2,8 @@
 
 use bson::{Bson, Document};
 
+use super::clause::Clause;
 use super::syntax::{Node, Shape};
-use super::test::Clause;
 use super::value::{Choice, Evaluated, Sources, Stop};
 use super::why::Reason;
 use super::{Decision, Facts, Fetched, Rule, Why};

@@ -5,8 +5,8 @@
 
 use bson::{Bson, Document};
 
+use super::clause::Set;
 use super::syntax::Operator;
-use super::test::Set;
 use crate::number::Number;
 use crate::path::Path;
 

@@ -24,17 +24,19 @@
 //!   `doc.f in […]` is `$in`, `doc.f > 1` is `{f: {$gt: 1}}`. So an array holds the comparison if one of its items does,
 //!   `doc.f != 'x'` asks that none of them is `'x'`, and values of different types are in no order. `'x' in doc.f` is
 //!   `doc.f == 'x'`, since a filter cannot tell them apart. The proof about queries rests on this.
-//! - Everything else is compared as it is: `request.data.f == 'x'` is false for an array.
+//! - Everything else is compared as it is: `request.data.f == 'x'` is false for an array. A rule for create that must not let
+//!   an array pass asks about `request.data`. `now` is a number, which is in no order with a date.
 //! - What is missing equals only `null` that is written out: a caller without openid does not own the documents without
 //!   `_openid`, and a document that `get` does not find has no field in common with anything.
 //! - A field of `doc` in the argument of `get` that is an array stands for any one of its items: the rule holds if it holds
 //!   for one choice.
 //!
-//! In reading order: `syntax.rs` is what a rule is made of, `parse.rs` reads it, `value.rs` evaluates its values, `test.rs` is
+//! In reading order: `syntax.rs` is what a rule is made of, `parse.rs` reads it, `value.rs` evaluates its values, `clause.rs` is
 //! what a clause asks of a field, `decide.rs` asks one document, `known.rs` reads from a query what its matches have in common,
 //! `prove.rs` decides whether that implies the rule, `why.rs` and `explain.rs` say what failed, `substitute.rs` puts the
 //! caller into a query.
 
+mod clause;
 mod decide;
 mod explain;
 mod known;
@@ -42,7 +44,6 @@ mod parse;
 mod prove;
 mod substitute;
 mod syntax;
-mod test;
 mod value;
 mod why;
 

@@ -7,9 +7,9 @@
 
 use bson::{Bson, Document};
 
+use super::clause::{Clause, Set};
 use super::known::{Fact, Known, Says};
 use super::syntax::{Node, Shape};
-use super::test::{Clause, Set};
 use super::value::{Choice, Evaluated, Sources, Stop};
 use super::why::Reason;
 use super::{Admission, Facts, Fetched, Rule, Why};
