@@ -420,3 +420,85 @@ impl Fact {
         self.before.as_ref().map(|before| before.version)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    const KEY: &[u8] = b"k";
+
+    fn env() -> EnvId {
+        "demo".parse().unwrap()
+    }
+
+    fn write(past: &Arc<Past>, version: i64, bytes: usize) -> Writing {
+        past.begin(&env(), || {
+            let stored = Stored { key: KEY.to_vec(), version, body: vec![0; bytes] };
+            let stored = Some(Arc::new(stored));
+            vec![Before { collection: 1, key: KEY.to_vec(), stored, goes: false }]
+        })
+    }
+
+    async fn moment(past: &Arc<Past>) -> Moment {
+        let mut moment = past.open().await.unwrap();
+        moment.end();
+        moment
+    }
+
+    fn recall(moment: &Moment, version: i64) -> Option<i64> {
+        let found = moment.recall((&env(), 1, KEY), version, true);
+        found.ok().flatten().map(|stored| stored.version)
+    }
+
+    #[tokio::test]
+    async fn facts_are_kept_as_long_as_somebody_may_ask() {
+        let past = Arc::new(Past::default());
+        write(&past, 1, 10).end(&Ok(()));
+        assert_eq!(past.facts().bytes, 0);
+        let first = moment(&past).await;
+        write(&past, 2, 10).end(&Ok(()));
+        let second = moment(&past).await;
+        write(&past, 3, 10).end(&Ok(()));
+        write(&past, 4, 10).end(&Err::<(), _>(conflict()));
+        assert_eq!((recall(&first, 2), recall(&second, 3)), (Some(2), Some(3)));
+        let both = past.facts().bytes;
+        drop(first);
+        assert!(past.facts().bytes < both);
+        assert_eq!(recall(&second, 3), Some(3));
+        drop(second);
+        assert_eq!((past.facts().bytes, past.facts().of.len()), (0, 0));
+        assert!(!past.is_asked());
+    }
+
+    #[tokio::test]
+    async fn too_many_facts_are_forgotten_and_those_who_need_them_told() {
+        let past = Arc::new(Past::default());
+        let first = moment(&past).await;
+        write(&past, 2, 10).end(&Ok(()));
+        assert_eq!(recall(&first, 2), Some(2));
+        let large = write(&past, 3, FACT_BYTES_MAX);
+        assert_eq!(past.facts().bytes, 0);
+        assert!(first.recall((&env(), 1, KEY), 2, true).is_err());
+        assert!(first.candidates(&env(), 1, 2).is_err());
+        large.end(&Ok(()));
+        let next = moment(&past).await;
+        write(&past, 4, 10).end(&Ok(()));
+        assert_eq!(recall(&next, 4), Some(4));
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_waits_for_those_who_began_before_there_was_any() {
+        let past = Arc::new(Past::default());
+        let silent = write(&past, 1, 10);
+        assert!(tokio::time::timeout(20 * QUIET_PAUSE, past.open()).await.is_err());
+        assert!(!past.is_asked());
+        let opening = tokio::spawn({
+            let past = Arc::clone(&past);
+            async move { past.open().await.is_ok() }
+        });
+        tokio::task::yield_now().await;
+        silent.end(&Ok(()));
+        assert!(opening.await.unwrap());
+    }
+}
