@@ -188,7 +188,7 @@ fn the_snapshot_is_that_of_the_first_operation() {
         assert_eq!(world.read_in(&id, doc! { "_id": "c" }).await, r#"{ "_id": "c", "n": 3 }"#);
         assert_eq!(world.read_in(&id, doc! {}).await, all);
         world.remove(doc! {}).await;
-        assert_eq!(world.read_in(&id, doc! { "n": { "$lt": 50 } }).await, &all[24..]);
+        assert_eq!(world.read_in(&id, doc! { "n": { "$lt": 50 } }).await, &all[25..]);
         assert_eq!(world.read_in(&id, doc! { "n": { "$gt": 100 } }).await, "");
         assert_eq!(world.read_in(&id, doc! { "_id": "d" }).await, "");
         assert_eq!(world.read_in(&world.begin(), doc! {}).await, "");

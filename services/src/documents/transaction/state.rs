@@ -278,9 +278,8 @@ impl Transaction {
         }
         let body = before.as_ref().map_or(0, |stored| stored.body.len());
         self.charge(ENTRY_BYTES + 2 * key.len() + body)?;
-        if !self.collections.contains_key(&collection) {
-            self.collections.insert(collection, table.collection.name.clone());
-        }
+        let name = || table.collection.name.clone();
+        self.collections.entry(collection).or_insert_with(name);
         let entry = Entry { before, written: None, slot };
         self.documents.insert((collection, key.to_vec()), entry);
         Ok(())

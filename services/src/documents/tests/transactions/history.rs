@@ -45,6 +45,10 @@ impl Dice {
 }
 
 #[test]
+#[expect(
+    clippy::print_stdout,
+    reason = "a test that fails shows it, and its seed can be tried again"
+)]
 fn histories_of_many_writers_are_those_of_snapshots() {
     on_every_engine(&Config::default(), async |world| {
         let mut random = [0; 8];
