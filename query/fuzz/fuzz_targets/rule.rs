@@ -8,7 +8,7 @@ use yunzhan_query::filter::{Filter, Limits};
 use yunzhan_query::rule::{
     Admission, Caller, Decision, Facts, Fetched, Operation, Rule, Rules, substitute,
 };
-use yunzhan_query::{Bson, Document};
+use yunzhan_query::{Bson, Budget, Document};
 
 /// What `get` finds is the document itself, so that the input decides about that too.
 fn admits(rule: &Rule, query: &Document, facts: &Facts<'_>, found: &Document) -> bool {
@@ -58,7 +58,7 @@ fuzz_target!(|bytes: &[u8]| {
     let decided = decide(rule, &facts, &document);
     let admitted = admits(rule, &query, &facts, &document);
     let Ok(filter) = Filter::parse(&query, &Limits::default()) else { return };
-    if admitted && filter.matches(&document) {
+    if admitted && filter.matches(&document, &Budget::default()).unwrap_or(false) {
         match decided {
             Decision::Allowed => {}
             // Of a long array in an argument of `get`, only the first items are tried.

@@ -10,7 +10,6 @@ use yunzhan_base::{Error, Kind, Result};
 use yunzhan_query::{Budget, Order, Update};
 
 use super::edit::{ATTEMPTS_MAX, Edit, contended};
-use super::insert::add;
 use super::logic::permission::{OWNER_FIELD, Operation, Reach};
 use super::logic::shape::{Prepared, decode, prepare_insert, refuse_owner};
 use super::store::Table;
@@ -133,7 +132,7 @@ impl Documents {
         let (mut ids, indexes) = (self.ids(reach, None), &table.collection.indexes);
         let prepared = prepare_insert(document, reach, &mut ids, indexes)?;
         gate.creates(std::slice::from_ref(&prepared)).await?;
-        match add(&table, std::slice::from_ref(&prepared), None).await {
+        match self.add(&table, std::slice::from_ref(&prepared), None).await {
             Ok(()) => {
                 self.note_kinds(&table, [&prepared.keys]);
                 Ok(Some(prepared.id))

@@ -1,5 +1,6 @@
 //! One unit of edits: documents that were read become others or go, if nobody else changed them meanwhile.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{Bson, Document};
@@ -15,6 +16,7 @@ use super::logic::permission::Reach;
 use super::logic::shape::{decode, encode};
 use super::rules::Gate;
 use super::store::{Stored, Table};
+use super::transaction::Before;
 use super::{Changed, Documents};
 
 /// Tries of one unit. Those of this process who change a single document queue, so a try is lost to another process or to
@@ -75,13 +77,22 @@ impl Documents {
         }
         for attempt in 0..ATTEMPTS_MAX {
             let mut unit = EditUnit::new(table.clone());
+            let mut touched = Vec::new();
             for stored in &documents {
+                let others = unit.slots.len();
                 unit.edit(stored, edit).await?;
+                if unit.slots.len() > others {
+                    touched.push(stored);
+                }
             }
             if unit.slots.is_empty() {
                 return Ok(unit.changed);
             }
-            match table.write(only(&unit.slots), unit.steps, None).await {
+            let facts = || facts_of(&table, &touched, edit);
+            let writing = self.transactions.begin_unit(table.env, self.now_ms(), facts);
+            let written = table.write(only(&unit.slots), unit.steps, None).await;
+            writing.end(&written);
+            match written {
                 Ok(_) => {
                     self.note_kinds(&table, &unit.keys);
                     return Ok(unit.changed);
@@ -98,6 +109,17 @@ impl Documents {
         }
         Err(contended())
     }
+}
+
+/// What the documents of a unit are before it, for transactions that still see them so.
+fn facts_of(table: &Table<'_>, touched: &[&Stored], edit: &Edit<'_>) -> Vec<Before> {
+    let fact = |stored: &&Stored| Before {
+        collection: table.collection.id,
+        key: stored.key.clone(),
+        stored: Some(Arc::new(Stored::clone(stored))),
+        goes: edit.update.is_none(),
+    };
+    touched.iter().map(fact).collect()
 }
 
 /// Waits after a lost try, longer after each, and by chance, so that two processes do not meet again and again.

@@ -11,6 +11,7 @@ use super::logic::index::keys_of;
 use super::logic::permission::{Operation, Reach};
 use super::logic::shape::{INSERT_DOCUMENTS_MAX, Prepared, decode, prepare_insert};
 use super::store::Table;
+use super::transaction::Before;
 use super::{Caller, Documents};
 
 /// Longest idempotency key of a client in bytes.
@@ -58,7 +59,7 @@ impl Documents {
         let mut prepared: Vec<_> = documents.into_iter().map(prepare).collect::<Result<_>>()?;
         for _ in 0..ATTEMPTS_MAX {
             gate.creates(&prepared).await?;
-            match add(&table, &prepared, once.as_ref()).await {
+            match self.add(&table, &prepared, once.as_ref()).await {
                 Ok(()) => {
                     self.note_kinds(&table, prepared.iter().map(|document| &document.keys));
                     return Ok(prepared.into_iter().map(|document| document.id).collect());
@@ -74,6 +75,48 @@ impl Documents {
             }
         }
         Err(contended())
+    }
+
+    /// Adds documents in one unit.
+    ///
+    /// # Errors
+    /// `AlreadyExists` for an id that is taken; `Conflict` when the collection went away; `InvalidParameter` when another
+    /// request came with the same idempotency key.
+    pub(super) async fn add(
+        &self,
+        table: &Table<'_>,
+        documents: &[Prepared],
+        once: Option<&Once>,
+    ) -> Result<()> {
+        let mut steps = Vec::with_capacity(1 + 2 * documents.len());
+        steps.push(table.raise());
+        for document in documents {
+            table.insert(document, &mut steps);
+        }
+        let slots: Vec<_> = documents.iter().map(|document| document.slot).collect();
+        if let Some(once) = once {
+            steps.push(table.remember_request(&once.request_key(), &once.digest, once.now_ms));
+        }
+        let unit_key = once.map(|once| once.unit_key.clone());
+        let facts = || absent(table, documents);
+        let writing = self.transactions.begin_unit(table.env, self.now_ms(), facts);
+        let written = table.write(only(&slots), steps, unit_key).await;
+        writing.end(&written);
+        match (written, once) {
+            (Ok(written), Some(once)) if written.repeated => once.check(table, only(&slots)).await,
+            (Ok(_), _) => Ok(()),
+            (Err(error), _) if error.kind() == Kind::AlreadyExists => Err(taken(table, error)),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Adds one document unless its id is taken; tells whether it did.
+    pub(super) async fn add_missing(&self, table: &Table<'_>, document: &Prepared) -> Result<bool> {
+        match self.add(table, std::slice::from_ref(document), None).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == Kind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) fn ids(&self, reach: Reach<'_>, unit_key: Option<&str>) -> Ids {
@@ -146,34 +189,6 @@ fn hash(bytes: &[u8]) -> String {
     hex::encode(digest(&SHA256, bytes))
 }
 
-/// Adds documents in one unit.
-///
-/// # Errors
-/// `AlreadyExists` for an id that is taken; `Conflict` when the collection went away; `InvalidParameter` when another
-/// request came with the same idempotency key.
-pub(super) async fn add(
-    table: &Table<'_>,
-    documents: &[Prepared],
-    once: Option<&Once>,
-) -> Result<()> {
-    let mut steps = Vec::with_capacity(1 + 2 * documents.len());
-    steps.push(table.raise());
-    for document in documents {
-        table.insert(document, &mut steps);
-    }
-    let slots: Vec<_> = documents.iter().map(|document| document.slot).collect();
-    if let Some(once) = once {
-        steps.push(table.remember_request(&once.request_key(), &once.digest, once.now_ms));
-    }
-    let unit_key = once.map(|once| once.unit_key.clone());
-    match (table.write(only(&slots), steps, unit_key).await, once) {
-        (Ok(written), Some(once)) if written.repeated => once.check(table, only(&slots)).await,
-        (Ok(_), _) => Ok(()),
-        (Err(error), _) if error.kind() == Kind::AlreadyExists => Err(taken(table, error)),
-        (Err(error), _) => Err(error),
-    }
-}
-
 /// The refusal of a unit that wrote what stands there already: an id, or a value that an index lets stand once.
 pub(super) fn taken(table: &Table<'_>, error: Error) -> Error {
     let unique = table.collection.indexes.iter().filter(|index| index.unique && index.is_kept());
@@ -188,11 +203,14 @@ pub(super) fn taken(table: &Table<'_>, error: Error) -> Error {
     Error::new(Kind::AlreadyExists, message).because(error)
 }
 
-/// Adds one document unless its id is taken; tells whether it did.
-pub(super) async fn add_missing(table: &Table<'_>, document: &Prepared) -> Result<bool> {
-    match add(table, std::slice::from_ref(document), None).await {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == Kind::AlreadyExists => Ok(false),
-        Err(error) => Err(error),
-    }
+/// What the documents are before they are added, for transactions that still do not see them.
+fn absent(table: &Table<'_>, documents: &[Prepared]) -> Vec<Before> {
+    let collection = table.collection.id;
+    let fact = |document: &Prepared| Before {
+        collection,
+        key: document.key.clone(),
+        stored: None,
+        goes: false,
+    };
+    documents.iter().map(fact).collect()
 }

@@ -7,7 +7,6 @@ use bson::{Bson, Document};
 use yunzhan_base::{EnvId, Error, Kind, Principal, Result};
 use yunzhan_query::ejson::{ReadOptions, read_document};
 
-use super::insert::add_missing;
 use super::logic::permission::{Preset, Reach};
 use super::logic::shape::{Prepared, prepare_insert};
 use super::{Caller, Documents, INSERT_DOCUMENTS_MAX};
@@ -50,7 +49,7 @@ impl Documents {
                     let indexes = &table.collection.indexes;
                     prepare_insert(document, Reach::All, &mut ids, indexes)?
                 };
-                seeded.documents += usize::from(add_missing(&table, &prepared).await?);
+                seeded.documents += usize::from(self.add_missing(&table, &prepared).await?);
             }
         }
         Ok(seeded)

@@ -1,5 +1,6 @@
 //! Statements on collections and their indexes.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use yunzhan_base::{EnvId, Error, Result};
@@ -23,6 +24,7 @@ const COLLECTION: &str = "SELECT name, id, permission, shape, created_ms, rules 
 const ALL_COLLECTIONS: &str =
     "SELECT name, id, permission, shape, created_ms, rules FROM {collections}
      WHERE env = ? ORDER BY name LIMIT ?";
+const VERSIONS: &str = "SELECT id, version FROM {collections} WHERE env = ? LIMIT ?";
 const CREATE_COLLECTION: &str =
     "INSERT INTO {collections} (env, name, id, permission, id_mode, version, created_ms, shape)
      SELECT ?, ?, COALESCE(MAX(id), 0) + 1, ?, 'mixed', 0, ?, 0 FROM {collections} WHERE env = ?";
@@ -135,6 +137,17 @@ impl Store {
             collections.push(self.with_indexes(env, collection_of(row)?).await?);
         }
         Ok(collections)
+    }
+
+    /// The versions of all collections by their numbers, at one moment.
+    pub(in crate::documents) async fn versions(&self, env: &EnvId) -> Result<HashMap<i64, i64>> {
+        let params = vec![text(env.as_str()), count(COLLECTIONS_MAX)];
+        let rows = self.select(env, VERSIONS, &[COLLECTIONS], params).await?;
+        let version = |row: Row| -> Result<(i64, i64)> {
+            let mut columns = Columns::from(row);
+            Ok((columns.integer()?, columns.integer()?))
+        };
+        rows.into_iter().map(version).collect()
     }
 
     /// Adds the indexes. They may be newer than the row; the row's shape then no longer lets anybody write.

@@ -1,20 +1,15 @@
 //! The commit: everything that was read is still as it was, and everything that was written is written, in one unit.
 
-use std::collections::BTreeSet;
-
 use bson::Document;
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_engine::sql::Step;
 
-use super::state::{Entry, Transaction, unknown};
+use super::past::Before;
+use super::state::{Entry, Transaction, conflict, unknown};
 use crate::documents::logic::index::{DocumentKeys, keys_of};
 use crate::documents::logic::shape::{Prepared, decode};
 use crate::documents::store::Table;
 use crate::documents::{Caller, Documents};
-
-/// What the SDKs are told of a conflict, word for word as they know it.
-const CONFLICT: &str = "[ResourceUnavailable.TransactionConflict] Transaction is conflict, maybe resource operated by \
-     others. Please check your request, but if the problem persists, contact us.";
 
 /// Tries of a commit whose collections get or lose an index at the same moment.
 const ATTEMPTS_MAX: usize = 4;
@@ -31,13 +26,23 @@ impl Documents {
         if std::mem::replace(&mut transaction.is_over, true) {
             return Err(unknown());
         }
-        if transaction.documents.is_empty() {
-            return Ok(());
-        }
+        // It reads no more, so nobody needs to keep for it what was.
+        transaction.snapshot = None;
+        let wrote = transaction.documents.values().any(|entry| entry.written.is_some());
+        let done = if wrote { self.commit(caller, &transaction).await } else { Ok(()) };
+        transaction.close();
+        done
+    }
+
+    async fn commit(&self, caller: Caller<'_>, transaction: &Transaction) -> Result<()> {
         for _ in 0..ATTEMPTS_MAX {
-            let tables = self.tables_of(caller, &transaction).await?;
-            let (steps, keys) = steps_of(&transaction, &tables)?;
-            match tables[0].write(None, steps, None).await {
+            let tables = self.tables_of(caller, transaction).await?;
+            let (steps, keys) = steps_of(transaction, &tables)?;
+            let facts = || facts_of(transaction);
+            let unit = self.transactions.begin_unit(caller.env, self.now_ms(), facts);
+            let written = tables[0].write(None, steps, None).await;
+            unit.end(&written);
+            match written {
                 Ok(_) => {
                     for (table, keys) in tables.iter().zip(&keys) {
                         self.note_kinds(table, keys);
@@ -46,12 +51,13 @@ impl Documents {
                 }
                 // It may be the indexes that changed, and not the documents.
                 Err(error) if error.kind() == Kind::Conflict => {
-                    let again = self.tables_of(caller, &transaction).await?;
+                    self.forget_collections();
+                    let again = self.tables_of(caller, transaction).await?;
                     let shapes = |tables: &[Table<'_>]| -> Vec<i64> {
                         tables.iter().map(|table| table.collection.shape).collect()
                     };
                     if shapes(&again) == shapes(&tables) {
-                        return Err(conflict(error));
+                        return Err(conflict().because(error));
                     }
                 }
                 Err(error) if error.kind() == Kind::AlreadyExists => {
@@ -60,7 +66,7 @@ impl Documents {
                 Err(error) => return Err(error),
             }
         }
-        Err(Error::new(Kind::Conflict, "others change the indexes at this moment; try again"))
+        Err(conflict())
     }
 
     /// The collections that the transaction touched, by their numbers, so that two commits never wait for each other.
@@ -69,22 +75,27 @@ impl Documents {
         caller: Caller<'a>,
         transaction: &Transaction,
     ) -> Result<Vec<Table<'a>>> {
-        self.forget_collections();
-        let numbers: BTreeSet<i64> =
-            transaction.documents.keys().map(|(number, _)| *number).collect();
-        let mut tables = Vec::with_capacity(numbers.len());
-        for collection in self.store.collections(caller.env).await? {
-            if numbers.contains(&collection.id) {
-                tables.push(self.table(caller.env, std::sync::Arc::new(collection)));
+        let mut tables = Vec::with_capacity(transaction.collections.len());
+        for (number, name) in &transaction.collections {
+            let collection = self.collection(caller.env, name).await?;
+            if collection.id != *number {
+                let message = format!("collection {name} of this transaction is gone");
+                return Err(Error::new(Kind::CollectionNotFound, message));
             }
+            tables.push(self.table(caller.env, collection));
         }
-        if tables.len() != numbers.len() {
-            let message = "a collection of this transaction is gone";
-            return Err(Error::new(Kind::CollectionNotFound, message));
-        }
-        tables.sort_by_key(|table| table.collection.id);
         Ok(tables)
     }
+}
+
+/// What the documents are before the commit, for those who still see the past.
+fn facts_of(transaction: &Transaction) -> Vec<Before> {
+    let written = transaction.documents.iter().filter_map(|((collection, key), entry)| {
+        let goes = entry.written.as_ref()?.is_none();
+        let stored = entry.before.clone();
+        Some(Before { collection: *collection, key: key.clone(), stored, goes })
+    });
+    written.collect()
 }
 
 /// The whole unit, and the keys of what it writes in each collection.
@@ -137,16 +148,12 @@ fn steps_of_entry(
     Ok(None)
 }
 
-fn conflict(error: Error) -> Error {
-    Error::new(Kind::Conflict, CONFLICT).because(error)
-}
-
 /// An id that was free when the transaction looked was taken meanwhile: that is a conflict. A unique value may have been
 /// taken long before.
 fn already_there(tables: &[Table<'_>], error: Error) -> Error {
     let mut all = tables.iter().flat_map(|table| &table.collection.indexes);
     match all.any(|index| index.unique) {
         true => crate::documents::insert::taken(&tables[0], error),
-        false => conflict(error),
+        false => conflict().because(error),
     }
 }

@@ -1,28 +1,43 @@
-//! Transactions that span requests.
+//! Transactions that span requests: snapshot isolation, and the first writer wins.
 //!
-//! Nothing is locked while a client thinks. A transaction remembers each document that it read, with its version, and
-//! keeps what it wrote to itself; it reads the same again, and sees its own writes. The commit is one unit: every document
-//! that was read must still have its version, every one that was missing must still be missing, and all writes happen, or
-//! none does and the answer is the conflict on which the SDKs begin anew.
+//! - **What it sees.** The first operation takes the *snapshot*: the versions of all collections at one moment. From then on
+//!   the transaction sees every document as it was at that moment, with its own writes on top. A document whose stored
+//!   version is newer comes from `past.rs`, where the writers of this process leave what they overwrite.
+//! - **What it may write.** A write *claims* its document until the transaction ends (`claims.rs`). A second transaction that
+//!   writes it, and a write to a document that changed since the snapshot, is refused at that call with the conflict on
+//!   which the SDKs begin anew, and ends there: they do not roll back what was refused. Writers outside transactions ask for
+//!   no claims; they win, and the transaction fails at its commit.
+//! - **The commit** is one unit: what was read by id or given by a query must still be as it was, and all writes happen, or
+//!   none does. So two transactions that read what the other one writes do not both succeed. What a query did *not* give is
+//!   not remembered: a document that somebody adds meanwhile, and that the query would have found, is no conflict.
+//!   A transaction that wrote nothing validates nothing.
+//! - **The end** comes by commit, rollback, refusal or time-out, and frees what the transaction held. Nothing runs in the
+//!   background: whoever begins, uses or writes something takes away what has expired.
 //!
-//! So what is read by id, and what a query gave, is as if the transaction had happened at one moment. What a query did
-//! *not* give is not remembered: a document that somebody adds meanwhile, and that the query would have found, is no
-//! conflict.
-//!
-//! Transactions live in the process that began them: the requests of one must reach the same server (decision 0009).
+//! The limit: all of this is in the memory of one process, so the requests of one transaction must reach the same server
+//! (decision 0009). Writers of another process leave no facts. Where a transaction comes by a document that one of them
+//! changed after the snapshot, it is in conflict; what they removed, or moved out of the way of its query, it does not miss.
+//! No change is lost by that: the commit is validated in the database.
+
+mod claims;
+mod past;
 
 mod commit;
 mod state;
 mod view;
 
-use std::sync::Arc;
+use std::sync::LazyLock;
 
 use bson::{Bson, Document};
-use yunzhan_base::Result;
-use yunzhan_query::{Budget, Update};
+use tokio::sync::OwnedMutexGuard;
+use yunzhan_base::{EnvId, Kind, Result};
+use yunzhan_query::{Budget, Filter, Order, Update};
 
+pub(super) use self::past::Before;
 pub(super) use self::state::Transactions;
+use self::state::{Snapshot, Transaction, unknown};
 pub use self::state::{TRANSACTION_DOCUMENTS_MAX, TRANSACTION_LIFE_MS};
+use self::view::Seen;
 use super::change::{apply, parse_update};
 use super::edit::Edit;
 use super::logic::id::{id_key, slot_of};
@@ -30,7 +45,11 @@ use super::logic::permission::{Operation, Reach};
 use super::logic::shape::{encode, prepare_insert, refuse_owner};
 use super::read::{RESULT_BYTES_MAX, check_bytes, shape};
 use super::rules::Gate;
+use super::store::Table;
 use super::{Caller, Change, Changed, Documents, Find, Found, Which};
+
+/// As the documents are found.
+static NO_ORDER: LazyLock<Order> = LazyLock::new(Order::default);
 
 impl Documents {
     /// Begins a transaction, and gives its id.
@@ -46,13 +65,14 @@ impl Documents {
     /// # Errors
     /// `TransactionEnded` when the transaction is somebody else's.
     pub fn abort_transaction(&self, caller: Caller<'_>, id: &str) -> Result<()> {
-        self.transactions.end(caller, id)
+        self.transactions.end(caller, id, self.now_ms())
     }
 
     /// A page of documents as the transaction sees them, as [`Documents::find`].
     ///
     /// # Errors
-    /// As [`Documents::find`]; `TransactionEnded` when there is no such transaction.
+    /// As [`Documents::find`]; `TransactionEnded` when there is no such transaction, `Conflict` when nobody knows any more
+    /// what it should see.
     pub async fn find_in(
         &self,
         caller: Caller<'_>,
@@ -60,22 +80,17 @@ impl Documents {
         collection: &str,
         find: Find,
     ) -> Result<Found> {
-        let transaction = self.transactions.find(caller, transaction, self.now_ms())?;
-        let mut transaction = transaction.lock().await;
-        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Read).await?;
-        let which = gate.admit(find.which, None).await?;
-        let filter = which.clone().filter(reach)?;
+        let mut open = self.turn(caller, transaction).await?;
         let limit = find.limit.min(self.config().query_documents_max);
-        let wanted = view::Wanted { filter: &filter, order: &find.order, skip: find.skip, limit };
-        let work_max = self.config().scan_documents_max;
-        let seen = view::see(&mut transaction, &table, &which, &wanted, work_max).await?;
-        let seen = permitted(seen, gate.decides_each(&which), None).await?;
-        let bodies: Vec<_> = seen.into_iter().map(|seen| seen.body).collect();
+        let page =
+            Page { which: &find.which, order: &find.order, skip: find.skip, limit, update: None };
+        let seen = self.see(&mut open, caller, collection, Operation::Read, &page).await;
+        let seen = self.unless_refused(&mut open, seen)?;
+        let filter = seen.filter;
+        let bodies: Vec<_> = seen.seen.into_iter().map(Seen::into_body).collect();
         check_bytes(bodies.iter().map(Vec::len).sum(), RESULT_BYTES_MAX)?;
-        Ok(Found {
-            documents: shape(bodies, find.projection.as_ref(), Some(&filter))?,
-            total: None,
-        })
+        let documents = shape(bodies, find.projection.as_ref(), Some(&filter))?;
+        Ok(Found { documents, total: None })
     }
 
     /// How many documents match, as the transaction sees them.
@@ -89,16 +104,18 @@ impl Documents {
         collection: &str,
         which: Which,
     ) -> Result<u64> {
-        let limit = TRANSACTION_DOCUMENTS_MAX;
-        let find = Find { which, order: Default::default(), skip: 0, limit, projection: None };
-        let found = self.find_in(caller, transaction, collection, find).await?;
-        Ok(found.documents.len() as u64)
+        let mut open = self.turn(caller, transaction).await?;
+        let seen =
+            self.see(&mut open, caller, collection, Operation::Read, &Page::all(&which)).await;
+        let seen = self.unless_refused(&mut open, seen)?;
+        Ok(seen.seen.len() as u64)
     }
 
     /// Adds documents when the transaction commits, and gives their ids.
     ///
     /// # Errors
-    /// As [`Documents::insert`] and [`Documents::find_in`].
+    /// As [`Documents::insert`] and [`Documents::find_in`]; `Conflict`, which ends the transaction, also when somebody else
+    /// is about to add one with the same id, or has.
     pub async fn insert_in(
         &self,
         caller: Caller<'_>,
@@ -107,24 +124,16 @@ impl Documents {
         documents: Vec<Document>,
     ) -> Result<Vec<Bson>> {
         super::insert::check_insert(documents.len(), None)?;
-        let transaction = self.transactions.find(caller, transaction, self.now_ms())?;
-        let mut transaction = transaction.lock().await;
-        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Insert).await?;
-        let (mut ids, mut added) = (self.ids(reach, None), Vec::with_capacity(documents.len()));
-        for document in documents {
-            let prepared = prepare_insert(document, reach, &mut ids, &[])?;
-            gate.creates(std::slice::from_ref(&prepared)).await?;
-            view::look_up(&mut transaction, &table, &prepared.key, prepared.slot).await?;
-            transaction.insert(table.collection.id, &prepared)?;
-            added.push(prepared.id);
-        }
-        Ok(added)
+        let mut open = self.turn(caller, transaction).await?;
+        let added = self.add_to(&mut open, caller, collection, documents).await;
+        self.unless_refused(&mut open, added)
     }
 
     /// Changes documents when the transaction commits.
     ///
     /// # Errors
-    /// As [`Documents::update`] and [`Documents::find_in`].
+    /// As [`Documents::update`] and [`Documents::find_in`]; `Conflict`, which ends the transaction, also when somebody else
+    /// is about to change one of them, or has since the snapshot.
     pub async fn update_in(
         &self,
         caller: Caller<'_>,
@@ -132,48 +141,15 @@ impl Documents {
         collection: &str,
         change: Change,
     ) -> Result<Changed> {
-        let shared = self.transactions.find(caller, transaction, self.now_ms())?;
-        let mut open = shared.lock().await;
-        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Update).await?;
-        let written = gate.foresee(&change.update);
-        let update = parse_update(change.update, change.replace, reach)?;
-        let which = gate.admit(change.which, written).await?;
-        let filter = which.clone().filter(reach)?;
-        let limit = if change.multi { TRANSACTION_DOCUMENTS_MAX } else { 1 };
-        let wanted = view::Wanted { filter: &filter, order: &Default::default(), skip: 0, limit };
-        let work_max = self.config().scan_documents_max;
-        let seen = view::see(&mut open, &table, &which, &wanted, work_max).await?;
-        let seen = permitted(seen, gate.decides_each(&which), Some(&update)).await?;
-        let edit = Edit {
-            update: Some(&update),
-            filter: &filter,
-            reach,
-            each: None,
-            budget: Budget::default(),
-        };
-        let mut changed = Changed::default();
-        for mut seen in seen {
-            changed.matched += 1;
-            if apply(&update, &edit, &mut seen.document)? {
-                open.write(table.collection.id, &seen.key, Some(encode(&seen.document)?))?;
-                changed.updated += 1;
-            }
-            changed.document = Some(seen.document);
-        }
-        if changed.matched > 0 || !change.upsert {
-            changed.document = gate.show(changed.document).await?;
-            return Ok(changed);
-        }
-        drop(open);
-        let document = upserted(&update, &filter, reach)?;
-        let ids = self.insert_in(caller, transaction, collection, vec![document]).await?;
-        Ok(Changed { upserted: ids.into_iter().next(), ..Changed::default() })
+        let mut open = self.turn(caller, transaction).await?;
+        let changed = self.change_in(&mut open, caller, collection, change).await;
+        self.unless_refused(&mut open, changed)
     }
 
     /// Removes documents when the transaction commits; gives how many.
     ///
     /// # Errors
-    /// As [`Documents::find_in`].
+    /// As [`Documents::update_in`].
     pub async fn remove_in(
         &self,
         caller: Caller<'_>,
@@ -182,39 +158,174 @@ impl Documents {
         which: Which,
         multi: bool,
     ) -> Result<u64> {
-        let transaction = self.transactions.find(caller, transaction, self.now_ms())?;
-        let mut transaction = transaction.lock().await;
-        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Remove).await?;
-        let which = gate.admit(which, None).await?;
-        let filter = which.clone().filter(reach)?;
-        let limit = if multi { TRANSACTION_DOCUMENTS_MAX } else { 1 };
-        let wanted = view::Wanted { filter: &filter, order: &Default::default(), skip: 0, limit };
-        let work_max = self.config().scan_documents_max;
-        let seen = view::see(&mut transaction, &table, &which, &wanted, work_max).await?;
-        let seen = permitted(seen, gate.decides_each(&which), None).await?;
-        for seen in &seen {
-            transaction.write(table.collection.id, &seen.key, None)?;
-        }
-        Ok(seen.len() as u64)
+        let mut open = self.turn(caller, transaction).await?;
+        let page = if multi { Page::all(&which) } else { Page::first(&which) };
+        let removed = async {
+            let found = self.see(&mut open, caller, collection, Operation::Remove, &page).await?;
+            hold_all(&mut open, &found).await?;
+            for seen in &found.seen {
+                open.write(found.table.collection.id, &seen.key, None)?;
+            }
+            Ok(found.seen.len() as u64)
+        };
+        let removed = removed.await;
+        self.unless_refused(&mut open, removed)
     }
 }
 
-/// The document that an upsert adds. Its owner is written by whoever inserts it.
-fn upserted(update: &Update, filter: &yunzhan_query::Filter, reach: Reach<'_>) -> Result<Document> {
-    let mut document = update.upsert(filter)?;
-    if reach.owner().is_some() {
-        document.remove(super::OWNER_FIELD);
-        refuse_owner(document.contains_key(super::OWNER_FIELD))?;
+/// Which documents a call wants to see.
+struct Page<'a> {
+    which: &'a Which,
+    order: &'a Order,
+    skip: usize,
+    limit: usize,
+    /// What is to be done to them, which rules may ask about.
+    update: Option<&'a Document>,
+}
+
+/// What it sees of a collection, and what the caller may reach there.
+struct Sight<'a> {
+    table: Table<'a>,
+    reach: Reach<'a>,
+    gate: Gate<'a>,
+    filter: Filter,
+    seen: Vec<Seen>,
+}
+
+impl Documents {
+    /// The transaction, as soon as it is this request's turn. The first one takes the snapshot.
+    async fn turn(&self, caller: Caller<'_>, id: &str) -> Result<OwnedMutexGuard<Transaction>> {
+        let mut open = self.transactions.find(caller, id, self.now_ms())?.lock_owned().await;
+        if open.is_over {
+            return Err(unknown());
+        }
+        if open.snapshot.is_none() {
+            let taken = self.snapshot(caller.env).await;
+            open.snapshot = Some(self.unless_refused(&mut open, taken)?);
+        }
+        Ok(open)
     }
-    Ok(document)
+
+    async fn snapshot(&self, env: &EnvId) -> Result<Snapshot> {
+        let mut moment = self.transactions.past().open().await?;
+        let versions = self.store.versions(env).await?;
+        moment.end();
+        Ok(Snapshot { moment, versions })
+    }
+
+    /// A refusal ends the transaction at once, because the SDKs begin anew without a rollback.
+    fn unless_refused<T>(&self, open: &mut Transaction, result: Result<T>) -> Result<T> {
+        if result.as_ref().is_err_and(|error| error.kind() == Kind::Conflict) {
+            self.transactions.remove(&open.id);
+            open.close();
+        }
+        result
+    }
+
+    async fn see<'a>(
+        &'a self,
+        open: &mut Transaction,
+        caller: Caller<'a>,
+        collection: &str,
+        operation: Operation,
+        page: &Page<'_>,
+    ) -> Result<Sight<'a>> {
+        let (table, reach, gate) = self.open_ruled(caller, collection, operation).await?;
+        let written = page.update.and_then(|update| gate.foresee(update));
+        let which = gate.admit(page.which.clone(), written).await?;
+        let filter = which.clone().filter(reach)?;
+        let (order, skip, limit) = (page.order, page.skip, page.limit);
+        let work_max = self.config().scan_documents_max;
+        let wanted = view::Wanted { filter: &filter, order, skip, limit, work_max };
+        let seen = view::see(open, &table, &which, &wanted).await?;
+        let update = match page.update {
+            Some(update) => Some(Update::parse(update.clone())?),
+            None => None,
+        };
+        let seen = permitted(seen, gate.decides_each(&which), update.as_ref()).await?;
+        Ok(Sight { table, reach, gate, filter, seen })
+    }
+
+    async fn add_to(
+        &self,
+        open: &mut Transaction,
+        caller: Caller<'_>,
+        collection: &str,
+        documents: Vec<Document>,
+    ) -> Result<Vec<Bson>> {
+        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Insert).await?;
+        let (mut ids, mut added) = (self.ids(reach, None), Vec::with_capacity(documents.len()));
+        for document in documents {
+            let is_named = !matches!(document.get("_id"), None | Some(Bson::Null));
+            let prepared = prepare_insert(document, reach, &mut ids, &[])?;
+            gate.creates(std::slice::from_ref(&prepared)).await?;
+            match is_named {
+                true => view::make_room(open, &table, &prepared).await?,
+                // Nobody else has an id that was made just now.
+                false => open.remember(&table, &prepared.key, prepared.slot, None)?,
+            }
+            open.write(table.collection.id, &prepared.key, Some(prepared.body))?;
+            added.push(prepared.id);
+        }
+        Ok(added)
+    }
+
+    async fn change_in(
+        &self,
+        open: &mut Transaction,
+        caller: Caller<'_>,
+        collection: &str,
+        change: Change,
+    ) -> Result<Changed> {
+        let page = if change.multi { Page::all(&change.which) } else { Page::first(&change.which) };
+        let page = Page { update: Some(&change.update), ..page };
+        let found = self.see(open, caller, collection, Operation::Update, &page).await?;
+        let update = parse_update(change.update.clone(), change.replace, found.reach)?;
+        hold_all(open, &found).await?;
+        let edit = Edit {
+            update: Some(&update),
+            filter: &found.filter,
+            reach: found.reach,
+            each: None,
+            budget: Budget::default(),
+        };
+        let mut changed = Changed::default();
+        for mut seen in found.seen {
+            changed.matched += 1;
+            if apply(&update, &edit, &mut seen.document)? {
+                let body = encode(&seen.document)?;
+                open.write(found.table.collection.id, &seen.key, Some(body))?;
+                changed.updated += 1;
+            }
+            changed.document = Some(seen.document);
+        }
+        if changed.matched == 0 && change.upsert {
+            let document = upserted(&update, &found.filter, found.reach)?;
+            let ids = self.add_to(open, caller, collection, vec![document]).await?;
+            changed.upserted = ids.into_iter().next();
+        }
+        changed.document = found.gate.show(changed.document).await?;
+        Ok(changed)
+    }
+}
+
+impl<'a> Page<'a> {
+    fn all(which: &'a Which) -> Self {
+        let limit = TRANSACTION_DOCUMENTS_MAX;
+        Self { which, order: &NO_ORDER, skip: 0, limit, update: None }
+    }
+
+    fn first(which: &'a Which) -> Self {
+        Self { limit: 1, ..Self::all(which) }
+    }
 }
 
 /// Those of the documents that the collection's rules give to the caller.
 async fn permitted(
-    seen: Vec<view::Seen>,
+    seen: Vec<Seen>,
     each: Option<&Gate<'_>>,
     update: Option<&Update>,
-) -> Result<Vec<view::Seen>> {
+) -> Result<Vec<Seen>> {
     let Some(gate) = each else { return Ok(seen) };
     let mut permitted = Vec::with_capacity(seen.len());
     for seen in seen {
@@ -225,12 +336,27 @@ async fn permitted(
     Ok(permitted)
 }
 
+/// Claims all of them before the first one is written.
+async fn hold_all(open: &mut Transaction, found: &Sight<'_>) -> Result<()> {
+    for seen in &found.seen {
+        view::hold(open, &found.table, &seen.key).await?;
+    }
+    Ok(())
+}
+
+/// The document that an upsert adds. Its owner is written by whoever inserts it.
+fn upserted(update: &Update, filter: &Filter, reach: Reach<'_>) -> Result<Document> {
+    let mut document = update.upsert(filter)?;
+    if let Reach::Owned(_) = reach {
+        document.remove(super::OWNER_FIELD);
+        refuse_owner(document.contains_key(super::OWNER_FIELD))?;
+    }
+    Ok(document)
+}
+
 /// The key and the slot of an id, if it can be one.
 fn place_of(id: &Bson) -> Option<(Vec<u8>, u16)> {
     let key = id_key(id).ok()?;
     let slot = slot_of(id, &key);
     Some((key, slot))
 }
-
-/// A transaction that its requests share; they take turns.
-type Shared = Arc<tokio::sync::Mutex<state::Transaction>>;

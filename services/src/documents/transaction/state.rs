@@ -1,14 +1,15 @@
 //! Which transactions are open, and what each has read and written.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use yunzhan_base::{EnvId, Error, Kind, Result};
 
-use super::Shared;
+use super::claims::{Claimed, Claims};
+use super::past::{Before, Moment, Past, Writing};
 use crate::documents::Caller;
-use crate::documents::logic::shape::Prepared;
-use crate::documents::store::Stored;
+use crate::documents::store::{Stored, Table};
 
 /// How long a transaction lives, in milliseconds: the SDKs' own time-out for a call is half of it, and what is left open by
 /// a client that went away must not stay for long.
@@ -18,11 +19,21 @@ pub const TRANSACTION_LIFE_MS: i64 = 30_000;
 const ENDED: &str = "[ResourceUnavailable.TransactionNotExist] Transaction does not exist on the server, \
      transaction must be commit or abort in 30 seconds. Please check your request, but if the problem persists, contact us.";
 
+/// What the SDKs are told of a conflict, word for word as they know it.
+const CONFLICT: &str = "[ResourceUnavailable.TransactionConflict] Transaction is conflict, maybe resource operated by \
+     others. Please check your request, but if the problem persists, contact us.";
+
 /// Most documents that one transaction reads or writes: its commit is one unit, which holds up other writers.
 pub const TRANSACTION_DOCUMENTS_MAX: usize = 5000;
 
 /// Most bytes of documents that one transaction remembers.
 const BYTES_MAX: usize = 16 << 20;
+
+/// Most bytes of documents that all open transactions of the process remember: they are in memory.
+const ALL_BYTES_MAX: usize = 256 << 20;
+
+/// What a remembered document takes besides its key and its bodies: an entry here, and perhaps a claim.
+const ENTRY_BYTES: usize = 300;
 
 /// Most open transactions of one caller. A server's key stands for many people.
 const OPEN_BY_CALLER_MAX: usize = 500;
@@ -30,33 +41,60 @@ const OPEN_BY_CALLER_MAX: usize = 500;
 /// Most open transactions of everybody.
 const OPEN_MAX: usize = 5000;
 
-/// The open transactions of one process.
+/// The open transactions of one process, and what they share.
 #[derive(Default)]
 pub(in crate::documents) struct Transactions {
-    open: Mutex<HashMap<String, Open>>,
+    open: Mutex<Register>,
+    past: Arc<Past>,
+    claims: Arc<Claims>,
+    /// Of all transactions together.
+    bytes: Arc<AtomicUsize>,
+}
+
+#[derive(Default)]
+struct Register {
+    by_id: HashMap<String, Open>,
+    /// Who ends when; all live equally long, so the first one ends first.
+    ends: VecDeque<(i64, String)>,
+    started: u64,
 }
 
 struct Open {
     env: EnvId,
     owner: String,
-    expires_ms: i64,
     transaction: Shared,
 }
 
+/// A transaction that its requests share; they take turns.
+pub(super) type Shared = Arc<tokio::sync::Mutex<Transaction>>;
+
 /// What one transaction has read and written.
-#[derive(Default)]
 pub(super) struct Transaction {
+    pub(super) id: String,
     /// By collection and key, in the order in which they are validated.
     pub(super) documents: BTreeMap<(i64, Vec<u8>), Entry>,
+    /// The names of the collections among them.
+    pub(super) collections: BTreeMap<i64, String>,
+    /// What it sees; none before its first operation.
+    pub(super) snapshot: Option<Snapshot>,
+    claimed: Claimed,
     bytes: usize,
+    all_bytes: Arc<AtomicUsize>,
     /// It was committed or ended, perhaps while a request of it waited for its turn.
     pub(super) is_over: bool,
 }
 
+/// The moment that a transaction sees.
+pub(super) struct Snapshot {
+    pub(super) moment: Moment,
+    /// The version that each collection had.
+    pub(super) versions: HashMap<i64, i64>,
+}
+
 /// One document in a transaction.
 pub(super) struct Entry {
-    /// As it was when it was read first; none when it was not there.
-    pub(super) before: Option<Stored>,
+    /// As it was at the snapshot; none when it was not there.
+    pub(super) before: Option<Arc<Stored>>,
     /// As the transaction leaves it, if it wrote it: a body, or nothing when it removed it.
     pub(super) written: Option<Option<Vec<u8>>>,
     /// Where a new document lives.
@@ -70,43 +108,84 @@ impl Transactions {
         let mut random = [0; 16];
         aws_lc_rs::rand::fill(&mut random).expect("the system's random numbers are there");
         let (id, owner) = (hex::encode(random), caller.name());
-        let mut open = self.open.lock().expect("no panic while held");
-        open.retain(|_, open| open.expires_ms > now_ms);
-        let own = open.values().filter(|open| open.owner == owner && open.env == *caller.env);
-        if open.len() >= OPEN_MAX || own.count() >= OPEN_BY_CALLER_MAX {
+        let mut open = self.open(now_ms);
+        let own = open.by_id.values().filter(|open| open.owner == owner && open.env == *caller.env);
+        if open.by_id.len() >= OPEN_MAX || own.count() >= OPEN_BY_CALLER_MAX {
             let message = "too many transactions are open; commit or roll back some, or wait";
             return Err(Error::new(Kind::LimitExceeded, message));
         }
-        let transaction = Shared::default();
-        let expires_ms = now_ms + TRANSACTION_LIFE_MS;
-        open.insert(id.clone(), Open { env: caller.env.clone(), owner, expires_ms, transaction });
+        open.started += 1;
+        let claimed = Claimed::none(Arc::clone(&self.claims), open.started);
+        let transaction = Transaction::new(id.clone(), claimed, Arc::clone(&self.bytes));
+        let transaction = Arc::new(tokio::sync::Mutex::new(transaction));
+        open.ends.push_back((now_ms.saturating_add(TRANSACTION_LIFE_MS), id.clone()));
+        open.by_id.insert(id.clone(), Open { env: caller.env.clone(), owner, transaction });
         Ok(id)
     }
 
     /// The open transaction with this id, if it is the caller's.
     pub(super) fn find(&self, caller: Caller<'_>, id: &str, now_ms: i64) -> Result<Shared> {
-        let open = self.open.lock().expect("no panic while held");
-        let found = open.get(id).filter(|open| open.is_of(caller) && open.expires_ms > now_ms);
+        let open = self.open(now_ms);
+        let found = open.by_id.get(id).filter(|open| open.is_of(caller));
         found.map(|open| Arc::clone(&open.transaction)).ok_or_else(unknown)
     }
 
     /// Takes the transaction out, so that no other request finds it.
     pub(super) fn take(&self, caller: Caller<'_>, id: &str, now_ms: i64) -> Result<Shared> {
         let found = self.find(caller, id, now_ms)?;
-        self.open.lock().expect("no panic while held").remove(id);
+        self.remove(id);
         Ok(found)
     }
 
-    pub(super) fn end(&self, caller: Caller<'_>, id: &str) -> Result<()> {
-        let mut open = self.open.lock().expect("no panic while held");
-        match open.get(id) {
-            Some(found) if !found.is_of(caller) => Err(unknown()),
-            Some(_) => {
-                open.remove(id);
-                Ok(())
-            }
-            None => Ok(()),
+    /// Takes the transaction out and lets it end, after the request that is at work in it if there is one.
+    pub(super) fn end(&self, caller: Caller<'_>, id: &str, now_ms: i64) -> Result<()> {
+        let mut open = self.open(now_ms);
+        if open.by_id.get(id).is_some_and(|found| !found.is_of(caller)) {
+            return Err(unknown());
         }
+        let gone = open.by_id.remove(id);
+        drop(open);
+        if let Some(gone) = gone
+            && let Ok(mut transaction) = gone.transaction.try_lock()
+        {
+            transaction.close();
+        }
+        Ok(())
+    }
+
+    /// Takes the transaction out, if it is still there.
+    pub(super) fn remove(&self, id: &str) {
+        let gone = self.open.lock().expect("no panic while held").by_id.remove(id);
+        drop(gone);
+    }
+
+    /// Begins a unit of writing; see [`Past::begin`].
+    pub(in crate::documents) fn begin_unit(
+        &self,
+        env: &EnvId,
+        now_ms: i64,
+        before: impl FnOnce() -> Vec<Before>,
+    ) -> Writing {
+        if self.past.is_asked() {
+            // Perhaps those who ask are gone.
+            drop(self.open(now_ms));
+        }
+        self.past.begin(env, before)
+    }
+
+    pub(super) fn past(&self) -> &Arc<Past> {
+        &self.past
+    }
+
+    /// The open transactions, without those whose time is over.
+    fn open(&self, now_ms: i64) -> MutexGuard<'_, Register> {
+        let mut open = self.open.lock().expect("no panic while held");
+        while open.ends.front().is_some_and(|(ends_ms, _)| *ends_ms <= now_ms) {
+            if let Some((_, id)) = open.ends.pop_front() {
+                open.by_id.remove(&id);
+            }
+        }
+        open
     }
 }
 
@@ -121,18 +200,75 @@ pub(super) fn unknown() -> Error {
     Error::new(Kind::TransactionEnded, ENDED)
 }
 
+pub(super) fn conflict() -> Error {
+    Error::new(Kind::Conflict, CONFLICT)
+}
+
 // === impl Transaction ===
 
 impl Transaction {
+    fn new(id: String, claimed: Claimed, all_bytes: Arc<AtomicUsize>) -> Self {
+        Self {
+            id,
+            documents: BTreeMap::new(),
+            collections: BTreeMap::new(),
+            snapshot: None,
+            claimed,
+            bytes: 0,
+            all_bytes,
+            is_over: false,
+        }
+    }
+
+    /// Ends it, also for those who wait for their turn, and gives back what it held.
+    pub(super) fn close(&mut self) {
+        self.is_over = true;
+        self.snapshot = None;
+        self.documents.clear();
+        self.claimed.release();
+        self.all_bytes.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
+    }
+
+    /// What it knows of a document.
+    pub(super) fn entry(&self, collection: i64, key: &[u8]) -> Option<&Entry> {
+        self.documents.get(&(collection, key.to_vec()))
+    }
+
+    /// The version that a collection had at the snapshot; 0 when it was not there.
+    pub(super) fn version(&self, collection: i64) -> i64 {
+        let versions = self.snapshot.as_ref().map(|snapshot| &snapshot.versions);
+        versions.and_then(|versions| versions.get(&collection)).copied().unwrap_or(0)
+    }
+
+    /// The document as it was at the snapshot, told by how it was read just now.
+    ///
+    /// # Errors
+    /// `Conflict` when nobody knows.
+    pub(super) fn as_of(
+        &self,
+        table: &Table<'_>,
+        key: &[u8],
+        now: Option<Stored>,
+    ) -> Result<Option<Arc<Stored>>> {
+        let version = self.version(table.collection.id);
+        let is_there = now.is_some();
+        if let Some(now) = now.filter(|now| now.version <= version) {
+            return Ok(Some(Arc::new(now)));
+        }
+        let snapshot = self.snapshot.as_ref().ok_or_else(unknown)?;
+        snapshot.moment.recall((table.env, table.collection.id, key), version, is_there)
+    }
+
     /// Remembers what was read, unless it is remembered already.
     pub(super) fn remember(
         &mut self,
-        collection: i64,
+        table: &Table<'_>,
         key: &[u8],
         slot: u16,
-        before: Option<Stored>,
+        before: Option<Arc<Stored>>,
     ) -> Result<()> {
-        if self.documents.contains_key(&(collection, key.to_vec())) {
+        let collection = table.collection.id;
+        if self.entry(collection, key).is_some() {
             return Ok(());
         }
         if self.documents.len() >= TRANSACTION_DOCUMENTS_MAX {
@@ -140,20 +276,24 @@ impl Transaction {
                 format!("a transaction has at most {TRANSACTION_DOCUMENTS_MAX} documents");
             return Err(Error::new(Kind::TooLarge, message));
         }
-        self.charge(before.as_ref().map_or(0, |stored| stored.body.len()))?;
+        let body = before.as_ref().map_or(0, |stored| stored.body.len());
+        self.charge(ENTRY_BYTES + 2 * key.len() + body)?;
+        let name = || table.collection.name.clone();
+        self.collections.entry(collection).or_insert_with(name);
         let entry = Entry { before, written: None, slot };
         self.documents.insert((collection, key.to_vec()), entry);
         Ok(())
     }
 
-    /// Adds a document that was looked up before.
-    pub(super) fn insert(&mut self, collection: i64, document: &Prepared) -> Result<()> {
-        let place = (collection, document.key.clone());
-        let entry = self.documents.get(&place).expect("it was looked up before");
-        if entry.body().is_some() {
-            return Err(Error::new(Kind::AlreadyExists, "a document with this _id exists already"));
+    /// Claims a document for writing.
+    ///
+    /// # Errors
+    /// `Conflict` when another transaction has.
+    pub(super) fn claim(&mut self, table: &Table<'_>, key: &[u8]) -> Result<()> {
+        match self.claimed.claim(table.env, table.collection.id, key) {
+            true => Ok(()),
+            false => Err(conflict()),
         }
-        self.write(collection, &document.key, Some(document.body.clone()))
     }
 
     /// Writes a document that was looked up before, or removes it.
@@ -171,13 +311,24 @@ impl Transaction {
     }
 
     fn charge(&mut self, bytes: usize) -> Result<()> {
-        self.bytes += bytes;
-        if self.bytes > BYTES_MAX {
+        if self.bytes + bytes > BYTES_MAX {
             let mib = BYTES_MAX >> 20;
             let message = format!("a transaction remembers at most {mib} MiB of documents");
             return Err(Error::new(Kind::TooLarge, message));
         }
+        if self.all_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > ALL_BYTES_MAX {
+            self.all_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            let message = "the open transactions hold too much; commit or roll back some, or wait";
+            return Err(Error::new(Kind::LimitExceeded, message));
+        }
+        self.bytes += bytes;
         Ok(())
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

@@ -1,16 +1,27 @@
-//! The documents as a transaction sees them: as they were when it first read them, with what it wrote.
+//! The documents as a transaction sees them: as they were at its snapshot, with what it wrote.
 
-use bson::Document;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bson::{Bson, Document};
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_query::key::sort_key;
 use yunzhan_query::{Budget, Filter, Order};
 
-use super::state::{TRANSACTION_DOCUMENTS_MAX, Transaction, unknown};
-use super::{place_of, slot_of};
+use super::past::Candidate;
+use super::place_of;
+use super::state::{Entry, TRANSACTION_DOCUMENTS_MAX, Transaction, conflict, unknown};
 use crate::documents::Which;
-use crate::documents::logic::shape::decode;
+use crate::documents::logic::id::slot_of;
+use crate::documents::logic::shape::{Prepared, decode};
 use crate::documents::store::{Stored, Table};
 use crate::documents::walk::Walk;
+
+/// Facts of the past after which others run: each is a document to decode and to match.
+const FACTS_BETWEEN_YIELDS: usize = 256;
+
+/// Most bytes of documents that a query finds, before they are sorted and cut: as a query outside a transaction.
+const GATHERED_BYTES_MAX: usize = 32 << 20;
 
 /// What a call wants to see.
 pub(super) struct Wanted<'a> {
@@ -18,15 +29,31 @@ pub(super) struct Wanted<'a> {
     pub(super) order: &'a Order,
     pub(super) skip: usize,
     pub(super) limit: usize,
+    /// Work that the walk may cost.
+    pub(super) work_max: usize,
 }
 
 /// A document that the transaction sees, and from now on remembers.
 pub(super) struct Seen {
     pub(super) key: Vec<u8>,
     pub(super) document: Document,
-    pub(super) body: Vec<u8>,
-    /// As it is stored, where the transaction sees it for the first time.
-    fresh: Option<Stored>,
+    source: Source,
+}
+
+enum Source {
+    /// The transaction knew it, or wrote it.
+    Own(Vec<u8>),
+    /// It is seen for the first time, as it was at the snapshot.
+    Fresh(Arc<Stored>),
+}
+
+/// Documents while they are gathered.
+#[derive(Default)]
+struct Gathered {
+    seen: Vec<Seen>,
+    /// The keys that came already, whether they matched or not.
+    keys: HashSet<Vec<u8>>,
+    bytes: usize,
 }
 
 /// The documents that match, in order; those that are given are remembered.
@@ -35,23 +62,24 @@ pub(super) async fn see(
     table: &Table<'_>,
     which: &Which,
     wanted: &Wanted<'_>,
-    work_max: usize,
 ) -> Result<Vec<Seen>> {
-    if transaction.is_over {
-        return Err(unknown());
-    }
-    let mut seen = match which {
+    let mut gathered = Gathered::default();
+    match which {
         Which::One(id) => {
             let Some((key, slot)) = place_of(id) else { return Ok(Vec::new()) };
             look_up(transaction, table, &key, slot).await?;
-            own(transaction, table, wanted, Some(&key))?
+            if let Some(body) = transaction.entry(table.collection.id, &key).and_then(Entry::body) {
+                gathered.own(&key, body, wanted)?;
+            }
         }
         Which::Matching { .. } => {
-            let mut seen = own(transaction, table, wanted, None)?;
-            stored(transaction, table, wanted, work_max, &mut seen).await?;
-            seen
+            own(transaction, table, wanted, &mut gathered)?;
+            stored(transaction, table, wanted, &mut gathered).await?;
+            // After the walk: what changed while it went on has its facts by now.
+            recalled(transaction, table, wanted, &mut gathered).await?;
         }
-    };
+    }
+    let mut seen = gathered.seen;
     match wanted.order.is_empty() {
         true => seen.sort_by(|a, b| a.key.cmp(&b.key)),
         false => seen
@@ -59,10 +87,9 @@ pub(super) async fn see(
     }
     let page: Vec<_> = seen.into_iter().skip(wanted.skip).take(wanted.limit).collect();
     for seen in &page {
-        if let Some(fresh) = &seen.fresh {
-            let id = seen.document.get("_id").unwrap_or(&bson::Bson::Null);
-            let slot = slot_of(id, &seen.key);
-            transaction.remember(table.collection.id, &seen.key, slot, Some(fresh.clone()))?;
+        if let Source::Fresh(fresh) = &seen.source {
+            let slot = slot_of(seen.document.get("_id").unwrap_or(&Bson::Null), &seen.key);
+            transaction.remember(table, &seen.key, slot, Some(Arc::clone(fresh)))?;
         }
     }
     Ok(page)
@@ -75,69 +102,175 @@ pub(super) async fn look_up(
     key: &[u8],
     slot: u16,
 ) -> Result<()> {
-    if transaction.is_over {
-        return Err(unknown());
-    }
-    if transaction.documents.contains_key(&(table.collection.id, key.to_vec())) {
+    if transaction.entry(table.collection.id, key).is_some() {
         return Ok(());
     }
-    let before = table.document(key, slot).await?;
-    transaction.remember(table.collection.id, key, slot, before)
+    let now = table.document(key, slot).await?;
+    let before = transaction.as_of(table, key, now)?;
+    transaction.remember(table, key, slot, before)
 }
 
-/// What matches of the documents that the transaction knows: one, or all of the collection.
+/// Claims a document that was looked up before, so that the transaction may write it.
+///
+/// # Errors
+/// `Conflict` when another transaction has claimed it, or somebody changed it since the snapshot.
+pub(super) async fn hold(
+    transaction: &mut Transaction,
+    table: &Table<'_>,
+    key: &[u8],
+) -> Result<()> {
+    let entry = transaction.entry(table.collection.id, key).ok_or_else(unknown)?;
+    if entry.written.is_some() {
+        return Ok(());
+    }
+    let (slot, before) = (entry.slot, entry.before.as_ref().map(|before| before.version));
+    transaction.claim(table, key)?;
+    // Claimed first and then read: whoever had it before has either not let go, or has committed.
+    let now = table.document(key, slot).await?.map(|now| now.version);
+    if now == before { Ok(()) } else { Err(conflict()) }
+}
+
+/// Claims the id of a document that is to be added.
+///
+/// # Errors
+/// `AlreadyExists` when the transaction sees one with this id; `Conflict` as [`hold`].
+pub(super) async fn make_room(
+    transaction: &mut Transaction,
+    table: &Table<'_>,
+    document: &Prepared,
+) -> Result<()> {
+    look_up(transaction, table, &document.key, document.slot).await?;
+    let entry = transaction.entry(table.collection.id, &document.key);
+    if entry.is_some_and(|entry| entry.body().is_some()) {
+        return Err(Error::new(Kind::AlreadyExists, "a document with this _id exists already"));
+    }
+    hold(transaction, table, &document.key).await
+}
+
+/// What matches of the documents that the transaction knows.
 fn own(
     transaction: &Transaction,
     table: &Table<'_>,
     wanted: &Wanted<'_>,
-    only: Option<&[u8]>,
-) -> Result<Vec<Seen>> {
+    gathered: &mut Gathered,
+) -> Result<()> {
     let collection = table.collection.id;
-    let (mut seen, budget) = (Vec::new(), Budget::default());
-    for ((_, key), entry) in
-        transaction.documents.range((collection, Vec::new())..(collection + 1, Vec::new()))
-    {
-        let Some(body) = entry.body().filter(|_| only.is_none_or(|only| only == key)) else {
-            continue;
-        };
-        let document = decode(body)?;
-        if wanted.filter.matches(&document, &budget)? {
-            seen.push(Seen { key: key.clone(), document, body: body.to_vec(), fresh: None });
+    let of_collection = (collection, Vec::new())..(collection + 1, Vec::new());
+    for ((_, key), entry) in transaction.documents.range(of_collection) {
+        // Also what it removed: nobody shall find it again.
+        gathered.keys.insert(key.clone());
+        if let Some(body) = entry.body() {
+            gathered.own(key, body, wanted)?;
         }
     }
-    Ok(seen)
+    Ok(())
 }
 
-/// What matches of the documents that the transaction does not know yet.
+/// What matches of the documents that the transaction does not know yet and that a walk finds.
 async fn stored(
     transaction: &Transaction,
     table: &Table<'_>,
     wanted: &Wanted<'_>,
-    work_max: usize,
-    seen: &mut Vec<Seen>,
+    gathered: &mut Gathered,
 ) -> Result<()> {
-    let mut walk = Walk::new(table.clone(), wanted.filter, wanted.order, work_max);
+    let version = transaction.version(table.collection.id);
+    let mut walk = Walk::new(table.clone(), wanted.filter, wanted.order, wanted.work_max);
     let enough = wanted.skip.saturating_add(wanted.limit);
     let mut found = 0;
     // The transaction's own may come before any of these, so as many as are wanted are needed of each.
     while !walk.is_ordered || found < enough {
-        let Some(stored) = walk.next().await? else { return Ok(()) };
-        if transaction.documents.contains_key(&(table.collection.id, stored.key.clone())) {
+        let Some(now) = walk.next().await? else { return Ok(()) };
+        if !gathered.keys.insert(now.key.clone()) {
             continue;
         }
-        let document = decode(&stored.body)?;
-        if !walk.matches(&document)? {
+        if now.version <= version {
+            found += usize::from(gathered.fresh(Arc::new(now), wanted)?);
             continue;
         }
-        found += 1;
-        if found > TRANSACTION_DOCUMENTS_MAX {
+        // What it was may belong elsewhere in the order, so it does not count as found.
+        let key = now.key.clone();
+        if let Some(was) = transaction.as_of(table, &key, Some(now))? {
+            gathered.fresh(was, wanted)?;
+        }
+    }
+    Ok(())
+}
+
+/// What matches of the documents that were others at the snapshot, and that the walk has not come by.
+async fn recalled(
+    transaction: &Transaction,
+    table: &Table<'_>,
+    wanted: &Wanted<'_>,
+    gathered: &mut Gathered,
+) -> Result<()> {
+    let collection = table.collection.id;
+    let snapshot = transaction.snapshot.as_ref().ok_or_else(unknown)?;
+    let version = transaction.version(collection);
+    let candidates = snapshot.moment.candidates(table.env, collection, version)?;
+    for (place, candidate) in candidates.into_iter().enumerate() {
+        if place % FACTS_BETWEEN_YIELDS == FACTS_BETWEEN_YIELDS - 1 {
+            tokio::task::yield_now().await;
+        }
+        let key = match &candidate {
+            Candidate::Was(stored) => &stored.key,
+            Candidate::Look(key) => key,
+        };
+        if !gathered.keys.insert(key.clone()) {
+            continue;
+        }
+        let was = match candidate {
+            Candidate::Was(stored) => Some(stored),
+            Candidate::Look(key) => {
+                let now = table.document_anywhere(&key).await?;
+                transaction.as_of(table, &key, now)?
+            }
+        };
+        if let Some(was) = was {
+            gathered.fresh(was, wanted)?;
+        }
+    }
+    Ok(())
+}
+
+// === impl Gathered ===
+
+impl Gathered {
+    fn own(&mut self, key: &[u8], body: &[u8], wanted: &Wanted<'_>) -> Result<()> {
+        let document = decode(body)?;
+        if wanted.filter.matches(&document, &Budget::default())? {
+            let source = Source::Own(body.to_vec());
+            self.seen.push(Seen { key: key.to_vec(), document, source });
+        }
+        Ok(())
+    }
+
+    /// Takes a document if it matches.
+    fn fresh(&mut self, was: Arc<Stored>, wanted: &Wanted<'_>) -> Result<bool> {
+        let document = decode(&was.body)?;
+        if !wanted.filter.matches(&document, &Budget::default())? {
+            return Ok(false);
+        }
+        self.bytes += was.body.len();
+        // Its own come beside these, so there may be twice as many.
+        if self.seen.len() >= 2 * TRANSACTION_DOCUMENTS_MAX || self.bytes > GATHERED_BYTES_MAX {
             let message = format!(
-                "a query in a transaction may find at most {TRANSACTION_DOCUMENTS_MAX} documents; narrow it"
+                "a query in a transaction may find at most {TRANSACTION_DOCUMENTS_MAX} documents of {} MiB; narrow it",
+                GATHERED_BYTES_MAX >> 20
             );
             return Err(Error::new(Kind::TooLarge, message));
         }
-        let (key, body) = (stored.key.clone(), stored.body.clone());
-        seen.push(Seen { key, document, body, fresh: Some(stored) });
+        self.seen.push(Seen { key: was.key.clone(), document, source: Source::Fresh(was) });
+        Ok(true)
     }
-    Ok(())
+}
+
+// === impl Seen ===
+
+impl Seen {
+    pub(super) fn into_body(self) -> Vec<u8> {
+        match self.source {
+            Source::Own(body) => body,
+            Source::Fresh(stored) => stored.body.clone(),
+        }
+    }
 }
