@@ -126,7 +126,7 @@ fn text(answer: &Answer) -> String {
     if verdict != "200" {
         return verdict;
     }
-    let secret = ["_token\"", "\"keys\"", "\"sub\"", "# EOF"];
+    let secret = ["_token\"", "\"transactionId\"", "\"keys\"", "\"sub\"", "# EOF"];
     let mut body = answer.text();
     if let Some(id) = serde_json::from_str(&body).ok().and_then(|json| request_id(&json)) {
         body = body.replace(&id, "<id>");

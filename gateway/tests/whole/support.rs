@@ -23,23 +23,20 @@ pub const BODY_BYTES_MAX: usize = 64 << 10;
 struct Echo;
 
 const ROUTES: &[Endpoint<Echo>] = &[
-    Endpoint { spec: spec("echo.post", Method::POST, "/echo"), handle: echo },
-    Endpoint { spec: spec("echo.get", Method::GET, "/echo/{name}"), handle: name },
+    Endpoint { spec: spec("echo.post", Method::POST, "/echo", Access::Public), handle: echo },
+    Endpoint { spec: spec("echo.get", Method::GET, "/echo/{name}", Access::Public), handle: name },
     Endpoint {
-        spec: RouteSpec {
-            access: Access::UserInBody,
-            ..spec("echo.carried", Method::POST, "/carried")
-        },
+        spec: spec("echo.carried", Method::POST, "/carried", Access::UserInBody),
         handle: echo,
     },
 ];
 
-const fn spec(name: &'static str, method: Method, path: &'static str) -> RouteSpec {
+const fn spec(name: &'static str, method: Method, path: &'static str, access: Access) -> RouteSpec {
     RouteSpec {
         name,
         method,
         path,
-        access: Access::Public,
+        access,
         tier: Tier::Core,
         body_bytes_max: BODY_BYTES_MAX,
         render_error: |error, id| {

@@ -187,7 +187,7 @@ actions! {
     "database.modifyAndReturnDoc" r#"{"collectionName":"notes","query":"{}","data":"{\"$set\":{\"text\":\"stolen\"}}"}"#;
     "database.removeDocument" r#"{"collectionName":"notes","query":"{}","multi":true}"#;
     "database.addCollection" r#"{"collectionName":"theirs"}"#;
-    "database.aggregateDocuments" COLLECTION;
+    "database.aggregateDocuments" r#"{"collectionName":"notes","stages":[]}"#;
     "database.startTransaction" NOTHING;
     "database.commitTransaction" NOTHING;
     "database.abortTransaction" NOTHING;
