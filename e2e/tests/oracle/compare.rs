@@ -3,14 +3,16 @@
 //! JavaScript has one type of number and keeps fields with names of digits before all others: so numbers are compared by
 //! value, and the order of fields not at all.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use yunzhan_query::compare::equal;
 use yunzhan_query::{Bson, Document};
 
 use crate::answers::Answers;
-use crate::group::{Answer, Group, text};
-use crate::known::{self, Question};
+use crate::group::{Answer, Group};
+use crate::known;
+use crate::question::{Question, text};
 
 /// Differences that are told; the first few are what one looks at.
 const TOLD_MAX: usize = 25;
@@ -24,7 +26,7 @@ pub(crate) struct Tally {
     /// Refused by us: mingo applies what MongoDB refuses.
     refused: usize,
     /// Explained by a row of the table of known differences.
-    known: usize,
+    known: BTreeMap<&'static str, usize>,
     different: usize,
     told: Vec<String>,
 }
@@ -37,7 +39,8 @@ impl Tally {
 
     /// Whether enough questions had two answers.
     pub(crate) fn is_telling(&self) -> bool {
-        let all = self.same + self.refused + self.known + self.different;
+        let known: usize = self.known.values().sum();
+        let all = self.same + self.refused + known + self.different;
         self.same * 1000 >= all * ANSWERED_PER_MILLE_MIN
     }
 
@@ -46,20 +49,30 @@ impl Tally {
         format!("{} differences, the first of them:\n{}", self.different, self.told.join("\n"))
     }
 
-    fn count<T>(&mut self, question: Question<'_>, both: &Both<'_, T>, show: fn(&T) -> String)
-    where
-        T: Comparable,
-    {
-        match (both.ours, both.theirs) {
+    fn count<T: Comparable>(
+        &mut self,
+        question: Question<'_>,
+        ours: &Answer<T>,
+        theirs: &Answer<T>,
+    ) {
+        match (ours, theirs) {
             (Ok(ours), Ok(theirs)) if ours.is_same(theirs) => self.same += 1,
             (Err(_), _) => self.refused += 1,
-            _ if known::explains(question) => self.known += 1,
             (Ok(ours), theirs) => {
+                let essence = theirs.as_ref().map(|theirs| T::essence(question, ours, theirs));
+                let essence = essence.unwrap_or_else(|words| Essence {
+                    question: question.to_string(),
+                    answers: [ours.text(), words.clone()],
+                    known: None,
+                });
+                if let Some(what) = essence.known {
+                    *self.known.entry(what).or_default() += 1;
+                    return;
+                }
                 self.different += 1;
                 if self.told.len() < TOLD_MAX {
-                    let theirs = theirs.as_ref().map_or_else(String::clone, show);
-                    self.told
-                        .push(format!("{question}\n  ours   {}\n  theirs {theirs}", show(ours)));
+                    let Essence { question, answers: [ours, theirs], .. } = essence;
+                    self.told.push(format!("{question}\n  ours   {ours}\n  theirs {theirs}"));
                 }
             }
         }
@@ -71,48 +84,80 @@ impl fmt::Display for Tally {
         let Self { same, refused, known, different, .. } = self;
         write!(
             f,
-            "{same} the same, {refused} refused by us, {known} known to differ, {different} different"
-        )
+            "{same} the same, {refused} refused by us, {different} different; known of mingo:"
+        )?;
+        known.iter().try_for_each(|(what, count)| write!(f, "\n  {count:>6} {what}"))
     }
-}
-
-/// Two answers to one question.
-struct Both<'a, T> {
-    ours: &'a Answer<T>,
-    theirs: &'a Answer<T>,
 }
 
 /// Compares every answer of a group.
 pub(crate) fn group(group: &Group, theirs: &Answers, tally: &mut Tally) {
     let documents = group.documents.as_slice();
     for (filter, theirs) in group.filters.iter().zip(&theirs.filters) {
-        let both = Both { ours: &group.matching(filter), theirs };
-        tally.count(Question::Filter(filter, documents), &both, |ids| format!("{ids:?}"));
+        tally.count(Question::Filter(filter, documents), &group.matching(filter), theirs);
     }
     for (order, theirs) in group.orders.iter().zip(&theirs.orders) {
-        let both = Both { ours: &group.sorted(order), theirs };
-        tally.count(Question::Order(order, documents), &both, |ids| format!("{ids:?}"));
+        tally.count(Question::Order(order, documents), &group.sorted(order), theirs);
     }
     for (update, theirs) in group.updates.iter().zip(&theirs.updates) {
         for (document, theirs) in documents.iter().zip(theirs) {
-            let both = Both { ours: &Group::updated(document, update), theirs };
-            tally.count(Question::Update(update, document), &both, text);
+            let ours = Group::updated(document, update);
+            tally.count(Question::Update(update, document), &ours, theirs);
         }
     }
     for (stages, theirs) in group.pipelines.iter().zip(&theirs.pipelines) {
-        let both = Both { ours: &group.pipeline(stages), theirs };
-        let show = |documents: &Vec<Document>| documents.iter().map(text).collect::<String>();
-        tally.count(Question::Pipeline(stages, documents), &both, show);
+        tally.count(Question::Pipeline(stages, documents), &group.pipeline(stages), theirs);
     }
 }
 
+/// An answer.
 trait Comparable {
     fn is_same(&self, other: &Self) -> bool;
+    fn text(&self) -> String;
+
+    /// The difference without what both agree on, as far as that is easy to tell.
+    fn essence(question: Question<'_>, ours: &Self, theirs: &Self) -> Essence {
+        Essence {
+            question: question.to_string(),
+            answers: [ours.text(), theirs.text()],
+            known: known::explanation(question),
+        }
+    }
+}
+
+/// A difference as it is told.
+struct Essence {
+    question: String,
+    answers: [String; 2],
+    /// What is known of it.
+    known: Option<&'static str>,
 }
 
 impl Comparable for Vec<i32> {
     fn is_same(&self, other: &Self) -> bool {
         self == other
+    }
+
+    fn text(&self) -> String {
+        format!("{self:?}")
+    }
+
+    fn essence(question: Question<'_>, ours: &Self, theirs: &Self) -> Essence {
+        let answers = [ours.text(), theirs.text()];
+        let Question::Filter(filter, documents) = question else {
+            return Essence {
+                question: question.to_string(),
+                answers,
+                known: known::explanation(question),
+            };
+        };
+        let is_disputed = |document: &&Document| {
+            let id = document.get_i32("_id").unwrap();
+            ours.contains(&id) != theirs.contains(&id)
+        };
+        let disputed: Vec<_> = documents.iter().filter(is_disputed).cloned().collect();
+        let question = Question::Filter(filter, &disputed);
+        Essence { question: question.to_string(), answers, known: known::explanation(question) }
     }
 }
 
@@ -120,12 +165,60 @@ impl Comparable for Document {
     fn is_same(&self, other: &Self) -> bool {
         equal(&arranged(self), &arranged(other))
     }
+
+    fn text(&self) -> String {
+        text(self)
+    }
+
+    fn essence(question: Question<'_>, ours: &Self, theirs: &Self) -> Essence {
+        let disputed = |name: &str| match (ours.get(name), theirs.get(name)) {
+            (Some(one), Some(other)) => !equal(&arranged_value(one), &arranged_value(other)),
+            (one, other) => one.is_some() || other.is_some(),
+        };
+        let only = |document: &Self| {
+            let fields = document.iter().filter(|(name, _)| disputed(name));
+            fields.map(|(name, value)| (name.clone(), value.clone())).collect::<Self>()
+        };
+        let answers = [only(ours).text(), only(theirs).text()];
+        let (question, known) = match question {
+            Question::Update(update, document) => {
+                let update = changes_of(update, &disputed);
+                let question = Question::Update(&update, &only(document));
+                (question.to_string(), known::explanation(question))
+            }
+            other => (other.to_string(), known::explanation(other)),
+        };
+        Essence { question, answers, known }
+    }
+}
+
+/// The part of an update that changes these top-level fields.
+fn changes_of(update: &Document, is_of: &dyn Fn(&str) -> bool) -> Document {
+    let mut part = Document::new();
+    for (operator, fields) in update {
+        let fields = fields.as_document().into_iter().flatten();
+        let mut chosen = Document::new();
+        for (path, operand) in fields {
+            let names = [path.split('.').next(), operand.as_str()];
+            if names.into_iter().flatten().any(is_of) {
+                chosen.insert(path, operand.clone());
+            }
+        }
+        if !chosen.is_empty() {
+            part.insert(operator, chosen);
+        }
+    }
+    part
 }
 
 impl Comparable for Vec<Document> {
     fn is_same(&self, other: &Self) -> bool {
         self.len() == other.len()
             && self.iter().zip(other).all(|(ours, theirs)| ours.is_same(theirs))
+    }
+
+    fn text(&self) -> String {
+        self.iter().map(text).collect()
     }
 }
 

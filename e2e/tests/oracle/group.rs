@@ -45,7 +45,7 @@ impl Group {
     /// The group in one line.
     pub(crate) fn line(&self) -> String {
         let list = |documents: &[Document]| {
-            let texts: Vec<_> = documents.iter().map(text).collect();
+            let texts: Vec<_> = documents.iter().map(canonical).collect();
             format!("[{}]", texts.join(","))
         };
         let pipelines: Vec<_> = self.pipelines.iter().map(|stages| list(stages)).collect();
@@ -89,11 +89,11 @@ impl Group {
     }
 }
 
-/// How a document is shown, and sent.
-pub(crate) fn text(document: &Document) -> String {
-    write_document(document, Mode::Canonical)
-}
-
 fn ids<'d>(documents: impl Iterator<Item = &'d Document>) -> Vec<i32> {
     documents.map(|document| document.get_i32("_id").unwrap()).collect()
+}
+
+/// Every type survives the way.
+fn canonical(document: &Document) -> String {
+    write_document(document, Mode::Canonical)
 }

@@ -2,7 +2,7 @@
 //! questions about them.
 //!
 //! `group.rs` makes questions and asks ours, `answers.rs` reads theirs, `compare.rs` says whether two answers are the same,
-//! and `known.rs` lists where mingo does other than MongoDB, with what MongoDB does.
+//! `known.rs` lists where mingo does other than MongoDB, with what MongoDB does, and `question.rs` shows a question.
 //!
 //! `YUNZHAN_ORACLE_CASES` asks more questions and `YUNZHAN_ORACLE_SEED` other ones.
 
@@ -12,6 +12,7 @@ mod answers;
 mod compare;
 mod group;
 mod known;
+mod question;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
