@@ -3,7 +3,7 @@
 use yunzhan_query::ejson::{Mode, write_document};
 use yunzhan_query::filter::{Filter, Limits};
 use yunzhan_query::generate::Generator;
-use yunzhan_query::{Document, Order, Update};
+use yunzhan_query::{Budget, Document, Order, Update};
 
 /// What an answer is when there is one.
 pub(crate) type Answer<T> = Result<T, String>;
@@ -64,7 +64,7 @@ impl Group {
     pub(crate) fn matching(&self, filter: &Document) -> Answer<Vec<i32>> {
         let filter =
             Filter::parse(filter, &Limits::default()).map_err(|error| error.to_string())?;
-        Ok(ids(self.documents.iter().filter(|document| filter.matches(document))))
+        Ok(ids(self.documents.iter().filter(|document| matches(&filter, document))))
     }
 
     /// The documents in this order.
@@ -78,7 +78,7 @@ impl Group {
     pub(crate) fn updated(document: &Document, update: &Document) -> Answer<Document> {
         let mut document = document.clone();
         let update = Update::parse(update.clone()).map_err(|error| error.to_string())?;
-        update.apply(&mut document).map_err(|error| error.to_string())?;
+        update.apply(&mut document, None).map_err(|error| error.to_string())?;
         Ok(document)
     }
 
@@ -96,4 +96,9 @@ fn ids<'d>(documents: impl Iterator<Item = &'d Document>) -> Vec<i32> {
 /// Every type survives the way.
 fn canonical(document: &Document) -> String {
     write_document(document, Mode::Canonical)
+}
+
+/// Whether a document matches, with more than enough to compute it.
+fn matches(filter: &Filter, document: &Document) -> bool {
+    filter.matches(document, &Budget::default()).unwrap_or(false)
 }
