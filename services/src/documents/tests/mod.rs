@@ -5,6 +5,7 @@ mod bounds;
 mod changing;
 mod collections;
 mod finding;
+mod geo;
 mod indexes;
 mod inserting;
 mod permission;
