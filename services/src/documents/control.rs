@@ -11,6 +11,7 @@ use serde_json::Value;
 use yunzhan_base::{Answer, Call, Endpoint, EnvId, Error, Kind, Result};
 use yunzhan_query::ejson::{Mode, append_document, append_raw_document};
 
+use super::logic::index::GEO_DIRECTION;
 use super::{Body, Caller, Collection, Documents, Find, Index, Keys, NewIndex, Permission, Preset};
 use crate::dialect::control::endpoint;
 use crate::dialect::json;
@@ -91,7 +92,7 @@ struct ShownIndex<'a> {
 #[serde(deny_unknown_fields)]
 struct Key {
     field: String,
-    /// `1` or `-1`, as text: that is how CloudBase's own API spells it.
+    /// `1`, `-1` or `2dsphere`, as text: that is how CloudBase's own API spells it.
     direction: String,
 }
 
@@ -263,7 +264,8 @@ fn definition(keys: &[Key]) -> Result<Document> {
         let direction = match key.direction.as_str() {
             "1" => Bson::Int32(1),
             "-1" => Bson::Int32(-1),
-            _ => return Err(refused("direction", "\"1\" or \"-1\"")),
+            GEO_DIRECTION => Bson::from(GEO_DIRECTION),
+            _ => return Err(refused("direction", "\"1\", \"-1\" or \"2dsphere\"")),
         };
         if definition.insert(key.field.as_str(), direction).is_some() {
             let message = format!("field {} is named twice", key.field);
@@ -277,7 +279,10 @@ fn show_index(index: &Index) -> ShownIndex<'_> {
     let definition = index.keys.definition();
     let keys = definition.into_iter().map(|(field, direction)| Key {
         field,
-        direction: direction.as_i32().unwrap_or(1).to_string(),
+        direction: match direction {
+            Bson::String(kind) => kind,
+            direction => direction.as_i32().unwrap_or(1).to_string(),
+        },
     });
     ShownIndex {
         name: &index.name,

@@ -1,12 +1,15 @@
 //! How a question is answered: which way leads to the documents, and what it costs.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use yunzhan_base::Result;
 use yunzhan_query::Order;
 
 use super::logic::shape::decode;
+use super::near::Nearest;
 use super::walk::Walk;
-use super::{Caller, Documents, Which};
+use super::{Caller, Documents, Index, Which};
 
 /// The way to the documents of a question, and what walking it took.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -22,6 +25,9 @@ pub struct Explanation {
     pub ordered: bool,
     /// Whether every document on the way matches, so that counting reads none.
     pub exact: bool,
+    /// Entries that were read besides, where a geo index told by them alone how near a document is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entries_examined: Option<u64>,
     /// Documents that were read.
     pub documents_examined: u64,
     /// Documents among them that match.
@@ -43,6 +49,11 @@ impl Documents {
     ) -> Result<Explanation> {
         let (table, filter) = self.open_query(caller, collection, which).await?;
         let indexes = table.collection.indexes.clone();
+        if let Some(nearest) =
+            Nearest::new(&table, &filter, order, self.config().scan_documents_max)
+        {
+            return explain_nearest(nearest, &indexes, limit).await;
+        }
         let mut walk = Walk::new(table, &filter, order, self.config().scan_documents_max);
         let most = if walk.is_ordered { limit as u64 } else { u64::MAX };
         let mut matched = 0;
@@ -57,8 +68,31 @@ impl Documents {
             ranges: walk.ranges as u64,
             ordered: walk.is_ordered,
             exact: walk.is_exact,
+            entries_examined: None,
             documents_examined: walk.examined,
             documents_matched: matched,
         })
     }
+}
+
+async fn explain_nearest(
+    mut nearest: Nearest<'_>,
+    indexes: &[Arc<Index>],
+    limit: usize,
+) -> Result<Explanation> {
+    let mut matched = 0;
+    while matched < limit as u64 && nearest.next().await?.is_some() {
+        matched += 1;
+    }
+    let told = nearest.told();
+    Ok(Explanation {
+        access: "index",
+        index: told.index.map(|place| indexes[place].name.clone()),
+        ranges: told.ranges,
+        ordered: true,
+        exact: false,
+        entries_examined: Some(told.entries),
+        documents_examined: told.documents,
+        documents_matched: matched,
+    })
 }

@@ -103,6 +103,10 @@ impl Documents {
     ) -> Result<Arc<Index>> {
         let name = new.name.unwrap_or_else(|| new.keys.default_name());
         check_index_name(&name)?;
+        if new.unique && new.keys.is_geo() {
+            let message = "a 2dsphere index cannot be unique";
+            return Err(Error::new(Kind::InvalidParameter, message));
+        }
         for _ in 0..ATTEMPTS_MAX {
             self.forget_collections();
             let found = self.collection(caller.env, collection).await?;

@@ -14,6 +14,7 @@ mod aggregate;
 mod catalogue;
 mod explain;
 mod indexes;
+mod near;
 mod read;
 mod walk;
 

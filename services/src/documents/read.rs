@@ -13,6 +13,7 @@ use yunzhan_query::{Bson, Budget, Filter, Order, Projection};
 use super::logic::id::{id_key, slot_of};
 use super::logic::permission::{OWNER_FIELD, Operation, Reach};
 use super::logic::shape::decode;
+use super::near::Nearest;
 use super::store::{Stored, Table};
 use super::walk::Walk;
 use super::{Caller, Documents, Which};
@@ -21,7 +22,7 @@ use super::{Caller, Documents, Which};
 pub(super) const RESULT_BYTES_MAX: usize = 16 << 20;
 
 /// Most bytes that one call keeps while it sorts: the documents up to the end of the wanted page.
-const SORT_BYTES_MAX: usize = 32 << 20;
+pub(super) const SORT_BYTES_MAX: usize = 32 << 20;
 
 /// A question for documents.
 #[derive(Clone, Debug)]
@@ -85,14 +86,17 @@ impl Documents {
             which => {
                 let filter = which.filter(reach)?;
                 let work_max = self.config().scan_documents_max;
-                let walk = Walk::new(table, &filter, &find.order, work_max);
                 let (order, skip) = (&find.order, find.skip);
-                let page = match filter.near().filter(|_| order.is_empty()) {
-                    Some(near) => {
+                let nearest = Nearest::new(&table, &filter, order, work_max);
+                let walk = Walk::new(table, &filter, order, work_max);
+                let near = filter.near().filter(|_| order.is_empty());
+                let page = match (nearest, near) {
+                    (Some(nearest), _) => nearest_first(nearest, skip, limit).await?,
+                    (None, Some(near)) => {
                         sorted(walk, |document| distance_key(document, &near), skip, limit).await?
                     }
-                    None if walk.is_ordered => straight(walk, &filter, skip, limit).await?,
-                    None => sorted(walk, |document| sort_key(document, order), skip, limit).await?,
+                    _ if walk.is_ordered => straight(walk, &filter, skip, limit).await?,
+                    _ => sorted(walk, |document| sort_key(document, order), skip, limit).await?,
                 };
                 (page, Some(filter))
             }
@@ -205,6 +209,24 @@ async fn straight(mut walk: Walk<'_>, filter: &Filter, skip: usize, limit: usize
         if matched > skip {
             bytes = check_bytes(bytes + stored.body.len(), RESULT_BYTES_MAX)?;
             page.bodies.push(stored.body);
+        }
+    }
+    Ok(page)
+}
+
+/// Takes the page from the documents that a geo index gives, and stops at its end.
+async fn nearest_first(mut nearest: Nearest<'_>, skip: usize, limit: usize) -> Result<Page> {
+    let mut page = Page { bodies: Vec::new(), total: None };
+    let (mut matched, mut bytes) = (0, 0);
+    while page.bodies.len() < limit {
+        let Some(body) = nearest.next().await? else {
+            page.total = Some(matched as u64);
+            break;
+        };
+        matched += 1;
+        if matched > skip {
+            bytes = check_bytes(bytes + body.len(), RESULT_BYTES_MAX)?;
+            page.bodies.push(body);
         }
     }
     Ok(page)

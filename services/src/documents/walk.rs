@@ -4,12 +4,13 @@ use std::collections::HashSet;
 
 use bson::Bson;
 use yunzhan_base::{Error, Kind, Result};
+use yunzhan_query::geo::{Area, ELSEWHERE_KEY, covering, key_range};
 use yunzhan_query::key::{FORMAT, KeyRange};
-use yunzhan_query::{Access, Budget, Document, Filter, Order, Plan};
+use yunzhan_query::{Access, Budget, Document, Filter, Order, Path, Plan};
 
 use super::logic::id::{id_key, slot_of};
 use super::logic::permission::OWNER_FIELD;
-use super::store::{PageRow, Side, Stored, Table};
+use super::store::{Collection, PageRow, Side, Stored, Table};
 
 /// Rows of the first page. Most queries end within it.
 const PAGE_ROWS_FIRST: usize = 32;
@@ -25,6 +26,9 @@ const WORK_BETWEEN_YIELDS: usize = 256;
 
 /// Rows of the largest page; each carries a small body at most, see `store.rs`.
 const PAGE_ROWS_MAX: usize = 512;
+
+/// Ranges of a geo index that cover an area. More of them miss the area by less, and each is a statement.
+const COVER_RANGES_MAX: usize = 32;
 
 /// Fields that a refusal of a long walk names.
 const NAMED_FIELDS_MAX: usize = 4;
@@ -87,6 +91,12 @@ impl<'a> Walk<'a> {
         work_max: usize,
     ) -> Self {
         let plan = Plan::choose(filter, order, &table.collection.planned);
+        if plan.access == Access::Scan
+            && let Some((place, ranges)) = around(&table.collection, filter)
+        {
+            let along = (place, ranges);
+            return Self::along(table, filter, order, work_max, along, plan.ordered);
+        }
         let is_scan = plan.access == Access::Scan;
         let (mut seen, mut index) = (None, None);
         let (way, ranges) = match plan.access {
@@ -114,6 +124,44 @@ impl<'a> Walk<'a> {
             }
         };
         Self {
+            seen,
+            is_ordered: plan.ordered,
+            is_exact: plan.exact,
+            index,
+            is_scan,
+            ..Self::on(table, (way, ranges), filter, order, work_max)
+        }
+    }
+
+    /// A walk along ranges of the index at a place among those of the collection, whatever a planner would say.
+    pub(super) fn along(
+        table: Table<'a>,
+        filter: &'a Filter,
+        order: &'a Order,
+        work_max: usize,
+        (place, ranges): (usize, Vec<KeyRange>),
+        is_ordered: bool,
+    ) -> Self {
+        let index = table.collection.indexes[place].id;
+        let count = ranges.len();
+        let ranges = last_first(ranges, Side::First);
+        let way = Way::Entries { index, ranges, side: Side::First, inside: None };
+        Self {
+            seen: Some(HashSet::new()),
+            index: Some(place),
+            is_ordered,
+            ..Self::on(table, (way, count), filter, order, work_max)
+        }
+    }
+
+    fn on(
+        table: Table<'a>,
+        (way, ranges): (Way, usize),
+        filter: &'a Filter,
+        order: &'a Order,
+        work_max: usize,
+    ) -> Self {
+        Self {
             table,
             way,
             page: Vec::new().into_iter(),
@@ -121,18 +169,32 @@ impl<'a> Walk<'a> {
             work_left: work_max,
             work_unyielded: 0,
             conditions: filter.conditions(),
-            seen,
+            seen: None,
             filter,
             order,
             work_max,
             budget: Budget::default(),
-            is_ordered: plan.ordered,
-            is_exact: plan.exact,
-            index,
+            is_ordered: false,
+            is_exact: false,
+            index: None,
             ranges,
             examined: 0,
-            is_scan,
+            is_scan: false,
         }
+    }
+
+    /// The document with this key, if it did not come yet; it counts as one of the walk from then on.
+    ///
+    /// # Errors
+    /// As [`Walk::next`].
+    pub(super) async fn fetch(&mut self, key: &[u8]) -> Result<Option<Stored>> {
+        if self.seen.as_mut().is_some_and(|seen| !seen.insert(key.to_vec())) {
+            return Ok(None);
+        }
+        let found = self.table.document_anywhere(key).await?;
+        self.examined += 1;
+        self.charge(found.as_ref().map_or(1, |stored| self.work_of(&stored.body))).await?;
+        Ok(found)
     }
 
     /// The next document.
@@ -230,7 +292,7 @@ impl<'a> Walk<'a> {
 
     /// Takes work from what is left. Before much of it, others run and the deadline may strike: an embedded database
     /// answers without a pause.
-    async fn charge(&mut self, work: usize) -> Result<()> {
+    pub(super) async fn charge(&mut self, work: usize) -> Result<()> {
         self.work_left = self.work_left.checked_sub(work).ok_or_else(|| self.too_long())?;
         self.work_unyielded += work;
         if self.work_unyielded >= WORK_BETWEEN_YIELDS {
@@ -326,6 +388,28 @@ impl Way {
     }
 }
 
+/// Where a geo index has every document that the filter may mean by a place: its place among the indexes, and the ranges.
+fn around(collection: &Collection, filter: &Filter) -> Option<(usize, Vec<KeyRange>)> {
+    let near = filter.near().filter(|near| near.max_m.is_finite());
+    let ranges = |path: &Path| {
+        let cells = match (filter.area(&path.to_string()), &near) {
+            (Some(area), _) => covering(area, COVER_RANGES_MAX),
+            (None, Some(near)) if near.path == *path => {
+                let circle = Area::Cap { center: near.point, radius_m: near.max_m };
+                covering(&circle, COVER_RANGES_MAX)
+            }
+            _ => return None,
+        };
+        Some(cells.iter().map(key_range).chain([elsewhere()]).collect())
+    };
+    collection.geo_indexes().find_map(|(place, path)| Some((place, ranges(path)?)))
+}
+
+/// The range of what a geo index has under no cell.
+pub(super) fn elsewhere() -> KeyRange {
+    KeyRange { from: ELSEWHERE_KEY.to_vec(), to: after(&ELSEWHERE_KEY) }
+}
+
 /// What is left of a range beyond a key.
 fn narrow(range: &mut KeyRange, key: &[u8], side: Side) {
     match side {
@@ -347,7 +431,7 @@ fn last_first(mut ranges: Vec<KeyRange>, side: Side) -> Vec<KeyRange> {
 }
 
 /// The first key after this one.
-fn after(key: &[u8]) -> Vec<u8> {
+pub(super) fn after(key: &[u8]) -> Vec<u8> {
     let mut next = Vec::with_capacity(key.len() + 1);
     next.extend_from_slice(key);
     next.push(0);

@@ -11,7 +11,7 @@ use yunzhan_base::{Error, Kind};
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct Json(String);
 
-/// One field of an index, from `FIELD`, `FIELD:1` or `FIELD:-1`.
+/// One field of an index, from `FIELD`, `FIELD:1`, `FIELD:-1` or `FIELD:2dsphere`.
 #[derive(Clone, Debug)]
 pub(in crate::cli) struct Key {
     field: String,
@@ -66,9 +66,10 @@ impl FromStr for Key {
         let direction = match direction {
             "1" => "1",
             "-1" => "-1",
+            "2dsphere" => "2dsphere",
             other => {
                 let message = format!(
-                    "{other:?} is no direction; write {field}:1 for upwards or {field}:-1 for downwards"
+                    "{other:?} is no direction; write {field}:1 for upwards, {field}:-1 for downwards or {field}:2dsphere for places"
                 );
                 return Err(Error::new(Kind::InvalidParameter, message));
             }
@@ -101,17 +102,18 @@ mod tests {
         check("age", expect![[r#"{"direction":"1","field":"age"}"#]]);
         check("age:1", expect![[r#"{"direction":"1","field":"age"}"#]]);
         check("a.b:-1", expect![[r#"{"direction":"-1","field":"a.b"}"#]]);
+        check("at:2dsphere", expect![[r#"{"direction":"2dsphere","field":"at"}"#]]);
         check("a:b:-1", expect![[r#"{"direction":"-1","field":"a:b"}"#]]);
         check(
             "age:2",
             expect![[
-                r#"error: "2" is no direction; write age:1 for upwards or age:-1 for downwards"#
+                r#"error: "2" is no direction; write age:1 for upwards, age:-1 for downwards or age:2dsphere for places"#
             ]],
         );
         check(
             "age:",
             expect![[
-                r#"error: "" is no direction; write age:1 for upwards or age:-1 for downwards"#
+                r#"error: "" is no direction; write age:1 for upwards, age:-1 for downwards or age:2dsphere for places"#
             ]],
         );
         check(":1", expect!["error: a field has a name; write FIELD, FIELD:1 or FIELD:-1"]);

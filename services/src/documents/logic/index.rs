@@ -5,8 +5,9 @@ use std::sync::{Arc, LazyLock};
 use bson::{Bson, Document};
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_query::ejson::{Mode, ReadOptions, read_document, write_document};
+use yunzhan_query::geo;
 use yunzhan_query::key::{self, Entries};
-use yunzhan_query::{Direction, Order};
+use yunzhan_query::{Direction, Order, Path};
 
 use super::permission::OWNER_FIELD;
 use super::shape::OWNER_INDEX;
@@ -16,6 +17,9 @@ pub const INDEXES_MAX: usize = 32;
 
 /// Longest name of an index in bytes.
 const INDEX_NAME_BYTES_MAX: usize = 64;
+
+/// What stands in a definition for the direction of a geo index, as MongoDB calls it.
+pub(in crate::documents) const GEO_DIRECTION: &str = "2dsphere";
 
 /// What the owner's index is called, as CloudBase's console calls it.
 const OWNER_INDEX_NAME: &str = "_openid_";
@@ -27,7 +31,7 @@ pub struct Index {
     pub(in crate::documents) id: i64,
     /// Its name.
     pub name: String,
-    /// The fields that it is sorted by.
+    /// What it is sorted by.
     pub keys: Keys,
     /// Whether two documents may not have the same values.
     pub unique: bool,
@@ -43,9 +47,14 @@ pub struct Index {
     pub failure: Option<String>,
 }
 
-/// The fields that an index is sorted by.
+/// What an index is sorted by.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Keys(pub(in crate::documents) Order);
+pub enum Keys {
+    /// The values of fields.
+    Fields(Order),
+    /// The places on the earth that one field holds.
+    Geo(Path),
+}
 
 /// How far an index has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +88,7 @@ static OWNER: LazyLock<Arc<Index>> = LazyLock::new(|| {
     Arc::new(Index {
         id: OWNER_INDEX,
         name: OWNER_INDEX_NAME.to_owned(),
-        keys: Keys(Order::from_fields(fields).expect("the owner's field is a path")),
+        keys: Keys::Fields(Order::from_fields(fields).expect("the owner's field is a path")),
         unique: false,
         state: State::Ready,
         multikey: true,
@@ -112,15 +121,24 @@ impl Index {
         self.id != OWNER_INDEX
     }
 
+    /// The keys of a document in it.
+    ///
+    /// # Errors
+    /// `TooLarge`; `InvalidParameter` where a geo index finds what is no place. Both name the index.
     pub(in crate::documents) fn entries(&self, document: &Document) -> Result<Entries> {
         let named = |error: yunzhan_query::Error| {
             let error = Error::from(error);
             Error::new(error.kind(), format!("index {}: {}", self.name, error.message()))
         };
-        let entries = match self.is_own() {
-            true => key::entries(document, &self.keys.0),
+        let entries = match &self.keys {
+            Keys::Geo(path) => geo::index_keys(document, path).map(|keys| Entries {
+                multikey: keys.len() > 1,
+                truncated: false,
+                keys,
+            }),
+            Keys::Fields(order) if self.is_own() => key::entries(document, order),
             // Stored since before an empty array had a tag of its own; nothing is sorted by it.
-            false => key::entries_with_empty_as_null(document, &self.keys.0),
+            Keys::Fields(order) => key::entries_with_empty_as_null(document, order),
         };
         let entries = entries.map_err(named)?;
         if self.unique && entries.truncated {
@@ -135,7 +153,8 @@ impl Index {
 /// The keys of a document in the indexes that writers keep up, in the order of `indexes`.
 ///
 /// # Errors
-/// `TooLarge` for a document with too many keys, or with a unique value that is too long.
+/// `TooLarge` for a document with too many keys, or with a unique value that is too long; `InvalidParameter` for one with
+/// no place where a geo index wants one.
 pub(in crate::documents) fn keys_of(
     indexes: &[Arc<Index>],
     document: &Document,
@@ -150,24 +169,49 @@ pub(in crate::documents) fn keys_of(
 // === impl Keys ===
 
 impl Keys {
-    /// Reads `{"owner":1,"created":-1}`.
+    /// Reads `{"owner":1,"created":-1}` or `{"place":"2dsphere"}`.
     ///
     /// # Errors
     /// `InvalidParameter` for what is no definition of an index.
     pub fn parse(definition: &Document) -> Result<Self> {
+        if definition.values().any(|direction| direction.as_str() == Some(GEO_DIRECTION)) {
+            return Self::parse_geo(definition);
+        }
         let order = Order::parse(definition)?;
         match order.fields() {
             [] => Err(refused("an index has at least one field")),
             [only] if only.path.is("_id") => {
                 Err(refused("every collection is sorted by _id already"))
             }
-            _ => Ok(Self(order)),
+            _ => Ok(Self::Fields(order)),
         }
+    }
+
+    fn parse_geo(definition: &Document) -> Result<Self> {
+        let mut fields = definition.keys();
+        let (Some(field), None) = (fields.next(), fields.next()) else {
+            return Err(refused("a 2dsphere index has one field"));
+        };
+        match field.as_str() {
+            "_id" => Err(refused("every collection is sorted by _id already")),
+            field => Ok(Self::Geo(Path::parse(field)?)),
+        }
+    }
+
+    /// Whether it is places that it is sorted by, which cannot be unique.
+    pub(in crate::documents) fn is_geo(&self) -> bool {
+        matches!(self, Self::Geo(_))
     }
 
     /// The same as [`Keys::parse`] reads it.
     pub fn definition(&self) -> Document {
-        let fields = self.0.fields().iter().map(|field| {
+        let order = match self {
+            Self::Fields(order) => order,
+            Self::Geo(path) => {
+                return Document::from_iter([(path.to_string(), Bson::from(GEO_DIRECTION))]);
+            }
+        };
+        let fields = order.fields().iter().map(|field| {
             let direction = match field.direction {
                 Direction::Ascending => 1,
                 Direction::Descending => -1,
@@ -196,7 +240,10 @@ impl Keys {
     /// A name made of the fields, as MongoDB makes it: `owner_1_created_-1`.
     pub fn default_name(&self) -> String {
         let fields = self.definition();
-        let parts = fields.iter().map(|(field, direction)| format!("{field}_{direction}"));
+        let parts = fields.iter().map(|(field, direction)| match direction.as_str() {
+            Some(kind) => format!("{field}_{kind}"),
+            None => format!("{field}_{direction}"),
+        });
         let name = parts.collect::<Vec<_>>().join("_");
         name.chars().filter(char::is_ascii_graphic).take(INDEX_NAME_BYTES_MAX).collect()
     }
@@ -270,13 +317,19 @@ mod tests {
             check(doc! { "_id": 1 }),
             check(doc! { "a": 2 }),
             check(doc! { "a..b": 1 }),
+            check(doc! { "shop.at": "2dsphere" }),
+            check(doc! { "at": "2dsphere", "a": 1 }),
+            check(doc! { "at": "2d" }),
         ];
         expect![[r#"
             owner_1_created_-1 {"owner":1,"created":-1}
             an index has at least one field
             every collection is sorted by _id already
             direction must be 1 or -1, at field a
-            field path has an empty part, at field a..b"#]]
+            field path has an empty part, at field a..b
+            shop.at_2dsphere {"shop.at":"2dsphere"}
+            a 2dsphere index has one field
+            direction must be 1 or -1, at field at"#]]
         .assert_eq(&lines.join("\n"));
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use yunzhan_base::{EnvId, Error, Result};
 use yunzhan_engine::sql::{Expect, Logical, Row, Step, Value};
-use yunzhan_query::{Direction, Order};
+use yunzhan_query::{Direction, Order, Path};
 
 use super::{Store, count, everywhere, step, text};
 use crate::columns::Columns;
@@ -75,9 +75,9 @@ pub struct Collection {
     pub rules: Option<Arc<Custom>>,
     /// Its indexes, the owner's first.
     pub indexes: Vec<Arc<Index>>,
-    /// What the planner may use: the primary key, then the ready indexes.
+    /// What the planner may use: the primary key, then the ready indexes on fields.
     pub(in crate::documents) planned: Vec<yunzhan_query::Index>,
-    /// The places among `indexes` of the ready ones, in the same order.
+    /// The places among `indexes` of those, in the same order.
     pub(in crate::documents) planned_places: Vec<usize>,
     /// Counts changes of its indexes. Whoever writes by an older count than the database's is refused.
     pub(in crate::documents) shape: i64,
@@ -100,13 +100,25 @@ impl Collection {
             vec![yunzhan_query::Index { pattern: id, multikey: false, truncated: false }];
         for (place, index) in self.indexes.iter().enumerate().filter(|(_, index)| index.is_ready())
         {
+            // The planner knows nothing of places; `near.rs` and `walk.rs` look for their indexes themselves.
+            let Keys::Fields(order) = &index.keys else { continue };
             self.planned.push(yunzhan_query::Index {
-                pattern: index.keys.0.clone(),
+                pattern: order.clone(),
                 multikey: index.multikey,
                 truncated: index.truncated,
             });
             self.planned_places.push(place);
         }
+    }
+
+    /// The ready geo indexes: the place of each among all, and the path that it is about.
+    pub(in crate::documents) fn geo_indexes(&self) -> impl Iterator<Item = (usize, &Path)> {
+        self.indexes.iter().enumerate().filter(|(_, index)| index.is_ready()).filter_map(
+            |(place, index)| match &index.keys {
+                Keys::Geo(path) => Some((place, path)),
+                Keys::Fields(_) => None,
+            },
+        )
     }
 
     /// The index with this name.

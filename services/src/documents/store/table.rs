@@ -55,6 +55,13 @@ const ENTRIES_BEFORE: &str =
      JOIN {documents} d ON d.env = e.env AND d.collection = e.collection AND d.id = e.document
      WHERE e.env = ? AND e.collection = ? AND e.index_id = ? AND e.entry = ? AND e.document < ?
      ORDER BY e.document DESC LIMIT ?";
+// Of an entry alone, where it says enough about its document: no document is looked up.
+const BARE_RANGE: &str = "SELECT document, entry FROM {index_entries}
+     WHERE env = ? AND collection = ? AND index_id = ? AND entry >= ? AND entry < ?
+     ORDER BY entry, document LIMIT ?";
+const BARE_AFTER: &str = "SELECT document, entry FROM {index_entries}
+     WHERE env = ? AND collection = ? AND index_id = ? AND entry = ? AND document > ?
+     ORDER BY document LIMIT ?";
 const ENTRIES_COUNT: &str = "SELECT COUNT(*) FROM {index_entries}
      WHERE env = ? AND collection = ? AND index_id = ? AND entry >= ? AND entry < ?";
 
@@ -118,6 +125,15 @@ pub(in crate::documents) struct PageRow {
     /// None when it is large: read it by its key.
     pub(in crate::documents) body: Option<Vec<u8>>,
     /// The index entry that led here; empty in a scan of documents.
+    pub(in crate::documents) entry: Vec<u8>,
+}
+
+/// An index entry without its document.
+#[derive(Debug)]
+pub(in crate::documents) struct BareEntry {
+    /// The key of the document's id.
+    pub(in crate::documents) document: Vec<u8>,
+    /// What stands in the index.
     pub(in crate::documents) entry: Vec<u8>,
 }
 
@@ -231,6 +247,44 @@ impl Table<'_> {
         let key = everywhere(&[(3, descends), (0, descends)], Some(rows));
         let rows = self.store.read(self.env, key, sql, &[ENTRIES, DOCUMENTS], params).await?;
         rows.into_iter().map(|row| page_row(row, true)).collect()
+    }
+
+    /// Up to `rows` entries in the range, by entry and key, without the documents.
+    pub(in crate::documents) async fn bare_entries(
+        &self,
+        index: i64,
+        range: &KeyRange,
+        rows: usize,
+    ) -> Result<Vec<BareEntry>> {
+        let own = [Value::Integer(index), blob(&range.from), blob(&range.to), count(rows)];
+        self.bare(BARE_RANGE, own, rows).await
+    }
+
+    /// Up to `rows` equal entries of documents after `after`, without the documents.
+    pub(in crate::documents) async fn bare_entries_after(
+        &self,
+        index: i64,
+        entry: &[u8],
+        after: &[u8],
+        rows: usize,
+    ) -> Result<Vec<BareEntry>> {
+        let own = [Value::Integer(index), blob(entry), blob(after), count(rows)];
+        self.bare(BARE_AFTER, own, rows).await
+    }
+
+    async fn bare(
+        &self,
+        sql: &'static str,
+        own: [Value; 4],
+        rows: usize,
+    ) -> Result<Vec<BareEntry>> {
+        let key = everywhere(&[(1, false), (0, false)], Some(rows));
+        let rows = self.store.read(self.env, key, sql, &[ENTRIES], self.params(own)).await?;
+        let bare = |row| {
+            let mut columns = Columns::from(row);
+            Ok(BareEntry { document: columns.bytes()?, entry: columns.bytes()? })
+        };
+        rows.into_iter().map(bare).collect()
     }
 
     /// How many entries there are in the range.

@@ -16,13 +16,13 @@ fn index(definition: &Document, unique: bool) -> NewIndex {
 }
 
 impl World {
-    async fn index(&self, definition: Document, unique: bool) -> Result<()> {
+    pub(super) async fn index(&self, definition: Document, unique: bool) -> Result<()> {
         let (server, new) = (server(), index(&definition, unique));
         self.documents.create_index(self.caller(&server), "goods", new).await.map(drop)
     }
 
     /// Works until nothing is left to do, and gives the collection's own indexes.
-    async fn finish(&self) -> String {
+    pub(super) async fn finish(&self) -> String {
         for _ in 0..1000 {
             self.documents.work_on_indexes().await.unwrap();
             let indexes = self.documents.indexes(&self.env, "goods").await.unwrap();
@@ -52,7 +52,7 @@ impl World {
         )
     }
 
-    async fn total(&self, query: Document) -> u64 {
+    pub(super) async fn total(&self, query: Document) -> u64 {
         let server = server();
         let which = Which::parse(&query).unwrap();
         self.documents.count(self.caller(&server), "goods", which).await.unwrap()

@@ -6,6 +6,7 @@ mod changing;
 mod collections;
 mod finding;
 mod generated_rules;
+mod geo;
 mod indexes;
 mod inserting;
 mod permission;

@@ -1,0 +1,243 @@
+//! The documents nearest to a point, by a geo index.
+//!
+//! An entry tells where its document is, to a centimetre. So rings of entries are read from the point outwards, without
+//! their documents; those are fetched in the order of their entries and held against the whole filter. A document is given
+//! out once nothing that was not measured exactly can be nearer: neither an entry that waits, nor one that no ring reached
+//! yet. What is more than a point stands under one key that says nothing of its place, so it is read first, all of it.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+use yunzhan_base::Result;
+use yunzhan_query::geo::{self, ELSEWHERE_KEY, Near, Rings, key_range, point_of};
+use yunzhan_query::key::KeyRange;
+use yunzhan_query::{Access, Filter, Order, Plan};
+
+use super::logic::permission::OWNER_FIELD;
+use super::logic::shape::decode;
+use super::read::{SORT_BYTES_MAX, check_bytes};
+use super::store::{BareEntry, Stored, Table};
+use super::walk::{Walk, after, elsewhere};
+
+/// How far the distance of a cell may be from that of the point in it, in metres; it is a centimetre at most.
+const PRECISION_M: f64 = 0.1;
+
+/// Entries of one page.
+const PAGE_ENTRIES: usize = 512;
+
+/// Entries that cost as much as reading a small document. It bounds those that wait, too.
+const ENTRIES_PER_WORK: usize = 4;
+
+/// The bytes before the cell in a key.
+const KEY_HEAD_BYTES: usize = ELSEWHERE_KEY.len();
+
+/// A walk from a point outwards. Every document comes at most once, the nearest first, those at one distance by their ids.
+pub(super) struct Nearest<'a> {
+    table: Table<'a>,
+    /// Leads through what has no cell, fetches all others, and counts the work of everything.
+    walk: Walk<'a>,
+    is_elsewhere_read: bool,
+    near: Near,
+    /// The number of the index in rows.
+    index: i64,
+    rings: Rings,
+    /// Every point nearer than this stood in an entry that was read.
+    certain_m: f64,
+    ranges: u64,
+    entries: u64,
+    waiting: BinaryHeap<Reverse<Ranked>>,
+    measured: BinaryHeap<Reverse<Ranked>>,
+    /// Bytes of the documents that are measured and wait.
+    bytes: usize,
+}
+
+/// What a walk has read.
+pub(super) struct Told {
+    /// The place of the index among those of the collection.
+    pub(super) index: Option<usize>,
+    /// Ranges of its keys.
+    pub(super) ranges: u64,
+    /// Its entries, without their documents.
+    pub(super) entries: u64,
+    /// Documents.
+    pub(super) documents: u64,
+}
+
+/// A document at a distance; its body is there once it was measured.
+struct Ranked {
+    distance_m: f64,
+    key: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl<'a> Nearest<'a> {
+    /// A walk for a filter that orders by distance, if no other order is asked for and a ready geo index knows the places.
+    ///
+    /// Ids are looked up instead, and what one person owns is few enough to be sorted.
+    pub(super) fn new(
+        table: &Table<'a>,
+        filter: &'a Filter,
+        order: &'a Order,
+        work_max: usize,
+    ) -> Option<Self> {
+        let near = filter.near().filter(|_| order.is_empty())?;
+        let collection = &table.collection;
+        let (place, _) = collection.geo_indexes().find(|(_, path)| **path == near.path)?;
+        let is_owned = filter.equalities().any(|(path, _)| path.is(OWNER_FIELD));
+        let plan = Plan::choose(filter, order, &[]);
+        if is_owned || matches!(plan.access, Access::Ids(_)) {
+            return None;
+        }
+        let index = collection.indexes[place].id;
+        let along = (place, vec![elsewhere()]);
+        Some(Self {
+            table: table.clone(),
+            walk: Walk::along(table.clone(), filter, order, work_max, along, true),
+            is_elsewhere_read: false,
+            rings: Rings::new(near.point, near.min_m, near.max_m),
+            near,
+            index,
+            certain_m: 0.0,
+            ranges: 1,
+            entries: 0,
+            waiting: BinaryHeap::new(),
+            measured: BinaryHeap::new(),
+            bytes: 0,
+        })
+    }
+
+    /// The body of the next document that matches.
+    ///
+    /// # Errors
+    /// `TooLarge` when more work than allowed would have to be done, or too much be held.
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>> {
+        if !self.is_elsewhere_read {
+            self.is_elsewhere_read = true;
+            while let Some(stored) = self.walk.next().await? {
+                self.measure(stored)?;
+            }
+        }
+        loop {
+            let waiting_m = self.waiting.peek().map_or(f64::INFINITY, |first| first.0.distance_m);
+            let open_m = waiting_m.min(self.certain_m) - PRECISION_M;
+            if self.measured.peek().is_some_and(|first| first.0.distance_m < open_m) {
+                return Ok(self.measured.pop().map(|Reverse(first)| {
+                    self.bytes -= first.body.len();
+                    first.body
+                }));
+            }
+            if waiting_m < self.certain_m {
+                let Some(Reverse(first)) = self.waiting.pop() else { continue };
+                if let Some(stored) = self.walk.fetch(&first.key).await? {
+                    self.measure(stored)?;
+                }
+            } else if self.certain_m == f64::INFINITY {
+                return Ok(None);
+            } else {
+                self.read_ring().await?;
+            }
+        }
+    }
+
+    /// What was read so far.
+    pub(super) fn told(&self) -> Told {
+        Told {
+            index: self.walk.index,
+            ranges: self.ranges,
+            entries: self.entries,
+            documents: self.walk.examined,
+        }
+    }
+
+    /// Puts a document that matches at its exact distance.
+    fn measure(&mut self, stored: Stored) -> Result<()> {
+        let document = decode(&stored.body)?;
+        if !self.walk.matches(&document)? {
+            return Ok(());
+        }
+        let found = geo::distance_m(&document, &self.near.path, self.near.point);
+        // Only what has a distance matches.
+        let Some(distance_m) = found else { return Ok(()) };
+        self.bytes = check_bytes(self.bytes + stored.body.len(), SORT_BYTES_MAX)?;
+        self.measured.push(Reverse(Ranked { distance_m, key: stored.key, body: stored.body }));
+        Ok(())
+    }
+
+    async fn read_ring(&mut self) -> Result<()> {
+        // Beyond the last ring nothing is asked for.
+        let Some(ring) = self.rings.next() else {
+            self.certain_m = f64::INFINITY;
+            return Ok(());
+        };
+        for cells in &ring.ranges {
+            self.ranges += 1;
+            self.read_range(key_range(cells)).await?;
+        }
+        self.certain_m = ring.certain_to_m;
+        Ok(())
+    }
+
+    async fn read_range(&mut self, mut range: KeyRange) -> Result<()> {
+        loop {
+            let page = self.table.bare_entries(self.index, &range, PAGE_ENTRIES).await?;
+            let last = self.take(page).await?;
+            let Some(last) = last else { return Ok(()) };
+            range.from = after(&last.entry);
+            self.read_equal(last).await?;
+        }
+    }
+
+    /// Reads the rest of the documents at one place: a page may have ended amid them.
+    async fn read_equal(&mut self, mut last: BareEntry) -> Result<()> {
+        loop {
+            let (entry, document) = (&last.entry, &last.document);
+            let page =
+                self.table.bare_entries_after(self.index, entry, document, PAGE_ENTRIES).await?;
+            match self.take(page).await? {
+                Some(next) => last = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Lets the entries of a page wait, and gives the last one of a full page.
+    async fn take(&mut self, mut page: Vec<BareEntry>) -> Result<Option<BareEntry>> {
+        self.entries += page.len() as u64;
+        self.walk.charge(page.len().div_ceil(ENTRIES_PER_WORK)).await?;
+        let last = if page.len() == PAGE_ENTRIES { page.pop() } else { None };
+        let kept = last
+            .as_ref()
+            .map(|last| BareEntry { document: last.document.clone(), entry: last.entry.clone() });
+        let reach_m = self.near.min_m - PRECISION_M..=self.near.max_m + PRECISION_M;
+        for entry in page.into_iter().chain(kept) {
+            let cell = entry.entry.get(KEY_HEAD_BYTES..).and_then(|cell| cell.try_into().ok());
+            let Some(cell) = cell else { continue };
+            let distance_m = self.near.point.distance_m(point_of(cell));
+            if reach_m.contains(&distance_m) {
+                let ranked = Ranked { distance_m, key: entry.document, body: Vec::new() };
+                self.waiting.push(Reverse(ranked));
+            }
+        }
+        Ok(last)
+    }
+}
+
+impl Ord for Ranked {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.distance_m.total_cmp(&other.distance_m).then_with(|| self.key.cmp(&other.key))
+    }
+}
+
+impl PartialOrd for Ranked {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ranked {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Ranked {}
