@@ -114,7 +114,7 @@ fn what_is_not_there_is_named_with_the_next_step() {
         error: a collection's name has 1 to 64 of A-Z, a-z, 0-9, '_' and '-', and does not begin with '-'
     "#]].assert_eq(&place.bad(&["db", "add-collection", "shop", "a/b"]));
     expect![[r#"
-        error: a permission is READONLY, PRIVATE, ADMINWRITE or ADMINONLY
+        error: a permission is READONLY, PRIVATE, ADMINWRITE, ADMINONLY or CUSTOM
     "#]]
     .assert_eq(&place.bad(&["db", "add-collection", "shop", "a", "--permission", "x"]));
 }
@@ -137,7 +137,7 @@ fn what_cannot_be_read_is_refused_before_anybody_is_called() {
         For more information, try '--help'.
     "#]].assert_eq(&misused(&["db", "find", "shop", "todos", "--order", "[1]"]));
     expect![[r#"
-        error: invalid value 'age:down' for '<FIELD[:1|:-1]>...': "down" is no direction; write age:1 for upwards or age:-1 for downwards
+        error: invalid value 'age:down' for '<FIELD[:1|:-1]>...': "down" is no direction; write age:1 for upwards, age:-1 for downwards or age:2dsphere for places
 
         For more information, try '--help'.
     "#]].assert_eq(&misused(&["db", "add-index", "shop", "todos", "age:down"]));
@@ -291,16 +291,41 @@ fn rules_are_tried_set_and_shown() {
     place.write("wrong.json", r#"{"read":"doc.x =="}"#);
     let file = place.path("rules.json").display().to_string();
     let wrong = place.path("wrong.json").display().to_string();
-    expect![[r#""#]].assert_eq(&place.good(&["db", "rules", "shop", "todos"]));
-    expect![[r#""#]].assert_eq(&place.bad(&["db", "rules", "shop", "todos", &wrong]));
+    expect![[r#"
+        no rules; the permission is PRIVATE
+    "#]]
+    .assert_eq(&place.good(&["db", "rules", "shop", "todos"]));
+    expect![[r#"
+        error: rule read, column 9: expected a value: auth, doc.<field>, request.data.<field>, now, get(…), text, number, true, false, null or a list
+    "#]].assert_eq(&place.bad(&["db", "rules", "shop", "todos", &wrong]));
     let test = ["rules", "test", "shop", "todos", "--operation"];
     let asked = |more: &[&str]| place.run(&[&test[..], more].concat());
     let (code, told, _) = asked(&["update", "--query", "{}", "--openid", "anna", "--rules", &file]);
-    expect![[r#""#]].assert_eq(&format!("{code}\n{told}"));
-    expect![[r#""#]].assert_eq(&place.good(&["db", "rules", "shop", "todos", &file]));
+    expect![[r#"
+        1
+        refused, rule write: the conditions of the query do not imply `doc._openid == auth.openid`: auth.openid is "anna"
+          open     doc._openid == auth.openid  (auth.openid is "anna")
+    "#]].assert_eq(&format!("{code}\n{told}"));
+    expect![[r#"
+        {
+          "read": true,
+          "write": "doc._openid == auth.openid"
+        }
+    "#]]
+    .assert_eq(&place.good(&["db", "rules", "shop", "todos", &file]));
     let (code, told, _) =
         asked(&["update", "--document", r#"{"_openid":"anna"}"#, "--openid", "anna"]);
-    expect![[r#""#]].assert_eq(&format!("{code}\n{told}"));
+    expect![[r#"
+        0
+        allowed by rule write
+          true     doc._openid == auth.openid  (doc._openid is "anna", auth.openid is "anna")
+    "#]]
+    .assert_eq(&format!("{code}\n{told}"));
     let (code, told, _) = asked(&["delete", "--id", "x"]);
-    expect![[r#""#]].assert_eq(&format!("{code}\n{told}"));
+    expect![[r#"
+        1
+        denied, rule write: `doc._openid == auth.openid` is false: doc._openid is missing, auth.openid is missing
+          false    doc._openid == auth.openid  (doc._openid is missing, auth.openid is missing)
+        there is no document with this id
+    "#]].assert_eq(&format!("{code}\n{told}"));
 }

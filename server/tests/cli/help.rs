@@ -17,6 +17,7 @@ fn help_in_english() {
           reload   Make the serving process read its configuration again
           env      Environments: the mini-programs on this server
           db       Documents: collections, their indexes, and what is in them
+          rules    Security rules: what they answer, before anybody asks
           token    Print an access token for trying things out; development environments only
           version  Print the version
 
@@ -43,6 +44,7 @@ fn help_in_chinese() {
           reload   让正在运行的进程重新读取配置
           env      环境: 本服务器上的小程序
           db       文档: 集合, 索引, 以及其中的内容
+          rules    安全规则: 事先看它如何回答
           token    输出一个用于试验的访问令牌; 仅限开发环境
           version  输出版本
 
@@ -89,6 +91,7 @@ fn help_of_documents() {
           collections     List the collections of an environment
           add-collection  Add a collection
           permission      Set what people may do with a collection
+          rules           Show the security rules of a collection, or set them
           indexes         List the indexes of a collection
           add-index       Add an index; it is built while the collection stays in use
           drop-index      Drop an index
