@@ -299,6 +299,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "a document written in place reads better")]
     fn check(definition: Document) -> String {
         match Keys::parse(&definition) {
             Ok(keys) => {
