@@ -44,7 +44,7 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("collection", "集合名"),
     ("permission", "READONLY, PRIVATE, ADMINWRITE 或 ADMINONLY [默认: PRIVATE]"),
     ("preset", "READONLY, PRIVATE, ADMINWRITE 或 ADMINONLY"),
-    ("keys", "字段, 最重要的在前; FIELD:-1 为降序"),
+    ("keys", "字段, 最重要的在前; FIELD:-1 为降序, FIELD:2dsphere 为地理位置"),
     ("unique", "任何两个文档的值不得相同"),
     ("name", "索引名 [默认: 由字段组成]"),
     ("wait", "等到索引建成; Ctrl-C 只结束等待, 不影响建立"),

@@ -137,7 +137,7 @@ fn what_cannot_be_read_is_refused_before_anybody_is_called() {
         For more information, try '--help'.
     "#]].assert_eq(&misused(&["db", "find", "shop", "todos", "--order", "[1]"]));
     expect![[r#"
-        error: invalid value 'age:down' for '<FIELD[:1|:-1]>...': "down" is no direction; write age:1 for upwards or age:-1 for downwards
+        error: invalid value 'age:down' for '<FIELD[:1|:-1]>...': "down" is no direction; write age:1 for upwards, age:-1 for downwards or age:2dsphere for places
 
         For more information, try '--help'.
     "#]].assert_eq(&misused(&["db", "add-index", "shop", "todos", "age:down"]));
