@@ -102,7 +102,7 @@ enum Input<'i> {
 
 /// The documents that match `$geoNear`: the nearest first where a geo index and a limit make that cheaper than reading all.
 enum Way<'w> {
-    Nearest(Nearest<'w>),
+    Nearest(Box<Nearest<'w>>),
     Walk(Walk<'w>),
 }
 
@@ -459,7 +459,7 @@ impl<'w> Way<'w> {
         let nearest = Nearest::new(table, filter, order, work).filter(|_| has_limit);
         nearest.map_or_else(
             || Self::Walk(Walk::new(table.clone(), filter, order, work)),
-            Self::Nearest,
+            |nearest| Self::Nearest(Box::new(nearest)),
         )
     }
 
