@@ -103,7 +103,7 @@ enum Input<'i> {
 /// The documents that match `$geoNear`: the nearest first where a geo index and a limit make that cheaper than reading all.
 enum Way<'w> {
     Nearest(Box<Nearest<'w>>),
-    Walk(Walk<'w>),
+    Walk(Box<Walk<'w>>),
 }
 
 /// A part of a pipeline at work.
@@ -458,7 +458,7 @@ impl<'w> Way<'w> {
     ) -> Self {
         let nearest = Nearest::new(table, filter, order, work).filter(|_| has_limit);
         nearest.map_or_else(
-            || Self::Walk(Walk::new(table.clone(), filter, order, work)),
+            || Self::Walk(Box::new(Walk::new(table.clone(), filter, order, work))),
             |nearest| Self::Nearest(Box::new(nearest)),
         )
     }
