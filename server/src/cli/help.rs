@@ -57,7 +57,7 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("document", "此文档, 用扩展 JSON"),
     ("written", "写入的内容, 用扩展 JSON"),
     ("draft", "规则草稿的文件, 代替集合自己的规则"),
-    ("keys", "字段, 最重要的在前; FIELD:-1 为降序"),
+    ("keys", "字段, 最重要的在前; FIELD:-1 为降序, FIELD:2dsphere 为地理位置"),
     ("unique", "任何两个文档的值不得相同"),
     ("name", "索引名 [默认: 由字段组成]"),
     ("wait", "等到索引建成; Ctrl-C 只结束等待, 不影响建立"),

@@ -114,7 +114,7 @@ fn help_of_documents() {
         Arguments:
           <ENV>               Environment id
           <NAME>              The collection's name
-          <FIELD[:1|:-1]>...  Fields, the most significant first; FIELD:-1 counts downwards
+          <FIELD[:1|:-1]>...  Fields, the most significant first; FIELD:-1 counts downwards, FIELD:2dsphere holds places
 
         Options:
               --unique         No two documents may have the same values

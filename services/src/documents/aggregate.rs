@@ -21,6 +21,7 @@ use yunzhan_query::{Budget, Filter, Order, Path};
 
 use super::logic::permission::Operation;
 use super::logic::shape::decode;
+use super::near::Nearest;
 use super::read::RESULT_BYTES_MAX;
 use super::store::Table;
 use super::walk::Walk;
@@ -105,6 +106,12 @@ enum Input<'i> {
     Documents(&'i [Document]),
 }
 
+/// The documents that match `$geoNear`: the nearest first where a geo index and a limit make that cheaper than reading all.
+enum Way<'w> {
+    Nearest(Box<Nearest<'w>>),
+    Walk(Box<Walk<'w>>),
+}
+
 /// A part of a pipeline at work.
 enum Link<'p> {
     Run(Option<Run<'p>>),
@@ -138,7 +145,11 @@ impl Reading<'_> {
                     let source = pipeline.source();
                     if let Some(stage) = source.geo_near {
                         let filter = filter.and(reached.filter.clone()).and(stage.query.clone());
-                        let near = self.near(&reached.table, &filter, stage).await?;
+                        // A limit counts right behind, before anything is left out or sorted.
+                        let is_behind = source.filter.is_all() && source.order.is_none();
+                        let behind = source.limit.filter(|_| is_behind);
+                        let limit = [stage.limit, behind].into_iter().flatten().min();
+                        let near = self.near(&reached.table, &filter, stage, limit).await?;
                         for batch in near.chunks(BATCH_DOCUMENTS) {
                             self.flow(&mut links, batch.to_vec(), setting, &mut results).await?;
                         }
@@ -169,41 +180,56 @@ impl Reading<'_> {
         Ok(results)
     }
 
-    /// The documents that `$geoNear` gives, the nearest first, each with its distance.
+    /// The documents that `$geoNear` gives, up to `limit`, the nearest first, each with its distance.
     async fn near(
         &self,
         table: &Table<'_>,
         filter: &Filter,
         stage: &GeoNear,
+        limit: Option<u64>,
     ) -> Result<Vec<Document>> {
         let refused = |message| Error::new(Kind::InvalidParameter, format!("$geoNear: {message}"));
-        let key =
-            stage.key.as_deref().ok_or_else(|| refused("key must name the field of the place"))?;
+        let mut geo_indexes = table.collection.geo_indexes();
+        let path = match (&stage.key, geo_indexes.next(), geo_indexes.next()) {
+            (Some(key), ..) => Path::parse(key)?,
+            // Without a key, the only geo index says which field is meant.
+            (None, Some((_, path)), None) => path.clone(),
+            (None, ..) => return Err(refused("key must name the field of the place")),
+        };
         if !stage.is_spherical {
             return Err(refused("spherical must be true"));
         }
-        let (path, order) = (Path::parse(key)?, Order::default());
         let point = Point::new(stage.near[0], stage.near[1])?;
         // A point without GeoJSON counts in radians.
         let unit_m = if stage.is_geojson { 1.0 } else { EARTH_RADIUS_M };
-        let work = self.work_left.load(Ordering::Relaxed);
-        let mut walk = Walk::new(table.clone(), filter, &order, work);
+        let filter = match filter.near() {
+            None => filter.clone().and(within_reach(stage, &path, unit_m)?),
+            Some(_) => return Err(refused("query cannot hold another $near")),
+        };
+        let most = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let order = Order::default();
+        let mut way = Way::new(
+            table,
+            &filter,
+            &order,
+            limit.is_some(),
+            self.work_left.load(Ordering::Relaxed),
+        );
         let mut found = Vec::new();
-        while let Some(stored) = walk.next().await.map_err(|error| self.explain(error))? {
-            let document = decode(&stored.body)?;
+        while (!way.is_ordered() || found.len() < most)
+            && let Some(document) = way.next().await.map_err(|error| self.explain(error))?
+        {
             let distance_m = geo::distance_m(&document, &path, point);
             let Some(distance) = distance_m.map(|distance_m| distance_m / unit_m) else { continue };
             let is_in_reach = stage.min_distance.is_none_or(|least| distance >= least)
                 && stage.max_distance.is_none_or(|most| distance <= most);
-            if is_in_reach && walk.matches(&document)? {
+            if is_in_reach {
                 self.budget.keep(weight(&document))?;
                 found.push((distance, document));
             }
         }
-        self.work_left.store(walk.work_left(), Ordering::Relaxed);
+        self.work_left.store(way.work_left(), Ordering::Relaxed);
         found.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let most =
-            stage.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let told = found.into_iter().take(most).map(|(distance, mut document)| {
             self.budget.release(weight(&document));
             let place = stage
@@ -426,4 +452,62 @@ fn check_result(documents: &[Document]) -> Result<()> {
     let mib = RESULT_BYTES_MAX >> 20;
     let message = format!("the result has more than {mib} MiB; add a $limit or a $project");
     Err(Error::new(Kind::TooLarge, message))
+}
+
+impl<'w> Way<'w> {
+    fn new(
+        table: &Table<'w>,
+        filter: &'w Filter,
+        order: &'w Order,
+        has_limit: bool,
+        work: usize,
+    ) -> Self {
+        let nearest = Nearest::new(table, filter, order, work).filter(|_| has_limit);
+        nearest.map_or_else(
+            || Self::Walk(Box::new(Walk::new(table.clone(), filter, order, work))),
+            |nearest| Self::Nearest(Box::new(nearest)),
+        )
+    }
+
+    fn is_ordered(&self) -> bool {
+        matches!(self, Self::Nearest(_))
+    }
+
+    async fn next(&mut self) -> Result<Option<Document>> {
+        match self {
+            Self::Nearest(nearest) => nearest.next().await?.map(|body| decode(&body)).transpose(),
+            Self::Walk(walk) => {
+                while let Some(stored) = walk.next().await? {
+                    let document = decode(&stored.body)?;
+                    if walk.matches(&document)? {
+                        return Ok(Some(document));
+                    }
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn work_left(&self) -> usize {
+        match self {
+            Self::Nearest(nearest) => nearest.work_left(),
+            Self::Walk(walk) => walk.work_left(),
+        }
+    }
+}
+
+/// What a geo index can tell of `$geoNear`, a little wider than asked for: units are turned into metres, which rounds.
+fn within_reach(stage: &GeoNear, path: &Path, unit_m: f64) -> Result<Filter> {
+    const SLACK_M: f64 = 1.0;
+    let [lng, lat] = stage.near;
+    let mut near = bson::doc! { "$geometry": { "type": "Point", "coordinates": [lng, lat] } };
+    if let Some(least) = stage.min_distance {
+        near.insert("$minDistance", (least * unit_m - SLACK_M).max(0.0));
+    }
+    if let Some(most) = stage.max_distance {
+        near.insert("$maxDistance", most * unit_m + SLACK_M);
+    }
+    let mut condition = Document::new();
+    condition.insert(path.to_string(), bson::doc! { "$near": near });
+    Ok(Filter::parse(&condition, &yunzhan_query::filter::Limits::default())?)
 }

@@ -139,6 +139,11 @@ impl<'a> Nearest<'a> {
         }
     }
 
+    /// Work that may still be done.
+    pub(super) fn work_left(&self) -> usize {
+        self.walk.work_left()
+    }
+
     /// What was read so far.
     pub(super) fn told(&self) -> Told {
         Told {

@@ -90,7 +90,7 @@ pub(super) enum DbVerb {
 pub(super) struct NewIndex {
     #[command(flatten)]
     place: Place,
-    /// Fields, the most significant first; FIELD:-1 counts downwards
+    /// Fields, the most significant first; FIELD:-1 counts downwards, FIELD:2dsphere holds places
     #[arg(value_name = "FIELD[:1|:-1]", required = true)]
     keys: Vec<Key>,
     /// No two documents may have the same values

@@ -75,7 +75,7 @@ impl FromStr for Key {
             }
         };
         if field.is_empty() {
-            let message = "a field has a name; write FIELD, FIELD:1 or FIELD:-1";
+            let message = "a field has a name; write FIELD, FIELD:1, FIELD:-1 or FIELD:2dsphere";
             return Err(Error::new(Kind::InvalidParameter, message));
         }
         Ok(Self { field: field.to_owned(), direction })
@@ -116,8 +116,14 @@ mod tests {
                 r#"error: "" is no direction; write age:1 for upwards, age:-1 for downwards or age:2dsphere for places"#
             ]],
         );
-        check(":1", expect!["error: a field has a name; write FIELD, FIELD:1 or FIELD:-1"]);
-        check("", expect!["error: a field has a name; write FIELD, FIELD:1 or FIELD:-1"]);
+        check(
+            ":1",
+            expect!["error: a field has a name; write FIELD, FIELD:1, FIELD:-1 or FIELD:2dsphere"],
+        );
+        check(
+            "",
+            expect!["error: a field has a name; write FIELD, FIELD:1, FIELD:-1 or FIELD:2dsphere"],
+        );
     }
 
     #[test]

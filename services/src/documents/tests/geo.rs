@@ -269,3 +269,50 @@ fn the_nearest_of_many_cost_little() {
         assert_eq!(told.documents_matched, 20);
     });
 }
+
+#[test]
+fn geo_near_reads_as_much_as_its_limit_needs() {
+    // A scan of these documents would be too long.
+    let config = Config { aggregate_documents_max: 1000, ..Config::default() };
+    on_every_engine(&config, async |world| {
+        let goods = (0..1500).map(|n| {
+            doc! { "_id": format!("g{n:04}"), "at": point((121.0 + f64::from(n) / 1000.0, 31.0)) }
+        });
+        let world = world.with_goods(&goods.collect::<Vec<_>>()).await;
+        let server = server();
+        let ask = async |more: Document, behind: Vec<Document>| {
+            let near = point((121.5, 31.0));
+            let mut stage = doc! { "near": near, "distanceField": "m", "spherical": true };
+            stage.extend(more);
+            let mut stages = vec![doc! { "$geoNear": stage }];
+            stages.extend(behind);
+            let found = world.documents.aggregate(world.caller(&server), "goods", &stages).await;
+            let ids = |found: Vec<Document>| {
+                found
+                    .iter()
+                    .map(|found| found.get_str("_id").unwrap().to_owned())
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            };
+            told(found.map(ids))
+        };
+        let key = doc! { "key": "at", "limit": 3 };
+        let mut lines = vec![ask(key.clone(), vec![]).await];
+        world.index(doc! { "at": "2dsphere" }, false).await.unwrap();
+        world.finish().await;
+        lines.push(ask(key, vec![]).await);
+        lines.push(ask(doc! { "limit": 2, "minDistance": 250 }, vec![]).await);
+        lines.push(ask(doc! { "maxDistance": 250 }, vec![]).await);
+        lines.push(ask(doc! {}, vec![doc! { "$skip": 1 }, doc! { "$limit": 2 }]).await);
+        let sorted = vec![doc! { "$sort": { "m": -1 } }, doc! { "$limit": 2 }];
+        lines.push(ask(doc! {}, sorted).await);
+        expect![[r#"
+            TooLarge
+            g0500 g0499 g0501
+            g0503 g0497
+            g0500 g0499 g0501 g0502 g0498
+            g0499 g0501
+            TooLarge"#]]
+        .assert_eq(&lines.join("\n"));
+    });
+}
