@@ -1,7 +1,7 @@
 //! Measurements beside a peer, in one run: ratios of one table hold on a busy machine, absolute values do not.
 //!
 //! Read [`gateway`] first: it lists what is measured. `nginx.rs` and `yunzhan.rs` start the servers and say what they can
-//! be asked; `callgrind.rs`, `cpu.rs` and `idle.rs` each take one kind of figure; `table.rs` prints. [`documents`] does the
+//! be asked; `callgrind.rs`, `cpu.rs` and `idle.rs` each take one kind of figure; `table.rs` prints. [`documents()`] does the
 //! same with documents.
 
 mod callgrind;

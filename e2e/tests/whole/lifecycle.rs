@@ -60,8 +60,11 @@ async fn a_request_in_flight_ends_before_the_server_does() {
     server.said(seen, "\"draining\"").await;
     let health = Http::at(server.url("control")).get("/readyz").send().await;
     assert_eq!((health.status.as_u16(), health.text().as_str()), (503, "draining\n"));
-    let refused = server.http().get("/").try_send().await;
-    assert!(refused.is_err(), "a draining server takes no new connection: {refused:?}");
+    // The listener closes right after the word; on a busy machine a connection may still slip in between.
+    let until = Instant::now() + Duration::from_secs(10);
+    while let Ok(answer) = server.http().get("/").try_send().await {
+        assert!(Instant::now() < until, "a draining server takes no new connection: {answer:?}");
+    }
     let answer = request.finish().await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(answer.contains("insertedIds"), "{answer}");

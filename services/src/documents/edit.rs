@@ -11,7 +11,7 @@ use yunzhan_query::{Budget, Filter, Update};
 use super::change::apply;
 use super::insert::taken;
 use super::logic::id::slot_of;
-use super::logic::index::{DocumentKeys, keys_of};
+use super::logic::index::{DocumentKeys, keys_before, keys_of};
 use super::logic::permission::Reach;
 use super::logic::shape::{decode, encode};
 use super::rules::Gate;
@@ -169,7 +169,7 @@ impl<'a> EditUnit<'a> {
     }
 
     fn remove(&mut self, stored: &Stored, before: &Document) -> Result<()> {
-        let keys = keys_of(&self.table.collection.indexes, before)?;
+        let keys = keys_before(&self.table.collection.indexes, before)?;
         self.table.remove(stored, &keys, &mut self.steps);
         self.note(before.get("_id"), &stored.key);
         Ok(())
@@ -183,7 +183,7 @@ impl<'a> EditUnit<'a> {
         edit: &Edit<'_>,
     ) -> Result<()> {
         let indexes = &self.table.collection.indexes;
-        let old_keys = keys_of(indexes, &before)?;
+        let old_keys = keys_before(indexes, &before)?;
         let mut after = before;
         if apply(update, edit, &mut after)? {
             let new_keys = keys_of(indexes, &after)?;

@@ -288,7 +288,7 @@ impl Documents {
 }
 
 /// Adds one page of documents to an index, in one unit.
-async fn build_page(table: &Table<'_>, index: &Index, page: Vec<PageRow>) -> Result<()> {
+pub(super) async fn build_page(table: &Table<'_>, index: &Index, page: Vec<PageRow>) -> Result<()> {
     let mut steps = Vec::with_capacity(2 * page.len() + 2);
     let (mut multikey, mut truncated) = (false, false);
     let done = page.len() as u64;

@@ -270,6 +270,23 @@ impl State {
     }
 }
 
+/// The keys that a stored document may have. What an index that is being built refuses is not in it yet.
+///
+/// # Errors
+/// As [`keys_of`], of indexes that are ready: then the document was accepted before.
+pub(in crate::documents) fn keys_before(
+    indexes: &[Arc<Index>],
+    document: &Document,
+) -> Result<DocumentKeys> {
+    let none = || Entries { keys: Vec::new(), multikey: false, truncated: false };
+    let of = |index: &Arc<Index>| match (index.is_kept(), index.state) {
+        (false, _) => Ok(none()),
+        (true, State::Building) => Ok(index.entries(document).unwrap_or_else(|_| none())),
+        (true, _) => index.entries(document),
+    };
+    indexes.iter().map(of).collect::<Result<_>>().map(DocumentKeys)
+}
+
 /// Checks the name of an index.
 ///
 /// # Errors

@@ -97,6 +97,14 @@ const BUILD_UNIQUE: &str =
         SELECT 1 FROM {unique_entries} u WHERE u.env = d.env AND u.collection = d.collection
         AND u.index_id = ? AND u.entry = ? AND u.document = d.id)";
 
+// The same for a document that the unit itself has just written.
+const KEEP_UNIQUE: &str =
+    "INSERT INTO {unique_entries} (env, collection, index_id, entry, document)
+     SELECT d.env, d.collection, ?, ?, d.id FROM {documents} d
+     WHERE d.env = ? AND d.collection = ? AND d.id = ? AND NOT EXISTS (
+        SELECT 1 FROM {unique_entries} u WHERE u.env = d.env AND u.collection = d.collection
+        AND u.index_id = ? AND u.entry = ? AND u.document = d.id)";
+
 // What a call with an idempotency key asked for lies beside what the engine remembers of it, and is swept with it.
 const REMEMBER_REQUEST: &str =
     "INSERT INTO {idempotency} (env, unit_key, changed, committed_ms) VALUES (?, ?, ?, ?)
@@ -401,7 +409,10 @@ impl Table<'_> {
             for gone in old.keys.iter().filter(|key| new.keys.binary_search(key).is_err()) {
                 self.remove_entry(index, gone, document, steps);
             }
-            for come in new.keys.iter().filter(|key| old.keys.binary_search(key).is_err()) {
+            // The building leaves out a document that changed since it was read, so that whoever changes one adds all.
+            let is_building = index.state == State::Building;
+            let is_missing = |key: &&Vec<u8>| is_building || old.keys.binary_search(key).is_err();
+            for come in new.keys.iter().filter(is_missing) {
                 self.insert_entry(index, come, document, steps);
             }
             let (multikey, truncated) =
@@ -417,15 +428,22 @@ impl Table<'_> {
 
     fn insert_entry(&self, index: &Index, entry: &[u8], document: &[u8], steps: &mut Vec<Step>) {
         let params = || self.params([Value::Integer(index.id), blob(entry), blob(document)]);
+        // The building may have added it already, and so may an earlier change.
+        if index.state == State::Building {
+            if index.unique {
+                let head = || [Value::Integer(index.id), blob(entry)];
+                let mut params = head().to_vec();
+                params.extend(self.params([blob(document)]));
+                params.extend(head());
+                steps.push(step(KEEP_UNIQUE, &[UNIQUE, DOCUMENTS], params, Expect::Any));
+            }
+            steps.push(step(ADD_ENTRY, &[ENTRIES], params(), Expect::Any));
+            return;
+        }
         if index.unique {
             steps.push(step(INSERT_UNIQUE, &[UNIQUE], params(), Expect::Rows(1)));
         }
-        // The building may have added it already.
-        let (sql, expect) = match index.state {
-            State::Building => (ADD_ENTRY, Expect::Any),
-            _ => (INSERT_ENTRY, Expect::Rows(1)),
-        };
-        steps.push(step(sql, &[ENTRIES], params(), expect));
+        steps.push(step(INSERT_ENTRY, &[ENTRIES], params(), Expect::Rows(1)));
     }
 
     fn remove_entry(&self, index: &Index, entry: &[u8], document: &[u8], steps: &mut Vec<Step>) {

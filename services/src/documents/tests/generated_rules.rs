@@ -167,7 +167,7 @@ fn nobody_reaches_what_the_rule_denies() {
     });
     let counts = counts.into_inner().unwrap();
     let Counts { refused, admitted, by_id, hidden } = counts;
-    assert!(refused.min(admitted).min(by_id).min(hidden) > u64::from(cases / 4), "{counts:?}");
+    assert!(refused.min(admitted).min(by_id).min(hidden) > u64::from(cases / 10), "{counts:?}");
 }
 
 /// One case in the world, beside the plain evaluator.

@@ -1,13 +1,17 @@
 //! Indexes: built while others write, used for filter, order and count, and gone when dropped.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use bson::{Document, doc};
 use expect_test::{Expect, expect};
 use yunzhan_base::{Kind, Result};
 use yunzhan_query::Order;
+use yunzhan_query::key::{FORMAT, KeyRange};
 
 use super::{change, find, told};
+use crate::documents::indexes::build_page;
+use crate::documents::store::Side;
 use crate::documents::testing::{World, on_every_engine, server, user};
 use crate::documents::{Config, Index, Keys, NewIndex, Preset, State, Which};
 
@@ -150,6 +154,39 @@ fn what_is_written_during_the_building_is_in_the_index() {
         };
         check(doc! { "n": 77 }, expect!["3 index n_1 r"]).await;
         check(doc! { "n": 3 }, expect!["42 index n_1 r"]).await;
+    });
+}
+
+/// Whoever changes a document that the building has read and not added yet has to add all of its keys.
+#[test]
+fn a_change_between_reading_and_adding_loses_no_key() {
+    on_every_engine(&Config::default(), async |world| {
+        let world = shop(world, 3).await;
+        let server = server();
+        world.index(doc! { "n": 1 }, false).await.unwrap();
+        world.index(doc! { "m": 1 }, true).await.unwrap();
+        let collection = world.documents.collection(&world.env, "goods").await.unwrap();
+        let table = world.documents.table(&world.env, Arc::clone(&collection));
+        let all = KeyRange { from: vec![FORMAT], to: vec![FORMAT + 1] };
+        let read = async || table.documents(&all, Side::First, 100).await.unwrap();
+        let (first, second) = (read().await, read().await);
+        let touched = change(doc! { "_id": "g0001" }, doc! { "$set": { "other": 1 } });
+        world.update(&server, "goods", touched).await;
+        for (index, page) in collection.indexes[1..].iter().zip([first, second]) {
+            build_page(&table, index, page).await.unwrap();
+        }
+        world.finish().await;
+        assert_eq!(
+            (world.total(doc! { "n": 1 }).await, world.total(doc! { "m": 1 }).await),
+            (1, 1)
+        );
+        expect!["AlreadyExists"]
+            .assert_eq(&told(world.add(&server, "goods", doc! { "m": 1 }).await));
+        let gone = Which::parse(&doc! { "_id": "g0001" }).unwrap();
+        let removed = world.documents.remove(world.caller(&server), "goods", gone, false).await;
+        assert_eq!(removed.unwrap(), 1);
+        expect![[r#""z""#]]
+            .assert_eq(&told(world.add(&server, "goods", doc! { "_id": "z", "m": 1 }).await));
     });
 }
 

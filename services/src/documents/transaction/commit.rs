@@ -6,7 +6,7 @@ use yunzhan_engine::sql::Step;
 
 use super::past::Before;
 use super::state::{Entry, Transaction, conflict, unknown};
-use crate::documents::logic::index::{DocumentKeys, keys_of};
+use crate::documents::logic::index::{DocumentKeys, keys_before, keys_of};
 use crate::documents::logic::shape::{Prepared, decode};
 use crate::documents::store::Table;
 use crate::documents::{Caller, Documents};
@@ -105,7 +105,11 @@ fn steps_of(
 ) -> Result<(Vec<Step>, Vec<Vec<DocumentKeys>>)> {
     let mut steps: Vec<Step> = tables.iter().map(Table::raise).collect();
     let mut all_keys = vec![Vec::new(); tables.len()];
-    for ((number, key), entry) in &transaction.documents {
+    // What goes makes room for what comes: a unique value may move from one document to another.
+    let goes = |entry: &Entry| matches!(entry.written, Some(None));
+    let (gone, rest): (Vec<_>, Vec<_>) =
+        transaction.documents.iter().partition(|(_, entry)| goes(entry));
+    for ((number, key), entry) in gone.into_iter().chain(rest) {
         let place = tables.iter().position(|table| table.collection.id == *number);
         let place = place.expect("every collection of the transaction has its table");
         if let Some(keys) = steps_of_entry(&tables[place], key, entry, &mut steps)? {
@@ -129,11 +133,13 @@ fn steps_of_entry(
             steps.push(table.unchanged(key, before.version));
         }
         (Some(before), Some(Some(body))) => {
-            let (old, new) = (keys(&before.body)?, keys(body)?);
+            let (old, new) = (keys_before(indexes, &decode(&before.body)?)?, keys(body)?);
             table.update(before, body.clone(), &old, &new, steps);
             return Ok(Some(new));
         }
-        (Some(before), Some(None)) => table.remove(before, &keys(&before.body)?, steps),
+        (Some(before), Some(None)) => {
+            table.remove(before, &keys_before(indexes, &decode(&before.body)?)?, steps);
+        }
         (None, Some(Some(body))) => {
             let document: Document = decode(body)?;
             let id = document.get("_id").cloned().unwrap_or_default();

@@ -30,7 +30,7 @@ use std::sync::LazyLock;
 
 use bson::{Bson, Document};
 use tokio::sync::OwnedMutexGuard;
-use yunzhan_base::{EnvId, Kind, Result};
+use yunzhan_base::{EnvId, Error, Kind, Result};
 use yunzhan_query::{Budget, Filter, Order, Update};
 
 pub(super) use self::past::Before;
@@ -234,6 +234,10 @@ impl Documents {
         let written = page.update.and_then(|update| gate.foresee(update));
         let which = gate.admit(page.which.clone(), written).await?;
         let filter = which.clone().filter(reach)?;
+        if filter.near().is_some() && page.order.is_empty() {
+            let message = "the nearest are not offered in a transaction; name an order";
+            return Err(Error::new(Kind::InvalidParameter, message));
+        }
         let (order, skip, limit) = (page.order, page.skip, page.limit);
         let work_max = self.config().scan_documents_max;
         let wanted = view::Wanted { filter: &filter, order, skip, limit, work_max };
@@ -242,7 +246,7 @@ impl Documents {
             Some(update) => Some(Update::parse(update.clone())?),
             None => None,
         };
-        let seen = permitted(seen, gate.decides_each(&which), update.as_ref()).await?;
+        let seen = permitted(seen, gate.decides_each(&which), update.as_ref(), &filter).await?;
         Ok(Sight { table, reach, gate, filter, seen })
     }
 
@@ -311,7 +315,8 @@ impl Documents {
 
 impl<'a> Page<'a> {
     fn all(which: &'a Which) -> Self {
-        let limit = TRANSACTION_DOCUMENTS_MAX;
+        // One more than it may remember, so that too many are refused and not left out.
+        let limit = TRANSACTION_DOCUMENTS_MAX + 1;
         Self { which, order: &NO_ORDER, skip: 0, limit, update: None }
     }
 
@@ -325,11 +330,17 @@ async fn permitted(
     seen: Vec<Seen>,
     each: Option<&Gate<'_>>,
     update: Option<&Update>,
+    filter: &Filter,
 ) -> Result<Vec<Seen>> {
+    let budget = Budget::default();
     let Some(gate) = each else { return Ok(seen) };
     let mut permitted = Vec::with_capacity(seen.len());
     for seen in seen {
-        if gate.allows(&seen.document, update, None).await? {
+        let position = match update.is_some_and(Update::needs_position) {
+            true => filter.position(&seen.document, &budget)?,
+            false => None,
+        };
+        if gate.allows(&seen.document, update, position).await? {
             permitted.push(seen);
         }
     }
@@ -347,7 +358,7 @@ async fn hold_all(open: &mut Transaction, found: &Sight<'_>) -> Result<()> {
 /// The document that an upsert adds. Its owner is written by whoever inserts it.
 fn upserted(update: &Update, filter: &Filter, reach: Reach<'_>) -> Result<Document> {
     let mut document = update.upsert(filter)?;
-    if let Reach::Owned(_) = reach {
+    if reach.owner().is_some() {
         document.remove(super::OWNER_FIELD);
         refuse_owner(document.contains_key(super::OWNER_FIELD))?;
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use yunzhan_base::{EnvId, Error, Kind, Result};
+use yunzhan_base::{EnvId, Error, Kind, Principal, Result};
 
 use super::claims::{Claimed, Claims};
 use super::past::{Before, Moment, Past, Writing};
@@ -37,6 +37,9 @@ const ENTRY_BYTES: usize = 300;
 
 /// Most open transactions of one caller. A server's key stands for many people.
 const OPEN_BY_CALLER_MAX: usize = 500;
+
+/// Most open transactions of one person: a phone has at most ten requests under way.
+const OPEN_BY_PERSON_MAX: usize = 10;
 
 /// Most open transactions of everybody.
 const OPEN_MAX: usize = 5000;
@@ -109,8 +112,12 @@ impl Transactions {
         aws_lc_rs::rand::fill(&mut random).expect("the system's random numbers are there");
         let (id, owner) = (hex::encode(random), caller.name());
         let mut open = self.open(now_ms);
+        let own_max = match caller.principal {
+            Principal::User(_) => OPEN_BY_PERSON_MAX,
+            _ => OPEN_BY_CALLER_MAX,
+        };
         let own = open.by_id.values().filter(|open| open.owner == owner && open.env == *caller.env);
-        if open.by_id.len() >= OPEN_MAX || own.count() >= OPEN_BY_CALLER_MAX {
+        if open.by_id.len() >= OPEN_MAX || own.count() >= own_max {
             let message = "too many transactions are open; commit or roll back some, or wait";
             return Err(Error::new(Kind::LimitExceeded, message));
         }

@@ -178,7 +178,9 @@ async fn stored(
     let enough = wanted.skip.saturating_add(wanted.limit);
     let mut found = 0;
     // The transaction's own may come before any of these, so as many as are wanted are needed of each.
-    while !walk.is_ordered || found < enough {
+    // Without an order the page is by key, which only a walk without an index follows.
+    let is_ordered = walk.is_ordered && (!wanted.order.is_empty() || walk.index.is_none());
+    while !is_ordered || found < enough {
         let Some(now) = walk.next().await? else { return Ok(()) };
         if !gathered.keys.insert(now.key.clone()) {
             continue;
