@@ -98,6 +98,7 @@ impl<'l> Parser<'l> {
         match operator {
             "$and" | "$or" | "$nor" => {}
             "$expr" => return self.expression(operand),
+            "$jsonSchema" => return self.schema(operand),
             "$comment" => return Ok(Filter::all()),
             _ => return Err(Error::unknown_operator(operator)),
         }
@@ -124,6 +125,24 @@ impl<'l> Parser<'l> {
                 )
             })
             .collect()
+    }
+
+    /// `$jsonSchema`, of which `required` alone is offered: fields that must be there.
+    fn schema(&mut self, operand: &Bson) -> Result<Filter> {
+        let refused = |message: &'static str| Error::value(message).operator("$jsonSchema");
+        let schema = operand.as_document().ok_or_else(|| refused("needs a document"))?;
+        if let Some(other) = schema.keys().find(|key| *key != "required") {
+            return Err(refused("knows required alone").at(other));
+        }
+        let names = schema.get("required").and_then(Bson::as_array);
+        let names = names.ok_or_else(|| refused("needs required, a list of names"))?;
+        self.count_conditions(names.len())?;
+        let mut filter = Filter::all();
+        for name in names {
+            let name = name.as_str().ok_or_else(|| refused("needs required, a list of names"))?;
+            filter = filter.and(Filter::field(Path::parse(name)?, Test::Exists(true)));
+        }
+        Ok(filter)
     }
 
     fn expression(&self, operand: &Bson) -> Result<Filter> {

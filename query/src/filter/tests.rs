@@ -93,6 +93,9 @@ fn null_missing_and_lists() {
         {"v":{"$gte":null}}
         {"v":{"$gt":null}}
         {"v":{"$exists":true}}
+        {"$jsonSchema":{"required":["v"]}}
+        {"$nor":[{"$jsonSchema":{"required":["v"]}}]}
+        {"$jsonSchema":{"properties":{}}}
         {"v":{"$exists":false}}
         {"v":{"$exists":0}}
         {"v":{"$in":[1,"b",null]}}
@@ -112,6 +115,9 @@ fn null_missing_and_lists() {
             {"v":{"$gte":null}} -> 5 6
             {"v":{"$gt":null}} -> 
             {"v":{"$exists":true}} -> 1 2 3 4 5 7 8 9 10 11
+            {"$jsonSchema":{"required":["v"]}} -> 1 2 3 4 5 7 8 9 10 11
+            {"$nor":[{"$jsonSchema":{"required":["v"]}}]} -> 6
+            {"$jsonSchema":{"properties":{}}} -> InvalidValue: knows required alone, operator $jsonSchema, at field properties
             {"v":{"$exists":false}} -> 6
             {"v":{"$exists":0}} -> 6
             {"v":{"$in":[1,"b",null]}} -> 1 4 5 6
