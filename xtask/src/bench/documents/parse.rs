@@ -121,11 +121,12 @@ fn start(folder: &Path, program: &Path, database: &Database) -> Result<Server> {
         "serverURL": format!("http://{address}/parse"),
         "silent": true,
         "logLevel": "error",
-        "logsFolder": folder.join("logs").display().to_string(),
     });
     fs::write(&configuration, options.to_string())?;
     let path = |path: &Path| path.display().to_string();
-    let words = ["env", "NODE_ENV=production", "node"].map(str::to_owned);
+    // Its logger begins before it has read its configuration, and would write where this was started.
+    let logs = format!("PARSE_SERVER_LOGS_FOLDER={}", path(&folder.join("logs")));
+    let words = ["env", "NODE_ENV=production", &logs, "node"].map(str::to_owned);
     let words = [words.to_vec(), vec![path(program), path(&configuration)]].concat();
     let mut process = Process::start(&words, &folder.join("output.log"))?;
     process.wait_for(START_TIMEOUT, |output| {
