@@ -56,7 +56,6 @@ pub use self::logic::custom::Custom;
 pub use self::logic::id::ID_BYTES_MAX;
 pub use self::logic::index::{INDEXES_MAX, Index, Keys, Progress, State};
 pub use self::logic::permission::{OWNER_FIELD, Preset};
-use self::logic::permission::{Operation, Reach, denied, permit};
 pub use self::logic::shape::{COLLECTION_NAME_BYTES_MAX, DOCUMENT_BYTES_MAX, INSERT_DOCUMENTS_MAX};
 use self::queues::Queues;
 pub use self::read::{Body, Find, Found};
@@ -168,7 +167,7 @@ impl Documents {
     /// within a second.
     ///
     /// # Errors
-    /// `CollectionNotFound`; `InvalidParameter` for rules that cannot be read, naming the rule and the column, and for
+    /// `CollectionNotFound`; `Malformed` for rules that cannot be read, naming the rule and the column; `InvalidParameter` for
     /// `CUSTOM` without rules.
     pub async fn set_permission<'r>(
         &self,
@@ -196,22 +195,6 @@ impl Documents {
         match self.envs.peek().get(&id) {
             Some(_) => Ok(id),
             None => Err(Error::new(Kind::EnvNotFound, format!("there is no environment {id}"))),
-        }
-    }
-
-    /// Finds the collection and decides about the operation, for whoever asks no rules: where the collection has its own,
-    /// people are refused.
-    #[allow(dead_code, reason = "the door for callers that know presets only")]
-    async fn open<'a>(
-        &'a self,
-        caller: Caller<'a>,
-        collection: &str,
-        operation: Operation,
-    ) -> Result<(Table<'a>, Reach<'a>)> {
-        let found = self.collection(caller.env, collection).await?;
-        match permit(caller.principal, caller.env, found.permission, operation)? {
-            Reach::Ruled(_) => Err(denied(operation)),
-            reach => Ok((self.table(caller.env, found), reach)),
         }
     }
 
