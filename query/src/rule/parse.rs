@@ -37,7 +37,7 @@ pub(super) fn parse(name: &'static str, source: &str) -> Result<Node> {
     let root = parser.condition(term)?;
     match parser.rest().chars().next() {
         None => Ok(root),
-        Some(_) => Err(parser.expected("&&, || or the end")),
+        Some(_) => Err(parser.expected_after()),
     }
 }
 
@@ -160,6 +160,16 @@ impl Parser<'_> {
             return Some(Operator::In);
         }
         SIGNS.into_iter().find(|(sign, _)| self.takes(sign)).map(|(_, operator)| operator)
+    }
+
+    /// What may follow a whole condition.
+    fn expected_after(&mut self) -> Error {
+        let what = match self.rest().chars().next() {
+            Some('=') => "==, a single = does not compare",
+            Some('&' | '|') => "&& or ||, which are written twice",
+            _ => "&&, || or the end",
+        };
+        self.expected(what)
     }
 
     /// Refuses comparisons that could never hold: they are mistakes of whoever wrote the rule.

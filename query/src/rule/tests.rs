@@ -114,7 +114,7 @@ fn a_set_has_a_rule_for_every_operation() {
         {"write":true,"delete":false,"create":"auth != null"} -> read: read false, create: create auth != null, update: write true, delete: delete false
         {"reed":true} -> unknown rule, expected read, write, create, update or delete, at field reed
         {"read":1} -> rule read: expected true, false or a string
-        {"read":"doc.a ="} -> rule read, column 7: expected &&, || or the end
+        {"read":"doc.a ="} -> rule read, column 7: expected ==, a single = does not compare
         {"read":true,"read":false} -> a key occurs twice in one object, at byte 25
         [] -> expected an object
     "#]].assert_eq(&shown);
@@ -186,11 +186,11 @@ fn what_is_no_expression_is_refused_with_its_column() {
         doc.a..b -> rule read, column 7: expected a field's name after the dot
         doc.a == 'x -> rule read, column 12: expected the end of the text
         doc.a == 'x' && -> rule read, column 16: expected a value: auth, doc.<field>, request.data.<field>, now, get(…), text, number, true, false, null or a list
-        doc.a == 'x' & doc.b -> rule read, column 14: expected &&, || or the end
+        doc.a == 'x' & doc.b -> rule read, column 14: expected && or ||, which are written twice
         (doc.a == 1 -> rule read, column 12: expected ) for the ( before
         doc.a == 1) -> rule read, column 11: expected &&, || or the end
         doc.a === 1 -> rule read, column 9: expected a value: auth, doc.<field>, request.data.<field>, now, get(…), text, number, true, false, null or a list
-        doc.a = 1 -> rule read, column 7: expected &&, || or the end
+        doc.a = 1 -> rule read, column 7: expected ==, a single = does not compare
         1 < doc.a < 3 -> rule read, column 12: expected && or || before this, comparisons do not chain
         !doc.a == 1 -> rule read, column 1: expected a value, a comparison in parentheses cannot be compared
         (doc.a == 1) == true -> rule read, column 1: expected a value, a comparison in parentheses cannot be compared

@@ -8,6 +8,7 @@ use super::db::DbVerb;
 use super::db::rules::RulesVerb;
 use super::env::EnvVerb;
 use super::token::TokenArguments;
+use super::user::UserVerb;
 
 /// The whole server side of a WeChat mini-program
 #[derive(Parser)]
@@ -79,6 +80,12 @@ pub(super) enum Verb {
         /// What to do with them.
         #[command(subcommand)]
         verb: EnvVerb,
+    },
+    /// People: who has logged in, and their roles
+    User {
+        /// What to do with them.
+        #[command(subcommand)]
+        verb: UserVerb,
     },
     /// Documents: collections, their indexes, and what is in them
     Db {

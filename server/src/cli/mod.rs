@@ -10,6 +10,7 @@ pub(crate) mod output;
 mod reload;
 mod serve;
 mod token;
+mod user;
 mod version;
 
 use std::ffi::OsString;
@@ -62,6 +63,7 @@ fn run(context: &Context, verb: Verb) -> u8 {
         Verb::Env { verb } => env::run(context, &verb),
         Verb::Db { verb } => db::run(context, &verb),
         Verb::Rules { verb } => db::rules::run(context, &verb),
+        Verb::User { verb } => user::run(context, &verb),
         Verb::Token(arguments) => token::run(context, &arguments),
         Verb::Version => version::run(context),
     }

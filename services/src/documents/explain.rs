@@ -32,6 +32,9 @@ pub struct Explanation {
     pub documents_examined: u64,
     /// Documents among them that match.
     pub documents_matched: u64,
+    /// The fields of the index that would lead to them, where the whole collection was read for want of one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub wanted_index: Vec<String>,
 }
 
 impl Documents {
@@ -62,8 +65,10 @@ impl Documents {
         {
             matched += u64::from(walk.matches(&decode(&stored.body)?)?);
         }
+        let access = walk.access();
         Ok(Explanation {
-            access: walk.access(),
+            wanted_index: if access == "scan" { walk.wanted_index() } else { Vec::new() },
+            access,
             index: walk.index.map(|place| indexes[place].name.clone()),
             ranges: walk.ranges as u64,
             ordered: walk.is_ordered,
@@ -94,5 +99,6 @@ async fn explain_nearest(
         entries_examined: Some(told.entries),
         documents_examined: told.documents,
         documents_matched: matched,
+        wanted_index: Vec::new(),
     })
 }

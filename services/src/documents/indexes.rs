@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use yunzhan_base::{EnvId, Error, Kind, Result};
 use yunzhan_query::key::{FORMAT, KeyRange};
 
-use super::logic::index::{DocumentKeys, Index, Keys, State, check_index_name};
+use super::logic::index::{DocumentKeys, Index, Keys, OWNER_INDEX_NAME, State, check_index_name};
 use super::logic::shape::decode;
 use super::store::{PageRow, Side, Table};
 use super::{Caller, Documents, INDEXES_MAX};
@@ -317,6 +317,9 @@ fn is_of_documents(error: &Error) -> bool {
 
 fn no_index(collection: &str, name: &str) -> Error {
     let message = match check_index_name(name) {
+        _ if name == OWNER_INDEX_NAME => {
+            format!("the index {name} belongs to every collection and stays")
+        }
         Ok(()) => format!("collection {collection} has no index {name} that could be dropped"),
         Err(_) => format!("collection {collection} has no such index"),
     };

@@ -9,6 +9,7 @@ use yunzhan_query::key::{FORMAT, KeyRange};
 use yunzhan_query::{Access, Budget, Document, Filter, Order, Path, Plan};
 
 use super::logic::id::{id_key, slot_of};
+use super::logic::index::GEO_DIRECTION;
 use super::logic::permission::OWNER_FIELD;
 use super::store::{Collection, PageRow, Side, Stored, Table};
 
@@ -321,12 +322,22 @@ impl<'a> Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// The refusal of a walk that found no end, with the fields that an index is missing on.
-    fn too_long(&self) -> Error {
+    /// The fields of the index that would lead here, as they are written to add it; none when no index helps.
+    pub(super) fn wanted_index(&self) -> Vec<String> {
+        let near = self.filter.near();
+        let is_place = |path: &Path| {
+            let is_near = near.as_ref().is_some_and(|near| near.path == *path);
+            is_near || self.filter.area(&path.to_string()).is_some()
+        };
+        let place = self.filter.paths().find(|path| is_place(path));
+        let place = place.map(|path| format!("{path}:{GEO_DIRECTION}"));
+        if near.is_some() && self.order.is_empty() {
+            return place.into_iter().collect();
+        }
         // An index serves best with what is equal first, then what is sorted by, then what is in a range.
         let equal = self.filter.equalities().map(|(path, _)| path.to_string());
         let sorted = self.order.fields().iter().map(|field| field.path.to_string());
-        let ranged = self.filter.paths().map(ToString::to_string);
+        let ranged = self.filter.paths().filter(|path| !is_place(path)).map(ToString::to_string);
         let mut fields: Vec<String> = Vec::new();
         for field in equal.chain(sorted).chain(ranged) {
             let is_indexed = field == "_id" || field == OWNER_FIELD;
@@ -334,6 +345,12 @@ impl Walk<'_> {
                 fields.push(field);
             }
         }
+        if fields.is_empty() { place.into_iter().collect() } else { fields }
+    }
+
+    /// The refusal of a walk that found no end, with the fields that an index is missing on.
+    fn too_long(&self) -> Error {
+        let fields = self.wanted_index();
         let advice = match fields.is_empty() {
             true => "narrow it by _id".to_owned(),
             false => format!("it lacks an index on {}", fields.join(", ")),

@@ -15,6 +15,7 @@ use yunzhan_base::EnvId;
 
 use super::context::{Context, Failure};
 use super::output::finish;
+pub(super) use place::segment;
 use place::{Place, advise};
 use terms::{Json, Key, body};
 
@@ -140,7 +141,11 @@ pub(super) fn run(context: &Context, verb: &DbVerb) -> u8 {
         DbVerb::Permission { place, preset } => {
             let body = json!({ "permission": preset.to_ascii_uppercase() });
             let answer = place.call(context, Method::PUT, "/permission", &body);
-            finish(context, answer, text::collection)
+            finish(
+                context,
+                answer.map_err(|failure| rules::advise(failure, place, preset)),
+                text::collection,
+            )
         }
         DbVerb::Rules { place, file } => {
             let answer = rules::show_or_set(context, place, file.as_deref());

@@ -77,7 +77,7 @@ fn with_advice(failure: Failure, kind: Kind, list: &str) -> Failure {
 }
 
 /// A name as one segment of a path: whether it is a good name is for the other side to say, so it has to arrive whole.
-fn segment(name: &str) -> String {
+pub(in crate::cli) fn segment(name: &str) -> String {
     let mut escaped = String::with_capacity(name.len());
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -9,7 +9,7 @@ use http::Method;
 use serde_json::{Value, json};
 use yunzhan_base::{Error, Kind};
 
-use super::place::{Place, advise};
+use super::place::{self, Place};
 use super::terms::{Json, body};
 use super::text;
 use crate::cli::EXIT_FAILED;
@@ -98,13 +98,28 @@ pub(super) fn show_or_set(
     }
     let path = format!("/control/v1/envs/{}/collections", place.env);
     let answer = context.control_call(Method::GET, &path, &Value::Null);
-    let answer = answer.map_err(|failure| advise(failure, &place.env))?;
+    let answer = answer.map_err(|failure| place::advise(failure, &place.env))?;
     let mut all = answer["collections"].as_array().into_iter().flatten();
     let found = all.find(|collection| collection["name"] == place.collection.as_str());
     found.cloned().ok_or_else(|| {
         let message = format!("there is no collection {}", place.collection);
-        advise(Error::new(Kind::CollectionNotFound, message).into(), &place.env)
+        place::advise(Error::new(Kind::CollectionNotFound, message).into(), &place.env)
     })
+}
+
+/// Whoever wants the permission CUSTOM hears which verb sets it.
+pub(super) fn advise(failure: Failure, place: &Place, preset: &str) -> Failure {
+    match failure {
+        Failure::Error(error) if preset.eq_ignore_ascii_case("custom") => {
+            let Place { env, collection } = place;
+            let message = format!(
+                "{}; `yunzhan db rules {env} {collection} FILE` sets both",
+                error.message()
+            );
+            Error::new(error.kind(), message).into()
+        }
+        other => other,
+    }
 }
 
 fn read(file: &Path) -> Result<String, Failure> {

@@ -100,16 +100,24 @@ pub(super) fn documents(answer: &Value, skipped: u64, lang: Lang) -> String {
 
 /// The plan of a query and what it cost; says what would help when no index did.
 pub(super) fn explained(answer: &Value, place: &Place, lang: Lang) -> String {
-    let mut text = facts(&[
+    let mut told = vec![
         (lang.pick("access", "访问方式"), access(answer, lang)),
         (lang.pick("ranges", "区间数"), number(answer, "ranges")),
         (lang.pick("in order", "已有序"), yes_or_no(answer, "ordered", lang)),
         (lang.pick("exact", "精确"), yes_or_no(answer, "exact", lang)),
         (lang.pick("documents examined", "检查的文档"), number(answer, "documents_examined")),
         (lang.pick("documents matched", "匹配的文档"), number(answer, "documents_matched")),
-    ]);
-    if answer["access"] == "scan" {
-        let add = format!("yunzhan db add-index {} {} FIELD", place.env, place.collection);
+    ];
+    if answer.get("entries_examined").is_some() {
+        let entries = number(answer, "entries_examined");
+        told.insert(4, (lang.pick("entries examined", "检查的索引项"), entries));
+    }
+    let mut text = facts(&told);
+    let wanted: Vec<&str> =
+        items(answer, "wanted_index").iter().filter_map(Value::as_str).collect();
+    if !wanted.is_empty() {
+        let (env, collection, wanted) = (&place.env, &place.collection, wanted.join(" "));
+        let add = format!("yunzhan db add-index {env} {collection} {wanted}");
         text += &match lang {
             Lang::En => format!("no index serves this query; `{add}` makes one\n"),
             Lang::Zh => format!("没有索引可用于此查询; 用 `{add}` 添加\n"),
@@ -292,26 +300,38 @@ mod tests {
             匹配的文档  10
         "#]]
         .assert_eq(&both(|lang| explained(&indexed, &place(), lang)));
-        let scan = json!({ "access": "scan", "ranges": 0, "ordered": false, "exact": false,
-            "documents_examined": 1200, "documents_matched": 1 });
+        let scan = json!({ "access": "scan", "ranges": 1, "ordered": false, "exact": false,
+            "documents_examined": 1200, "documents_matched": 1, "wanted_index": ["done", "age"] });
         expect![[r#"
             access              every document
-            ranges              0
+            ranges              1
             in order            no
             exact               no
             documents examined  1200
             documents matched   1
-            no index serves this query; `yunzhan db add-index demo todos FIELD` makes one
+            no index serves this query; `yunzhan db add-index demo todos done age` makes one
 
             访问方式    全部文档
-            区间数      0
+            区间数      1
             已有序      否
             精确        否
             检查的文档  1200
             匹配的文档  1
-            没有索引可用于此查询; 用 `yunzhan db add-index demo todos FIELD` 添加
+            没有索引可用于此查询; 用 `yunzhan db add-index demo todos done age` 添加
         "#]]
         .assert_eq(&both(|lang| explained(&scan, &place(), lang)));
+        let near = json!({ "access": "index", "index": "at_2dsphere", "ranges": 9, "ordered": true,
+            "exact": false, "entries_examined": 40, "documents_examined": 20, "documents_matched": 20 });
+        expect![[r#"
+            access              index at_2dsphere
+            ranges              9
+            in order            yes
+            exact               no
+            entries examined    40
+            documents examined  20
+            documents matched   20
+        "#]]
+        .assert_eq(&explained(&near, &place(), Lang::En));
     }
 
     #[test]

@@ -22,7 +22,7 @@ const INDEX_NAME_BYTES_MAX: usize = 64;
 pub(in crate::documents) const GEO_DIRECTION: &str = "2dsphere";
 
 /// What the owner's index is called, as CloudBase's console calls it.
-const OWNER_INDEX_NAME: &str = "_openid_";
+pub(in crate::documents) const OWNER_INDEX_NAME: &str = "_openid_";
 
 /// An index of a collection.
 #[derive(Clone, Debug, PartialEq)]

@@ -138,7 +138,7 @@ fn own_id(id: Bson, caller: &rule::Caller) -> Result<Bson> {
 
 fn no_rules(collection: &str, permission: &str) -> Error {
     let message = format!(
-        "collection {collection} has the permission {permission} and no rules that can be read; name a draft to test"
+        "collection {collection} has the permission {permission} and no rules that can be read; name a draft of rules to test"
     );
     Error::new(Kind::InvalidParameter, message)
 }

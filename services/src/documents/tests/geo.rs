@@ -181,6 +181,10 @@ fn an_index_changes_no_answer() {
     on_every_engine(&Config::default(), async |world| {
         let world = world.with_goods(&anywhere(400)).await;
         let without = answers(&world).await;
+        let here = || near(CENTERS[0], 0.0, f64::INFINITY);
+        let wanted = world.explained(here(), doc! {}, 3).await.wanted_index;
+        assert_eq!(wanted, ["at:2dsphere"]);
+        assert_eq!(world.explained(here(), doc! { "n": 1 }, 3).await.wanted_index, ["n"]);
         world.index(doc! { "at": "2dsphere" }, false).await.unwrap();
         expect![[r#"
             at_2dsphere unique false Ready 400/400 -

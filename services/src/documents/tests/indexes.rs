@@ -44,8 +44,12 @@ impl World {
         let which = Which::parse(&query).unwrap();
         let told = self.documents.explain(self.caller(&server), "goods", which, &order, 3).await;
         let told = told.unwrap();
+        let wanted = match told.wanted_index.as_slice() {
+            [] => String::new(),
+            fields => format!(" wants {}", fields.join(" ")),
+        };
         format!(
-            "{} {} ranges {} ordered {} exact {} examined {} matched {}",
+            "{} {} ranges {} ordered {} exact {} examined {} matched {}{wanted}",
             told.access,
             told.index.unwrap_or_default(),
             told.ranges,
@@ -110,12 +114,12 @@ fn an_index_is_built_and_serves_filter_order_and_count() {
         };
         let without = answers().await;
         expect![[r#"
-            { "n": 3 } {}: scan  ranges 1 ordered true exact false examined 24 matched 3
-            { "n": 3 } { "m": -1 }: scan  ranges 1 ordered false exact false examined 500 matched 50
-            { "n": 3 } { "m": 1, "_id": 1 }: scan  ranges 1 ordered false exact false examined 500 matched 50
-            { "n": 3, "m": { "$gte": 400 } } {}: scan  ranges 1 ordered true exact false examined 424 matched 3
-            { "n": { "$in": [3, 4] } } { "m": 1 }: scan  ranges 1 ordered false exact false examined 500 matched 100
-            { "m": 7 } {}: scan  ranges 1 ordered true exact false examined 500 matched 1
+            { "n": 3 } {}: scan  ranges 1 ordered true exact false examined 24 matched 3 wants n
+            { "n": 3 } { "m": -1 }: scan  ranges 1 ordered false exact false examined 500 matched 50 wants n m
+            { "n": 3 } { "m": 1, "_id": 1 }: scan  ranges 1 ordered false exact false examined 500 matched 50 wants n m
+            { "n": 3, "m": { "$gte": 400 } } {}: scan  ranges 1 ordered true exact false examined 424 matched 3 wants n m
+            { "n": { "$in": [3, 4] } } { "m": 1 }: scan  ranges 1 ordered false exact false examined 500 matched 100 wants m n
+            { "m": 7 } {}: scan  ranges 1 ordered true exact false examined 500 matched 1 wants m
         "#]].assert_eq(&explained().await);
         world.index(doc! { "n": 1, "m": 1 }, false).await.unwrap();
         expect![[r#"
@@ -128,7 +132,7 @@ fn an_index_is_built_and_serves_filter_order_and_count() {
             { "n": 3 } { "m": 1, "_id": 1 }: index n_1_m_1 ranges 1 ordered true exact true examined 3 matched 3
             { "n": 3, "m": { "$gte": 400 } } {}: index n_1_m_1 ranges 1 ordered true exact true examined 3 matched 3
             { "n": { "$in": [3, 4] } } { "m": 1 }: index n_1_m_1 ranges 2 ordered false exact true examined 100 matched 100
-            { "m": 7 } {}: scan  ranges 1 ordered true exact false examined 500 matched 1
+            { "m": 7 } {}: scan  ranges 1 ordered true exact false examined 500 matched 1 wants m
         "#]].assert_eq(&explained().await);
         assert_eq!(answers().await.replace(" of ?", " of 50"), without);
     });
@@ -252,13 +256,17 @@ fn a_dropped_index_is_gone_with_its_entries() {
         world.documents.drop_index(world.caller(&server), "goods", "m_1").await.unwrap();
         assert_eq!(world.finish().await, "");
         world.add(&somebody, "goods", doc! { "m": 7 }).await.unwrap();
-        expect!["scan  ranges 1 ordered true exact false examined 301 matched 2"]
+        expect!["scan  ranges 1 ordered true exact false examined 301 matched 2 wants m"]
             .assert_eq(&world.explain(doc! { "m": 7 }, doc! {}).await);
         // The values stand twice now, which an index of the same name finds out.
         world.index(doc! { "m": 1 }, true).await.unwrap();
         assert!(world.finish().await.contains("Failed"));
         let owner = world.documents.drop_index(world.caller(&server), "goods", "_openid_").await;
-        assert_eq!(owner.unwrap_err().kind(), Kind::NotFound);
+        expect!["not_found: the index _openid_ belongs to every collection and stays"]
+            .assert_eq(&format!("{:?}", owner.unwrap_err()));
+        // The whole collection is nothing that an index would lead to.
+        expect!["scan  ranges 1 ordered true exact true examined 3 matched 3"]
+            .assert_eq(&world.explain(doc! {}, doc! {}).await);
     });
 }
 

@@ -469,7 +469,7 @@ fn operators_set_and_try_rules() {
         }
         expect![[r#"
             set_permission {"permission":"CUSTOM","rules":{"read":"doc.x =","write":false}}
-              400 {"code":"malformed","message":"rule read, column 7: expected &&, || or the end","request_id":"<id>"}
+              400 {"code":"malformed","message":"rule read, column 7: expected ==, a single = does not compare","request_id":"<id>"}
             set_permission {"permission":"CUSTOM","rules":{"look":true}}
               400 {"code":"malformed","message":"unknown rule, expected read, write, create, update or delete, at field look","request_id":"<id>"}
             set_permission {"permission":"CUSTOM"}
@@ -501,7 +501,7 @@ fn operators_set_and_try_rules() {
             set_permission {"permission":"READONLY"}
               200 {"name":"notes","permission":"READONLY"}
             test_rules {"operation":"read","query":{}}
-              400 {"code":"invalid_parameter","message":"collection notes has the permission READONLY and no rules that can be read; name a draft to test","request_id":"<id>"}
+              400 {"code":"invalid_parameter","message":"collection notes has the permission READONLY and no rules that can be read; name a draft of rules to test","request_id":"<id>"}
             list_collections 
               200 {"collections":[{"created_ms":1767225600000,"name":"notes","permission":"READONLY"}]}
         "#]].assert_eq(&told);
