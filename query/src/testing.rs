@@ -126,3 +126,16 @@ fn regex(pattern: &str, options: &str) -> Bson {
         options: options.try_into().unwrap(),
     })
 }
+
+/// Asserts that the page on documents names all of these in its section, in both languages.
+pub(crate) fn check_documented(section: &str, names: &[&str]) {
+    let english = include_str!("../../docs/documents.md");
+    let chinese = include_str!("../../docs/documents.zh-CN.md");
+    for (page, text) in [("documents.md", english), ("documents.zh-CN.md", chinese)] {
+        let (_, rest) = text.split_once(&format!("<!-- {section}: start -->")).unwrap();
+        let (text, _) = rest.split_once(&format!("<!-- {section}: end -->")).unwrap();
+        let is_missing = |name: &&&str| !text.contains(&format!("`{name}`"));
+        let missing: Vec<_> = names.iter().filter(is_missing).collect();
+        assert!(missing.is_empty(), "docs/{page} does not name {missing:?} among its {section}");
+    }
+}

@@ -1,9 +1,11 @@
 //! The README keeps its word: its tour is run as a reader would run it, in both languages, and what is printed is compared.
+//! So do the pages of `docs/` that show commands.
 //!
 //! Marks of a block: `serve` stands for the terminal in which the server runs; `setup` is done again after each start,
 //! since ports here are free ones; `kill` ends the server; `packages` is done already, for every test at once; `node` and
 //! `mysql` say what has to be there.
 
+mod offered;
 mod page;
 mod terminal;
 
@@ -24,6 +26,10 @@ use terminal::Terminal;
 
 const ENGLISH: &str = include_str!("../../../README.md");
 const CHINESE: &str = include_str!("../../../README.zh-CN.md");
+
+/// Pages on one subject, whose server runs already: English and Chinese.
+const DOCUMENTS: [&str; 2] =
+    [include_str!("../../../docs/documents.md"), include_str!("../../../docs/documents.zh-CN.md")];
 
 /// Free ports stand for these.
 const PORTS: [&str; 3] = ["8080", "8443", "8079"];
@@ -52,6 +58,22 @@ async fn the_tour_prints_what_it_says() {
 #[tokio::test]
 async fn the_tour_in_chinese_prints_what_it_says() {
     walk("zh_CN.UTF-8", CHINESE).await;
+}
+
+#[tokio::test]
+async fn the_page_on_documents_prints_what_it_says() {
+    follow("en_US.UTF-8", DOCUMENTS[0]).await;
+}
+
+#[tokio::test]
+async fn the_page_on_documents_in_chinese_prints_what_it_says() {
+    follow("zh_CN.UTF-8", DOCUMENTS[1]).await;
+}
+
+async fn follow(lang: &'static str, page: &str) {
+    if has_curl() {
+        Reader::sit_down(lang).await.follow(&tour(page)).await;
+    }
 }
 
 async fn walk(lang: &'static str, readme: &str) {
@@ -97,10 +119,15 @@ impl Reader {
         Self { server, terminal, program, lang, packages, mysql, port, is_serving: true }
     }
 
-    async fn walk(mut self, blocks: &[Block]) {
+    async fn walk(self, blocks: &[Block]) {
         let (first, blocks) = blocks.split_first().unwrap();
         let shown = first.replaced(&PORTS);
         self.compare(&shown, &first_start(&self.program, self.lang, &shown));
+        self.follow(blocks).await;
+    }
+
+    /// Runs what comes after the first start.
+    async fn follow(mut self, blocks: &[Block]) {
         let setup = blocks.iter().find(|block| block.has("setup")).unwrap();
         self.find_packages().await;
         for block in blocks {
@@ -177,7 +204,7 @@ impl Reader {
         let lang = self.lang;
         assert!(
             printed == *output,
-            "in {lang}:\n{commands}printed:\n{printed}but the README says:\n{output}"
+            "in {lang}:\n{commands}printed:\n{printed}but the page says:\n{output}"
         );
     }
 }
@@ -220,8 +247,10 @@ fn names_the_tested_version(command: &str) {
 
 #[test]
 fn both_languages_have_the_same_commands() {
-    let commands = |readme| tour(readme).into_iter().map(Block::silent).collect::<Vec<_>>();
-    assert_eq!(commands(ENGLISH), commands(CHINESE));
+    let commands = |page| tour(page).into_iter().map(Block::silent).collect::<Vec<_>>();
+    for [english, chinese] in [[ENGLISH, CHINESE], DOCUMENTS] {
+        assert_eq!(commands(english), commands(chinese));
+    }
 }
 
 #[test]

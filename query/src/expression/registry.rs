@@ -196,3 +196,9 @@ const DATE_PARTS: &[&str] = &[
     "?millisecond",
     "?timezone",
 ];
+
+#[test]
+fn every_operator_is_documented() {
+    let names: Vec<&str> = OPERATORS.iter().map(|operator| operator.name).collect();
+    crate::testing::check_documented("expressions", &names);
+}

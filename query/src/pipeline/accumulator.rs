@@ -211,3 +211,9 @@ fn replace(place: &mut Bson, value: Bson, kept: &mut u64) {
     *kept = (*kept + weight(&value)).saturating_sub(weight(place));
     *place = value;
 }
+
+#[test]
+fn every_accumulator_is_documented() {
+    let names: Vec<&str> = KINDS.iter().map(|(name, _)| *name).collect();
+    crate::testing::check_documented("accumulators", &names);
+}

@@ -207,3 +207,9 @@ fn bits(operand: &Bson) -> Result<Vec<(BitOperation, Bson)>> {
         })
         .collect()
 }
+
+#[test]
+fn every_operator_is_documented() {
+    let names: Vec<&str> = OPERATORS.iter().map(|(name, _)| *name).collect();
+    crate::testing::check_documented("updates", &names);
+}
