@@ -19,6 +19,7 @@ mod geo_near;
 mod group;
 mod keep;
 mod lookup;
+mod needs;
 mod parse;
 mod plain;
 mod redact;
@@ -40,6 +41,7 @@ pub use self::lookup::Lookup;
 pub use self::segment::{Flow, Run, Segment, Setting};
 pub use self::source::Source;
 use crate::error::Result;
+use crate::needs::Needs;
 use crate::{expression, filter};
 
 /// How large a pipeline may be.
@@ -107,6 +109,11 @@ impl Pipeline {
     /// What the first stages ask of the collection. All but `$geoNear` is a hint: the parts apply it again.
     pub fn source(&self) -> Source<'_> {
         source::source(self)
+    }
+
+    /// The top-level fields that can be read of the documents that go in: without the others, what comes out is the same.
+    pub fn needs(&self) -> Needs {
+        needs::needs(self)
     }
 
     /// The names of all other collections that are read, each once.

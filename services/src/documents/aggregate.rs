@@ -17,7 +17,7 @@ use yunzhan_base::{Error, Kind, Result};
 use yunzhan_query::expression::Variables;
 use yunzhan_query::geo::{self, EARTH_RADIUS_M, Point};
 use yunzhan_query::pipeline::{Flow, GeoNear, Limits, Lookup, Part, Pipeline, Run, Setting};
-use yunzhan_query::{Budget, Filter, Order, Path};
+use yunzhan_query::{Budget, Filter, Needs, Order, Path};
 
 use super::logic::permission::Operation;
 use super::logic::shape::decode;
@@ -157,7 +157,8 @@ impl Reading<'_> {
                     }
                     let filter = filter.and(reached.filter.clone()).and(source.filter);
                     let order = source.order.cloned().unwrap_or_default();
-                    let walked = Walked { filter: &filter, order: &order, limit: source.limit };
+                    let (limit, needs) = (source.limit, pipeline.needs());
+                    let walked = Walked { filter: &filter, order: &order, limit, needs };
                     self.walk(&reached.table, &walked, &mut links, setting, &mut results).await?;
                 }
             }
@@ -256,17 +257,15 @@ impl Reading<'_> {
         results: &mut Vec<Document>,
     ) -> Result<()> {
         let work = self.work_left.load(Ordering::Relaxed);
-        let mut walk = Walk::new(table.clone(), walked.filter, walked.order, work);
+        let walk = Walk::new(table.clone(), walked.filter, walked.order, work);
+        let mut walk = walk.reading(walked.needs.clone());
         let enough = walked.limit.filter(|_| walk.is_ordered).unwrap_or(u64::MAX);
         let (mut batch, mut found) = (Vec::with_capacity(BATCH_DOCUMENTS), 0);
         while found < enough {
             let Some(stored) = walk.next().await.map_err(|error| self.explain(error))? else {
                 break;
             };
-            let document = decode(&stored.body)?;
-            if !walk.matches(&document)? {
-                continue;
-            }
+            let Some(document) = walk.matching(&stored.body)? else { continue };
             found += 1;
             batch.push(document);
             if batch.len() >= BATCH_DOCUMENTS {
@@ -404,6 +403,8 @@ struct Walked<'w> {
     filter: &'w Filter,
     order: &'w Order,
     limit: Option<u64>,
+    /// The fields that the pipeline reads.
+    needs: Needs,
 }
 
 impl<'p> Link<'p> {
@@ -464,7 +465,10 @@ impl<'w> Way<'w> {
     ) -> Self {
         let nearest = Nearest::new(table, filter, order, work).filter(|_| has_limit);
         nearest.map_or_else(
-            || Self::Walk(Box::new(Walk::new(table.clone(), filter, order, work))),
+            || {
+                let walk = Walk::new(table.clone(), filter, order, work);
+                Self::Walk(Box::new(walk.reading(Needs::All)))
+            },
             |nearest| Self::Nearest(Box::new(nearest)),
         )
     }
@@ -478,8 +482,7 @@ impl<'w> Way<'w> {
             Self::Nearest(nearest) => nearest.next().await?.map(|body| decode(&body)).transpose(),
             Self::Walk(walk) => {
                 while let Some(stored) = walk.next().await? {
-                    let document = decode(&stored.body)?;
-                    if walk.matches(&document)? {
+                    if let Some(document) = walk.matching(&stored.body)? {
                         return Ok(Some(document));
                     }
                 }

@@ -14,7 +14,6 @@ use yunzhan_query::key::KeyRange;
 use yunzhan_query::{Access, Filter, Order, Plan};
 
 use super::logic::permission::OWNER_FIELD;
-use super::logic::shape::decode;
 use super::read::{SORT_BYTES_MAX, check_bytes};
 use super::store::{BareEntry, Stored, Table};
 use super::walk::{Walk, after, elsewhere};
@@ -156,10 +155,8 @@ impl<'a> Nearest<'a> {
 
     /// Puts a document that matches at its exact distance.
     fn measure(&mut self, stored: Stored) -> Result<()> {
-        let document = decode(&stored.body)?;
-        if !self.walk.matches(&document)? {
-            return Ok(());
-        }
+        // Of a filter with a distance, the place is among the fields that it reads.
+        let Some(document) = self.walk.matching(&stored.body)? else { return Ok(()) };
         let found = geo::distance_m(&document, &self.near.path, self.near.point);
         // Only what has a distance matches.
         let Some(distance_m) = found else { return Ok(()) };

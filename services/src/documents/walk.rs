@@ -6,10 +6,11 @@ use bson::Bson;
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_query::geo::{Area, ELSEWHERE_KEY, covering, key_range};
 use yunzhan_query::key::{FORMAT, KeyRange};
-use yunzhan_query::{Access, Budget, Document, Filter, Order, Path, Plan};
+use yunzhan_query::{Access, Budget, Document, Filter, Needs, Order, Path, Plan};
 
 use super::logic::id::{id_key, slot_of};
 use super::logic::permission::OWNER_FIELD;
+use super::logic::shape::{decode, decode_only};
 use super::store::{Collection, PageRow, Side, Stored, Table};
 
 /// Rows of the first page. Most queries end within it.
@@ -51,6 +52,10 @@ pub(super) struct Walk<'a> {
     /// Keys that came already, where one document may stand behind several entries.
     seen: Option<HashSet<Vec<u8>>>,
     filter: &'a Filter,
+    /// The fields that the filter reads.
+    needs: Needs,
+    /// The fields that are read of a document that matches.
+    reads: Needs,
     order: &'a Order,
     work_max: usize,
     /// What holding documents against the filter may still take.
@@ -171,6 +176,8 @@ impl<'a> Walk<'a> {
             conditions: filter.conditions(),
             seen: None,
             filter,
+            needs: filter.needs(),
+            reads: filter.needs(),
             order,
             work_max,
             budget: Budget::default(),
@@ -210,11 +217,35 @@ impl<'a> Walk<'a> {
         Ok(next)
     }
 
-    /// Whether a document of the walk matches.
+    /// The same walk for somebody who reads these fields of the documents that match.
+    pub(super) fn reading(self, needs: Needs) -> Self {
+        Self { reads: needs.or(self.filter.needs()), ..self }
+    }
+
+    /// Whether a document of the walk matches. Only what the filter asks about is decoded.
     ///
     /// # Errors
     /// What an `$expr` refuses; `TooLarge` when the call takes too many steps.
-    pub(super) fn matches(&self, document: &Document) -> Result<bool> {
+    pub(super) fn matches(&self, body: &[u8]) -> Result<bool> {
+        if self.filter.is_all() {
+            return Ok(true);
+        }
+        self.accepts(&decode_only(body, &self.needs)?)
+    }
+
+    /// A document of the walk, if it matches, with the fields that are read at least.
+    ///
+    /// # Errors
+    /// As [`Walk::matches`].
+    pub(super) fn matching(&self, body: &[u8]) -> Result<Option<Document>> {
+        if self.reads == Needs::All {
+            return self.matches(body)?.then(|| decode(body)).transpose();
+        }
+        let document = decode_only(body, &self.reads)?;
+        Ok(self.accepts(&document)?.then_some(document))
+    }
+
+    fn accepts(&self, document: &Document) -> Result<bool> {
         Ok(self.filter.matches(document, &self.budget)?)
     }
 

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use bson::raw::{RawBsonRef, RawDocument};
 use bson::{Bson, Document};
 use yunzhan_base::{Error, Kind, Result};
+use yunzhan_query::Needs;
 
 use super::id::{Ids, id_key, slot_of};
 use super::index::{DocumentKeys, Index, keys_of};
@@ -102,8 +104,56 @@ pub(in crate::documents) fn encode(document: &Document) -> Result<Vec<u8>> {
 /// # Errors
 /// `Internal` when the bytes are not BSON.
 pub(in crate::documents) fn decode(body: &[u8]) -> Result<Document> {
-    Document::from_reader(body)
-        .map_err(|error| Error::internal("a stored document is not BSON").because(error))
+    RawDocument::from_bytes(body).and_then(document).map_err(broken)
+}
+
+/// Reads these fields of a stored document, and no further than to the last of them.
+///
+/// # Errors
+/// `Internal` when the bytes are not BSON, as far as they were looked at.
+pub(in crate::documents) fn decode_only(body: &[u8], needs: &Needs) -> Result<Document> {
+    let Needs::Only(names) = needs else { return decode(body) };
+    let mut left = names.len();
+    let mut found = Document::new();
+    let raw = RawDocument::from_bytes(body).map_err(broken)?;
+    let mut elements = raw.iter_elements();
+    while left > 0
+        && let Some(element) = elements.next()
+    {
+        let element = element.map_err(broken)?;
+        if names.contains(element.key().as_str()) {
+            let value = element.value().and_then(value).map_err(broken)?;
+            found.insert(element.key().as_str(), value);
+            left -= 1;
+        }
+    }
+    Ok(found)
+}
+
+fn broken(error: bson::error::Error) -> Error {
+    Error::internal("a stored document is not BSON").because(error)
+}
+
+/// Makes values straight of the bytes; the driver's own way copies every document inside before it reads it. The recursion
+/// is as deep as a stored document nests, which whoever stored it has bounded.
+fn document(raw: &RawDocument) -> Result<Document, bson::error::Error> {
+    let fields = raw.iter().map(|field| {
+        let (name, raw) = field?;
+        Ok((name.as_str().to_owned(), value(raw)?))
+    });
+    fields.collect()
+}
+
+fn value(raw: RawBsonRef<'_>) -> Result<Bson, bson::error::Error> {
+    Ok(match raw {
+        RawBsonRef::Document(inner) => Bson::Document(document(inner)?),
+        RawBsonRef::Array(items) => {
+            let items = items.into_iter().map(|item| item.and_then(value));
+            Bson::Array(items.collect::<Result<_, _>>()?)
+        }
+        RawBsonRef::String(text) => Bson::String(text.to_owned()),
+        other => other.try_into()?,
+    })
 }
 
 #[cfg(test)]
