@@ -11,7 +11,7 @@ use std::collections::BinaryHeap;
 use yunzhan_base::Result;
 use yunzhan_query::geo::{self, ELSEWHERE_KEY, Near, Rings, key_range, point_of};
 use yunzhan_query::key::KeyRange;
-use yunzhan_query::{Access, Filter, Order, Plan};
+use yunzhan_query::{Access, Document, Filter, Order, Plan};
 
 use super::logic::permission::OWNER_FIELD;
 use super::read::{SORT_BYTES_MAX, check_bytes};
@@ -156,7 +156,10 @@ impl<'a> Nearest<'a> {
     /// Puts a document that matches at its exact distance.
     fn measure(&mut self, stored: Stored) -> Result<()> {
         // Of a filter with a distance, the place is among the fields that it reads.
-        let Some(document) = self.walk.matching(&stored.body)? else { return Ok(()) };
+        let mut document = Document::new();
+        if !self.walk.matching(&stored.body, &mut document)? {
+            return Ok(());
+        }
         let found = geo::distance_m(&document, &self.near.path, self.near.point);
         // Only what has a distance matches.
         let Some(distance_m) = found else { return Ok(()) };

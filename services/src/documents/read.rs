@@ -244,9 +244,12 @@ async fn sorted(
 ) -> Result<Page> {
     let keep = skip.saturating_add(limit);
     let mut first = BinaryHeap::new();
+    let mut document = Document::new();
     let (mut matched, mut bytes) = (0, 0);
     while let Some(stored) = walk.next().await? {
-        let Some(document) = walk.matching(&stored.body)? else { continue };
+        if !walk.matching(&stored.body, &mut document)? {
+            continue;
+        }
         let ranked = Ranked { key: key(&document), place: matched, body: stored.body };
         matched += 1;
         bytes += ranked.bytes();

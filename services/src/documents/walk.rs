@@ -10,7 +10,7 @@ use yunzhan_query::{Access, Budget, Document, Filter, Needs, Order, Path, Plan};
 
 use super::logic::id::{id_key, slot_of};
 use super::logic::permission::OWNER_FIELD;
-use super::logic::shape::{decode, decode_only};
+use super::logic::shape::decode_into;
 use super::store::{Collection, PageRow, Side, Stored, Table};
 
 /// Rows of the first page. Most queries end within it.
@@ -56,6 +56,8 @@ pub(super) struct Walk<'a> {
     needs: Needs,
     /// The fields that are read of a document that matches.
     reads: Needs,
+    /// The document that was last held against the filter, as far as that reads it.
+    seen_last: Document,
     order: &'a Order,
     work_max: usize,
     /// What holding documents against the filter may still take.
@@ -178,6 +180,7 @@ impl<'a> Walk<'a> {
             filter,
             needs: filter.needs(),
             reads: filter.needs(),
+            seen_last: Document::new(),
             order,
             work_max,
             budget: Budget::default(),
@@ -226,27 +229,25 @@ impl<'a> Walk<'a> {
     ///
     /// # Errors
     /// What an `$expr` refuses; `TooLarge` when the call takes too many steps.
-    pub(super) fn matches(&self, body: &[u8]) -> Result<bool> {
+    pub(super) fn matches(&mut self, body: &[u8]) -> Result<bool> {
         if self.filter.is_all() {
             return Ok(true);
         }
-        self.accepts(&decode_only(body, &self.needs)?)
+        decode_into(body, &self.needs, &mut self.seen_last)?;
+        Ok(self.filter.matches(&self.seen_last, &self.budget)?)
     }
 
-    /// A document of the walk, if it matches, with the fields that are read at least.
+    /// Whether a document of the walk matches, which then stands in `document` with the fields that are read at least. What
+    /// stood there before may lend its memory.
     ///
     /// # Errors
     /// As [`Walk::matches`].
-    pub(super) fn matching(&self, body: &[u8]) -> Result<Option<Document>> {
-        if self.reads == Needs::All {
-            return self.matches(body)?.then(|| decode(body)).transpose();
+    pub(super) fn matching(&mut self, body: &[u8], document: &mut Document) -> Result<bool> {
+        if self.reads == Needs::All && !self.matches(body)? {
+            return Ok(false);
         }
-        let document = decode_only(body, &self.reads)?;
-        Ok(self.accepts(&document)?.then_some(document))
-    }
-
-    fn accepts(&self, document: &Document) -> Result<bool> {
-        Ok(self.filter.matches(document, &self.budget)?)
+        decode_into(body, &self.reads, document)?;
+        Ok(self.reads == Needs::All || self.filter.matches(document, &self.budget)?)
     }
 
     /// Work that may still be done.
