@@ -5,6 +5,8 @@
 //! other collections hold, so that whoever can read those runs them; `plain.rs` does so over documents in memory, and is
 //! what every other way to run a pipeline must agree with.
 //!
+//! `needs.rs` says which fields of the documents a pipeline can read, so that whoever has them as bytes decodes no others.
+//!
 //! Memory is bounded: documents are pushed one by one, and stages that must hold several (`$group`, `$sort`, `$bucketAuto`,
 //! `$sample`) take their bytes from the budget. `$sort` before `$limit` holds only as many as the limit lets through.
 //!

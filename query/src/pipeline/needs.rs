@@ -180,6 +180,8 @@ mod tests {
             r#"[{"$redact":{"$cond":[{"$eq":["$n",1]},"$$PRUNE","$$DESCEND"]}},{"$count":"c"}]"#,
             r#"[{"$sample":{"size":3}},{"$replaceWith":{"a":"$o","b":"$$ROOT.d"}}]"#,
             r#"[{"$lookup":{"from":"other","let":{"v":"$n","w":"$o.n"},"pipeline":[{"$match":{"$expr":{"$eq":["$n","$$w"]}}},{"$project":{"v":"$$v"}}],"as":"o.j"}},{"$project":{"o":1}}]"#,
+            r#"[{"$lookup":{"from":"other","localField":"m","foreignField":"n","as":"j"}},{"$project":{"j.n":1}}]"#,
+            r#"[{"$unwind":"$t"},{"$count":"c"}]"#,
             "[]",
         ];
         let own = generator.pipeline("other");
@@ -187,7 +189,7 @@ mod tests {
         let more =
             more.as_array().unwrap().iter().map(|stage| stage.as_document().unwrap().clone());
         let mut stages: Vec<Document> = own.into_iter().chain(more).collect();
-        if round % 5 == 0 {
+        if round.is_multiple_of(5) {
             let list = |stages: Vec<Document>| {
                 Bson::Array(stages.into_iter().map(Bson::Document).collect())
             };
