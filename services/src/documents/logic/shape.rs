@@ -178,11 +178,12 @@ fn broken(error: bson::error::Error) -> Error {
 /// Makes values straight of the bytes; the driver's own way copies every document inside before it reads it. The recursion
 /// is as deep as a stored document nests, which whoever stored it has bounded.
 fn document(raw: &RawDocument) -> Result<Document, bson::error::Error> {
-    let fields = raw.iter().map(|field| {
-        let (name, raw) = field?;
-        Ok((name.as_str().to_owned(), value(raw)?))
-    });
-    fields.collect()
+    let mut document = Document::new();
+    for element in raw.iter_elements() {
+        let element = element?;
+        document.insert(element.key().as_str(), value(element.value()?)?);
+    }
+    Ok(document)
 }
 
 fn value(raw: RawBsonRef<'_>) -> Result<Bson, bson::error::Error> {
