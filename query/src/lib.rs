@@ -29,6 +29,7 @@ pub mod rule;
 mod budget;
 mod document;
 mod error;
+mod needs;
 mod number;
 
 #[cfg(any(test, feature = "testsuite"))]
@@ -44,6 +45,7 @@ pub use crate::document::{DOCUMENT_DEPTH_MAX, check_insert, depth};
 pub use crate::error::{Error, Kind, Result};
 pub use crate::expression::Expression;
 pub use crate::filter::Filter;
+pub use crate::needs::Needs;
 pub use crate::order::{Direction, Order};
 pub use crate::path::Path;
 pub use crate::pipeline::Pipeline;

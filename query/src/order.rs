@@ -4,6 +4,7 @@ use bson::{Bson, Document};
 
 use crate::error::{Error, Kind, Result};
 use crate::key::sort_key;
+use crate::needs::Needs;
 use crate::number::Number;
 use crate::path::Path;
 
@@ -84,6 +85,11 @@ impl Order {
     /// Whether any order will do.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
+    }
+
+    /// The top-level fields that the order reads.
+    pub fn needs(&self) -> Needs {
+        Needs::Only(self.fields.iter().map(|field| field.path.field().into()).collect())
     }
 
     /// Sorts documents. Those that are equal in this order stay as they were.

@@ -35,6 +35,8 @@ pub(crate) mod fold;
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests;
 
+use std::borrow::Cow;
+
 use bson::{Bson, Document};
 
 pub(crate) use self::compare::truth;
@@ -46,6 +48,7 @@ pub use self::scope::{Scope, Variables};
 
 use self::node::Node;
 use crate::error::Result;
+use crate::needs::Needs;
 
 /// Nesting of a value that an expression binds or a stage hands on: more than a stored document has, for results wrap
 /// documents, and little enough for every recursion over values.
@@ -96,7 +99,20 @@ impl Expression {
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Option<Bson>> {
         let frame = evaluate::Frame::new(scope);
         let value = evaluate::evaluate(&self.node, &frame)?;
-        Ok(value.map(std::borrow::Cow::into_owned))
+        Ok(value.map(Cow::into_owned))
+    }
+
+    /// Shows the value for one document to whoever only looks at it: what the document holds already is not copied.
+    ///
+    /// # Errors
+    /// As [`Expression::evaluate`], and those of `see`.
+    pub(crate) fn show<T>(
+        &self,
+        scope: &Scope<'_>,
+        see: impl FnOnce(Option<Cow<'_, Bson>>) -> Result<T>,
+    ) -> Result<T> {
+        let frame = evaluate::Frame::new(scope);
+        see(evaluate::evaluate(&self.node, &frame)?)
     }
 
     /// Whether the value counts as true: everything but false, null, zero and a missing value.
@@ -116,6 +132,11 @@ impl Expression {
     /// How many operators, fields and constants it has: what one evaluation costs if no array is involved.
     pub fn nodes(&self) -> usize {
         self.nodes
+    }
+
+    /// Adds the top-level fields of `$$ROOT` and `$$CURRENT` that it reads.
+    pub(crate) fn add_needs(&self, needs: &mut Needs) {
+        self.node.add_needs(needs);
     }
 
     /// How many regular expressions it has.

@@ -6,6 +6,7 @@ use bson::Bson;
 use regex::Regex;
 
 use super::registry::Operator;
+use crate::needs::Needs;
 
 /// What `$redact` is told about a document: its fields are kept and those below asked about. A client cannot write a
 /// symbol, so that no value of a document can be mistaken for one of the three.
@@ -60,4 +61,43 @@ pub(super) enum Variable {
     Now,
     Remove,
     Named(Box<str>),
+}
+
+impl Node {
+    /// Adds the fields of the document that are read. What a variable holds was read where it was set. The recursion is as
+    /// deep as the expression, which the parser bounds.
+    pub(super) fn add_needs(&self, needs: &mut Needs) {
+        let mut add = |node: &Self| node.add_needs(needs);
+        match self {
+            Self::Literal(_)
+            | Self::Path(Variable::Now | Variable::Remove | Variable::Named(_), _) => {}
+            Self::Path(Variable::Root | Variable::Current, names) => match names.first() {
+                Some(name) => needs.add(name),
+                None => *needs = Needs::All,
+            },
+            Self::Document(fields) => fields.iter().for_each(|(_, node)| add(node)),
+            Self::Array(nodes) | Self::And(nodes) | Self::Or(nodes) | Self::IfNull(nodes) => {
+                nodes.iter().for_each(add);
+            }
+            Self::Call(_, arguments, _) => arguments.iter().flatten().for_each(add),
+            Self::Condition(parts) => parts.iter().for_each(add),
+            Self::Switch(branches, default) => {
+                branches.iter().flat_map(|(case, then)| [case, then]).for_each(&mut add);
+                default.as_deref().into_iter().for_each(add);
+            }
+            Self::Let(variables, body) => {
+                variables.iter().for_each(|(_, node)| add(node));
+                add(body);
+            }
+            Self::Map(each) => [&each.input, &each.body].into_iter().for_each(add),
+            Self::Filter(each, limit) => {
+                [&each.input, &each.body].into_iter().for_each(&mut add);
+                limit.as_deref().into_iter().for_each(add);
+            }
+            Self::Reduce(reduction) => {
+                let Reduction { input, initial, body } = &**reduction;
+                [input, initial, body].into_iter().for_each(add);
+            }
+        }
+    }
 }

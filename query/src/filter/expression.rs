@@ -5,6 +5,7 @@ use bson::{Bson, Document};
 use crate::budget::Budget;
 use crate::error::{Error, Result};
 use crate::expression::{Expression, Limits, Scope};
+use crate::needs::Needs;
 
 /// Steps of an expression that cost as much as one condition.
 const NODES_PER_CONDITION: usize = 4;
@@ -34,6 +35,10 @@ impl Computed {
     /// Those of the expression, and `TooLarge` when `budget` is used up.
     pub(super) fn holds(&self, document: &Document, budget: &Budget) -> Result<bool> {
         self.0.holds(&Scope::new(document, 0, budget))
+    }
+
+    pub(super) fn add_needs(&self, needs: &mut Needs) {
+        self.0.add_needs(needs);
     }
 
     /// What a match costs, in conditions.

@@ -34,6 +34,7 @@ use self::pattern::Pattern;
 use self::types::Types;
 use crate::error::Result;
 use crate::geo::{Area, Near, Reach};
+use crate::needs::Needs;
 use crate::path::Path;
 
 /// How large a filter may be.
@@ -218,6 +219,25 @@ impl Filter {
             Test::Within(area) | Test::Intersects(area) => Some(&**area),
             _ => None,
         })
+    }
+
+    /// The top-level fields that a match reads.
+    pub fn needs(&self) -> Needs {
+        let mut needs = Needs::nothing();
+        self.add_needs(&mut needs);
+        needs
+    }
+
+    pub(crate) fn add_needs(&self, needs: &mut Needs) {
+        for condition in &self.conditions {
+            match condition {
+                Condition::Field(path, _) => needs.add(path.field()),
+                Condition::Or(filters) | Condition::Nor(filters) => {
+                    filters.iter().for_each(|filter| filter.add_needs(needs));
+                }
+                Condition::Expression(computed) => computed.add_needs(needs),
+            }
+        }
     }
 
     fn field(path: Path, test: Test) -> Self {

@@ -1,6 +1,8 @@
 //! What a group gathers from its documents.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use bson::{Bson, Document};
 
@@ -11,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::expression::fold::{Deviation, Mean, Sum};
 use crate::expression::{Expression, Scope, weight};
 use crate::key::encode;
+use crate::needs::Needs;
 
 /// What the state of one accumulator takes by itself.
 pub(super) const STATE_BYTES: u64 = 128;
@@ -98,6 +101,10 @@ impl Accumulator {
         Ok(Self { kind: Kind::Sum, expression: parser.expression(&Bson::Int32(1))? })
     }
 
+    pub(super) fn add_needs(&self, needs: &mut Needs) {
+        self.expression.add_needs(needs);
+    }
+
     pub(super) fn start(&self) -> State {
         match self.kind {
             Kind::Sum => State::Sum(Sum::default()),
@@ -126,9 +133,8 @@ impl Accumulator {
         if matches!(state, State::First(Some(_))) {
             return Ok(());
         }
-        let value = self.expression.evaluate(scope)?;
         let before = *kept;
-        state.add(value, kept)?;
+        self.expression.show(scope, |value| state.add(value, kept))?;
         match kept.checked_sub(before) {
             Some(more) => budget.keep(more),
             None => {
@@ -140,53 +146,41 @@ impl Accumulator {
 }
 
 impl State {
-    fn add(&mut self, value: Option<Bson>, kept: &mut u64) -> Result<()> {
-        match (self, value) {
-            (Self::First(first), value) => {
-                let value = value.unwrap_or(Bson::Null);
-                *kept += weight(&value);
-                *first = Some(value);
-            }
-            (Self::Last(last), value) => replace(last, value.unwrap_or(Bson::Null), kept),
-            (_, None) => {}
-            (Self::Sum(sum), Some(value)) => sum.add(&value),
-            (Self::Mean(mean), Some(value)) => mean.add(&value),
-            (Self::Deviation(deviation, _), Some(value)) => deviation.add(&value),
-            (Self::Extreme(..), Some(Bson::Null | Bson::Undefined)) => {}
-            (Self::Extreme(best, least), Some(value)) => match best {
-                None => {
-                    *kept += weight(&value);
-                    *best = Some(value);
+    fn add(&mut self, value: Option<Cow<'_, Bson>>, kept: &mut u64) -> Result<()> {
+        let minds_missing = matches!(self, Self::First(_) | Self::Last(_));
+        let missing = minds_missing.then_some(Cow::Owned(Bson::Null));
+        let Some(value) = value.or(missing) else { return Ok(()) };
+        match self {
+            Self::First(first) => *first = Some(kept_value(value, kept)),
+            Self::Last(last) => replace(last, value, kept),
+            Self::Sum(sum) => sum.add(&value),
+            Self::Mean(mean) => mean.add(&value),
+            Self::Deviation(deviation, _) => deviation.add(&value),
+            Self::Extreme(..) | Self::Merged(_) if is_nothing(&value) => {}
+            Self::Extreme(Some(best), is_least) => {
+                let order = compare(&value, best);
+                if if *is_least { order.is_lt() } else { order.is_gt() } {
+                    replace(best, value, kept);
                 }
-                Some(best) => {
-                    let order = compare(&value, best);
-                    if if *least { order.is_lt() } else { order.is_gt() } {
-                        replace(best, value, kept);
-                    }
-                }
-            },
-            (Self::List(items), Some(value)) => {
-                *kept += weight(&value);
-                items.push(value);
             }
-            (Self::Set(items), Some(value)) => {
+            Self::Extreme(best, _) => *best = Some(kept_value(value, kept)),
+            Self::List(items) => items.push(kept_value(value, kept)),
+            Self::Set(items) => {
                 let mut key = Vec::new();
                 encode(&value, &mut key);
-                let bytes = 64 + key.len() as u64 + weight(&value);
-                items.entry(key).or_insert_with(|| {
-                    *kept += bytes;
-                    value
-                });
+                if let Entry::Vacant(place) = items.entry(key) {
+                    *kept += 64 + place.key().len() as u64;
+                    place.insert(kept_value(value, kept));
+                }
             }
-            (Self::Merged(_), Some(Bson::Null | Bson::Undefined)) => {}
-            (Self::Merged(merged), Some(Bson::Document(document))) => {
+            Self::Merged(merged) => {
+                let Bson::Document(document) = value.into_owned() else {
+                    return Err(Error::value("takes only documents").operator("$mergeObjects"));
+                };
                 for (name, value) in document {
                     *kept += 64 + name.len() as u64 + weight(&value);
                     merged.insert(name, value);
                 }
-            }
-            (Self::Merged(_), Some(_)) => {
-                return Err(Error::value("takes only documents").operator("$mergeObjects"));
             }
         }
         Ok(())
@@ -207,9 +201,19 @@ impl State {
     }
 }
 
-fn replace(place: &mut Bson, value: Bson, kept: &mut u64) {
+fn is_nothing(value: &Bson) -> bool {
+    matches!(value, Bson::Null | Bson::Undefined)
+}
+
+/// A value that stays.
+fn kept_value(value: Cow<'_, Bson>, kept: &mut u64) -> Bson {
+    *kept += weight(&value);
+    value.into_owned()
+}
+
+fn replace(place: &mut Bson, value: Cow<'_, Bson>, kept: &mut u64) {
     *kept = (*kept + weight(&value)).saturating_sub(weight(place));
-    *place = value;
+    *place = value.into_owned();
 }
 
 #[test]

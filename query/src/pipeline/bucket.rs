@@ -3,13 +3,14 @@
 use bson::{Bson, Document};
 
 use super::accumulator::State;
-use super::group::{Fields, finished, output};
+use super::group::{Fields, finished, gathered, output};
 use super::parse::{Parser, positive};
 use super::segment::Setting;
 use crate::budget::Budget;
 use crate::compare::{compare, equal};
 use crate::error::{Error, Result};
 use crate::expression::{Expression, Variables, document_of, weight, weight_of_document};
+use crate::needs::Needs;
 
 #[derive(Clone, Debug)]
 pub(super) struct Auto {
@@ -40,6 +41,11 @@ impl Auto {
         let buckets = positive(document.get("buckets").unwrap_or(&Bson::Null));
         let buckets = buckets.map_err(|error| error.at("buckets"))?;
         Ok(Self { by, buckets, fields: output(document.get("output"), parser)? })
+    }
+
+    /// What must go in.
+    pub(super) fn needs(&self) -> Needs {
+        gathered(&self.by, &self.fields)
     }
 
     pub(super) fn start(&self) -> AutoState<'_> {

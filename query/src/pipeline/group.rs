@@ -1,5 +1,6 @@
 //! `$group`, and `$bucket`, which is a group by the range that a value is in.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use bson::{Bson, Document};
@@ -13,6 +14,7 @@ use crate::compare::compare;
 use crate::error::{Error, Kind, Result};
 use crate::expression::{Expression, weight};
 use crate::key::encode;
+use crate::needs::Needs;
 
 /// Most boundaries of a `$bucket`.
 const BOUNDARIES_MAX: usize = 1000;
@@ -41,6 +43,8 @@ struct Ranges {
 pub(super) struct GroupState<'p> {
     group: &'p Group,
     places: HashMap<Vec<u8>, usize>,
+    /// The key of the document at hand.
+    key: Vec<u8>,
     groups: Vec<(Bson, Vec<State>)>,
     kept: u64,
 }
@@ -87,8 +91,19 @@ impl Group {
         Ok(Self { by, ranges: Some(Ranges { boundaries, default }), fields })
     }
 
+    /// What must go in.
+    pub(super) fn needs(&self) -> Needs {
+        gathered(&self.by, &self.fields)
+    }
+
     pub(super) fn start(&self) -> GroupState<'_> {
-        GroupState { group: self, places: HashMap::new(), groups: Vec::new(), kept: 0 }
+        GroupState {
+            group: self,
+            places: HashMap::new(),
+            key: Vec::new(),
+            groups: Vec::new(),
+            kept: 0,
+        }
     }
 }
 
@@ -113,6 +128,14 @@ pub(super) fn output(operand: Option<&Bson>, parser: &mut Parser<'_>) -> Result<
         Some(Bson::Document(document)) => parse_fields(document.iter(), parser),
         Some(_) => Err(Error::value("needs a document of accumulators").at("output")),
     }
+}
+
+/// The fields that a group reads of its documents.
+pub(super) fn gathered(by: &Expression, fields: &Fields) -> Needs {
+    let mut needs = Needs::nothing();
+    by.add_needs(&mut needs);
+    fields.iter().for_each(|(_, accumulator)| accumulator.add_needs(&mut needs));
+    needs
 }
 
 /// A value that no document can change.
@@ -142,18 +165,15 @@ impl GroupState<'_> {
         budget: &Budget,
     ) -> Result<()> {
         let scope = setting.scope(document, budget);
-        let value = self.group.by.evaluate(&scope)?.unwrap_or(Bson::Null);
-        let value = match &self.group.ranges {
-            Some(ranges) => ranges.bucket(&value)?.clone(),
-            None => value,
-        };
-        let mut key = Vec::new();
-        encode(&value, &mut key);
-        budget.step(1 + self.group.fields.len() as u64 + key.len() as u64 / 16)?;
-        let place = match self.places.get(&key) {
-            Some(place) => *place,
-            None => self.open(key, value, budget)?,
-        };
+        let group = self.group;
+        let place = group.by.show(&scope, |value| {
+            let value = value.unwrap_or(Cow::Owned(Bson::Null));
+            let value = match &group.ranges {
+                Some(ranges) => Cow::Borrowed(ranges.bucket(&value)?),
+                None => value,
+            };
+            self.place(value, budget)
+        })?;
         let (_, states) = &mut self.groups[place];
         for ((name, accumulator), state) in self.group.fields.iter().zip(states) {
             let added = accumulator.add(state, &scope, budget, &mut self.kept);
@@ -162,7 +182,19 @@ impl GroupState<'_> {
         Ok(())
     }
 
-    fn open(&mut self, key: Vec<u8>, value: Bson, budget: &Budget) -> Result<usize> {
+    /// Where the group of a value is.
+    fn place(&mut self, value: Cow<'_, Bson>, budget: &Budget) -> Result<usize> {
+        self.key.clear();
+        encode(&value, &mut self.key);
+        budget.step(1 + self.group.fields.len() as u64 + self.key.len() as u64 / 16)?;
+        match self.places.get(&self.key) {
+            Some(place) => Ok(*place),
+            None => self.open(value.into_owned(), budget),
+        }
+    }
+
+    fn open(&mut self, value: Bson, budget: &Budget) -> Result<usize> {
+        let key = self.key.clone();
         let states = self.group.fields.len() as u64 * STATE_BYTES;
         let bytes = GROUP_BYTES + key.len() as u64 + weight(&value) + states;
         budget.keep(bytes)?;

@@ -14,6 +14,7 @@ use crate::budget::Budget;
 use crate::error::{Error, Kind, Result};
 use crate::expression::{Expression, Variables, weight_of_document};
 use crate::filter::Filter;
+use crate::needs::Needs;
 use crate::path::Path;
 
 /// Most variables of one lookup.
@@ -81,6 +82,16 @@ impl Lookup {
     /// The pipeline that runs over the other collection, or over what [`Lookup::filter`] lets through.
     pub fn pipeline(&self) -> Option<&Pipeline> {
         self.pipeline.as_ref()
+    }
+
+    /// What must go in, if `behind` must come out.
+    pub(super) fn needs(&self, behind: Needs) -> Needs {
+        let mut needs = behind;
+        if let Some((local, _)) = &self.equality {
+            needs.add(local.field());
+        }
+        self.variables.iter().for_each(|(_, expression)| expression.add_needs(&mut needs));
+        needs
     }
 
     /// What a document of the other collection must match for this document. Without equality, all do.

@@ -5,6 +5,8 @@
 //! other collections hold, so that whoever can read those runs them; `plain.rs` does so over documents in memory, and is
 //! what every other way to run a pipeline must agree with.
 //!
+//! `needs.rs` says which fields of the documents a pipeline can read, so that whoever has them as bytes decodes no others.
+//!
 //! Memory is bounded: documents are pushed one by one, and stages that must hold several (`$group`, `$sort`, `$bucketAuto`,
 //! `$sample`) take their bytes from the budget. `$sort` before `$limit` holds only as many as the limit lets through.
 //!
@@ -19,6 +21,7 @@ mod geo_near;
 mod group;
 mod keep;
 mod lookup;
+mod needs;
 mod parse;
 mod plain;
 mod redact;
@@ -40,6 +43,7 @@ pub use self::lookup::Lookup;
 pub use self::segment::{Flow, Run, Segment, Setting};
 pub use self::source::Source;
 use crate::error::Result;
+use crate::needs::Needs;
 use crate::{expression, filter};
 
 /// How large a pipeline may be.
@@ -107,6 +111,11 @@ impl Pipeline {
     /// What the first stages ask of the collection. All but `$geoNear` is a hint: the parts apply it again.
     pub fn source(&self) -> Source<'_> {
         source::source(self)
+    }
+
+    /// The top-level fields that can be read of the documents that go in: without the others, what comes out is the same.
+    pub fn needs(&self) -> Needs {
+        needs::needs(self)
     }
 
     /// The names of all other collections that are read, each once.

@@ -75,6 +75,8 @@ pub struct Run<'p> {
     setting: Setting<'p>,
     /// Bytes of the documents that the last push put out.
     shown: u64,
+    /// The last document that was only looked at.
+    spent: Option<Document>,
 }
 
 #[derive(Debug)]
@@ -98,13 +100,14 @@ struct Outlet<'o> {
     budget: &'o Budget,
     out: &'o mut Vec<Document>,
     shown: &'o mut u64,
+    spent: &'o mut Option<Document>,
 }
 
 impl Segment {
     /// Begins a run.
     pub fn start<'p>(&'p self, setting: Setting<'p>) -> Run<'p> {
         let states = self.stages.iter().map(|stage| State::new(stage, setting.seed)).collect();
-        Run { states, setting, shown: 0 }
+        Run { states, setting, shown: 0, spent: None }
     }
 }
 
@@ -121,8 +124,13 @@ impl Run<'_> {
         out: &mut Vec<Document>,
     ) -> Result<Flow> {
         budget.release(std::mem::take(&mut self.shown));
-        let Self { states, setting, shown } = self;
-        feed(states, document, &mut Outlet { setting, budget, out, shown })
+        let Self { states, setting, shown, spent } = self;
+        feed(states, document, &mut Outlet { setting, budget, out, shown, spent })
+    }
+
+    /// A document that was pushed and of which nothing is kept, so that its memory can serve for another one.
+    pub fn spent(&mut self) -> Option<Document> {
+        self.spent.take()
     }
 
     /// Ends the run and appends what the stages held back.
@@ -131,8 +139,8 @@ impl Run<'_> {
     /// As [`Run::push`].
     pub fn finish(mut self, budget: &Budget, out: &mut Vec<Document>) -> Result<()> {
         budget.release(std::mem::take(&mut self.shown));
-        let Self { states, setting, shown } = &mut self;
-        let mut outlet = Outlet { setting, budget, out, shown };
+        let Self { states, setting, shown, spent } = &mut self;
+        let mut outlet = Outlet { setting, budget, out, shown, spent };
         let mut rest = states.as_mut_slice();
         while let Some((state, behind)) = rest.split_first_mut() {
             for document in state.finish(budget)? {
@@ -182,7 +190,8 @@ fn feed(states: &mut [State<'_>], document: Document, outlet: &mut Outlet<'_>) -
     let Some((state, rest)) = states.split_first_mut() else { return outlet.show(document) };
     budget.step(1)?;
     let next = match state {
-        State::Match(select) => select.matches(&document, setting, budget)?.then_some(document),
+        State::Match(select) if select.matches(&document, setting, budget)? => Some(document),
+        State::Match(_) => return Ok(outlet.spend(document)),
         State::Shape(shape) => Some(shape.apply(document, setting, budget)?),
         State::Replace(expression) => Some(replaced(expression, &document, setting, budget)?),
         State::Redact(expression) => redact::apply(expression, &document, setting, budget)?,
@@ -200,7 +209,10 @@ fn feed(states: &mut [State<'_>], document: Document, outlet: &mut Outlet<'_>) -
             return Ok(if is_last { Flow::Done } else { flow });
         }
         State::Sort(state) => return state.push(document, budget).map(|()| Flow::More),
-        State::Group(state) => return state.push(&document, setting, budget).map(|()| Flow::More),
+        State::Group(state) => {
+            state.push(&document, setting, budget)?;
+            return Ok(outlet.spend(document));
+        }
         State::Auto(state) => return state.push(document, setting, budget).map(|()| Flow::More),
         State::Sample(state) => return state.push(document, budget).map(|()| Flow::More),
     };
@@ -237,6 +249,11 @@ fn replaced(
 }
 
 impl Outlet<'_> {
+    fn spend(&mut self, document: Document) -> Flow {
+        *self.spent = Some(document);
+        Flow::More
+    }
+
     fn show(&mut self, document: Document) -> Result<Flow> {
         let bytes = weight_of_document(&document);
         self.budget.keep(bytes)?;

@@ -10,6 +10,7 @@ use super::segment::Setting;
 use crate::budget::Budget;
 use crate::error::{Error, Kind, Result};
 use crate::expression::{Expression, Meter, VALUE_DEPTH_MAX, weight_of_document};
+use crate::needs::Needs;
 use crate::number::Number;
 
 #[derive(Clone, Debug)]
@@ -93,6 +94,22 @@ impl Shape {
             shape.put(path, Branch::Exclude)?;
         }
         Ok(shape)
+    }
+
+    /// What must go in, if `behind` must come out.
+    pub(super) fn needs(&self, behind: Needs) -> Needs {
+        let mut needs = match self.mode {
+            Mode::Include => Needs::nothing(),
+            Mode::Exclude | Mode::Add => behind,
+        };
+        for (name, branch) in &self.tree {
+            match branch {
+                Branch::Include | Branch::Part(_) => needs.add(name),
+                Branch::Exclude | Branch::Compute(_) => {}
+            }
+        }
+        self.computed.iter().for_each(|(_, expression)| expression.add_needs(&mut needs));
+        needs
     }
 
     fn new(mode: Mode) -> Self {

@@ -6,6 +6,7 @@ use super::parse::check_field;
 use crate::budget::Budget;
 use crate::error::{Error, Result};
 use crate::expression::weight_of_document;
+use crate::needs::Needs;
 
 #[derive(Clone, Debug)]
 pub(super) struct Unwind {
@@ -41,6 +42,13 @@ impl Unwind {
         let path = path.ok_or_else(|| Error::value("needs a field path that begins with $"))?;
         check_field(path)?;
         Ok(Self { path: path.to_owned(), index, preserve })
+    }
+
+    /// What must go in, if `behind` must come out.
+    pub(super) fn needs(&self, behind: Needs) -> Needs {
+        let mut needs = behind;
+        needs.add(self.path.split_once('.').map_or(&self.path, |(top, _)| top));
+        needs
     }
 
     /// One document after the other, each paid for when it is made.

@@ -17,7 +17,7 @@ use yunzhan_base::{Error, Kind, Result};
 use yunzhan_query::expression::Variables;
 use yunzhan_query::geo::{self, EARTH_RADIUS_M, Point};
 use yunzhan_query::pipeline::{Flow, GeoNear, Limits, Lookup, Part, Pipeline, Run, Setting};
-use yunzhan_query::{Budget, Filter, Order, Path};
+use yunzhan_query::{Budget, Filter, Needs, Order, Path};
 
 use super::logic::permission::Operation;
 use super::logic::shape::decode;
@@ -134,7 +134,8 @@ impl Reading<'_> {
             match input {
                 Input::Documents(documents) => {
                     for batch in documents.chunks(BATCH_DOCUMENTS) {
-                        let flow = self.flow(&mut links, batch.to_vec(), setting, &mut results);
+                        let (batch, spent) = (batch.to_vec(), &mut Vec::new());
+                        let flow = self.flow(&mut links, batch, setting, &mut results, spent);
                         if flow.await? == Flow::Done {
                             break;
                         }
@@ -151,13 +152,15 @@ impl Reading<'_> {
                         let limit = [stage.limit, behind].into_iter().flatten().min();
                         let near = self.near(&reached.table, &filter, stage, limit).await?;
                         for batch in near.chunks(BATCH_DOCUMENTS) {
-                            self.flow(&mut links, batch.to_vec(), setting, &mut results).await?;
+                            let (batch, spent) = (batch.to_vec(), &mut Vec::new());
+                            self.flow(&mut links, batch, setting, &mut results, spent).await?;
                         }
                         return self.end(links, setting, results).await;
                     }
                     let filter = filter.and(reached.filter.clone()).and(source.filter);
                     let order = source.order.cloned().unwrap_or_default();
-                    let walked = Walked { filter: &filter, order: &order, limit: source.limit };
+                    let (limit, needs) = (source.limit, pipeline.needs());
+                    let walked = Walked { filter: &filter, order: &order, limit, needs };
                     self.walk(&reached.table, &walked, &mut links, setting, &mut results).await?;
                 }
             }
@@ -175,7 +178,7 @@ impl Reading<'_> {
         for at in 0..links.len() {
             let (ending, rest) = links[at..].split_first_mut().expect("at is a place in it");
             let left = self.finish(ending, setting).await?;
-            self.flow(rest, left, setting, &mut results).await?;
+            self.flow(rest, left, setting, &mut results, &mut Vec::new()).await?;
         }
         Ok(results)
     }
@@ -256,15 +259,18 @@ impl Reading<'_> {
         results: &mut Vec<Document>,
     ) -> Result<()> {
         let work = self.work_left.load(Ordering::Relaxed);
-        let mut walk = Walk::new(table.clone(), walked.filter, walked.order, work);
+        let walk = Walk::new(table.clone(), walked.filter, walked.order, work);
+        let mut walk = walk.reading(walked.needs.clone());
         let enough = walked.limit.filter(|_| walk.is_ordered).unwrap_or(u64::MAX);
         let (mut batch, mut found) = (Vec::with_capacity(BATCH_DOCUMENTS), 0);
+        let mut spent = Vec::new();
         while found < enough {
             let Some(stored) = walk.next().await.map_err(|error| self.explain(error))? else {
                 break;
             };
-            let document = decode(&stored.body)?;
-            if !walk.matches(&document)? {
+            let mut document = spent.pop().unwrap_or_default();
+            if !walk.matching(&stored.body, &mut document)? {
+                spent.push(document);
                 continue;
             }
             found += 1;
@@ -272,14 +278,14 @@ impl Reading<'_> {
             if batch.len() >= BATCH_DOCUMENTS {
                 let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH_DOCUMENTS));
                 self.work_left.store(walk.work_left(), Ordering::Relaxed);
-                if self.flow(links, full, setting, results).await? == Flow::Done {
+                if self.flow(links, full, setting, results, &mut spent).await? == Flow::Done {
                     return Ok(());
                 }
                 walk.limit_work(self.work_left.load(Ordering::Relaxed));
             }
         }
         self.work_left.store(walk.work_left(), Ordering::Relaxed);
-        self.flow(links, batch, setting, results).await.map(drop)
+        self.flow(links, batch, setting, results, &mut spent).await.map(drop)
     }
 
     /// The refusal of a walk says what it could read; the bound is the whole call's.
@@ -296,13 +302,15 @@ impl Reading<'_> {
         }
     }
 
-    /// Pushes documents through the links, and what comes out at the end to the results.
+    /// Pushes documents through the links, and what comes out at the end to the results. Those that were only looked at come
+    /// to `spent`.
     async fn flow(
         &self,
         links: &mut [Link<'_>],
         batch: Vec<Document>,
         setting: Setting<'_>,
         results: &mut Vec<Document>,
+        spent: &mut Vec<Document>,
     ) -> Result<Flow> {
         let (mut batch, mut flow) = (batch, Flow::More);
         for link in links {
@@ -315,6 +323,8 @@ impl Reading<'_> {
                             flow = Flow::Done;
                             break;
                         }
+                        let more = run.spent().filter(|_| spent.len() < BATCH_DOCUMENTS);
+                        spent.extend(more);
                     }
                     batch = out;
                 }
@@ -404,6 +414,8 @@ struct Walked<'w> {
     filter: &'w Filter,
     order: &'w Order,
     limit: Option<u64>,
+    /// The fields that the pipeline reads.
+    needs: Needs,
 }
 
 impl<'p> Link<'p> {
@@ -464,7 +476,10 @@ impl<'w> Way<'w> {
     ) -> Self {
         let nearest = Nearest::new(table, filter, order, work).filter(|_| has_limit);
         nearest.map_or_else(
-            || Self::Walk(Box::new(Walk::new(table.clone(), filter, order, work))),
+            || {
+                let walk = Walk::new(table.clone(), filter, order, work);
+                Self::Walk(Box::new(walk.reading(Needs::All)))
+            },
             |nearest| Self::Nearest(Box::new(nearest)),
         )
     }
@@ -478,8 +493,8 @@ impl<'w> Way<'w> {
             Self::Nearest(nearest) => nearest.next().await?.map(|body| decode(&body)).transpose(),
             Self::Walk(walk) => {
                 while let Some(stored) = walk.next().await? {
-                    let document = decode(&stored.body)?;
-                    if walk.matches(&document)? {
+                    let mut document = Document::new();
+                    if walk.matching(&stored.body, &mut document)? {
                         return Ok(Some(document));
                     }
                 }

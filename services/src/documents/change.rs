@@ -153,7 +153,7 @@ impl Documents {
         let (order, filter) = (Order::default(), edit.filter);
         let mut walk = Walk::new(table.clone(), filter, &order, self.config().scan_documents_max);
         while let Some(stored) = walk.next().await? {
-            if !walk.matches(&decode(&stored.body)?)? {
+            if !walk.matches(&stored.body)? {
                 continue;
             }
             let changed = self.edit_unit(table, vec![stored], edit).await?;
@@ -175,7 +175,7 @@ impl Documents {
             let next = walk.next().await?;
             let is_end = next.is_none();
             if let Some(stored) = next
-                && walk.matches(&decode(&stored.body)?)?
+                && walk.matches(&stored.body)?
             {
                 bytes += stored.body.len();
                 unit.push(stored);

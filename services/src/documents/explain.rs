@@ -6,7 +6,6 @@ use serde::Serialize;
 use yunzhan_base::Result;
 use yunzhan_query::Order;
 
-use super::logic::shape::decode;
 use super::near::Nearest;
 use super::walk::Walk;
 use super::{Caller, Documents, Index, Which};
@@ -63,7 +62,7 @@ impl Documents {
         while matched < most
             && let Some(stored) = walk.next().await?
         {
-            matched += u64::from(walk.matches(&decode(&stored.body)?)?);
+            matched += u64::from(walk.matches(&stored.body)?);
         }
         let access = walk.access();
         Ok(Explanation {

@@ -11,10 +11,9 @@ use std::collections::BinaryHeap;
 use yunzhan_base::Result;
 use yunzhan_query::geo::{self, ELSEWHERE_KEY, Near, Rings, key_range, point_of};
 use yunzhan_query::key::KeyRange;
-use yunzhan_query::{Access, Filter, Order, Plan};
+use yunzhan_query::{Access, Document, Filter, Order, Plan};
 
 use super::logic::permission::OWNER_FIELD;
-use super::logic::shape::decode;
 use super::read::{SORT_BYTES_MAX, check_bytes};
 use super::store::{BareEntry, Stored, Table};
 use super::walk::{Walk, after, elsewhere};
@@ -156,8 +155,9 @@ impl<'a> Nearest<'a> {
 
     /// Puts a document that matches at its exact distance.
     fn measure(&mut self, stored: Stored) -> Result<()> {
-        let document = decode(&stored.body)?;
-        if !self.walk.matches(&document)? {
+        // Of a filter with a distance, the place is among the fields that it reads.
+        let mut document = Document::new();
+        if !self.walk.matching(&stored.body, &mut document)? {
             return Ok(());
         }
         let found = geo::distance_m(&document, &self.near.path, self.near.point);

@@ -95,8 +95,11 @@ impl Documents {
                     (None, Some(near)) => {
                         sorted(walk, |document| distance_key(document, &near), skip, limit).await?
                     }
-                    _ if walk.is_ordered => straight(walk, &filter, skip, limit).await?,
-                    _ => sorted(walk, |document| sort_key(document, order), skip, limit).await?,
+                    _ if walk.is_ordered => straight(walk, skip, limit).await?,
+                    _ => {
+                        let walk = walk.reading(order.needs());
+                        sorted(walk, |document| sort_key(document, order), skip, limit).await?
+                    }
                 };
                 (page, Some(filter))
             }
@@ -148,7 +151,7 @@ impl Documents {
         }
         let mut total = 0;
         while let Some(stored) = walk.next().await? {
-            total += u64::from(walk.matches(&decode(&stored.body)?)?);
+            total += u64::from(walk.matches(&stored.body)?);
         }
         Ok(total)
     }
@@ -194,7 +197,7 @@ impl Page {
 }
 
 /// Takes the page from documents that come in the wanted order, and stops at its end.
-async fn straight(mut walk: Walk<'_>, filter: &Filter, skip: usize, limit: usize) -> Result<Page> {
+async fn straight(mut walk: Walk<'_>, skip: usize, limit: usize) -> Result<Page> {
     let mut page = Page { bodies: Vec::new(), total: None };
     let (mut matched, mut bytes) = (0, 0);
     while page.bodies.len() < limit {
@@ -202,7 +205,7 @@ async fn straight(mut walk: Walk<'_>, filter: &Filter, skip: usize, limit: usize
             page.total = Some(matched as u64);
             break;
         };
-        if !filter.is_all() && !walk.matches(&decode(&stored.body)?)? {
+        if !walk.matches(&stored.body)? {
             continue;
         }
         matched += 1;
@@ -241,10 +244,10 @@ async fn sorted(
 ) -> Result<Page> {
     let keep = skip.saturating_add(limit);
     let mut first = BinaryHeap::new();
+    let mut document = Document::new();
     let (mut matched, mut bytes) = (0, 0);
     while let Some(stored) = walk.next().await? {
-        let document = decode(&stored.body)?;
-        if !walk.matches(&document)? {
+        if !walk.matching(&stored.body, &mut document)? {
             continue;
         }
         let ranked = Ranked { key: key(&document), place: matched, body: stored.body };

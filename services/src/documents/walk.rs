@@ -6,11 +6,12 @@ use bson::Bson;
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_query::geo::{Area, ELSEWHERE_KEY, covering, key_range};
 use yunzhan_query::key::{FORMAT, KeyRange};
-use yunzhan_query::{Access, Budget, Document, Filter, Order, Path, Plan};
+use yunzhan_query::{Access, Budget, Document, Filter, Needs, Order, Path, Plan};
 
 use super::logic::id::{id_key, slot_of};
 use super::logic::index::GEO_DIRECTION;
 use super::logic::permission::OWNER_FIELD;
+use super::logic::shape::decode_into;
 use super::store::{Collection, PageRow, Side, Stored, Table};
 
 /// Rows of the first page. Most queries end within it.
@@ -52,6 +53,12 @@ pub(super) struct Walk<'a> {
     /// Keys that came already, where one document may stand behind several entries.
     seen: Option<HashSet<Vec<u8>>>,
     filter: &'a Filter,
+    /// The fields that the filter reads.
+    needs: Needs,
+    /// The fields that are read of a document that matches.
+    reads: Needs,
+    /// The document that was last held against the filter, as far as that reads it.
+    seen_last: Document,
     order: &'a Order,
     work_max: usize,
     /// What holding documents against the filter may still take.
@@ -172,6 +179,9 @@ impl<'a> Walk<'a> {
             conditions: filter.conditions(),
             seen: None,
             filter,
+            needs: filter.needs(),
+            reads: filter.needs(),
+            seen_last: Document::new(),
             order,
             work_max,
             budget: Budget::default(),
@@ -211,12 +221,34 @@ impl<'a> Walk<'a> {
         Ok(next)
     }
 
-    /// Whether a document of the walk matches.
+    /// The same walk for somebody who reads these fields of the documents that match.
+    pub(super) fn reading(self, needs: Needs) -> Self {
+        Self { reads: needs.or(self.filter.needs()), ..self }
+    }
+
+    /// Whether a document of the walk matches. Only what the filter asks about is decoded.
     ///
     /// # Errors
     /// What an `$expr` refuses; `TooLarge` when the call takes too many steps.
-    pub(super) fn matches(&self, document: &Document) -> Result<bool> {
-        Ok(self.filter.matches(document, &self.budget)?)
+    pub(super) fn matches(&mut self, body: &[u8]) -> Result<bool> {
+        if self.filter.is_all() {
+            return Ok(true);
+        }
+        decode_into(body, &self.needs, &mut self.seen_last)?;
+        Ok(self.filter.matches(&self.seen_last, &self.budget)?)
+    }
+
+    /// Whether a document of the walk matches, which then stands in `document` with the fields that are read at least. What
+    /// stood there before may lend its memory.
+    ///
+    /// # Errors
+    /// As [`Walk::matches`].
+    pub(super) fn matching(&mut self, body: &[u8], document: &mut Document) -> Result<bool> {
+        if self.reads == Needs::All && !self.matches(body)? {
+            return Ok(false);
+        }
+        decode_into(body, &self.reads, document)?;
+        Ok(self.reads == Needs::All || self.filter.matches(document, &self.budget)?)
     }
 
     /// Work that may still be done.

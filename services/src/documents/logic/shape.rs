@@ -1,9 +1,12 @@
 //! What may be written: names of collections, documents as they are stored, and the bounds of both.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bson::raw::{RawBsonRef, RawDocument, RawElement};
 use bson::{Bson, Document};
 use yunzhan_base::{Error, Kind, Result};
+use yunzhan_query::Needs;
 
 use super::id::{Ids, id_key, slot_of};
 use super::index::{DocumentKeys, Index, keys_of};
@@ -102,14 +105,106 @@ pub(in crate::documents) fn encode(document: &Document) -> Result<Vec<u8>> {
 /// # Errors
 /// `Internal` when the bytes are not BSON.
 pub(in crate::documents) fn decode(body: &[u8]) -> Result<Document> {
-    Document::from_reader(body)
-        .map_err(|error| Error::internal("a stored document is not BSON").because(error))
+    RawDocument::from_bytes(body).and_then(document).map_err(broken)
+}
+
+/// Reads these fields of a stored document into `document`, whatever that held, and no further than to the last of them.
+/// Documents of one collection mostly look alike: what is the same in the one before keeps its memory.
+///
+/// # Errors
+/// `Internal` when the bytes are not BSON, as far as they were looked at.
+pub(in crate::documents) fn decode_into(
+    body: &[u8],
+    needs: &Needs,
+    document: &mut Document,
+) -> Result<()> {
+    let Needs::Only(names) = needs else {
+        *document = decode(body)?;
+        return Ok(());
+    };
+    let raw = RawDocument::from_bytes(body).map_err(broken)?;
+    if !refill(raw, names, document).map_err(broken)? {
+        document.clear();
+        for element in elements(raw, names) {
+            let element = element.map_err(broken)?;
+            let value = element.value().and_then(value).map_err(broken)?;
+            document.insert(element.key().as_str(), value);
+        }
+    }
+    Ok(())
+}
+
+/// Puts the values into the fields of a document that has the same fields in the same order; false if it has not.
+fn refill(
+    raw: &RawDocument,
+    names: &BTreeSet<Box<str>>,
+    document: &mut Document,
+) -> Result<bool, bson::error::Error> {
+    let mut places = document.iter_mut();
+    for element in elements(raw, names) {
+        let element = element?;
+        match places.next() {
+            Some((name, place)) if name == element.key().as_str() => {
+                match (place, element.value()?) {
+                    (Bson::String(old), RawBsonRef::String(text)) => {
+                        old.clear();
+                        old.push_str(text);
+                    }
+                    (place, raw) => *place = value(raw)?,
+                }
+            }
+            _ => return Ok(false),
+        }
+    }
+    Ok(places.next().is_none())
+}
+
+/// The named ones.
+fn elements<'b>(
+    raw: &'b RawDocument,
+    names: &BTreeSet<Box<str>>,
+) -> impl Iterator<Item = Result<RawElement<'b>, bson::error::Error>> {
+    let is_named = |element: &Result<RawElement<'_>, _>| match element {
+        Ok(element) => names.contains(element.key().as_str()),
+        Err(_) => true,
+    };
+    raw.iter_elements().filter(is_named).take(names.len())
+}
+
+fn broken(error: bson::error::Error) -> Error {
+    Error::internal("a stored document is not BSON").because(error)
+}
+
+/// Makes values straight of the bytes; the driver's own way copies every document inside before it reads it. The recursion
+/// is as deep as a stored document nests, which whoever stored it has bounded.
+fn document(raw: &RawDocument) -> Result<Document, bson::error::Error> {
+    let mut document = Document::new();
+    for element in raw.iter_elements() {
+        let element = element?;
+        document.insert(element.key().as_str(), value(element.value()?)?);
+    }
+    Ok(document)
+}
+
+fn value(raw: RawBsonRef<'_>) -> Result<Bson, bson::error::Error> {
+    Ok(match raw {
+        RawBsonRef::Document(inner) => Bson::Document(document(inner)?),
+        RawBsonRef::Array(items) => {
+            let items = items.into_iter().map(|item| item.and_then(value));
+            Bson::Array(items.collect::<Result<_, _>>()?)
+        }
+        RawBsonRef::String(text) => Bson::String(text.to_owned()),
+        other => other.try_into()?,
+    })
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
-    use bson::doc;
+    use bson::oid::ObjectId;
+    use bson::raw::cstr;
+    use bson::spec::BinarySubtype;
+    use bson::{Binary, DateTime, Decimal128, JavaScriptCodeWithScope, Regex, Timestamp, doc};
     use expect_test::expect;
 
     use super::*;
@@ -153,6 +248,71 @@ mod tests {
             .assert_eq(&check(doc! { "_id": true }, Reach::All));
         expect!["TooLarge: a document has at most 4 MiB; store it as a file"]
             .assert_eq(&check(doc! { "a": "x".repeat(4 << 20) }, Reach::All));
+    }
+
+    /// Documents that look alike and documents that do not, with values of every kind.
+    fn stored() -> Vec<Document> {
+        let scope = doc! { "s": [1, { "t": "u" }] };
+        let code = JavaScriptCodeWithScope { code: "f".to_owned(), scope };
+        let regex = Regex { pattern: cstr!("^a").into(), options: cstr!("i").into() };
+        let bytes = Binary { subtype: BinarySubtype::Uuid, bytes: vec![1, 2] };
+        let number: Decimal128 = "1.5E3".parse().unwrap();
+        let inner = doc! { "d": 1.5, "e": [[], {}, [{ "f": Bson::Null }]], "茶": "叶" };
+        vec![
+            doc! { "_id": "1", "a": "x", "b": 1, "c": true },
+            doc! { "_id": "2", "a": "a longer text", "b": 2_i64, "c": inner.clone() },
+            doc! { "_id": "3", "b": "x", "a": 1, "c": [inner] },
+            doc! { "_id": "4", "a": DateTime::from_millis(-1), "b": ObjectId::from_bytes([7; 12]) },
+            doc! { "a": regex, "b": code, "c": bytes },
+            doc! { "a": Timestamp { time: 1, increment: 2 }, "b": number, "c": Bson::MinKey },
+            doc! { "a": Bson::JavaScriptCode("g".to_owned()), "b": Bson::Symbol("h".to_owned()) },
+            doc! { "c": Bson::MaxKey, "b": Bson::Undefined },
+            doc! {},
+        ]
+    }
+
+    #[test]
+    fn what_was_stored_is_read_again() {
+        for document in stored() {
+            let body = encode(&document).unwrap();
+            assert_eq!(decode(&body).unwrap(), document);
+            assert_eq!(Document::from_reader(&*body).unwrap(), document);
+        }
+    }
+
+    #[test]
+    fn some_fields_are_read_as_they_are_in_the_whole() {
+        let (all, mut into) = (stored(), Document::new());
+        let orders = all.iter().chain(all.iter().rev()).flat_map(|one| [one, one]);
+        for needs in ["", "a", "b", "a b", "a c", "_id a b c d"] {
+            let needs = Needs::Only(needs.split_whitespace().map(Box::from).collect());
+            for document in orders.clone() {
+                decode_into(&encode(document).unwrap(), &needs, &mut into).unwrap();
+                let mut few = document.clone();
+                let others: Vec<_> =
+                    few.keys().filter(|name| !needs.includes(name)).cloned().collect();
+                others.iter().for_each(|name| drop(few.remove(name)));
+                assert_eq!(into.to_string(), few.to_string(), "{needs:?}");
+            }
+        }
+        let body = encode(&all[0]).unwrap();
+        decode_into(&body, &Needs::All, &mut into).unwrap();
+        assert_eq!(into, all[0]);
+    }
+
+    #[test]
+    fn bytes_that_are_no_document_are_refused() {
+        let needs = Needs::Only([Box::from("a")].into());
+        let mut body = encode(&doc! { "b": "x", "a": "y" }).unwrap();
+        let read = |body: &[u8]| {
+            let few = decode_into(body, &needs, &mut Document::new());
+            (decode(body).map_err(|error| error.kind()), few.map_err(|error| error.kind()))
+        };
+        assert!(read(&body).1.is_ok());
+        assert_eq!(read(&body[1..]), (Err(Kind::Internal), Err(Kind::Internal)));
+        // The type of the first field.
+        body[4] = 0x20;
+        assert_eq!(read(&body), (Err(Kind::Internal), Err(Kind::Internal)));
     }
 
     #[test]
