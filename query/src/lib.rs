@@ -30,6 +30,7 @@ mod budget;
 mod document;
 mod error;
 mod number;
+mod search;
 
 #[cfg(any(test, feature = "testsuite"))]
 pub mod generate;
