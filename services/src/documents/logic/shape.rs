@@ -8,6 +8,7 @@ use yunzhan_base::{Error, Kind, Result};
 use super::id::{Ids, id_key, slot_of};
 use super::index::{DocumentKeys, Index, keys_of};
 use super::permission::{OWNER_FIELD, Reach};
+use crate::aside::{self, LONG_BYTES};
 
 /// Largest stored document in bytes of BSON. MongoDB's 16 MiB would let one scan of a page hold a gigabyte; a document of
 /// a mini-program beyond 4 MiB wants to be a file.
@@ -102,7 +103,7 @@ pub(in crate::documents) fn encode(document: &Document) -> Result<Vec<u8>> {
 /// # Errors
 /// `Internal` when the bytes are not BSON.
 pub(in crate::documents) fn decode(body: &[u8]) -> Result<Document> {
-    Document::from_reader(body)
+    aside::at_once(body.len() >= LONG_BYTES, || Document::from_reader(body))
         .map_err(|error| Error::internal("a stored document is not BSON").because(error))
 }
 
