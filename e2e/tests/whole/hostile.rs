@@ -81,7 +81,7 @@ async fn hostile_requests_end_and_keep_nobody_waiting() {
     every_attack_has_its_error(&ended);
     nobody_was_shut_out(&attacked, &ended);
     figure(&format!(
-        "{} hostile requests in {:.1} s: grown by {} MiB; a point read takes {} alone and {} meanwhile (debug build)",
+        "{} hostile requests in {:.1} s: grown by {} MiB; a point read takes {} alone and {} meanwhile",
         ended.len(),
         ended.iter().map(|ended| (ended.to - ended.from).as_secs_f64()).fold(0.0, f64::max),
         growth >> 20,
