@@ -31,6 +31,7 @@ mod document;
 mod error;
 mod needs;
 mod number;
+mod search;
 
 #[cfg(any(test, feature = "testsuite"))]
 pub mod generate;

@@ -1,5 +1,6 @@
 //! Kills under load: what was acknowledged is there afterwards, nothing is there in part, and the index agrees.
 
+mod bank;
 mod index;
 mod keeper;
 
@@ -143,9 +144,7 @@ async fn write_until_killed(
     writers: &[Writer],
     collection: &str,
 ) -> Vec<Vec<Call>> {
-    let enough = usize::try_from(1 + random(CALLS_BEFORE_KILL_MAX)).unwrap();
-    let load = Load { acknowledged: AtomicUsize::new(0), enough, is_enough: Notify::new() };
-    let load = Arc::new(load);
+    let load = Arc::new(Load::random());
     let mut writing = JoinSet::new();
     for (place, writer) in writers.iter().enumerate() {
         let written = write(writer.clone(), collection.to_owned(), Arc::clone(&load));
@@ -173,8 +172,19 @@ async fn write(writer: Writer, collection: String, load: Arc<Load>) -> Vec<Call>
         if is_last {
             return calls;
         }
-        if load.acknowledged.fetch_add(1, Ordering::Relaxed) + 1 == load.enough {
-            load.is_enough.notify_one();
+        load.acknowledge();
+    }
+}
+
+impl Load {
+    fn random() -> Self {
+        let enough = usize::try_from(1 + random(CALLS_BEFORE_KILL_MAX)).unwrap();
+        Self { acknowledged: AtomicUsize::new(0), enough, is_enough: Notify::new() }
+    }
+
+    fn acknowledge(&self) {
+        if self.acknowledged.fetch_add(1, Ordering::Relaxed) + 1 == self.enough {
+            self.is_enough.notify_one();
         }
     }
 }

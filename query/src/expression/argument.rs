@@ -3,18 +3,18 @@
 use std::borrow::Cow;
 
 use bson::Bson;
-use regex::Regex;
 
 use super::meter::Meter;
 use crate::error::{Error, Result};
 use crate::number::Number;
+use crate::search::Search;
 
 /// The values of all arguments.
 pub(super) struct Arguments<'a> {
     pub(super) values: Vec<Option<Cow<'a, Bson>>>,
     pub(super) meter: &'a Meter<'a>,
     /// The compiled expression, if the operator's pattern is a constant.
-    pub(super) regex: Option<&'a Regex>,
+    pub(super) regex: Option<&'a Search>,
 }
 
 impl Arguments<'_> {

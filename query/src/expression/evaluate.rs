@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 
 use bson::{Bson, DateTime, Document};
-use regex::Regex;
 
 use super::argument::{Arguments, is_null, type_name};
 use super::compare::truth;
@@ -16,6 +15,7 @@ use super::registry::Operator;
 use super::scope::Scope;
 use crate::error::{Error, Result};
 use crate::number::Number;
+use crate::search::Search;
 
 /// A value, borrowed where it exists already; `None` is a missing one.
 pub(super) type Value<'v> = Option<Cow<'v, Bson>>;
@@ -184,7 +184,7 @@ fn array<'v>(items: &'v [Node], frame: &'v Frame<'v>) -> Result<Value<'v>> {
 fn call<'v>(
     operator: &'static Operator,
     arguments: &'v [Option<Node>],
-    regex: Option<&'v Regex>,
+    regex: Option<&'v Search>,
     frame: &'v Frame<'v>,
 ) -> Result<Value<'v>> {
     let mut values = Vec::with_capacity(arguments.len());

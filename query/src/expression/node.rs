@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bson::Bson;
-use regex::Regex;
 
 use super::registry::Operator;
 use crate::needs::Needs;
+use crate::search::Search;
 
 /// What `$redact` is told about a document: its fields are kept and those below asked about. A client cannot write a
 /// symbol, so that no value of a document can be mistaken for one of the three.
@@ -25,7 +25,7 @@ pub(super) enum Node {
     Document(Vec<(Box<str>, Node)>),
     Array(Vec<Node>),
     /// An operator that is given the values of all its arguments. An argument that is not written is `None`.
-    Call(&'static Operator, Vec<Option<Node>>, Option<Arc<Regex>>),
+    Call(&'static Operator, Vec<Option<Node>>, Option<Arc<Search>>),
     And(Vec<Node>),
     Or(Vec<Node>),
     /// `if`, `then`, `else`.

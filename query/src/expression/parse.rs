@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bson::{Bson, Document};
-use regex::Regex;
 
 use super::node::{DESCEND, KEEP, Loop, Node, PRUNE, Reduction, Variable};
 use super::registry::{self, Operator, Shape};
 use super::{Expression, Limits, text_regex};
 use crate::error::{Error, Kind, Result};
+use crate::search::Search;
 
 /// Most parts of one field path, as in [`crate::path`].
 const PARTS_MAX: usize = 100;
@@ -287,7 +287,7 @@ impl Parser<'_> {
 
     /// A pattern that is a constant is compiled once. Another one would be compiled for each document, which no bound on
     /// steps covers, so it is refused.
-    fn regex(&mut self, arguments: &[Option<Node>]) -> Result<Option<Arc<Regex>>> {
+    fn regex(&mut self, arguments: &[Option<Node>]) -> Result<Option<Arc<Search>>> {
         self.patterns += 1;
         if self.patterns > self.limits.patterns_max {
             let message =

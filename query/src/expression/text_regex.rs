@@ -1,24 +1,19 @@
 //! `$regexMatch $regexFind $regexFindAll`, in time linear in the text. Arguments: `input`, `regex`, `options`.
 
 use bson::Bson;
-use regex::{Captures, Regex, RegexBuilder};
+use regex_automata::Span;
 
 use super::argument::{Arguments, count};
 use super::document_of;
 use crate::error::{Error, Kind, Result};
-
-/// Memory of one compiled expression, and again of its cache while matching.
-const COMPILED_BYTES_MAX: usize = 1 << 20;
-
-/// Nesting of groups and repetitions.
-const NEST_MAX: u32 = 50;
+use crate::search::{Search, Unusable};
 
 /// The expression that two constants stand for; none if it is null.
 pub(super) fn compile(
     pattern: Option<&Bson>,
     options: Option<&Bson>,
     bytes_max: usize,
-) -> Result<Option<Regex>> {
+) -> Result<Option<Search>> {
     let (pattern, own) = match pattern {
         None | Some(Bson::Null) => return Ok(None),
         Some(Bson::String(pattern)) => (pattern.as_str(), ""),
@@ -34,30 +29,16 @@ pub(super) fn compile(
         let message = format!("regular expression is over {bytes_max} bytes long");
         return Err(Error::new(Kind::TooLarge, message));
     }
-    build(pattern, options).map(Some)
-}
-
-fn build(pattern: &str, options: &str) -> Result<Regex> {
-    let mut builder = RegexBuilder::new(pattern);
-    builder.size_limit(COMPILED_BYTES_MAX).dfa_size_limit(COMPILED_BYTES_MAX).nest_limit(NEST_MAX);
-    for option in options.chars() {
-        match option {
-            'i' => builder.case_insensitive(true),
-            'm' => builder.multi_line(true),
-            's' => builder.dot_matches_new_line(true),
-            'x' => builder.ignore_whitespace(true),
-            _ => return Err(Error::value("of options only i, m, s and x are known")),
-        };
-    }
-    builder.build().map_err(|error| {
-        let text = error.to_string();
-        let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        Error::value(format!("invalid regular expression: {reason}"))
-    })
+    let search = Search::new(pattern, options).map_err(|unusable| match unusable {
+        Unusable::Option => Error::value("of options only i, m, s and x are known"),
+        Unusable::TooBig => Error::value("regular expression is too big once compiled"),
+        Unusable::Syntax(reason) => Error::value(format!("invalid regular expression: {reason}")),
+    });
+    search.map(Some)
 }
 
 /// The text and the expression, unless one of them is null.
-fn subject<'a>(args: &'a Arguments<'_>) -> Result<Option<(&'a str, &'a Regex)>> {
+fn subject<'a>(args: &'a Arguments<'_>) -> Result<Option<(&'a str, &'a Search)>> {
     match args.regex {
         Some(regex) if !args.is_null(0) => {
             let text = args.text(0)?;
@@ -69,29 +50,35 @@ fn subject<'a>(args: &'a Arguments<'_>) -> Result<Option<(&'a str, &'a Regex)>> 
 }
 
 pub(super) fn matches(args: &Arguments<'_>) -> Result<Option<Bson>> {
-    let subject = subject(args)?;
-    Ok(Some(Bson::Boolean(subject.is_some_and(|(text, regex)| regex.is_match(text)))))
+    let Some((text, search)) = subject(args)? else { return Ok(Some(Bson::Boolean(false))) };
+    search.is_match(text, |steps| args.meter.step(steps)).map(|found| Some(Bson::Boolean(found)))
 }
 
 pub(super) fn find(args: &Arguments<'_>) -> Result<Option<Bson>> {
-    let Some((text, regex)) = subject(args)? else { return Ok(Some(Bson::Null)) };
-    match regex.captures(text) {
-        Some(captures) => shown(args, text, &captures, &mut (0, 0)).map(Some),
+    let Some((text, search)) = subject(args)? else { return Ok(Some(Bson::Null)) };
+    match search.find(text, 0, |steps| args.meter.step(steps))? {
+        Some(found) => shown(args, text, search, found, &mut (0, 0)).map(Some),
         None => Ok(Some(Bson::Null)),
     }
 }
 
 /// Each search starts where the last match ended. A pattern can make one search read the whole rest and still match
-/// little, so each search is paid for by what it may read.
+/// little, so each search is paid for by what it may read. A match of nothing stands only where no other one has ended.
 pub(super) fn find_all(args: &Arguments<'_>) -> Result<Option<Bson>> {
-    let Some((text, regex)) = subject(args)? else {
+    let Some((text, search)) = subject(args)? else {
         return Ok(Some(Bson::Array(Vec::new())));
     };
-    let mut seen = (0, 0);
-    let mut found = Vec::new();
-    for captures in regex.captures_iter(text) {
-        args.meter.step(1 + (text.len() - seen.0) / 64)?;
-        found.push(shown(args, text, &captures, &mut seen)?);
+    let (mut seen, mut found, mut from, mut ended) = ((0, 0), Vec::new(), 0, None);
+    while from <= text.len()
+        && let Some(span) = search.find(text, from, |steps| args.meter.step(steps))?
+    {
+        if span.is_empty() && ended == Some(span.end) {
+            let next = text.get(span.end..).and_then(|rest| rest.chars().next());
+            from = span.end + next.map_or(1, char::len_utf8);
+            continue;
+        }
+        (from, ended) = (span.end, Some(span.end));
+        found.push(shown(args, text, search, span, &mut seen)?);
     }
     Ok(Some(Bson::Array(found)))
 }
@@ -100,23 +87,24 @@ pub(super) fn find_all(args: &Arguments<'_>) -> Result<Option<Bson>> {
 fn shown(
     args: &Arguments<'_>,
     text: &str,
-    captures: &Captures<'_>,
+    search: &Search,
+    found: Span,
     seen: &mut (usize, usize),
 ) -> Result<Bson> {
-    args.meter.make_items(4 + captures.len())?;
-    let part = |part: Option<regex::Match<'_>>| match part {
+    let groups = search.groups(text, found, |steps| args.meter.step(steps))?;
+    args.meter.make_items(5 + groups.len())?;
+    let part = |part: Option<Span>| match part {
         Some(part) => {
             args.meter.make(part.len() as u64)?;
-            Ok(Bson::String(part.as_str().to_owned()))
+            Ok(Bson::String(text.get(part.range()).unwrap_or_default().to_owned()))
         }
         None => Ok(Bson::Null),
     };
-    let whole = captures.get(0);
-    let start = whole.map_or(0, |whole| whole.start());
+    let start = found.start;
     *seen = (start, seen.1 + text.get(seen.0..start).unwrap_or_default().chars().count());
-    let groups = captures.iter().skip(1).map(part).collect::<Result<Vec<_>>>()?;
+    let groups = groups.into_iter().map(part).collect::<Result<Vec<_>>>()?;
     Ok(Bson::Document(document_of([
-        ("match", part(whole)?),
+        ("match", part(Some(found))?),
         ("idx", count(seen.1)),
         ("captures", Bson::Array(groups)),
     ])))

@@ -18,6 +18,7 @@ use super::rules::Gate;
 use super::store::{Stored, Table};
 use super::transaction::Before;
 use super::{Changed, Documents};
+use crate::aside::{self, LONG_BYTES};
 
 /// Tries of one unit. Those of this process who change a single document queue, so a try is lost to another process or to
 /// a unit of many, and the pauses between tries grow: all of them together take about as long as a client waits.
@@ -162,10 +163,10 @@ impl<'a> EditUnit<'a> {
             return Ok(());
         }
         self.changed.matched += 1;
-        match edit.update {
+        aside::at_once(stored.body.len() >= LONG_BYTES, || match edit.update {
             None => self.remove(stored, &before),
             Some(update) => self.update(stored, before, update, edit),
-        }
+        })
     }
 
     fn remove(&mut self, stored: &Stored, before: &Document) -> Result<()> {

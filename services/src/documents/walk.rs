@@ -13,6 +13,7 @@ use super::logic::index::GEO_DIRECTION;
 use super::logic::permission::OWNER_FIELD;
 use super::logic::shape::decode_into;
 use super::store::{Collection, PageRow, Side, Stored, Table};
+use crate::aside;
 
 /// Rows of the first page. Most queries end within it.
 const PAGE_ROWS_FIRST: usize = 32;
@@ -25,6 +26,13 @@ const CONDITIONS_PER_WORK: usize = 8;
 
 /// Work after which others run: 256 KiB of documents, two or three milliseconds.
 const WORK_BETWEEN_YIELDS: usize = 256;
+
+/// Steps of matching that take as long as one work.
+const STEPS_PER_WORK: u64 = 400;
+
+/// Work of one document that is matched aside, for matching has no pauses: a third of a millisecond, of which handing the
+/// other tasks over is a small part.
+const WORK_ASIDE: usize = 32;
 
 /// Rows of the largest page; each carries a small body at most, see `store.rs`.
 const PAGE_ROWS_MAX: usize = 512;
@@ -46,6 +54,10 @@ pub(super) struct Walk<'a> {
     page_rows: usize,
     /// Work that may still be done; a small document is one.
     work_left: usize,
+    /// Work of the last document.
+    work: usize,
+    /// Steps that were taken by then.
+    steps: u64,
     /// Work since others could run.
     work_unyielded: usize,
     /// How many conditions each document is held against.
@@ -175,6 +187,8 @@ impl<'a> Walk<'a> {
             page: Vec::new().into_iter(),
             page_rows: PAGE_ROWS_FIRST,
             work_left: work_max,
+            work: 0,
+            steps: 0,
             work_unyielded: 0,
             conditions: filter.conditions(),
             seen: None,
@@ -235,7 +249,8 @@ impl<'a> Walk<'a> {
             return Ok(true);
         }
         decode_into(body, &self.needs, &mut self.seen_last)?;
-        Ok(self.filter.matches(&self.seen_last, &self.budget)?)
+        let Self { filter, seen_last, budget, work, .. } = self;
+        Ok(aside::at_once(*work >= WORK_ASIDE, || filter.matches(seen_last, budget))?)
     }
 
     /// Whether a document of the walk matches, which then stands in `document` with the fields that are read at least. What
@@ -248,7 +263,9 @@ impl<'a> Walk<'a> {
             return Ok(false);
         }
         decode_into(body, &self.reads, document)?;
-        Ok(self.reads == Needs::All || self.filter.matches(document, &self.budget)?)
+        let Self { filter, budget, .. } = &*self;
+        let matches = || filter.matches(document, budget);
+        Ok(self.reads == Needs::All || aside::at_once(self.work >= WORK_ASIDE, matches)?)
     }
 
     /// Work that may still be done.
@@ -327,7 +344,9 @@ impl<'a> Walk<'a> {
     /// answers without a pause.
     pub(super) async fn charge(&mut self, work: usize) -> Result<()> {
         self.work_left = self.work_left.checked_sub(work).ok_or_else(|| self.too_long())?;
-        self.work_unyielded += work;
+        let steps = self.budget.steps() - std::mem::replace(&mut self.steps, self.budget.steps());
+        self.work = work;
+        self.work_unyielded += work + usize::try_from(steps / STEPS_PER_WORK).unwrap_or(0);
         if self.work_unyielded >= WORK_BETWEEN_YIELDS {
             self.work_unyielded = 0;
             tokio::task::yield_now().await;

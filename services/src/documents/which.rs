@@ -7,6 +7,7 @@ use yunzhan_query::filter::Limits;
 use yunzhan_query::rule;
 
 use super::logic::permission::{OWNER_FIELD, Reach};
+use crate::aside;
 
 /// Which documents a call means.
 #[derive(Clone, Debug)]
@@ -40,7 +41,10 @@ impl Which {
     }
 
     fn matching(query: Document) -> Result<Self> {
-        Ok(Self::Matching { filter: Filter::parse(&query, &Limits::default())?, query })
+        // Compiling a regular expression may take as long as reading a large body.
+        let parsed =
+            aside::at_once(has_pattern(&query), || Filter::parse(&query, &Limits::default()));
+        Ok(Self::Matching { filter: parsed?, query })
     }
 
     /// The same with the caller in the place of `{openid}` and `{uid}`.
@@ -82,6 +86,19 @@ impl Which {
             Reach::Owned(owner) => Ok(filter.and(Filter::field_eq(OWNER_FIELD, owner)?)),
         }
     }
+}
+
+/// Whether a regular expression may stand anywhere in it; it nests no deeper than a document may.
+fn has_pattern(query: &Document) -> bool {
+    fn is_pattern(value: &Bson) -> bool {
+        match value {
+            Bson::RegularExpression(_) => true,
+            Bson::Document(inner) => has_pattern(inner),
+            Bson::Array(items) => items.iter().any(is_pattern),
+            _ => false,
+        }
+    }
+    query.iter().any(|(name, value)| name.starts_with("$regex") || is_pattern(value))
 }
 
 /// The id in `{_id: id}` and `{_id: {$eq: id}}`, when it is of a kind that ids are of.

@@ -2,8 +2,9 @@
 //!
 //! `sample.rs` is what both store; `ours.rs` and `parse.rs` load it and say what each is asked; `postgres.rs` is the
 //! peer's database; `offer.rs` finds out what a server offers at all; `overhead.rs` asks our own service in process
-//! beside bare SQLite; `report.rs` prints.
+//! beside bare SQLite; `hostile.rs` asks while others attack; `report.rs` prints.
 
+mod hostile;
 mod offer;
 mod ours;
 mod overhead;
@@ -99,6 +100,7 @@ pub(crate) fn documents(root: &Path, effort: Effort) -> Result<()> {
     let theirs = peer.as_ref().map(|peer| &peer.loaded);
     let lines = OPERATIONS.iter().map(|operation| line(operation, theirs, &own, plan));
     let lines: Vec<Line> = lines.collect::<Result<_>>()?;
+    let hostile = hostile::measure(&own, plan)?;
     let worked_mib = rested_mib(&own)?;
 
     print!("\n{} orders of 1 KB, {} places with a point\n", plan.orders, plan.places);
@@ -116,6 +118,7 @@ pub(crate) fn documents(root: &Path, effort: Effort) -> Result<()> {
         Row::alone("database files after loading, MiB", files_mib, None),
     ];
     let rest = Section { title: "with everything loaded, at rest", rows };
+    print!("{}", table::print("quiet", &[hostile]));
     print!("{}", table::print("–", &[rest]));
     print!("{}", table::print("rusqlite", &overhead));
     let versions = tools::versions(tools::DOCUMENTS);

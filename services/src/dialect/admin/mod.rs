@@ -21,6 +21,7 @@ use yunzhan_base::{
 
 use self::request::Request;
 use super::reply::{self, Object};
+use crate::aside::{self, LONG_BYTES};
 use crate::documents::Documents;
 
 /// Largest body: a document of the largest size, whose Extended JSON in a string is longer than its BSON.
@@ -121,11 +122,12 @@ pub fn render_error(error: &Error, request_id: RequestId) -> Response<Body> {
 }
 
 fn call(admin: Arc<Admin>, call: Call) -> Answer {
-    Box::pin(async move {
+    let is_long = call.body.len() >= LONG_BYTES;
+    Box::pin(aside::run(is_long, async move {
         let request = Request::read(&call, admin.documents.now_ms())?;
         let object = find(&request.action)?(&admin, request).await?;
         Ok(reply::json(object.close()))
-    })
+    }))
 }
 
 fn find(name: &str) -> Result<Handle> {

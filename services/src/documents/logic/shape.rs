@@ -11,6 +11,7 @@ use yunzhan_query::Needs;
 use super::id::{Ids, id_key, slot_of};
 use super::index::{DocumentKeys, Index, keys_of};
 use super::permission::{OWNER_FIELD, Reach};
+use crate::aside::{self, LONG_BYTES};
 
 /// Largest stored document in bytes of BSON. MongoDB's 16 MiB would let one scan of a page hold a gigabyte; a document of
 /// a mini-program beyond 4 MiB wants to be a file.
@@ -105,7 +106,8 @@ pub(in crate::documents) fn encode(document: &Document) -> Result<Vec<u8>> {
 /// # Errors
 /// `Internal` when the bytes are not BSON.
 pub(in crate::documents) fn decode(body: &[u8]) -> Result<Document> {
-    RawDocument::from_bytes(body).and_then(document).map_err(broken)
+    aside::at_once(body.len() >= LONG_BYTES, || RawDocument::from_bytes(body).and_then(document))
+        .map_err(broken)
 }
 
 /// Reads these fields of a stored document into `document`, whatever that held, and no further than to the last of them.

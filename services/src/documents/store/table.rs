@@ -382,6 +382,13 @@ impl Table<'_> {
         self.change_keys(&stored.key, old, &DocumentKeys::default(), steps);
     }
 
+    /// Lets a unit take unique values only when all that it gives up are free, so that one may move from any of its
+    /// documents to any other.
+    pub(in crate::documents) fn take_unique_last(steps: &mut [Step]) {
+        let takes = |step: &Step| [INSERT_UNIQUE, KEEP_UNIQUE].contains(&step.statement.sql);
+        steps.sort_by_key(takes);
+    }
+
     /// The step that lets a unit fail unless the document is still at `version`.
     pub(in crate::documents) fn unchanged(&self, key: &[u8], version: i64) -> Step {
         let params = self.params([blob(key), Value::Integer(version)]);

@@ -194,6 +194,85 @@ fn a_change_between_reading_and_adding_loses_no_key() {
     });
 }
 
+/// What the building has added follows the document, wherever the building is.
+#[test]
+fn a_change_behind_the_building_takes_its_old_entry_along() {
+    on_every_engine(&Config::default(), async |world| {
+        let world = shop(world, 6).await;
+        let server = server();
+        world.index(doc! { "n": 1 }, false).await.unwrap();
+        world.index(doc! { "m": 1 }, true).await.unwrap();
+        let collection = world.documents.collection(&world.env, "goods").await.unwrap();
+        let table = world.documents.table(&world.env, Arc::clone(&collection));
+        let all = KeyRange { from: vec![FORMAT], to: vec![FORMAT + 1] };
+        for index in &collection.indexes[1..] {
+            let page = table.documents(&all, Side::First, 3).await.unwrap();
+            build_page(&table, index, page).await.unwrap();
+        }
+        // Three documents are in the indexes, and three are not yet. Of each, one changes and one goes.
+        for (moved, gone, to) in [("g0000", "g0001", 70), ("g0003", "g0004", 71)] {
+            let moved = change(doc! { "_id": moved }, doc! { "$set": { "n": to, "m": to } });
+            expect!["matched 1 updated 1 upserted None"]
+                .assert_eq(&world.update(&server, "goods", moved).await);
+            let gone = Which::parse(&doc! { "_id": gone }).unwrap();
+            let removed = world.documents.remove(world.caller(&server), "goods", gone, false).await;
+            assert_eq!(removed.unwrap(), 1);
+        }
+        expect![[r#"
+            n_1 unique false Ready 5/6 -
+            m_1 unique true Ready 5/6 -
+        "#]]
+        .assert_eq(&world.finish().await);
+        for field in ["n", "m"] {
+            let mut left = String::new();
+            for value in [0, 1, 2, 3, 4, 5, 70, 71] {
+                write!(left, "{value}:{} ", world.total(doc! { field: value }).await).unwrap();
+            }
+            expect!["0:0 1:0 2:1 3:0 4:0 5:1 70:1 71:1 "].assert_eq(&left);
+        }
+        // The values that were left are free.
+        for m in [0, 1, 3, 4] {
+            world.add(&server, "goods", doc! { "m": m }).await.unwrap();
+        }
+    });
+}
+
+/// A document that was accepted before may be changed and removed, although the index that is being built refuses it.
+#[test]
+fn what_an_index_refuses_can_be_put_right_while_it_is_built() {
+    on_every_engine(&Config::default(), async |world| {
+        let world = shop(world, 3).await;
+        let server = server();
+        let many: Vec<i32> = (0..1001).collect();
+        for id in ["bad0", "bad1", "bad2", "bad3"] {
+            world.add(&server, "goods", doc! { "_id": id, "n": &many }).await.unwrap();
+        }
+        world.index(doc! { "n": 1 }, false).await.unwrap();
+        let set = |id: &str, set: Document| change(doc! { "_id": id }, doc! { "$set": set });
+        expect!["matched 1 updated 1 upserted None"]
+            .assert_eq(&world.update(&server, "goods", set("bad0", doc! { "n": 77 })).await);
+        let stays = world.update(&server, "goods", set("bad1", doc! { "other": 1 })).await;
+        assert!(stays.starts_with("TooLarge: index n_1: "), "{stays}");
+        let which = |id: &str| Which::parse(&doc! { "_id": id }).unwrap();
+        let caller = world.caller(&server);
+        let removed = world.documents.remove(caller, "goods", which("bad1"), false).await;
+        assert_eq!(removed.unwrap(), 1);
+        let transaction = world.documents.start_transaction(caller).unwrap();
+        let change = set("bad2", doc! { "n": 78 });
+        world.documents.update_in(caller, &transaction, "goods", change).await.unwrap();
+        let gone = which("bad3");
+        world.documents.remove_in(caller, &transaction, "goods", gone, false).await.unwrap();
+        world.documents.commit_transaction(caller, &transaction).await.unwrap();
+        let finished = world.finish().await;
+        assert!(finished.starts_with("n_1 unique false Ready"), "{finished}");
+        let mut left = String::new();
+        for n in [0, 1, 2, 3, 77, 78, 1000] {
+            write!(left, "{n}:{} ", world.total(doc! { "n": n }).await).unwrap();
+        }
+        expect!["0:1 1:1 2:1 3:0 77:1 78:1 1000:0 "].assert_eq(&left);
+    });
+}
+
 /// Another server that read the collection before the index was made must not write past it.
 #[test]
 fn nobody_writes_past_an_index() {

@@ -1,5 +1,6 @@
 //! Transactions see one moment and their own writes; the first writer wins, and nothing is written before the commit.
 
+mod bounds;
 mod history;
 
 use std::sync::Arc;

@@ -105,17 +105,14 @@ fn steps_of(
 ) -> Result<(Vec<Step>, Vec<Vec<DocumentKeys>>)> {
     let mut steps: Vec<Step> = tables.iter().map(Table::raise).collect();
     let mut all_keys = vec![Vec::new(); tables.len()];
-    // What goes makes room for what comes: a unique value may move from one document to another.
-    let goes = |entry: &Entry| matches!(entry.written, Some(None));
-    let (gone, rest): (Vec<_>, Vec<_>) =
-        transaction.documents.iter().partition(|(_, entry)| goes(entry));
-    for ((number, key), entry) in gone.into_iter().chain(rest) {
+    for ((number, key), entry) in &transaction.documents {
         let place = tables.iter().position(|table| table.collection.id == *number);
         let place = place.expect("every collection of the transaction has its table");
         if let Some(keys) = steps_of_entry(&tables[place], key, entry, &mut steps)? {
             all_keys[place].push(keys);
         }
     }
+    Table::take_unique_last(&mut steps);
     Ok((steps, all_keys))
 }
 

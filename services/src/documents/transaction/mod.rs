@@ -20,6 +20,7 @@
 //! No change is lost by that: the commit is validated in the database.
 
 mod claims;
+mod held;
 mod past;
 
 mod commit;

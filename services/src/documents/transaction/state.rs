@@ -1,12 +1,12 @@
 //! Which transactions are open, and what each has read and written.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use yunzhan_base::{EnvId, Error, Kind, Principal, Result};
 
 use super::claims::{Claimed, Claims};
+use super::held::{Held, Holding};
 use super::past::{Before, Moment, Past, Writing};
 use crate::documents::Caller;
 use crate::documents::store::{Stored, Table};
@@ -26,12 +26,6 @@ const CONFLICT: &str = "[ResourceUnavailable.TransactionConflict] Transaction is
 /// Most documents that one transaction reads or writes: its commit is one unit, which holds up other writers.
 pub const TRANSACTION_DOCUMENTS_MAX: usize = 5000;
 
-/// Most bytes of documents that one transaction remembers.
-const BYTES_MAX: usize = 16 << 20;
-
-/// Most bytes of documents that all open transactions of the process remember: they are in memory.
-const ALL_BYTES_MAX: usize = 256 << 20;
-
 /// What a remembered document takes besides its key and its bodies: an entry here, and perhaps a claim.
 const ENTRY_BYTES: usize = 300;
 
@@ -50,8 +44,7 @@ pub(in crate::documents) struct Transactions {
     open: Mutex<Register>,
     past: Arc<Past>,
     claims: Arc<Claims>,
-    /// Of all transactions together.
-    bytes: Arc<AtomicUsize>,
+    held: Arc<Held>,
 }
 
 #[derive(Default)]
@@ -81,8 +74,7 @@ pub(super) struct Transaction {
     /// What it sees; none before its first operation.
     pub(super) snapshot: Option<Snapshot>,
     claimed: Claimed,
-    bytes: usize,
-    all_bytes: Arc<AtomicUsize>,
+    holding: Holding,
     /// It was committed or ended, perhaps while a request of it waited for its turn.
     pub(super) is_over: bool,
 }
@@ -112,9 +104,9 @@ impl Transactions {
         aws_lc_rs::rand::fill(&mut random).expect("the system's random numbers are there");
         let (id, owner) = (hex::encode(random), caller.name());
         let mut open = self.open(now_ms);
-        let own_max = match caller.principal {
-            Principal::User(_) => OPEN_BY_PERSON_MAX,
-            _ => OPEN_BY_CALLER_MAX,
+        let (own_max, person) = match caller.principal {
+            Principal::User(_) => (OPEN_BY_PERSON_MAX, Some(owner.as_str())),
+            _ => (OPEN_BY_CALLER_MAX, None),
         };
         let own = open.by_id.values().filter(|open| open.owner == owner && open.env == *caller.env);
         if open.by_id.len() >= OPEN_MAX || own.count() >= own_max {
@@ -123,7 +115,8 @@ impl Transactions {
         }
         open.started += 1;
         let claimed = Claimed::none(Arc::clone(&self.claims), open.started);
-        let transaction = Transaction::new(id.clone(), claimed, Arc::clone(&self.bytes));
+        let holding = Holding::none(Arc::clone(&self.held), caller.env, person);
+        let transaction = Transaction::new(id.clone(), claimed, holding);
         let transaction = Arc::new(tokio::sync::Mutex::new(transaction));
         open.ends.push_back((now_ms.saturating_add(TRANSACTION_LIFE_MS), id.clone()));
         open.by_id.insert(id.clone(), Open { env: caller.env.clone(), owner, transaction });
@@ -214,15 +207,14 @@ pub(super) fn conflict() -> Error {
 // === impl Transaction ===
 
 impl Transaction {
-    fn new(id: String, claimed: Claimed, all_bytes: Arc<AtomicUsize>) -> Self {
+    fn new(id: String, claimed: Claimed, holding: Holding) -> Self {
         Self {
             id,
             documents: BTreeMap::new(),
             collections: BTreeMap::new(),
             snapshot: None,
             claimed,
-            bytes: 0,
-            all_bytes,
+            holding,
             is_over: false,
         }
     }
@@ -233,7 +225,7 @@ impl Transaction {
         self.snapshot = None;
         self.documents.clear();
         self.claimed.release();
-        self.all_bytes.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
+        self.holding.release();
     }
 
     /// What it knows of a document.
@@ -284,7 +276,7 @@ impl Transaction {
             return Err(Error::new(Kind::TooLarge, message));
         }
         let body = before.as_ref().map_or(0, |stored| stored.body.len());
-        self.charge(ENTRY_BYTES + 2 * key.len() + body)?;
+        self.holding.take(ENTRY_BYTES + 2 * key.len() + body)?;
         let name = || table.collection.name.clone();
         self.collections.entry(collection).or_insert_with(name);
         let entry = Entry { before, written: None, slot };
@@ -310,25 +302,10 @@ impl Transaction {
         key: &[u8],
         body: Option<Vec<u8>>,
     ) -> Result<()> {
-        self.charge(body.as_ref().map_or(0, Vec::len))?;
+        self.holding.take(body.as_ref().map_or(0, Vec::len))?;
         let place = (collection, key.to_vec());
         let entry = self.documents.get_mut(&place).expect("it was looked up before");
         entry.written = Some(body);
-        Ok(())
-    }
-
-    fn charge(&mut self, bytes: usize) -> Result<()> {
-        if self.bytes + bytes > BYTES_MAX {
-            let mib = BYTES_MAX >> 20;
-            let message = format!("a transaction remembers at most {mib} MiB of documents");
-            return Err(Error::new(Kind::TooLarge, message));
-        }
-        if self.all_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > ALL_BYTES_MAX {
-            self.all_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            let message = "the open transactions hold too much; commit or roll back some, or wait";
-            return Err(Error::new(Kind::LimitExceeded, message));
-        }
-        self.bytes += bytes;
         Ok(())
     }
 }

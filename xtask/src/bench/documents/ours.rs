@@ -27,7 +27,8 @@ const LOADERS: usize = 2;
 const POOL: u64 = 500;
 /// How long an index may take to be built.
 const INDEX_TIMEOUT: Duration = Duration::from_secs(1800);
-const COLLECTIONS: &str = "/v1/database/instances/(default)/databases/(default)/collections";
+pub(super) const COLLECTIONS: &str =
+    "/v1/database/instances/(default)/databases/(default)/collections";
 const BEARER: &str = "Authorization";
 
 const ORDERS_INDEX: &str = r#"{"name":"owner_status","keys":[{"field":"owner","direction":"1"},{"field":"status","direction":"1"},{"field":"created","direction":"-1"}],"unique":false}"#;
@@ -123,13 +124,13 @@ fn database_bytes(folder: &Path) -> Result<u64> {
 }
 
 /// Who asks, and where.
-struct Caller {
-    host: SocketAddr,
-    bearer: String,
+pub(super) struct Caller {
+    pub(super) host: SocketAddr,
+    pub(super) bearer: String,
 }
 
 impl Caller {
-    fn request(&self, method: &str, target: &str, body: &str) -> Vec<u8> {
+    pub(super) fn request(&self, method: &str, target: &str, body: &str) -> Vec<u8> {
         request(method, target, self.host, &[(BEARER, &self.bearer)], body)
     }
 

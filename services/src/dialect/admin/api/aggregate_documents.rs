@@ -2,12 +2,13 @@
 
 use yunzhan_query::ejson::{Mode, append_document};
 
+use crate::aside;
 use crate::dialect::admin::request::Request;
 use crate::dialect::admin::{Admin, Reply};
 use crate::dialect::reply::{list, string};
 
 pub(crate) fn handle<'c>(admin: &'c Admin, mut request: Request<'c>) -> Reply<'c> {
-    Box::pin(async move {
+    Box::pin(aside::run(true, async move {
         let collection = request.collection()?;
         let stages = request.members.stages("stages")?;
         let found = admin.documents.aggregate(request.caller(), &collection, &stages).await?;
@@ -22,5 +23,5 @@ pub(crate) fn handle<'c>(admin: &'c Admin, mut request: Request<'c>) -> Reply<'c
         })?;
         answer.end();
         Ok(answer)
-    })
+    }))
 }

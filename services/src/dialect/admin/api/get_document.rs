@@ -3,6 +3,7 @@
 use yunzhan_base::Result;
 use yunzhan_query::ejson::{Mode, append_document, append_raw_document};
 
+use crate::aside::{self, LONG_BYTES};
 use crate::dialect::admin::request::Request;
 use crate::dialect::admin::{Admin, Reply};
 use crate::dialect::reply::{list, string};
@@ -30,7 +31,7 @@ pub(crate) fn handle<'c>(admin: &'c Admin, mut request: Request<'c>) -> Reply<'c
         answer.begin("data");
         // Every document is written once into this text, and from there as a string into the answer.
         let mut text = String::new();
-        list(answer.raw("list"), &found.documents, |out, body| {
+        let write = |out: &mut String, body: &Body| {
             text.clear();
             match body {
                 Body::Stored(bson) => append_raw_document(&mut text, bson, Mode::Server)?,
@@ -38,7 +39,10 @@ pub(crate) fn handle<'c>(admin: &'c Admin, mut request: Request<'c>) -> Reply<'c
             }
             string(out, &text);
             Ok(())
-        })?;
+        };
+        let documents = answer.raw("list");
+        let is_long = found.bytes() >= LONG_BYTES;
+        aside::at_once(is_long, || list(documents, &found.documents, write))?;
         answer.end();
         Ok(answer)
     })

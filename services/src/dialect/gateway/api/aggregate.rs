@@ -5,13 +5,14 @@ use std::sync::Arc;
 use yunzhan_base::{Answer, Call};
 use yunzhan_query::ejson::{Mode, append_document};
 
+use crate::aside;
 use crate::dialect::gateway::caller;
 use crate::dialect::members::Members;
 use crate::dialect::reply::{Object, json, list};
 use crate::documents::Documents;
 
 pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
-    Box::pin(async move {
+    Box::pin(aside::run(true, async move {
         let mut members = Members::read(&call.body, documents.now_ms())?;
         let stages = members.stages("pipeline")?;
         let collection = call.params.get("collection")?;
@@ -22,5 +23,5 @@ pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
             Ok(())
         })?;
         Ok(json(answer.close()))
-    })
+    }))
 }

@@ -7,9 +7,10 @@ use yunzhan_query::{Bson, Order};
 
 use super::append_body;
 use super::query::{read_projection, text};
+use crate::aside::{self, LONG_BYTES};
 use crate::dialect::gateway::caller;
 use crate::dialect::reply::json;
-use crate::documents::{Documents, Find, Which};
+use crate::documents::{Body, Documents, Find, Which};
 
 pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
     Box::pin(async move {
@@ -29,7 +30,8 @@ pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
         let message = "there is no such document, or you may not see it";
         let body = found.ok_or_else(|| Error::new(Kind::NotFound, message))?;
         let mut out = String::new();
-        append_body(&mut out, &body)?;
+        let is_long = matches!(&body, Body::Stored(bson) if bson.len() >= LONG_BYTES);
+        aside::at_once(is_long, || append_body(&mut out, &body))?;
         Ok(json(out))
     })
 }

@@ -6,6 +6,7 @@ use http::HeaderName;
 use yunzhan_base::{Answer, Call, Result};
 use yunzhan_query::ejson::{Mode, write};
 
+use crate::aside::{self, LONG_BYTES};
 use crate::dialect::gateway::caller;
 use crate::dialect::members::{Members, refused};
 use crate::dialect::reply::{Object, json, list};
@@ -15,7 +16,8 @@ use crate::documents::{Documents, Idempotency};
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
-    Box::pin(async move {
+    let is_long = call.body.len() >= LONG_BYTES;
+    Box::pin(aside::run(is_long, async move {
         let mut members = Members::read(&call.body, documents.now_ms())?;
         let transaction = members.transaction()?;
         let data = members.documents("data")?;
@@ -35,7 +37,7 @@ pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
             Ok(())
         })?;
         Ok(json(answer.close()))
-    })
+    }))
 }
 
 /// The key; the draft wants it in quotes, most clients send it without.

@@ -10,13 +10,14 @@ use yunzhan_base::{Answer, Call, Result};
 use yunzhan_query::{Document, Order, Projection};
 
 use super::append_body;
+use crate::aside::{self, LONG_BYTES};
 use crate::dialect::gateway::caller;
 use crate::dialect::members::{document_text, order, projection, refused, value_text, which};
 use crate::dialect::reply::{Object, json, list};
 use crate::documents::{Documents, Find, Which};
 
 pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
-    Box::pin(async move {
+    Box::pin(aside::run(false, async move {
         let (caller, collection) = (caller(&call)?, call.params.get("collection")?);
         if text(&call, "count")?.as_deref() == Some("true") {
             let which = read_which(&call, documents.now_ms())?;
@@ -31,14 +32,16 @@ pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
             Some(id) => documents.find_in(caller, &id, collection, find).await?,
         };
         let mut answer = Object::with_bytes(found.bytes());
-        list(answer.raw("list"), &found.documents, append_body)?;
+        let documents = answer.raw("list");
+        let is_long = found.bytes() >= LONG_BYTES;
+        aside::at_once(is_long, || list(documents, &found.documents, append_body))?;
         answer.number("offset", offset as u64);
         answer.number("limit", limit as u64);
         if let Some(total) = found.total {
             answer.number("total", total);
         }
         Ok(json(answer.close()))
-    })
+    }))
 }
 
 fn read(call: &Call, documents: &Documents) -> Result<Find> {

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use yunzhan_base::{Answer, Call};
 
+use crate::aside::{self, LONG_BYTES};
 use crate::dialect::gateway::caller;
 use crate::dialect::members::Members;
 use crate::dialect::reply::{Object, json};
 use crate::documents::Documents;
 
 pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
-    Box::pin(async move {
+    let is_long = call.body.len() >= LONG_BYTES;
+    Box::pin(aside::run(is_long, async move {
         let mut members = Members::read(&call.body, documents.now_ms())?;
         let transaction = members.transaction()?;
         let (which, multi) = (members.which()?, members.flag("multi")?);
@@ -23,5 +25,5 @@ pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
         let mut answer = Object::new();
         answer.number("deleted", removed);
         Ok(json(answer.close()))
-    })
+    }))
 }

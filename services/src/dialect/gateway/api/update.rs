@@ -8,13 +8,15 @@ use std::sync::Arc;
 use yunzhan_base::{Answer, Call, Result};
 use yunzhan_query::ejson::{Mode, write};
 
+use crate::aside::{self, LONG_BYTES};
 use crate::dialect::gateway::caller;
 use crate::dialect::members::{Members, missing};
 use crate::dialect::reply::{Object, json};
 use crate::documents::{Change, Documents};
 
 pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
-    Box::pin(async move {
+    let is_long = call.body.len() >= LONG_BYTES;
+    Box::pin(aside::run(is_long, async move {
         let mut members = Members::read(&call.body, documents.now_ms())?;
         let transaction = members.transaction()?;
         let change = read(members)?;
@@ -34,7 +36,7 @@ pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
             answer.raw("upserted_id").push_str(&id);
         }
         Ok(json(answer.close()))
-    })
+    }))
 }
 
 fn read(mut members: Members) -> Result<Change> {

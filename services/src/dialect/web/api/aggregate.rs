@@ -2,12 +2,13 @@
 
 use yunzhan_query::ejson::{Mode, append_document};
 
+use crate::aside;
 use crate::dialect::reply::{list, string};
 use crate::dialect::web::request::Request;
 use crate::dialect::web::{Reply, Web};
 
 pub(crate) fn handle<'c>(web: &'c Web, mut request: Request<'c>) -> Reply<'c> {
-    Box::pin(async move {
+    Box::pin(aside::run(true, async move {
         let collection = request.collection()?;
         let stages = request.members.stages("stages")?;
         let found = web.documents.aggregate(request.caller(), &collection, &stages).await?;
@@ -24,5 +25,5 @@ pub(crate) fn handle<'c>(web: &'c Web, mut request: Request<'c>) -> Reply<'c> {
         answer.text("list", &documents);
         answer.end();
         Ok(answer)
-    })
+    }))
 }

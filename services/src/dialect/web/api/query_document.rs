@@ -4,6 +4,7 @@ use yunzhan_base::Result;
 use yunzhan_query::ejson::Mode;
 
 use super::append_body;
+use crate::aside::{self, LONG_BYTES};
 use crate::dialect::reply::list;
 use crate::dialect::web::request::Request;
 use crate::dialect::web::{Reply, Web};
@@ -22,8 +23,9 @@ pub(crate) fn handle<'c>(web: &'c Web, mut request: Request<'c>) -> Reply<'c> {
         answer.number("offset", offset as u64);
         answer.number("limit", limit as u64);
         answer.begin("data");
-        list(answer.raw("list"), &found.documents, |out, body| {
-            append_body(out, body, Mode::Client)
+        let documents = answer.raw("list");
+        aside::at_once(found.bytes() >= LONG_BYTES, || {
+            list(documents, &found.documents, |out, body| append_body(out, body, Mode::Client))
         })?;
         answer.end();
         Ok(answer)

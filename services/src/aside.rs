@@ -1,0 +1,167 @@
+//! Work that takes long without a pause, done aside, so that who asks for little waits for none of it.
+//!
+//! A worker of the runtime that computes for half a second answers nobody meanwhile, and a small machine has two of them.
+//! What may take long hands the worker's other tasks to another thread before it begins
+//! ([`tokio::task::block_in_place`]), and as many as there are cores do so at once; the others stand in line, and get into
+//! it again at each of their pauses. The operating system shares the cores between them and the workers.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::sync::LazyLock;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
+
+/// A body, a stored document or an answer of so many bytes takes about a millisecond to read or to write.
+pub(crate) const LONG_BYTES: usize = 128 << 10;
+
+/// Whoever computes for so long at once is expected to do so again: a small part of what a client notices, and far more
+/// than a point read takes.
+const LONG: Duration = Duration::from_millis(2);
+
+/// Who compute at once; more would only take time from each other.
+static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
+    Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
+});
+
+thread_local! {
+    /// This thread has handed its other tasks away already.
+    static IS_ASIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+type Turn = Pin<Box<dyn Future<Output = Result<SemaphorePermit<'static>, AcquireError>> + Send>>;
+
+/// A call that is done aside from its first long piece on.
+struct Aside<'w, T> {
+    work: Pin<Box<dyn Future<Output = T> + Send + 'w>>,
+    is_long: bool,
+    turn: Option<Turn>,
+}
+
+/// Does this work aside as soon as it takes long, and from the beginning when that is known.
+pub(crate) async fn run<'w, T>(is_long: bool, work: impl Future<Output = T> + Send + 'w) -> T {
+    Aside { work: Box::pin(work), is_long, turn: None }.await
+}
+
+/// Does a piece of work that has no pauses, aside if it is long. Nobody waits for a turn here, so that it has to be bounded
+/// by something else: the bytes of bodies, or of documents.
+pub(crate) fn at_once<T>(is_long: bool, work: impl FnOnce() -> T) -> T {
+    if is_long && !IS_ASIDE.get() && can_hand_over() { hand_over(work) } else { work() }
+}
+
+fn hand_over<T>(work: impl FnOnce() -> T) -> T {
+    /// Also when the work panics.
+    struct Back;
+    impl Drop for Back {
+        fn drop(&mut self) {
+            IS_ASIDE.set(false);
+        }
+    }
+    tokio::task::block_in_place(|| {
+        IS_ASIDE.set(true);
+        let _back = Back;
+        work()
+    })
+}
+
+/// Only a runtime of several threads has another one.
+fn can_hand_over() -> bool {
+    Handle::try_current()
+        .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
+}
+
+impl<T> Future for Aside<'_, T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let this = &mut *self;
+        if IS_ASIDE.get() {
+            this.turn = None;
+            return this.work.as_mut().poll(context);
+        }
+        if !this.is_long || !can_hand_over() {
+            let begun = Instant::now();
+            let polled = this.work.as_mut().poll(context);
+            this.is_long = begun.elapsed() >= LONG;
+            return polled;
+        }
+        let turn = this.turn.get_or_insert_with(|| Box::pin(TURNS.acquire()));
+        let Poll::Ready(turn) = turn.as_mut().poll(context) else { return Poll::Pending };
+        this.turn = None;
+        let polled = hand_over(|| this.work.as_mut().poll(context));
+        drop(turn);
+        polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn on_one_worker<T>(test: impl Future<Output = T>) -> T {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        runtime.unwrap().block_on(test)
+    }
+
+    /// Keeps the thread until others have run; ends by itself after a while, so that a failure is one.
+    fn compute_until(is_done: &AtomicBool) -> bool {
+        let begun = Instant::now();
+        while !is_done.load(Ordering::SeqCst) && begun.elapsed() < Duration::from_secs(10) {
+            std::thread::yield_now();
+        }
+        is_done.load(Ordering::SeqCst)
+    }
+
+    #[test]
+    fn others_run_while_one_computes_on_the_only_worker() {
+        on_one_worker(async {
+            for is_nested in [false, true] {
+                let others_ran = Arc::new(AtomicBool::new(false));
+                let seen = Arc::clone(&others_ran);
+                let computing = async move {
+                    let inner = run(true, async { at_once(true, || compute_until(&seen)) });
+                    if is_nested { run(true, inner).await } else { inner.await }
+                };
+                let computed = tokio::spawn(computing);
+                tokio::spawn(async move { others_ran.store(true, Ordering::SeqCst) });
+                assert!(computed.await.unwrap(), "nobody else ran");
+            }
+        });
+    }
+
+    #[test]
+    fn no_more_compute_at_once_than_there_are_turns() {
+        on_one_worker(async {
+            static AT_ONCE: AtomicUsize = AtomicUsize::new(0);
+            let most = std::thread::available_parallelism().unwrap().get();
+            let computing = |_| {
+                tokio::spawn(run(true, async move {
+                    for _ in 0..20 {
+                        let now = AT_ONCE.fetch_add(1, Ordering::SeqCst) + 1;
+                        std::thread::yield_now();
+                        AT_ONCE.fetch_sub(1, Ordering::SeqCst);
+                        assert!(now <= most, "{now} compute at once");
+                        tokio::task::yield_now().await;
+                    }
+                }))
+            };
+            let all: Vec<_> = (0..4 * most).map(computing).collect();
+            for one in all {
+                one.await.unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn a_runtime_of_one_thread_has_nobody_to_hand_anything_to() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        assert_eq!(runtime.block_on(run(true, async { at_once(true, || 7) })), 7);
+        assert_eq!(at_once(true, || 7), 7);
+    }
+}
