@@ -3,12 +3,14 @@
 //! `cargo run --release -p yunzhan-services --example documents_overhead [DOCUMENTS]` prints an object a line, as
 //! `cargo xtask bench documents` reads it: microseconds of each operation and of the whole process's processor time. Both
 //! sides use the same tables with the same settings, each in a folder of its own. The bare side gets finished keys and
-//! runs only the statements that a document needs: its row, and its entry in the owner's index.
+//! runs only the statements that a document needs: its row, and its entry in the owner's index. Both commit about
+//! [`WRITERS`] documents with one sync, have inserted some before the clock starts, and run on the program's allocator.
 #![allow(clippy::print_stdout, reason = "a measurement prints")]
 
 use std::fs;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bson::{Bson, Document, doc};
@@ -23,10 +25,16 @@ use yunzhan_engine::sql::testing::rusqlite::Connection;
 use yunzhan_engine::sql::{Database, Migrations, Sqlite};
 use yunzhan_services::documents::{Body, Caller, Config, Documents, MIGRATIONS, Preset};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 /// Documents that are inserted when nothing else is said.
 const DOCUMENTS: u64 = 20_000;
+/// Documents before those that are measured: what is prepared once, such as statements and the source of random numbers,
+/// is no part of an insert.
+const WARMING: u64 = 10 * WRITERS;
 const READS: u64 = 100_000;
 /// Writers that wait at a time, and documents of one commit of the bare side.
 const WRITERS: u64 = 64;
@@ -47,10 +55,13 @@ fn main() -> Outcome {
     let bare = Bare::in_folder(&bare_folder, &runtime)?;
     let service = Service::in_folder(&folder, &runtime)?;
 
-    let bare_insert = times(documents, || bare.insert(0..documents))?;
+    bare.insert(0..WARMING)?;
+    service.insert(&runtime, 0..WARMING)?;
+    let measured = WARMING..WARMING + documents;
+    let bare_insert = times(documents, || bare.insert(measured.clone()))?;
     let mut ids = Vec::new();
     let service_insert = times(documents, || {
-        ids = service.insert(&runtime, documents)?;
+        ids = service.insert(&runtime, measured.clone())?;
         Ok(())
     })?;
     print("insert, 64 writers at a time", bare_insert, service_insert);
@@ -139,15 +150,22 @@ impl Service {
         Caller { env: &self.env, principal: &self.principal }
     }
 
-    /// As many writers, each of which inserts its share one document after the other.
-    fn insert(&self, runtime: &Runtime, documents: u64) -> Outcome<Vec<Bson>> {
-        let write = |writer: u64| {
+    /// As many writers, each of which inserts one document after the other, always the next one that nobody took: as on
+    /// the bare side, documents of one commit follow one another and so do their owners.
+    fn insert(&self, runtime: &Runtime, numbers: Range<u64>) -> Outcome<Vec<Bson>> {
+        let next = Arc::new(AtomicU64::new(numbers.start));
+        let write = || {
             let documents_service = Arc::clone(&self.documents);
             let (env, principal) = (self.env.clone(), self.principal.clone());
+            let next = Arc::clone(&next);
             async move {
                 let caller = Caller { env: &env, principal: &principal };
                 let mut ids = Vec::new();
-                for number in (writer..documents).step_by(WRITERS as usize) {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= numbers.end {
+                        break;
+                    }
                     let inserted = documents_service
                         .insert(caller, COLLECTION, vec![order(number)], None)
                         .await?;
@@ -156,7 +174,7 @@ impl Service {
                 Ok::<_, yunzhan_base::Error>(ids)
             }
         };
-        let writers: Vec<_> = (0..WRITERS).map(|writer| runtime.spawn(write(writer))).collect();
+        let writers: Vec<_> = (0..WRITERS).map(|_| runtime.spawn(write())).collect();
         let mut ids = Vec::new();
         for writer in writers {
             ids.extend(runtime.block_on(writer)??);
@@ -194,9 +212,10 @@ impl Bare {
     }
 
     fn insert(&self, numbers: Range<u64>) -> Outcome {
+        let first = numbers.start;
         for number in numbers {
             if number.is_multiple_of(WRITERS) {
-                let turn = if number == 0 { "BEGIN" } else { "COMMIT; BEGIN" };
+                let turn = if number == first { "BEGIN" } else { "COMMIT; BEGIN" };
                 self.connection.execute_batch(turn)?;
             }
             let key = key(number);

@@ -15,7 +15,7 @@ fn holds(ranges: &[CellRange], point: Point) -> bool {
 fn check_rings(center: Point, other: Point) {
     let distance = center.distance_m(other);
     let mut seen = 0;
-    for ring in Rings::new(center, 0.0, f64::INFINITY) {
+    for ring in Rings::new(center, 50.0, 0.0, f64::INFINITY) {
         assert!(ring.ranges.len() <= 16);
         seen += usize::from(holds(&ring.ranges, other));
         assert!(seen > 0 || distance >= ring.certain_to_m, "missed at {distance} m");

@@ -29,7 +29,7 @@ pub use cover::covering;
 pub use keys::{ELSEWHERE_KEY, index_keys, key_range};
 pub use near::{Near, distance_m};
 pub use point::{EARTH_RADIUS_M, Point};
-pub use rings::{Ring, Rings};
+pub use rings::{FIRST_M, HALF_WAY_M, Ring, Rings};
 pub use shape::Shape;
 
 pub(crate) use near::Reach;

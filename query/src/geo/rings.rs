@@ -4,8 +4,11 @@ use super::cell::{Cell, CellRange};
 use super::cover::{CellBox, Quad, merged};
 use super::point::{EARTH_RADIUS_M, Point};
 
-/// How far the first ring reaches.
-const FIRST_M: f64 = 50.0;
+/// How far the first ring reaches at least, in metres: many things may be at one place.
+pub const FIRST_M: f64 = 10.0;
+
+/// How far two points are apart at the most, in metres.
+pub const HALF_WAY_M: f64 = EARTH_RADIUS_M * std::f64::consts::PI;
 
 /// How much farther each ring reaches than the one before: an area nine times as large.
 const GROWTH: f64 = 3.0;
@@ -39,11 +42,13 @@ pub struct Rings {
 }
 
 impl Rings {
-    /// Rings for the points whose distance from `center` is from `min_m` to `max_m` metres. The first ring also holds what
-    /// is nearer than `min_m`; then no ring is spent on that alone.
-    pub fn new(center: Point, min_m: f64, max_m: f64) -> Self {
-        let mut first_m = FIRST_M;
-        while first_m <= min_m && first_m < EARTH_RADIUS_M * std::f64::consts::PI {
+    /// Rings for the points whose distance from `center` is from `min_m` to `max_m` metres. The first one reaches about
+    /// `first_m` metres, or where that is not enough so far beyond `min_m` that it has as large an area there; then no ring
+    /// is spent on what is nearer than `min_m` alone.
+    pub fn new(center: Point, first_m: f64, min_m: f64, max_m: f64) -> Self {
+        let mut first_m = first_m.max(FIRST_M).hypot(min_m);
+        // Beside a very large number a small one is lost.
+        if first_m <= min_m {
             first_m *= GROWTH;
         }
         Self { center, max_m, next_m: Some(first_m), shift: 0, covered: Vec::new() }
@@ -55,11 +60,10 @@ impl Iterator for Rings {
 
     fn next(&mut self) -> Option<Ring> {
         let radius_m = self.next_m?;
-        let half_way_m = EARTH_RADIUS_M * std::f64::consts::PI;
-        let is_all = radius_m.min(self.max_m) >= half_way_m;
+        let is_all = radius_m.min(self.max_m) >= HALF_WAY_M;
         let is_last = is_all || radius_m >= self.max_m;
         self.next_m = (!is_last).then_some(radius_m * GROWTH);
-        let boxes = CellBox::around_cap(self.center, radius_m.min(self.max_m).min(half_way_m));
+        let boxes = CellBox::around_cap(self.center, radius_m.min(self.max_m).min(HALF_WAY_M));
         let (shift, cover) = cover(&boxes, self.shift);
         let ranges = without(&cover, &self.covered);
         self.shift = shift;

@@ -247,13 +247,14 @@ proptest! {
         center in any_point(),
         metres in prop_oneof![0.0..200.0_f64, 0.0..20_000.0, 0.0..2.1e7],
         bearing in 0.0..std::f64::consts::TAU,
+        first_m in prop_oneof![Just(0.0), 0.0..1e5, Just(f64::INFINITY)],
         min_m in prop_oneof![Just(0.0), 0.0..1e6],
         max_m in prop_oneof![Just(f64::INFINITY), 0.0..1e7],
     ) {
         let other = moved(center, metres, bearing);
         let distance = center.distance_m(other);
         let (mut seen, mut all, mut reached) = (0, Vec::new(), -1.0);
-        for ring in Rings::new(center, min_m, max_m) {
+        for ring in Rings::new(center, first_m, min_m, max_m) {
             prop_assert!(ring.ranges.len() <= 16, "{} ranges", ring.ranges.len());
             prop_assert!(ring.certain_to_m > reached);
             reached = ring.certain_to_m;
@@ -273,7 +274,7 @@ proptest! {
     fn rings_are_not_much_larger_than_their_circles(lng in -180.0..180.0_f64, lat in -60.0..60.0_f64) {
         let center = point(lng, lat);
         let mut read = 0.0;
-        for ring in Rings::new(center, 0.0, 20_000.0) {
+        for ring in Rings::new(center, 50.0, 0.0, 20_000.0) {
             let cells: f64 = ring.ranges.iter().map(|range| {
                 (u64::from_be_bytes(range.to) - u64::from_be_bytes(range.from)) as f64
             }).sum();

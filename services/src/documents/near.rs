@@ -1,21 +1,26 @@
 //! The documents nearest to a point, by a geo index.
 //!
 //! An entry tells where its document is, to a centimetre. So rings of entries are read from the point outwards, without
-//! their documents; those are fetched in the order of their entries and held against the whole filter. A document is given
+//! their documents; those are fetched in the order of their entries, some at a time, and held against the whole filter. How
+//! far the first ring reaches, the entries beside the point in the index tell. A document is given
 //! out once nothing that was not measured exactly can be nearer: neither an entry that waits, nor one that no ring reached
 //! yet. What is more than a point stands under one key that says nothing of its place, so it is read first, all of it.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 
 use yunzhan_base::Result;
-use yunzhan_query::geo::{self, ELSEWHERE_KEY, Near, Rings, key_range, point_of};
+use yunzhan_query::geo::{
+    self, CellRange, ELSEWHERE_KEY, FIRST_M, HALF_WAY_M, Near, Ring, Rings, cell, key_range,
+    point_of,
+};
 use yunzhan_query::key::KeyRange;
 use yunzhan_query::{Access, Document, Filter, Order, Plan};
 
 use super::logic::permission::OWNER_FIELD;
 use super::read::{SORT_BYTES_MAX, check_bytes};
-use super::store::{BareEntry, Stored, Table};
+use super::store::{BareEntry, DOCUMENTS_OF_KEYS_MAX, Side, Stored, Table};
 use super::walk::{Walk, after, elsewhere};
 
 /// How far the distance of a cell may be from that of the point in it, in metres; it is a centimetre at most.
@@ -26,6 +31,20 @@ const PAGE_ENTRIES: usize = 512;
 
 /// Entries that cost as much as reading a small document. It bounds those that wait, too.
 const ENTRIES_PER_WORK: usize = 4;
+
+/// Entries on either side of the point in the index by which the first ring is judged.
+const PROBE_ENTRIES: usize = 32;
+
+/// Entries of the probe that stand within the first ring: what is fetched at once.
+const PROBE_WITHIN: usize = DOCUMENTS_OF_KEYS_MAX;
+
+/// Entries of the first ring at the most. It has some hundred, unless the point lies off the places in the index, or at an
+/// edge where what is beside it there is far away.
+const FIRST_ENTRIES_MAX: u64 = 1024;
+
+/// By how much nearer the next first ring reaches when one had too many entries. Two steps of the rings: should it have too
+/// few, the third ring has those again.
+const SHRINKING: f64 = 9.0;
 
 /// The bytes before the cell in a key.
 const KEY_HEAD_BYTES: usize = ELSEWHERE_KEY.len();
@@ -39,7 +58,8 @@ pub(super) struct Nearest<'a> {
     near: Near,
     /// The number of the index in rows.
     index: i64,
-    rings: Rings,
+    /// None before the first ring is asked for.
+    rings: Option<Rings>,
     /// Every point nearer than this stood in an entry that was read.
     certain_m: f64,
     ranges: u64,
@@ -93,7 +113,7 @@ impl<'a> Nearest<'a> {
             table: table.clone(),
             walk: Walk::along(table.clone(), filter, order, work_max, along, true),
             is_elsewhere_read: false,
-            rings: Rings::new(near.point, near.min_m, near.max_m),
+            rings: None,
             near,
             index,
             certain_m: 0.0,
@@ -126,8 +146,8 @@ impl<'a> Nearest<'a> {
                 }));
             }
             if waiting_m < self.certain_m {
-                let Some(Reverse(first)) = self.waiting.pop() else { continue };
-                if let Some(stored) = self.walk.fetch(&first.key).await? {
+                let keys = self.first_waiting();
+                for stored in self.walk.fetch(keys).await? {
                     self.measure(stored)?;
                 }
             } else if self.certain_m == f64::INFINITY {
@@ -168,28 +188,99 @@ impl<'a> Nearest<'a> {
         Ok(())
     }
 
-    async fn read_ring(&mut self) -> Result<()> {
-        // Beyond the last ring nothing is asked for.
-        let Some(ring) = self.rings.next() else {
-            self.certain_m = f64::INFINITY;
-            return Ok(());
-        };
-        for cells in &ring.ranges {
-            self.ranges += 1;
-            self.read_range(key_range(cells)).await?;
+    /// The keys of the nearest documents that wait, as many as are fetched at once.
+    fn first_waiting(&mut self) -> Vec<Vec<u8>> {
+        let mut keys = Vec::with_capacity(DOCUMENTS_OF_KEYS_MAX);
+        while keys.len() < DOCUMENTS_OF_KEYS_MAX
+            && let Some(first) = self.waiting.peek_mut()
+            && first.0.distance_m < self.certain_m
+        {
+            keys.push(PeekMut::pop(first).0.key);
         }
-        self.certain_m = ring.certain_to_m;
-        Ok(())
+        keys
     }
 
-    async fn read_range(&mut self, mut range: KeyRange) -> Result<()> {
+    async fn read_ring(&mut self) -> Result<()> {
+        let Some(rings) = &mut self.rings else { return self.read_first_ring().await };
+        match rings.next() {
+            Some(ring) => self.read_ranges(&ring, u64::MAX).await.map(drop),
+            // Beyond the last ring nothing is asked for.
+            None => {
+                self.certain_m = f64::INFINITY;
+                Ok(())
+            }
+        }
+    }
+
+    /// Looks for a ring that has not too many entries, and reads it.
+    async fn read_first_ring(&mut self) -> Result<()> {
+        let mut first_m = self.probe().await?;
         loop {
-            let page = self.table.bare_entries(self.index, &range, PAGE_ENTRIES).await?;
-            let last = self.take(page).await?;
-            let Some(last) = last else { return Ok(()) };
+            let Near { point, min_m, max_m, .. } = self.near;
+            let mut rings = Rings::new(point, first_m, min_m, max_m);
+            // What is nearer than `min_m` no smaller ring would leave out.
+            let may_shrink = first_m > FIRST_M.max(min_m);
+            let entries_max = if may_shrink { FIRST_ENTRIES_MAX } else { u64::MAX };
+            let is_read = match rings.next() {
+                Some(ring) => self.read_ranges(&ring, entries_max).await?,
+                None => true,
+            };
+            if is_read {
+                self.rings = Some(rings);
+                return Ok(());
+            }
+            self.waiting.clear();
+            first_m /= SHRINKING;
+        }
+    }
+
+    /// Reads a ring to its end and says so, unless it has many more than so many entries.
+    async fn read_ranges(&mut self, ring: &Ring, entries_max: u64) -> Result<bool> {
+        let entries_end = self.entries.saturating_add(entries_max);
+        for cells in &ring.ranges {
+            self.ranges += 1;
+            if !self.read_range(key_range(cells), entries_end).await? {
+                return Ok(false);
+            }
+        }
+        self.certain_m = ring.certain_to_m;
+        Ok(true)
+    }
+
+    /// A distance within which there are some entries and mostly not many: what is beside the point in the index is mostly
+    /// near it. The whole earth where there are too few to tell.
+    async fn probe(&mut self) -> Result<f64> {
+        let here = cell(self.near.point);
+        let behind = CellRange { from: here, to: [u8::MAX; 8] };
+        let before = CellRange { from: [0; 8], to: here };
+        let mut distances_m = Vec::with_capacity(2 * PROBE_ENTRIES);
+        for (cells, side) in [(behind, Side::First), (before, Side::Last)] {
+            let range = key_range(&cells);
+            let page = self.table.bare_entries(self.index, &range, side, PROBE_ENTRIES).await?;
+            self.ranges += 1;
+            self.entries += page.len() as u64;
+            self.walk.charge(page.len().div_ceil(ENTRIES_PER_WORK)).await?;
+            distances_m.extend(page.iter().filter_map(|entry| self.distance_m(entry)));
+        }
+        distances_m.sort_by(f64::total_cmp);
+        Ok(distances_m.get(PROBE_WITHIN).copied().unwrap_or(HALF_WAY_M))
+    }
+
+    /// How far away the point of an entry is.
+    fn distance_m(&self, entry: &BareEntry) -> Option<f64> {
+        let cell = entry.entry.get(KEY_HEAD_BYTES..)?.try_into().ok()?;
+        Some(self.near.point.distance_m(point_of(cell)))
+    }
+
+    async fn read_range(&mut self, mut range: KeyRange, entries_end: u64) -> Result<bool> {
+        while self.entries <= entries_end {
+            let page =
+                self.table.bare_entries(self.index, &range, Side::First, PAGE_ENTRIES).await?;
+            let Some(last) = self.take(page).await? else { return Ok(true) };
             range.from = after(&last.entry);
             self.read_equal(last).await?;
         }
+        Ok(false)
     }
 
     /// Reads the rest of the documents at one place: a page may have ended amid them.
@@ -215,9 +306,7 @@ impl<'a> Nearest<'a> {
             .map(|last| BareEntry { document: last.document.clone(), entry: last.entry.clone() });
         let reach_m = self.near.min_m - PRECISION_M..=self.near.max_m + PRECISION_M;
         for entry in page.into_iter().chain(kept) {
-            let cell = entry.entry.get(KEY_HEAD_BYTES..).and_then(|cell| cell.try_into().ok());
-            let Some(cell) = cell else { continue };
-            let distance_m = self.near.point.distance_m(point_of(cell));
+            let Some(distance_m) = self.distance_m(&entry) else { continue };
             if reach_m.contains(&distance_m) {
                 let ranked = Ranked { distance_m, key: entry.document, body: Vec::new() };
                 self.waiting.push(Reverse(ranked));

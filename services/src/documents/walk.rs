@@ -208,17 +208,22 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The document with this key, if it did not come yet; it counts as one of the walk from then on.
+    /// Those of the documents with these keys that are there and did not come yet; they count as some of the walk from then
+    /// on. There may be as many keys as one statement takes.
     ///
     /// # Errors
     /// As [`Walk::next`].
-    pub(super) async fn fetch(&mut self, key: &[u8]) -> Result<Option<Stored>> {
-        if self.seen.as_mut().is_some_and(|seen| !seen.insert(key.to_vec())) {
-            return Ok(None);
+    pub(super) async fn fetch(&mut self, mut keys: Vec<Vec<u8>>) -> Result<Vec<Stored>> {
+        if let Some(seen) = &mut self.seen {
+            keys.retain(|key| seen.insert(key.clone()));
         }
-        let found = self.table.document_anywhere(key).await?;
-        self.examined += 1;
-        self.charge(found.as_ref().map_or(1, |stored| self.work_of(&stored.body))).await?;
+        self.examined += keys.len() as u64;
+        let mut found = Vec::with_capacity(keys.len());
+        for row in self.table.documents_of(&keys).await? {
+            let stored = self.whole(row).await?;
+            self.charge(stored.as_ref().map_or(1, |stored| self.work_of(&stored.body))).await?;
+            found.extend(stored);
+        }
         Ok(found)
     }
 
@@ -328,6 +333,11 @@ impl<'a> Walk<'a> {
             self.charge(1).await?;
             return Ok(None);
         }
+        self.whole(row).await
+    }
+
+    /// The document of a row, which a page may have left out.
+    async fn whole(&self, row: PageRow) -> Result<Option<Stored>> {
         match row.body {
             Some(body) => Ok(Some(Stored { key: row.key, version: row.version, body })),
             None => self.table.document_anywhere(&row.key).await,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, ToSql};
 use yunzhan_base::{Error, Kind, Result};
@@ -61,6 +62,9 @@ impl Session {
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.execute_batch(&pragmas(options))?;
         connection.set_prepared_statement_cache_capacity(PREPARED_MAX);
+        // A plan follows from the statement alone. Otherwise SQLite compiles every statement with a range anew for each
+        // value of its ends, which costs more than a short range.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         let bound = TimeBound::none();
         let watch = bound.clone();
         connection.progress_handler(STEPS_BETWEEN_CHECKS, Some(move || watch.is_over()))?;

@@ -52,6 +52,9 @@ struct State {
     units: VecDeque<Waiting>,
     bytes: usize,
     is_closed: bool,
+    /// Whether the writer sleeps until somebody wakes it. Waking a writer that is at work would be a call into the system
+    /// for nothing, in every write.
+    is_awaited: bool,
 }
 
 // === impl Queue ===
@@ -71,8 +74,11 @@ impl Queue {
         }
         state.bytes += waiting.bytes;
         state.units.push_back(waiting);
+        let sleeps = std::mem::take(&mut state.is_awaited);
         drop(state);
-        self.changed.notify_one();
+        if sleeps {
+            self.changed.notify_one();
+        }
         Ok(())
     }
 
@@ -81,7 +87,8 @@ impl Queue {
         let (mut state, _) = self
             .changed
             .wait_timeout_while(self.lock(), patience, |state| {
-                state.units.is_empty() && !state.is_closed
+                state.is_awaited = state.units.is_empty() && !state.is_closed;
+                state.is_awaited
             })
             .expect("no panic while held");
         match (state.units.is_empty(), state.is_closed) {

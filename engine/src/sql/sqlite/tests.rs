@@ -242,3 +242,41 @@ async fn a_unit_that_runs_too_long_fails_alone() {
     let rows = opened.read(env("demo"), "SELECT id FROM {items} WHERE number = 0").await;
     assert_eq!(rows.expect("a read").len(), 202);
 }
+
+#[tokio::test]
+async fn a_unit_that_fails_halfway_disturbs_no_other_of_its_group() {
+    const PUT: &str = "INSERT INTO {items} (env, id, number) VALUES ('demo', ?, 0)";
+    let step = |id: u8, expect| {
+        let params = vec![Value::Blob(vec![id])];
+        Step { statement: Statement { sql: PUT, tables: ITEMS, params }, expect }
+    };
+    let put = |id| step(id, Expect::Rows(1));
+    let root = TempDir::new().expect("a folder");
+    let opened = open(root.path());
+    let write = |steps| opened.write(env("demo"), Unit { steps, idempotency: None });
+    // They wait together while the file is opened. Some fail on what another one of the group wrote.
+    let answers = tokio::join!(
+        write(vec![put(10), step(11, Expect::Rows(2))]),
+        write(vec![put(1)]),
+        write(vec![put(10), put(1)]),
+        write(vec![put(1)]),
+        write(vec![put(2), put(10)]),
+        write(vec![put(12), step(13, Expect::Rows(0))]),
+        write(vec![put(3)]),
+    );
+    let answers: [Result<Written>; 7] = answers.into();
+    let told = answers.map(|answer| answer.map(|written| written.changed).map_err(|e| e.kind()));
+    let expected = [
+        Err(Kind::Conflict),
+        Ok(vec![1]),
+        Err(Kind::AlreadyExists),
+        Err(Kind::AlreadyExists),
+        Ok(vec![1, 1]),
+        Err(Kind::Conflict),
+        Ok(vec![1]),
+    ];
+    assert_eq!(told, expected);
+    let rows = opened.read(env("demo"), "SELECT id FROM {items} ORDER BY id").await;
+    let ids = [1, 2, 3, 10].map(|id| Row(vec![Value::Blob(vec![id])]));
+    assert_eq!(rows.expect("a read"), ids);
+}

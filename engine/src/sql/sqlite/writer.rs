@@ -1,8 +1,12 @@
 //! The one writer of a database file: a thread that commits the units which wait in groups.
 //!
-//! A group is one transaction, each unit a savepoint in it, so one sync serves them all; nobody is answered before that
-//! sync. While a group is synced the next one gathers, so groups grow with the load and a lone unit never waits for
-//! company.
+//! A group is one transaction, so one sync serves all its units; nobody is answered before that sync. While a group is
+//! synced the next one gathers, so groups grow with the load and a lone unit never waits for company.
+//!
+//! A unit that fails must leave nothing behind, and the others of its group all they wrote. Each could be a savepoint, but
+//! then SQLite keeps a copy of every page that a unit touches, which is a third of what a small unit costs; and few fail
+//! after they changed something. So units run without, and where one fails halfway the group is rolled back and run again
+//! with savepoints.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +25,8 @@ use crate::sql::{Step, Token, Unit, Value, Written};
 
 /// Units in one transaction at the most: beyond some hundreds the share of the sync no longer matters.
 const GROUP_UNITS_MAX: usize = 512;
+/// Groups that run with savepoints after one that had to run again: where many units fail, few groups run twice.
+const CAREFUL_GROUPS: u32 = 16;
 /// A group that ran this long is committed, so that its first unit does not wait for a crowd.
 const GROUP_TIME_MAX: Duration = Duration::from_millis(5);
 
@@ -70,6 +76,8 @@ struct Writer<'a> {
     /// Units committed since the file was opened.
     sequence: u64,
     swept_ms: i64,
+    /// Groups that still run with a savepoint for each unit.
+    careful_groups: u32,
 }
 
 /// The statements on remembered answers.
@@ -83,6 +91,8 @@ struct Memory {
 enum Undone {
     /// The unit at this place broke it; the others may try again without it.
     By(usize, Error),
+    /// The unit at this place failed halfway, and had no savepoint to go back to.
+    Halfway(usize),
     /// The database refused it as a whole.
     All(Error),
 }
@@ -96,7 +106,17 @@ impl<'a> Writer<'a> {
         let session = format::open(&file.path, scope, options, migrations, clock)?;
         let env = Value::Text(file.database.env_column().to_owned());
         let memory = Memory::of(scope)?;
-        Ok(Self { shared, file, session, scope, env, memory, sequence: 0, swept_ms: 0 })
+        Ok(Self {
+            shared,
+            file,
+            session,
+            scope,
+            env,
+            memory,
+            sequence: 0,
+            swept_ms: 0,
+            careful_groups: 0,
+        })
     }
 
     fn serve(&mut self) {
@@ -111,9 +131,10 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Commits units and answers them. One that breaks the transaction is answered alone and the rest begins anew, so
-    /// this ends after as many rounds as there are units.
+    /// Commits units and answers them. One that breaks the transaction is answered alone and the rest begins anew, and
+    /// once the rest may begin anew with savepoints, so this ends after one round more than there are units.
     fn commit_all(&mut self, units: &mut Vec<Waiting>) {
+        self.careful_groups = self.careful_groups.saturating_sub(1);
         while !units.is_empty() {
             match self.attempt(units) {
                 Ok(answers) => {
@@ -124,13 +145,21 @@ impl<'a> Writer<'a> {
                 }
                 Err(Undone::By(culprit, error)) => {
                     let _ = units.remove(culprit).reply.send(Err(error));
-                    // Those before it were in time and quick; that they run again is not their fault.
-                    let deadline = Instant::now() + self.shared.config.write_timeout;
-                    units[..culprit].iter_mut().for_each(|waiting| waiting.deadline = deadline);
+                    self.prolong(&mut units[..culprit]);
+                }
+                Err(Undone::Halfway(culprit)) => {
+                    self.careful_groups = CAREFUL_GROUPS;
+                    self.prolong(&mut units[..=culprit]);
                 }
                 Err(Undone::All(error)) => answer_all(units, &error),
             }
         }
+    }
+
+    /// Gives units that run again new time: they were in time and quick, and that they run again is not their fault.
+    fn prolong(&self, units: &mut [Waiting]) {
+        let deadline = Instant::now() + self.shared.config.write_timeout;
+        units.iter_mut().for_each(|waiting| waiting.deadline = deadline);
     }
 
     /// One transaction over all units, and those that arrive while it runs.
@@ -141,11 +170,15 @@ impl<'a> Writer<'a> {
         let mut answers = Vec::with_capacity(units.len());
         loop {
             while let Some(waiting) = units.get(answers.len()) {
+                let changed = self.session.connection.total_changes();
                 let answer = self.unit(waiting);
                 match answer {
                     // Some failures make SQLite roll back everything.
                     Err(error) if self.session.connection.is_autocommit() => {
                         return Err(Undone::By(answers.len(), error));
+                    }
+                    Err(error) if !self.is_careful() && self.has_changed_since(changed) => {
+                        return Err(self.roll_back(answers.len(), error));
                     }
                     answer => answers.push(answer),
                 }
@@ -160,6 +193,16 @@ impl<'a> Writer<'a> {
         Ok(answers)
     }
 
+    /// Undoes a group whose unit at place `culprit` failed halfway.
+    fn roll_back(&self, culprit: usize, error: Error) -> Undone {
+        match (self.run("ROLLBACK"), culprit) {
+            (Err(error), _) => Undone::All(error),
+            // What failed on the committed state alone may be told at once.
+            (Ok(()), 0) => Undone::By(0, error),
+            (Ok(()), _) => Undone::Halfway(culprit),
+        }
+    }
+
     fn commit(&self) -> Result<()> {
         let committed = self.run("COMMIT");
         if committed.is_err() && !self.session.connection.is_autocommit() {
@@ -170,16 +213,37 @@ impl<'a> Writer<'a> {
         committed.map_err(|error| Error::new(Kind::Unavailable, "the commit failed").because(error))
     }
 
-    /// One unit as a savepoint.
+    /// Whether each unit of this group is a savepoint.
+    fn is_careful(&self) -> bool {
+        self.careful_groups > 0
+    }
+
+    /// Whether rows were written since the connection had changed `changed` of them; also such as were undone since.
+    fn has_changed_since(&self, changed: u64) -> bool {
+        self.session.connection.total_changes() != changed
+    }
+
+    /// One unit. When it fails it has changed nothing, if the group is careful.
     fn unit(&mut self, waiting: &Waiting) -> Result<Written> {
         if Instant::now() >= waiting.deadline {
             return Err(Error::new(Kind::Timeout, "the database is busy; nothing was written"));
         }
-        self.run("SAVEPOINT unit")?;
+        match self.is_careful() {
+            true => self.in_savepoint(waiting),
+            false => self.until_deadline(waiting),
+        }
+    }
+
+    fn until_deadline(&mut self, waiting: &Waiting) -> Result<Written> {
         self.session.stop_at(Some(waiting.deadline));
         let answer = self.steps(&waiting.unit);
         self.session.stop_at(None);
-        match answer {
+        answer
+    }
+
+    fn in_savepoint(&mut self, waiting: &Waiting) -> Result<Written> {
+        self.run("SAVEPOINT unit")?;
+        match self.until_deadline(waiting) {
             Ok(written) => self.run("RELEASE unit").map(|()| written),
             Err(error) => {
                 if !self.session.connection.is_autocommit() {

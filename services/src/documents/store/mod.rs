@@ -21,7 +21,7 @@ use yunzhan_engine::sql::{
 pub(super) use self::collections::COLLECTIONS_MAX;
 pub use self::collections::Collection;
 pub use self::migrations::MIGRATIONS;
-pub(super) use self::table::{BareEntry, PageRow, Side, Stored, Table};
+pub(super) use self::table::{BareEntry, DOCUMENTS_OF_KEYS_MAX, PageRow, Side, Stored, Table};
 
 /// The tables of this service.
 pub(super) struct Store {

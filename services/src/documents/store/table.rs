@@ -23,6 +23,11 @@ const RAISE: &str =
 
 const DOCUMENT: &str =
     "SELECT version, body FROM {documents} WHERE env = ? AND collection = ? AND id = ?";
+// As many keys as `DOCUMENTS_OF_KEYS_MAX`; where there are fewer, the last one stands more than once.
+const DOCUMENTS_OF_KEYS: &str =
+    "SELECT id, version, CASE WHEN LENGTH(body) <= ? THEN body END FROM {documents}
+     WHERE env = ? AND collection = ? AND id IN
+     (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 // A page leaves large bodies out, so that its memory is bounded by its rows; they are read one by one.
 const DOCUMENTS_RANGE: &str =
     "SELECT id, version, CASE WHEN LENGTH(body) <= ? THEN body END FROM {documents}
@@ -59,6 +64,9 @@ const ENTRIES_BEFORE: &str =
 const BARE_RANGE: &str = "SELECT document, entry FROM {index_entries}
      WHERE env = ? AND collection = ? AND index_id = ? AND entry >= ? AND entry < ?
      ORDER BY entry, document LIMIT ?";
+const BARE_RANGE_REVERSE: &str = "SELECT document, entry FROM {index_entries}
+     WHERE env = ? AND collection = ? AND index_id = ? AND entry >= ? AND entry < ?
+     ORDER BY entry DESC, document DESC LIMIT ?";
 const BARE_AFTER: &str = "SELECT document, entry FROM {index_entries}
      WHERE env = ? AND collection = ? AND index_id = ? AND entry = ? AND document > ?
      ORDER BY document LIMIT ?";
@@ -113,6 +121,9 @@ const REMEMBERED_REQUEST: &str = "SELECT changed FROM {idempotency} WHERE env = 
 
 /// A page carries bodies up to this many bytes; 512 rows of them take 16 MiB.
 const PAGE_BODY_BYTES_MAX: i64 = 32 << 10;
+
+/// Documents that are read by their keys in one statement: a page, when a client names no other size.
+pub(in crate::documents) const DOCUMENTS_OF_KEYS_MAX: usize = 20;
 
 /// A stored document.
 #[derive(Clone, Debug)]
@@ -191,6 +202,22 @@ impl Table<'_> {
         Ok(Some(Stored { key: key.to_vec(), version, body }))
     }
 
+    /// Those of the documents with these keys that are there, in any order; [`DOCUMENTS_OF_KEYS_MAX`] keys at the most.
+    pub(in crate::documents) async fn documents_of(
+        &self,
+        keys: &[Vec<u8>],
+    ) -> Result<Vec<PageRow>> {
+        let Some(last) = keys.last() else { return Ok(Vec::new()) };
+        let mut params = vec![Value::Integer(PAGE_BODY_BYTES_MAX)];
+        params.extend(self.params([]));
+        let padded = keys.iter().chain(std::iter::repeat(last));
+        params.extend(padded.take(DOCUMENTS_OF_KEYS_MAX).map(|key| blob(key)));
+        let place = everywhere(&[(0, false)], None);
+        let rows =
+            self.store.read(self.env, place, DOCUMENTS_OF_KEYS, &[DOCUMENTS], params).await?;
+        rows.into_iter().map(|row| page_row(row, false)).collect()
+    }
+
     /// Up to `rows` documents with keys in the range, by key.
     pub(in crate::documents) async fn documents(
         &self,
@@ -262,10 +289,15 @@ impl Table<'_> {
         &self,
         index: i64,
         range: &KeyRange,
+        side: Side,
         rows: usize,
     ) -> Result<Vec<BareEntry>> {
         let own = [Value::Integer(index), blob(&range.from), blob(&range.to), count(rows)];
-        self.bare(BARE_RANGE, own, rows).await
+        let sql = match side {
+            Side::First => BARE_RANGE,
+            Side::Last => BARE_RANGE_REVERSE,
+        };
+        self.bare(sql, own, side, rows).await
     }
 
     /// Up to `rows` equal entries of documents after `after`, without the documents.
@@ -277,16 +309,18 @@ impl Table<'_> {
         rows: usize,
     ) -> Result<Vec<BareEntry>> {
         let own = [Value::Integer(index), blob(entry), blob(after), count(rows)];
-        self.bare(BARE_AFTER, own, rows).await
+        self.bare(BARE_AFTER, own, Side::First, rows).await
     }
 
     async fn bare(
         &self,
         sql: &'static str,
         own: [Value; 4],
+        side: Side,
         rows: usize,
     ) -> Result<Vec<BareEntry>> {
-        let key = everywhere(&[(1, false), (0, false)], Some(rows));
+        let descends = side == Side::Last;
+        let key = everywhere(&[(1, descends), (0, descends)], Some(rows));
         let rows = self.store.read(self.env, key, sql, &[ENTRIES], self.params(own)).await?;
         let bare = |row| {
             let mut columns = Columns::from(row);

@@ -275,6 +275,31 @@ fn the_nearest_of_many_cost_little() {
 }
 
 #[test]
+fn what_is_beside_a_point_in_the_index_may_be_far_from_it() {
+    // West of 90 degrees there are only places far away, which stand beside the point in the index; east of it are many.
+    let far = |n: i32| if n % 2 == 0 { (60.0, 60.0) } else { (10.0, 10.0) };
+    let many = (0..1500).map(|n| {
+        let at = if n < 100 { far(n) } else { (90.0 + f64::from(n) / 10_000.0, 31.0) };
+        doc! { "_id": format!("g{n:04}"), "at": point(at) }
+    });
+    let many: Vec<Document> = many.collect();
+    on_every_engine(&Config::default(), async |world| {
+        let world = world.with_goods(&many).await;
+        world.index(doc! { "at": "2dsphere" }, false).await.unwrap();
+        world.finish().await;
+        let query = |min_m| near((89.99, 31.0), min_m, f64::INFINITY);
+        let found = world.ids(query(0.0), doc! {}, 0, 3).await;
+        assert_eq!(found, ["g0100", "g0101", "g0102"]);
+        assert_eq!(world.ids(query(10_000.0), doc! {}, 0, 2).await, ["g0949", "g0950"]);
+        assert_eq!(world.ids(query(0.0), doc! {}, 1399, 2).await, ["g1499", "g0000"]);
+        let told = world.explained(query(0.0), doc! {}, 3).await;
+        let entries = told.entries_examined.unwrap_or_default();
+        // Three first rings that were too large, and one that was not.
+        assert!((2000..6000).contains(&entries), "{entries} entries");
+    });
+}
+
+#[test]
 fn geo_near_reads_as_much_as_its_limit_needs() {
     // A scan of these documents would be too long.
     let config = Config { aggregate_documents_max: 1000, ..Config::default() };
