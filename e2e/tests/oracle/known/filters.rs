@@ -82,7 +82,7 @@ pub(super) fn explanation(filter: &Document, documents: &[Document]) -> Option<&
     let mut tests = Vec::new();
     collect(filter, documents, &mut tests);
     let covers = |known: &&Known| tests.iter().any(|test| (known.covers)(test));
-    KNOWN.iter().find(covers).map(|known| known.what)
+    KNOWN.iter().filter(|known| !super::skipped(known.what)).find(covers).map(|known| known.what)
 }
 
 fn collect<'a>(filter: &'a Document, documents: &'a [Document], tests: &mut Vec<Test<'a>>) {
