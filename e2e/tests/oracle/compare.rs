@@ -15,7 +15,7 @@ use crate::known;
 use crate::question::{self, Question, text};
 
 /// Differences that are told; the first few are what one looks at.
-const TOLD_MAX: usize = 2500;
+const TOLD_MAX: usize = 25;
 /// Questions in a thousand that both must have answered: a comparison of refusals says nothing.
 const ANSWERED_PER_MILLE_MIN: usize = 600;
 

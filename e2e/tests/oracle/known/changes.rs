@@ -72,7 +72,7 @@ pub(super) fn update_explanation(update: &Document, document: &Document) -> Opti
     });
     let changes: Vec<_> = changes.collect();
     let covers = |known: &&Known| changes.iter().any(|change| (known.covers)(change));
-    KNOWN.iter().filter(|known| !super::skipped(known.what)).find(covers).map(|known| known.what)
+    KNOWN.iter().find(covers).map(|known| known.what)
 }
 
 /// A known difference of orders.
@@ -112,11 +112,7 @@ pub(super) fn order_explanation(order: &Document, documents: &[Document]) -> Opt
             }
         }
     }
-    ORDERS
-        .iter()
-        .filter(|known| !super::skipped(known.what))
-        .find(|known| (known.covers)(&met))
-        .map(|known| known.what)
+    ORDERS.iter().find(|known| (known.covers)(&met)).map(|known| known.what)
 }
 
 /// What stands in the fields of an order.

@@ -58,8 +58,3 @@ fn repeats(items: &[Bson]) -> bool {
         .enumerate()
         .any(|(place, item)| items[..place].iter().any(|other| same(item, other)))
 }
-
-// TEMPORARY
-fn skipped(what: &str) -> bool {
-    std::env::var("SKIP_ROW").is_ok_and(|row| what == row)
-}

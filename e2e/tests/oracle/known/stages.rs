@@ -88,6 +88,13 @@ const KNOWN: &[Known] = &[
         },
     },
     Known {
+        what: "a path of an expression leads into the documents of an array, not into arrays in it",
+        covers: |stage| {
+            let meets = |path| stage.input.iter().any(|input| filters::nests_arrays(input, path));
+            paths(stage.operand).into_iter().any(meets)
+        },
+    },
+    Known {
         what: "expressions compare values of all types, and missing fields",
         covers: |stage| compares_types(stage.operand, stage.input),
     },
@@ -133,10 +140,7 @@ pub(super) fn explanation(
     let (ours, theirs) = match answers {
         Ok(answers) => answers,
         Err(words) => {
-            let known = REFUSALS
-                .iter()
-                .filter(|known| !super::skipped(known.what))
-                .find(|known| (known.covers)(words, operand, input));
+            let known = REFUSALS.iter().find(|known| (known.covers)(words, operand, input));
             return known.map(|known| known.what);
         }
     };
@@ -146,11 +150,7 @@ pub(super) fn explanation(
         _ => {}
     }
     let stage = Stage { name, operand, input, ours, theirs };
-    KNOWN
-        .iter()
-        .filter(|known| !super::skipped(known.what))
-        .find(|known| (known.covers)(&stage))
-        .map(|known| known.what)
+    KNOWN.iter().find(|known| (known.covers)(&stage)).map(|known| known.what)
 }
 
 /// As of a filter, about the documents that only one of both lets through.
@@ -267,6 +267,18 @@ fn compares_types(expression: &Bson, input: &[Document]) -> bool {
         let operands: Vec<_> = operands.as_array().into_iter().flatten().collect();
         mixes_in_a_document(input, &operands)
     })
+}
+
+/// The paths of several parts in an expression.
+fn paths(expression: &Bson) -> Vec<&str> {
+    match expression {
+        Bson::Document(fields) => fields.values().flat_map(paths).collect(),
+        Bson::Array(items) => items.iter().flat_map(paths).collect(),
+        Bson::String(text) => {
+            text.strip_prefix('$').filter(|path| path.contains('.')).into_iter().collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Whether the values of these expressions have several types in one of the documents.
