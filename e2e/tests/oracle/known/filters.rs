@@ -54,7 +54,7 @@ const KNOWN: &[Known] = &[
         covers: |test| test.documents.iter().any(|document| nests_arrays(document, test.path)),
     },
     Known {
-        what: "a filter in $elemMatch passes over items that have no fields",
+        what: "a filter in $elemMatch passes over items that are neither documents nor arrays",
         covers: |test| {
             let filter = test.operand.as_document().filter(|filter| !has_operators(filter));
             test.operator == "$elemMatch" && filter.is_some()

@@ -125,6 +125,10 @@ const REFUSALS: &[Refusal] = &[
         covers: |words, _, _| words.starts_with("$substrCP arg1 <string> expression"),
     },
     Refusal {
+        what: "$add is null as soon as one operand is null or missing, whatever stands beside it",
+        covers: |words, _, _| words.starts_with("$add expression must resolve to array of numbers"),
+    },
+    Refusal {
         what: "expressions compare values of all types, and so take another branch",
         covers: |_, operand, input| compares_types(operand, input),
     },
