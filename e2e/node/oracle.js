@@ -25,7 +25,7 @@ function answer({ documents, other, filters, orders, updates, pipelines }) {
     filters: filters.map((filter) => attempt(() => ids(new mingo.Query(filter).find(documents).all()))),
     orders: orders.map((order) => attempt(() => ids(mingo.find(documents, {}).sort(order).all()))),
     updates: updates.map((update) => documents.map((document) => attempt(() => updated(document, update)))),
-    pipelines: pipelines.map((stages) => attempt(() => mingo.aggregate(documents, stages, { collectionResolver }))),
+    pipelines: pipelines.map((stages) => stepwise(structuredClone(documents), stages, { collectionResolver })),
   };
 }
 
@@ -35,6 +35,19 @@ function updated(document, update) {
   const copy = structuredClone(document);
   mingo.updateOne([copy], {}, update, { cloneMode: 'deep' });
   return copy;
+}
+
+/** What comes out of each stage, up to the first one that is refused. */
+function stepwise(documents, stages, options) {
+  const answers = [];
+  let input = documents;
+  for (const stage of stages) {
+    const given = input;
+    const answer = attempt(() => (input = mingo.aggregate(given, [stage], options)));
+    answers.push(answer);
+    if (!Array.isArray(answer)) break;
+  }
+  return answers;
 }
 
 function attempt(ask) {

@@ -185,6 +185,32 @@ mod tests {
     }
 
     #[test]
+    fn a_position_names_one_item_and_an_item_without_fields_is_null() {
+        let sorted = |order: &str| {
+            let lines = [
+                r#"{"n":1,"v":[{"x":5},{"x":1}]}"#,
+                r#"{"n":2,"v":[{"x":3},{"x":9}]}"#,
+                r#"{"n":3,"v":[{"x":4},7]}"#,
+                r#"{"n":4,"v":[[6]]}"#,
+            ];
+            let mut documents: Vec<_> = lines.into_iter().map(doc).collect();
+            Order::parse(&doc(order)).unwrap().sort(&mut documents);
+            documents.iter().map(|document| document["n"].to_string()).collect::<String>()
+        };
+        expect![[r#"
+            {"v.0.x":1} 4231
+            {"v.1.x":-1} 2134
+            {"v.x":1} 3412
+            {"v.0":1} 2314
+        "#]]
+        .assert_eq(
+            &[r#"{"v.0.x":1}"#, r#"{"v.1.x":-1}"#, r#"{"v.x":1}"#, r#"{"v.0":1}"#]
+                .map(|order| format!("{order} {}\n", sorted(order)))
+                .concat(),
+        );
+    }
+
+    #[test]
     fn orders_that_are_none() {
         let fields: Vec<_> = (0..33).map(|number| format!(r#""f{number}":1"#)).collect();
         let many = format!("{{{}}}", fields.join(","));

@@ -315,10 +315,16 @@ mod tests {
 
     fn any_condition() -> BoxedStrategy<Bson> {
         let operator = prop::sample::select(vec!["$eq", "$gt", "$gte", "$lt", "$lte"]);
+        let second = operator.clone();
         prop_oneof![
             any_scalar(),
-            (operator, any_scalar())
+            (operator.clone(), any_scalar())
                 .prop_map(|(operator, value)| Bson::Document(bson::doc! { operator: value })),
+            (operator, any_scalar(), second, any_scalar()).prop_map(
+                |(one, value, other, bound)| {
+                    Bson::Document(bson::doc! { one: value, other: bound })
+                }
+            ),
             prop::collection::vec(any_scalar(), 0..3)
                 .prop_map(|values| Bson::Document(bson::doc! { "$in": values })),
         ]

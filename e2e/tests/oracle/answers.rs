@@ -11,7 +11,8 @@ pub(crate) struct Answers {
     pub(crate) orders: Vec<Answer<Vec<i32>>>,
     /// For each update, for each document.
     pub(crate) updates: Vec<Vec<Answer<Document>>>,
-    pub(crate) pipelines: Vec<Answer<Vec<Document>>>,
+    /// For each pipeline, what came out of each stage, up to the first one that was refused.
+    pub(crate) pipelines: Vec<Vec<Answer<Vec<Document>>>>,
 }
 
 impl Answers {
@@ -24,7 +25,10 @@ impl Answers {
             updates: list("updates")
                 .map(|answers| answers.as_array().unwrap().iter().map(one).collect())
                 .collect(),
-            pipelines: list("pipelines").map(|answer| many(answer, document)).collect(),
+            pipelines: list("pipelines")
+                .map(|answers| answers.as_array().unwrap().iter())
+                .map(|answers| answers.map(|answer| many(answer, document)).collect())
+                .collect(),
         }
     }
 }

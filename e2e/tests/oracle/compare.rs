@@ -12,7 +12,7 @@ use yunzhan_query::{Bson, Document};
 use crate::answers::Answers;
 use crate::group::{Answer, Group};
 use crate::known;
-use crate::question::{Question, text};
+use crate::question::{self, Question, text};
 
 /// Differences that are told; the first few are what one looks at.
 const TOLD_MAX: usize = 25;
@@ -63,7 +63,7 @@ impl Tally {
                 let essence = essence.unwrap_or_else(|words| Essence {
                     question: question.to_string(),
                     answers: [ours.text(), words.clone()],
-                    known: None,
+                    known: T::unanswered(question, words),
                 });
                 if let Some(what) = essence.known {
                     *self.known.entry(what).or_default() += 1;
@@ -106,14 +106,39 @@ pub(crate) fn group(group: &Group, theirs: &Answers, tally: &mut Tally) {
         }
     }
     for (stages, theirs) in group.pipelines.iter().zip(&theirs.pipelines) {
-        tally.count(Question::Pipeline(stages, documents), &group.pipeline(stages), theirs);
+        let (stage, input) = first_different(group, stages, theirs);
+        let question = Question::Stage(&stages[stage], &input);
+        tally.count(question, &group.pipeline(&stages[..=stage]), &theirs[stage]);
     }
+}
+
+/// The place of the first stage that gave something else, with what came to it; the last stage when all are the same. A
+/// pipeline is run as a whole each time: what a stage gives may depend on those that stand around it.
+fn first_different(
+    group: &Group,
+    stages: &[Document],
+    theirs: &[Answer<Vec<Document>>],
+) -> (usize, Vec<Document>) {
+    let mut input = group.documents.clone();
+    let last = theirs.len() - 1;
+    for (stage, theirs) in theirs[..last].iter().enumerate() {
+        match (group.pipeline(&stages[..=stage]), theirs) {
+            (Ok(ours), Ok(theirs)) if ours.is_same(theirs) => input = ours,
+            _ => return (stage, input),
+        }
+    }
+    (last, input)
 }
 
 /// An answer.
 trait Comparable {
     fn is_same(&self, other: &Self) -> bool;
     fn text(&self) -> String;
+
+    /// What is known of a question that they refuse with these words.
+    fn unanswered(_question: Question<'_>, _words: &str) -> Option<&'static str> {
+        None
+    }
 
     /// The difference without what both agree on, as far as that is easy to tell.
     fn essence(question: Question<'_>, ours: &Self, theirs: &Self) -> Essence {
@@ -218,8 +243,42 @@ impl Comparable for Vec<Document> {
     }
 
     fn text(&self) -> String {
-        self.iter().map(text).collect()
+        self.iter().map(|document| format!("\n    {}", text(document))).collect()
     }
+
+    fn essence(question: Question<'_>, ours: &Self, theirs: &Self) -> Essence {
+        let Question::Stage(stage, input) = question else { unreachable!("stages give documents") };
+        let is_disputed = |place: &usize| !ours[*place].is_same(&theirs[*place]);
+        let gives_one_for_one = [ours.len(), theirs.len()] == [input.len(); 2]
+            && PER_DOCUMENT.contains(&question::name(stage));
+        let places: Vec<_> = match gives_one_for_one {
+            true => (0..ours.len()).filter(is_disputed).collect(),
+            false => Vec::new(),
+        };
+        let only = |documents: &[Document]| match gives_one_for_one {
+            true => places.iter().map(|place| documents[*place].clone()).collect(),
+            false => documents.to_vec(),
+        };
+        let (input, ours, theirs) = (only(input), only(ours), only(theirs));
+        Essence {
+            question: Question::Stage(stage, &input).to_string(),
+            answers: [ours.text(), theirs.text()],
+            known: known::stage_explanation(stage, &input, Ok((&ours, &theirs))),
+        }
+    }
+
+    fn unanswered(question: Question<'_>, words: &str) -> Option<&'static str> {
+        let Question::Stage(stage, input) = question else { return None };
+        known::stage_explanation(stage, input, Err(words))
+    }
+}
+
+/// Stages that make one document of each.
+const PER_DOCUMENT: &[&str] = &["$project", "$addFields", "$replaceRoot", "$lookup"];
+
+/// Whether two documents are the same, numbers by value and fields in any order.
+pub(crate) fn is_same(one: &Document, other: &Document) -> bool {
+    one.is_same(other)
 }
 
 /// With the fields in the order of their names, at every depth.

@@ -3,6 +3,7 @@
 use yunzhan_query::ejson::{Mode, write_document};
 use yunzhan_query::filter::{Filter, Limits};
 use yunzhan_query::generate::Generator;
+use yunzhan_query::pipeline::{self, Pipeline};
 use yunzhan_query::{Budget, Document, Order, Update};
 
 /// What an answer is when there is one.
@@ -24,8 +25,7 @@ impl Group {
     const FILTERS: usize = 4;
     const ORDERS: usize = 1;
     const UPDATES: usize = 3;
-    /// None until there are pipelines to compare: see [`Group::pipeline`].
-    const PIPELINES: usize = 0;
+    const PIPELINES: usize = 2;
     /// Questions of a group.
     pub(crate) const QUESTIONS: usize =
         Self::FILTERS + Self::ORDERS + Self::UPDATES + Self::PIPELINES;
@@ -82,10 +82,14 @@ impl Group {
         Ok(document)
     }
 
-    /// What a pipeline gives. Stands here for the day on which there are pipelines; [`Group::PIPELINES`] switches it on.
+    /// What a pipeline gives.
     pub(crate) fn pipeline(&self, stages: &[Document]) -> Answer<Vec<Document>> {
-        let (stages, others) = (stages.len(), self.other.len());
-        Err(format!("nothing runs {stages} stages with {others} other documents yet"))
+        let pipeline = Pipeline::parse(stages, &pipeline::Limits::default())
+            .map_err(|error| error.to_string())?;
+        let foreign = |_: &str| self.other.clone();
+        pipeline
+            .run_plain(self.documents.clone(), &foreign, 0, &Budget::default())
+            .map_err(|error| error.to_string())
     }
 }
 

@@ -2,7 +2,7 @@
 //! questions about them.
 //!
 //! `group.rs` makes questions and asks ours, `answers.rs` reads theirs, `compare.rs` says whether two answers are the same,
-//! `known.rs` lists where mingo does other than MongoDB, with what MongoDB does, and `question.rs` shows a question.
+//! `known` lists where mingo does other than MongoDB, with what MongoDB does, and `question.rs` shows a question.
 //!
 //! `YUNZHAN_ORACLE_CASES` asks more questions and `YUNZHAN_ORACLE_SEED` other ones.
 

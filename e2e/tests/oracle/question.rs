@@ -11,7 +11,13 @@ pub(crate) enum Question<'a> {
     Filter(&'a Document, &'a [Document]),
     Order(&'a Document, &'a [Document]),
     Update(&'a Document, &'a Document),
-    Pipeline(&'a [Document], &'a [Document]),
+    /// One stage of a pipeline, of the documents that come to it.
+    Stage(&'a Document, &'a [Document]),
+}
+
+/// The name of a stage.
+pub(crate) fn name(stage: &Document) -> &str {
+    stage.keys().next().expect("a stage has a name")
 }
 
 /// How a document is shown.
@@ -31,8 +37,8 @@ impl fmt::Display for Question<'_> {
             Self::Update(update, document) => {
                 write!(f, "update {} of {}", text(update), text(document))
             }
-            Self::Pipeline(stages, documents) => {
-                write!(f, "pipeline{}\n  on{}", lines(stages), lines(documents))
+            Self::Stage(stage, documents) => {
+                write!(f, "stage {} on{}", text(stage), lines(&named(documents, stage)))
             }
         }
     }
@@ -56,12 +62,16 @@ fn named(documents: &[Document], question: &Document) -> Vec<Document> {
 fn collect<'q>(question: &'q Document, names: &mut Vec<&'q str>) {
     for (key, value) in question {
         names.extend(key.split('.').next());
-        match value {
-            Bson::Document(inner) => collect(inner, names),
-            Bson::Array(items) => {
-                items.iter().filter_map(Bson::as_document).for_each(|inner| collect(inner, names));
-            }
-            _ => {}
-        }
+        collect_of_value(value, names);
+    }
+}
+
+fn collect_of_value<'q>(value: &'q Bson, names: &mut Vec<&'q str>) {
+    match value {
+        Bson::Document(inner) => collect(inner, names),
+        Bson::Array(items) => items.iter().for_each(|item| collect_of_value(item, names)),
+        // A field as expressions name it, or as `$lookup` does.
+        Bson::String(path) => names.extend(path.trim_start_matches('$').split('.').next()),
+        _ => {}
     }
 }

@@ -70,7 +70,7 @@ impl Filter {
         };
         let is_test =
             |test: &Test| matches!(test, Test::Equal(_) | Test::In(_) | Test::Compare(..));
-        is_one_kind && is_exact && tests().all(is_test)
+        is_one_kind && is_exact && tests().all(|test| is_test(test) && of_test(test).is_some())
     }
 
     /// The fields that have conditions which every match satisfies.

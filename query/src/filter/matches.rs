@@ -1,7 +1,7 @@
 //! Does this document match?
 //!
 //! A test on a field holds if it holds for any value that the path shows; an array at the end of a path counts with each of
-//! its items and as a whole. `$not` turns the result for the field round, not for a single value.
+//! its items and as a whole, and as a whole alone where the path names it by its position in another array. `$not` turns the result for the field round, not for a single value.
 //!
 //! Answers are plain truths. What may refuse to answer (an expression, a used up budget) leaves its error with the
 //! [`Asking`], and whoever began to ask finds it there: so the item conditions of `$pull`, in which nothing refuses, are
@@ -15,12 +15,16 @@ use super::{Comparison, Condition, Filter, ItemFilter, ItemTest, Members, Test};
 use crate::budget::Budget;
 use crate::compare::{Class, compare, equal};
 use crate::error::{Error, Result};
+use crate::expression::weight;
 use crate::geo::{Area, Reach, Shape, distance_m};
 use crate::number::Number;
-use crate::path::{Path, Segment, visit_value};
+use crate::path::{End, Path, Segment, visit_value};
 
 /// A distance takes some sines.
 const STEPS_PER_DISTANCE: usize = 4;
+
+/// Bytes that are copied in about the time of one comparison of values.
+const BYTES_PER_STEP: u64 = 64;
 
 /// Pairs of corners that are compared in about the time of one comparison of values.
 const PAIRS_PER_STEP: usize = 2;
@@ -92,6 +96,16 @@ impl Filter {
     pub(super) fn holds(&self, document: &Document, asking: &Asking<'_>) -> bool {
         self.conditions.iter().all(|condition| condition.holds(document, asking))
     }
+
+    /// Of an array as if it were a document with its positions for names. The copy is dear, and such items are rare.
+    fn holds_by_position(&self, items: &[Bson], asking: &Asking<'_>) -> bool {
+        let bytes: u64 = items.iter().map(weight).sum();
+        asking.step((bytes / BYTES_PER_STEP) as usize) && {
+            let named = items.iter().enumerate();
+            let named = named.map(|(position, item)| (position.to_string(), item.clone()));
+            self.holds(&named.collect(), asking)
+        }
+    }
 }
 
 impl Condition {
@@ -115,6 +129,8 @@ impl ItemFilter {
             ItemTest::Value(tests) if self.through_arrays => {
                 Subject::Wrapped(item).passes_all(tests, &asking)
             }
+            // `$pull` asks documents alone; `$elemMatch` asks arrays as well.
+            ItemTest::Document(_) if self.through_arrays && item.as_document().is_none() => false,
             test => test.matches(item, &asking),
         }
     }
@@ -123,9 +139,11 @@ impl ItemFilter {
 impl ItemTest {
     pub(super) fn matches(&self, item: &Bson, asking: &Asking<'_>) -> bool {
         match self {
-            Self::Document(filter) => {
-                item.as_document().is_some_and(|document| filter.holds(document, asking))
-            }
+            Self::Document(filter) => match item {
+                Bson::Document(document) => filter.holds(document, asking),
+                Bson::Array(items) => filter.holds_by_position(items, asking),
+                _ => false,
+            },
             Self::Value(tests) => Subject::Value(item).passes_all(tests, asking),
         }
     }
@@ -144,12 +162,12 @@ impl Subject<'_> {
             Test::Exists(false) => !self.passes(&Test::Exists(true), asking),
             single => match self {
                 Self::Field(document, path) => {
-                    path.visit(document, &mut |value| single.accepts_any(value, asking))
+                    path.visit(document, &mut |end| single.accepts_any(end, asking))
                 }
                 Self::Value(value) => single.accepts(Some(value), asking),
-                Self::Wrapped(value) => single.accepts_any(Some(value), asking),
+                Self::Wrapped(value) => single.accepts_any(End::Field(value), asking),
                 Self::Below(value, rest) => {
-                    visit_value(value, rest, &mut |value| single.accepts_any(value, asking))
+                    visit_value(value, rest, &mut |end| single.accepts_any(end, asking))
                 }
             },
         }
@@ -170,16 +188,12 @@ impl Subject<'_> {
 }
 
 impl Test {
-    /// Whether a value, or an item of it if it is an array, is accepted.
-    pub(super) fn accepts_any(&self, value: Option<&Bson>, asking: &Asking<'_>) -> bool {
+    /// Whether what a path ends in is accepted, or an item of it that counts.
+    pub(super) fn accepts_any(&self, end: End<'_>, asking: &Asking<'_>) -> bool {
         let of_whole_arrays = matches!(self, Self::Exists(_) | Self::Size(_) | Self::Item(_));
-        match value {
-            Some(Bson::Array(items)) if !of_whole_arrays => {
-                items.iter().any(|item| self.accepts(Some(item), asking))
-                    || self.accepts(value, asking)
-            }
-            _ => self.accepts(value, asking),
-        }
+        let items = end.items().filter(|_| !of_whole_arrays).unwrap_or_default();
+        items.iter().any(|item| self.accepts(Some(item), asking))
+            || self.accepts(end.value(), asking)
     }
 
     /// Whether this very value is accepted; `None` is a missing field.

@@ -120,7 +120,7 @@ enum ItemTest {
 #[derive(Clone, Debug)]
 pub(crate) struct ItemFilter {
     test: ItemTest,
-    /// An item that is an array is also asked through its own items.
+    /// An item that is an array is also asked through its own items, and passes no filter on documents.
     through_arrays: bool,
 }
 

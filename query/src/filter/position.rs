@@ -56,7 +56,7 @@ impl Test {
             test => items.iter().position(|item| match item {
                 item if rest.is_empty() => test.accepts(Some(item), asking),
                 Bson::Document(document) => {
-                    visit_document(document, rest, &mut |value| test.accepts_any(value, asking))
+                    visit_document(document, rest, &mut |end| test.accepts_any(end, asking))
                 }
                 _ => false,
             }),

@@ -190,6 +190,8 @@ fn arrays() {
         {"a":{"$elemMatch":{"x":1,"y":4}}}
         {"a":{"$elemMatch":{"$or":[{"x":3},{"y":9}]}}}
         {"a":{"$not":{"$elemMatch":{"x":1}}}}
+        {"a":{"$elemMatch":{"0":1}}}
+        {"a":{"$elemMatch":{"x":null}}}
         {"a.x":1,"a.y":4}
         {"a.x":{"$exists":false}}
         {"a.x":null}
@@ -221,11 +223,13 @@ fn arrays() {
             {"a":{"$elemMatch":{"x":1,"y":4}}} -> 
             {"a":{"$elemMatch":{"$or":[{"x":3},{"y":9}]}}} -> 5
             {"a":{"$not":{"$elemMatch":{"x":1}}}} -> 1 2 3 4 6 7
+            {"a":{"$elemMatch":{"0":1}}} -> 3
+            {"a":{"$elemMatch":{"x":null}}} -> 3
             {"a.x":1,"a.y":4} -> 5
             {"a.x":{"$exists":false}} -> 1 2 3 4 6 7
             {"a.x":null} -> 4 7
             {"a.1":5} -> 1
-            {"a.0":1} -> 1 3
+            {"a.0":1} -> 1
             {"a.0.x":1} -> 5
             {"a.0.1":5} -> 3
         "#]],

@@ -37,8 +37,8 @@ pub fn distance_m(document: &Document, path: &Path, point: Point) -> Option<f64>
 
 /// Shows every value at `path` that may be a geometry. An array of anything but numbers holds several.
 pub(super) fn each_geometry(document: &Document, path: &Path, see: &mut dyn FnMut(&Bson)) {
-    path.visit(document, &mut |value| {
-        match value {
+    path.visit(document, &mut |end| {
+        match end.value() {
             Some(Bson::Array(items)) if !is_pair(items) => items.iter().for_each(&mut *see),
             Some(Bson::Null | Bson::Undefined) | None => {}
             Some(value) => see(value),

@@ -8,7 +8,7 @@ use super::{ENTRIES_MAX, FORMAT, KEY_BYTES_MAX, TAG_EMPTY_ARRAY, encode};
 use crate::compare::Class;
 use crate::error::{Error, Kind, Result};
 use crate::order::{Direction, Order};
-use crate::path::Path;
+use crate::path::{End, Path, Segment};
 
 /// The keys of one document in one index.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Entries {
 /// The keys of `document` in an index over the fields of `pattern`.
 ///
 /// A missing field counts as null. Where a path ends in an array, each item is a key; an empty array has a key of its own,
-/// below null. When several fields hold several values, each combination is a key: a filter on all of them still finds the
+/// below null; an array that the path names by its position is a key as a whole too. When several fields hold several values, each combination is a key: a filter on all of them still finds the
 /// document.
 ///
 /// # Errors
@@ -62,7 +62,7 @@ fn entries_with(document: &Document, pattern: &Order, empty_array: u8) -> Result
 pub fn sort_key(document: &Document, order: &Order) -> Vec<u8> {
     let mut key = Vec::new();
     for field in order.fields() {
-        let components = components(document, &field.path, TAG_EMPTY_ARRAY);
+        let (components, _) = sorted_by(document, &field.path, TAG_EMPTY_ARRAY);
         let extreme = match field.direction {
             Direction::Ascending => components.first(),
             Direction::Descending => components.last(),
@@ -104,29 +104,72 @@ fn combine(keys: &[Vec<u8>], components: &BTreeSet<Vec<u8>>, direction: Directio
         .collect()
 }
 
-/// The distinct components of the values at `path`, in ascending order. `empty_array` is the tag of an empty array.
+/// The distinct components of the values at `path`, in ascending order: all by which a filter may find the document, and
+/// those by which it is sorted. `empty_array` is the tag of an empty array.
 fn components(document: &Document, path: &Path, empty_array: u8) -> BTreeSet<Vec<u8>> {
-    let mut components = BTreeSet::new();
-    path.visit(document, &mut |value| {
-        match value {
-            Some(Bson::Array(items)) if items.is_empty() => {
-                components.insert(vec![empty_array]);
+    let (mut components, met_array) = sorted_by(document, path, empty_array);
+    if met_array {
+        path.visit(document, &mut |end| {
+            if let Some(Bson::Array(items)) = end.value() {
+                // `$elemMatch` looks into an item that is an array, which counts as a whole otherwise.
+                components.extend(items.iter().map(component));
             }
-            Some(Bson::Array(items)) => components.extend(items.iter().map(component)),
-            Some(value) => {
-                components.insert(component(value));
-            }
-            None => {
-                components.insert(component(&Bson::Null));
-            }
-        }
-        false
-    });
-    if components.is_empty() {
-        // An array without a document on the way: nothing is there, which a sort still has to place.
-        components.insert(component(&Bson::Null));
+            insert(&mut components, end, empty_array);
+            false
+        });
     }
     components
+}
+
+/// The distinct components of the values by which a document is sorted, at least one, and whether an array was on the way.
+///
+/// Where an array on the way has an item at the position that the path names, that item counts alone; otherwise each of its
+/// items does, and one that has no fields is null.
+fn sorted_by(document: &Document, path: &Path, empty_array: u8) -> (BTreeSet<Vec<u8>>, bool) {
+    let (first, rest) = path.segments().split_first().expect("a path has a segment");
+    let mut components = BTreeSet::new();
+    let mut see = |end: End<'_>| insert(&mut components, end, empty_array);
+    let met_array = place(document.get(&first.name), rest, &mut see);
+    if components.is_empty() {
+        // An empty array on the way: nothing is there, which a sort still has to place.
+        components.insert(component(&Bson::Null));
+    }
+    (components, met_array)
+}
+
+fn place(value: Option<&Bson>, rest: &[Segment], see: &mut dyn FnMut(End<'_>)) -> bool {
+    match (value, rest) {
+        (Some(value), []) => see(End::Field(value)),
+        (Some(Bson::Document(document)), [segment, rest @ ..]) => {
+            return place(document.get(&segment.name), rest, see);
+        }
+        (Some(Bson::Array(items)), [segment, behind @ ..]) => {
+            match (segment.position.and_then(|position| items.get(position)), behind) {
+                (Some(item), []) => see(End::Item(item)),
+                (item @ Some(_), behind) => {
+                    place(item, behind, see);
+                }
+                (None, _) => items.iter().for_each(|item| {
+                    place(Some(item).filter(|item| item.as_document().is_some()), rest, see);
+                }),
+            }
+            return true;
+        }
+        _ => see(End::Missing),
+    }
+    false
+}
+
+fn insert(components: &mut BTreeSet<Vec<u8>>, end: End<'_>, empty_array: u8) {
+    match (end.value(), end.items()) {
+        (Some(Bson::Array(items)), _) if items.is_empty() => {
+            components.insert(vec![empty_array]);
+        }
+        (_, Some(items)) => components.extend(items.iter().map(component)),
+        (value, None) => {
+            components.insert(component(value.unwrap_or(&Bson::Null)));
+        }
+    }
 }
 
 fn component(value: &Bson) -> Vec<u8> {

@@ -32,6 +32,17 @@ pub struct Path {
     segments: Box<[Segment]>,
 }
 
+/// What a path ends in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum End<'d> {
+    /// The field is not there.
+    Missing,
+    /// The value of a field. An array counts with each of its items too.
+    Field(&'d Bson),
+    /// The item that the path names by its position. An array there counts as one value.
+    Item(&'d Bson),
+}
+
 /// A field name that may also be a position in an array.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Segment {
@@ -101,15 +112,11 @@ impl Path {
         &self.segments
     }
 
-    /// Shows `see` every value at this path until it answers true, and returns whether it did.
+    /// Shows `see` every end of this path until it answers true, and returns whether it did.
     ///
-    /// `None` stands for a missing field. An array on the way shows the values of its documents and nothing for its other
+    /// An array on the way shows the values of its documents and nothing for its other
     /// items, so it may show nothing at all; an array at the end is shown as a whole.
-    pub fn visit<'d>(
-        &self,
-        document: &'d Document,
-        see: &mut dyn FnMut(Option<&'d Bson>) -> bool,
-    ) -> bool {
+    pub fn visit<'d>(&self, document: &'d Document, see: &mut dyn FnMut(End<'d>) -> bool) -> bool {
         visit_document(document, &self.segments, see)
     }
 
@@ -121,6 +128,24 @@ impl Path {
             document = document.get(&segment.name)?.as_document()?;
         }
         document.get(&last.name)
+    }
+}
+
+impl<'d> End<'d> {
+    /// The value as a whole.
+    pub fn value(self) -> Option<&'d Bson> {
+        match self {
+            Self::Missing => None,
+            Self::Field(value) | Self::Item(value) => Some(value),
+        }
+    }
+
+    /// The items that count besides the value.
+    pub fn items(self) -> Option<&'d [Bson]> {
+        match self {
+            Self::Field(Bson::Array(items)) => Some(items),
+            _ => None,
+        }
     }
 }
 
@@ -156,14 +181,14 @@ fn parse_position(name: &str) -> Option<usize> {
 pub(crate) fn visit_document<'d>(
     document: &'d Document,
     segments: &[Segment],
-    see: &mut dyn FnMut(Option<&'d Bson>) -> bool,
+    see: &mut dyn FnMut(End<'d>) -> bool,
 ) -> bool {
     let (segment, rest) = segments.split_first().expect("a path has a segment for each level");
     match document.get(&segment.name) {
-        value if rest.is_empty() => see(value),
+        value if rest.is_empty() => see(value.map_or(End::Missing, End::Field)),
         Some(Bson::Document(child)) => visit_document(child, rest, see),
         Some(Bson::Array(items)) => visit_array(items, rest, see),
-        _ => see(None),
+        _ => see(End::Missing),
     }
 }
 
@@ -171,20 +196,20 @@ pub(crate) fn visit_document<'d>(
 pub(crate) fn visit_value<'d>(
     value: &'d Bson,
     segments: &[Segment],
-    see: &mut dyn FnMut(Option<&'d Bson>) -> bool,
+    see: &mut dyn FnMut(End<'d>) -> bool,
 ) -> bool {
     match value {
-        value if segments.is_empty() => see(Some(value)),
+        value if segments.is_empty() => see(End::Field(value)),
         Bson::Document(document) => visit_document(document, segments, see),
         Bson::Array(items) => visit_array(items, segments, see),
-        _ => see(None),
+        _ => see(End::Missing),
     }
 }
 
 fn visit_array<'d>(
     items: &'d [Bson],
     segments: &[Segment],
-    see: &mut dyn FnMut(Option<&'d Bson>) -> bool,
+    see: &mut dyn FnMut(End<'d>) -> bool,
 ) -> bool {
     visit_position(items, segments, see)
         || items.iter().any(|item| match item {
@@ -196,14 +221,14 @@ fn visit_array<'d>(
 fn visit_position<'d>(
     items: &'d [Bson],
     segments: &[Segment],
-    see: &mut dyn FnMut(Option<&'d Bson>) -> bool,
+    see: &mut dyn FnMut(End<'d>) -> bool,
 ) -> bool {
     let (segment, rest) = segments.split_first().expect("a path has a segment for each level");
     let Some(item) = segment.position.and_then(|position| items.get(position)) else {
         return false;
     };
     match item {
-        item if rest.is_empty() => see(Some(item)),
+        item if rest.is_empty() => see(End::Item(item)),
         Bson::Document(document) => visit_document(document, rest, see),
         Bson::Array(items) => visit_array(items, rest, see),
         _ => false,

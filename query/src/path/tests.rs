@@ -9,8 +9,8 @@ fn check(document: &str, paths: &[&str], expected: &Expect) {
     let document = doc(document);
     let lines = paths.iter().map(|text| {
         let mut seen = Vec::new();
-        Path::parse(text).unwrap().visit(&document, &mut |value| {
-            seen.push(value.map_or("missing".to_owned(), value_text));
+        Path::parse(text).unwrap().visit(&document, &mut |end| {
+            seen.push(end.value().map_or("missing".to_owned(), value_text));
             false
         });
         format!("{text}: {}\n", seen.join(" "))

@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::expression::{Expression, Variables, weight_of_document};
 use crate::filter::Filter;
 use crate::needs::Needs;
-use crate::path::Path;
+use crate::path::{Path, Segment};
 
 /// Most variables of one lookup.
 const VARIABLES_MAX: usize = 100;
@@ -101,15 +101,11 @@ impl Lookup {
     pub fn filter(&self, document: &Document, budget: &Budget) -> Result<Filter> {
         let Some((local, foreign)) = &self.equality else { return Ok(Filter::all()) };
         let mut values = Vec::new();
-        local.visit(document, &mut |value| {
-            match value {
-                Some(Bson::Array(items)) => values.extend(items.iter().cloned()),
-                Some(value) => values.push(value.clone()),
-                // A missing field is equal to null, and to a field that is missing there.
-                None => values.push(Bson::Null),
-            }
-            false
-        });
+        local_values(document, local.segments(), &mut values);
+        if values.is_empty() {
+            // Nothing is equal to null, and to a field that is missing there.
+            values.push(Bson::Null);
+        }
         budget.step(1 + values.len() as u64)?;
         let path = foreign.to_string();
         match values.len() {
@@ -150,6 +146,27 @@ impl Lookup {
         let found = found.into_iter().map(Bson::Document).collect();
         set(&mut document, &self.target, Bson::Array(found));
         checked(document, budget)
+    }
+}
+
+/// The values at the local field; of an array each item. A position in the path is one wherever there is an array.
+fn local_values(document: &Document, path: &[Segment], values: &mut Vec<Bson>) {
+    let Some((first, mut rest)) = path.split_first() else { return };
+    let mut value = document.get(&first.name);
+    while let (Some(Bson::Array(items)), Some((segment, behind))) = (value, rest.split_first())
+        && let Some(position) = segment.position
+    {
+        (value, rest) = (items.get(position), behind);
+    }
+    match value {
+        Some(Bson::Array(items)) if rest.is_empty() => values.extend(items.iter().cloned()),
+        Some(value) if rest.is_empty() => values.push(value.clone()),
+        Some(Bson::Document(inner)) => local_values(inner, rest, values),
+        Some(Bson::Array(items)) => items
+            .iter()
+            .filter_map(Bson::as_document)
+            .for_each(|inner| local_values(inner, rest, values)),
+        _ => {}
     }
 }
 

@@ -121,12 +121,10 @@ impl Set {
 
     /// Whether some value at the path is in here: a missing field is null, an array is each of its items and itself.
     pub(super) fn has_some(&self, document: &Document, path: &Path) -> bool {
-        path.visit(document, &mut |value| match value {
-            Some(Bson::Array(items)) => {
-                items.iter().any(|item| self.contains(item))
-                    || value.is_some_and(|v| self.contains(v))
-            }
-            value => self.contains(value.unwrap_or(&Bson::Null)),
+        path.visit(document, &mut |end| {
+            let items = end.items().unwrap_or_default();
+            items.iter().any(|item| self.contains(item))
+                || self.contains(end.value().unwrap_or(&Bson::Null))
         })
     }
 }

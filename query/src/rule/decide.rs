@@ -110,10 +110,10 @@ pub(super) fn choices<'a>(root: &'a Node, doc: &'a Document) -> (Vec<Vec<Choice<
 /// The values at a path, an array being its items. Never none, and not many more than can be tried.
 fn values_at<'a>(path: &Path, doc: &'a Document) -> Vec<Option<&'a Bson>> {
     let mut values = Vec::new();
-    path.visit(doc, &mut |value| {
-        match value {
-            Some(Bson::Array(items)) => values.extend(items.iter().take(CHOICES_MAX + 1).map(Some)),
-            value => values.push(value),
+    path.visit(doc, &mut |end| {
+        match end.items() {
+            Some(items) => values.extend(items.iter().take(CHOICES_MAX + 1).map(Some)),
+            None => values.push(end.value()),
         }
         values.len() > CHOICES_MAX
     });

@@ -118,8 +118,8 @@ fn collect(rule: &Rule, operand: &Operand, sources: &Sources<'_>, shown: &mut Ve
 
 fn at_path(path: &Path, doc: &Document) -> String {
     let mut values = Vec::new();
-    path.visit(doc, &mut |value| {
-        values.push(value.map_or("missing".to_owned(), show));
+    path.visit(doc, &mut |end| {
+        values.push(end.value().map_or("missing".to_owned(), show));
         values.len() > ITEMS_MAX
     });
     match values.as_slice() {

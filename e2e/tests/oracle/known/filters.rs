@@ -54,7 +54,7 @@ const KNOWN: &[Known] = &[
         covers: |test| test.documents.iter().any(|document| nests_arrays(document, test.path)),
     },
     Known {
-        what: "a filter in $elemMatch passes over items that have no fields",
+        what: "a filter in $elemMatch passes over items that are neither documents nor arrays",
         covers: |test| {
             let filter = test.operand.as_document().filter(|filter| !has_operators(filter));
             test.operator == "$elemMatch" && filter.is_some()
@@ -142,7 +142,7 @@ fn is_array(value: &Bson) -> bool {
 }
 
 /// Whether there is an array in the array that the path meets first.
-fn nests_arrays(document: &Document, path: &str) -> bool {
+pub(super) fn nests_arrays(document: &Document, path: &str) -> bool {
     let (name, rest) = path.split_once('.').unwrap_or((path, ""));
     match document.get(name) {
         Some(Bson::Array(items)) => items.iter().any(is_array),

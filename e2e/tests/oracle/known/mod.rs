@@ -1,10 +1,12 @@
 //! Where mingo does other than MongoDB. A row says what MongoDB does, which is what we do, and covers as little as it can:
 //! it excuses a difference and never asks for one.
 //!
-//! The rows of filters stand in `filters.rs`, those of orders and updates in `changes.rs`.
+//! The rows of filters stand in `filters.rs`, those of orders and updates in `changes.rs`,
+//! those of pipelines in `stages.rs`.
 
 mod changes;
 mod filters;
+mod stages;
 
 use yunzhan_query::{Bson, Document};
 
@@ -16,8 +18,18 @@ pub(crate) fn explanation(question: Question<'_>) -> Option<&'static str> {
         Question::Filter(filter, documents) => filters::explanation(filter, documents),
         Question::Order(order, documents) => changes::order_explanation(order, documents),
         Question::Update(update, document) => changes::update_explanation(update, document),
-        Question::Pipeline(..) => None,
+        Question::Stage(..) => None,
     }
+}
+
+/// The known difference that covers a stage, if there is one. `answers` are ours and theirs, or the words with which they
+/// refuse.
+pub(crate) fn stage_explanation(
+    stage: &Document,
+    input: &[Document],
+    answers: Result<(&[Document], &[Document]), &str>,
+) -> Option<&'static str> {
+    stages::explanation(stage, input, answers)
 }
 
 /// The value at a path that leads through documents only.

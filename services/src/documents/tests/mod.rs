@@ -5,6 +5,7 @@ mod bounds;
 mod changing;
 mod collections;
 mod finding;
+mod generated_questions;
 mod generated_rules;
 mod geo;
 mod indexes;
