@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 use bson::Document;
 use bson::raw::RawDocument;
 use yunzhan_base::{Error, Kind, Result};
+use yunzhan_query::ejson::{Mode, append_document, append_raw_document};
 use yunzhan_query::geo::{self, Near};
 use yunzhan_query::key::sort_key;
 use yunzhan_query::{Bson, Budget, Filter, Order, Projection};
@@ -56,6 +57,20 @@ pub enum Body {
     Stored(Vec<u8>),
     /// A part of it.
     Shaped(Document),
+}
+
+impl Body {
+    /// Writes the document as JSON.
+    ///
+    /// # Errors
+    /// `Internal` when what is stored is not BSON.
+    pub(crate) fn append(&self, out: &mut String, mode: Mode) -> Result<()> {
+        match self {
+            Self::Stored(bson) => append_raw_document(out, bson, mode)?,
+            Self::Shaped(document) => append_document(out, document, mode),
+        }
+        Ok(())
+    }
 }
 
 impl Found {

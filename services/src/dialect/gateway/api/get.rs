@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use yunzhan_base::{Answer, Call, Error, Kind};
+use yunzhan_query::ejson::Mode;
 use yunzhan_query::{Bson, Order};
 
-use super::append_body;
 use super::query::{read_projection, text};
 use crate::dialect::gateway::caller;
 use crate::dialect::reply::json;
@@ -29,7 +29,7 @@ pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
         let message = "there is no such document, or you may not see it";
         let body = found.ok_or_else(|| Error::new(Kind::NotFound, message))?;
         let mut out = String::new();
-        append_body(&mut out, &body)?;
+        body.append(&mut out, Mode::Client)?;
         Ok(json(out))
     })
 }

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use yunzhan_base::{Answer, Call, Result};
+use yunzhan_query::ejson::Mode;
 use yunzhan_query::{Document, Order, Projection};
 
-use super::append_body;
 use crate::dialect::gateway::caller;
 use crate::dialect::members::{document_text, order, projection, refused, value_text, which};
 use crate::dialect::reply::{Object, json, list};
@@ -31,7 +31,7 @@ pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
             Some(id) => documents.find_in(caller, &id, collection, find).await?,
         };
         let mut answer = Object::with_bytes(found.bytes());
-        list(answer.raw("list"), &found.documents, append_body)?;
+        list(answer.raw("list"), &found.documents, |out, body| body.append(out, Mode::Client))?;
         answer.number("offset", offset as u64);
         answer.number("limit", limit as u64);
         if let Some(total) = found.total {
