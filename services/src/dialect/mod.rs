@@ -10,6 +10,10 @@ pub(crate) mod members;
 pub(crate) mod reply;
 pub mod web;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod hostile;
+
 use yunzhan_base::{Error, Kind, Principal, Result};
 
 /// The role in which a person may make collections.

@@ -1,6 +1,8 @@
 //! Answers about documents as people read them.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use yunzhan_base::config::Lang;
 
 use super::place::Place;
@@ -81,15 +83,23 @@ pub(super) fn total(answer: &Value, _lang: Lang) -> String {
     format!("{}\n", number(answer, "total"))
 }
 
+/// Documents as they came: [`Value`] would sort their members.
+#[derive(Deserialize, Serialize)]
+pub(super) struct Documents {
+    documents: Vec<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<u64>,
+}
+
 /// Documents, one a line, and how many more there are.
-pub(super) fn documents(answer: &Value, skipped: u64, lang: Lang) -> String {
-    let documents = items(answer, "documents");
+pub(super) fn documents(answer: &Documents, skipped: u64, lang: Lang) -> String {
+    let documents = &answer.documents;
     if documents.is_empty() {
         return format!("{}\n", lang.pick("no document matches", "没有匹配的文档"));
     }
     let mut text: String = documents.iter().map(|document| format!("{document}\n")).collect();
     let seen = skipped.saturating_add(documents.len() as u64);
-    if let Some(total) = answer["total"].as_u64().filter(|total| *total > seen) {
+    if let Some(total) = answer.total.filter(|total| *total > seen) {
         text += &match lang {
             Lang::En => format!("{seen} of {total}; go on with --skip {seen}\n"),
             Lang::Zh => format!("第 {seen} 个, 共 {total} 个; 用 --skip {seen} 继续\n"),
@@ -100,14 +110,19 @@ pub(super) fn documents(answer: &Value, skipped: u64, lang: Lang) -> String {
 
 /// The plan of a query and what it cost; says what would help when no index did.
 pub(super) fn explained(answer: &Value, place: &Place, lang: Lang) -> String {
-    let mut text = facts(&[
+    let mut told = vec![
         (lang.pick("access", "访问方式"), access(answer, lang)),
         (lang.pick("ranges", "区间数"), number(answer, "ranges")),
         (lang.pick("in order", "已有序"), yes_or_no(answer, "ordered", lang)),
         (lang.pick("exact", "精确"), yes_or_no(answer, "exact", lang)),
         (lang.pick("documents examined", "检查的文档"), number(answer, "documents_examined")),
         (lang.pick("documents matched", "匹配的文档"), number(answer, "documents_matched")),
-    ]);
+    ];
+    if answer.get("entries_examined").is_some() {
+        let entries = lang.pick("entries examined", "检查的索引项");
+        told.insert(4, (entries, number(answer, "entries_examined")));
+    }
+    let mut text = facts(&told);
     if answer["access"] == "scan" {
         let add = format!("yunzhan db add-index {} {} FIELD", place.env, place.collection);
         text += &match lang {
@@ -254,21 +269,23 @@ mod tests {
     }
 
     #[test]
-    fn documents_stand_one_a_line() {
-        let answer = json!({ "documents": [{ "_id": "a", "n": 1 }, { "_id": "b" }], "total": 9 });
+    fn documents_stand_one_a_line_as_they_are_stored() {
+        let read = |json: &str| serde_json::from_str::<Documents>(json).unwrap();
+        let answer =
+            read(r#"{"documents":[{"_id":"a","n":1,"b":{"z":1,"a":2}},{"_id":"b"}],"total":9}"#);
         expect![[r#"
-            {"_id":"a","n":1}
+            {"_id":"a","n":1,"b":{"z":1,"a":2}}
             {"_id":"b"}
             5 of 9; go on with --skip 5
 
-            {"_id":"a","n":1}
+            {"_id":"a","n":1,"b":{"z":1,"a":2}}
             {"_id":"b"}
             第 5 个, 共 9 个; 用 --skip 5 继续
         "#]]
         .assert_eq(&both(|lang| documents(&answer, 3, lang)));
-        let last = json!({ "documents": [{ "_id": "c" }], "total": 9 });
+        let last = read(r#"{"documents":[{"_id":"c"}],"total":9}"#);
         assert_eq!(documents(&last, 8, Lang::En), "{\"_id\":\"c\"}\n");
-        let none = json!({ "documents": [] });
+        let none = read(r#"{"documents":[]}"#);
         assert_eq!(documents(&none, 0, Lang::En), "no document matches\n");
     }
 
@@ -312,6 +329,18 @@ mod tests {
             没有索引可用于此查询; 用 `yunzhan db add-index demo todos FIELD` 添加
         "#]]
         .assert_eq(&both(|lang| explained(&scan, &place(), lang)));
+        let near = json!({ "access": "index", "index": "at", "ranges": 9, "ordered": true,
+            "exact": false, "entries_examined": 64, "documents_examined": 20, "documents_matched": 20 });
+        expect![[r#"
+            access              index at
+            ranges              9
+            in order            yes
+            exact               no
+            entries examined    64
+            documents examined  20
+            documents matched   20
+        "#]]
+        .assert_eq(&explained(&near, &place(), Lang::En));
     }
 
     #[test]
