@@ -7,6 +7,7 @@ mod collections;
 mod finding;
 mod generated_rules;
 mod geo;
+mod ids;
 mod indexes;
 mod inserting;
 mod permission;

@@ -233,7 +233,8 @@ impl Documents {
     ) -> Result<Sight<'a>> {
         let (table, reach, gate) = self.open_ruled(caller, collection, operation).await?;
         let written = page.update.and_then(|update| gate.foresee(update));
-        let which = gate.admit(page.which.clone(), written).await?;
+        let which = view::resolved(open, &table, page.which).await?;
+        let which = gate.admit(which, written).await?;
         let filter = which.clone().filter(reach)?;
         if filter.near().is_some() && page.order.is_empty() {
             let message = "the nearest are not offered in a transaction; name an order";
