@@ -14,6 +14,10 @@ pub mod web;
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod hostile;
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod limits;
+
 use yunzhan_base::{Error, Kind, Principal, Result};
 
 /// The role in which a person may make collections.

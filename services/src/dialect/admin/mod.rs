@@ -62,6 +62,7 @@ pub const ACTIONS: &[Action] = &[
     not_offered("database.insertDocInTransaction"),
     not_offered("database.updateDocInTransaction"),
     not_offered("database.deleteDocInTransaction"),
+    not_offered("database.runCommands"),
     not_offered("functions.invokeFunction"),
     not_offered("storage.getUploadMetadata"),
     not_offered("storage.batchGetDownloadUrl"),

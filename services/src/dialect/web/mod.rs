@@ -62,6 +62,7 @@ pub const ACTIONS: &[Action] = &[
     offered("database.deleteDocInTransaction", api::delete_in_transaction::handle),
     offered("database.commitTransaction", action::transactions::commit),
     offered("database.abortTransaction", action::transactions::abort),
+    not_offered("database.runCommands"),
     not_offered("functions.invokeFunction"),
     not_offered("storage.getUploadMetadata"),
     not_offered("storage.batchGetDownloadUrl"),

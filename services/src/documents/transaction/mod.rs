@@ -56,7 +56,7 @@ impl Documents {
     /// Begins a transaction, and gives its id.
     ///
     /// # Errors
-    /// `LimitExceeded` when the caller, or everybody together, has too many open.
+    /// `TooManyAtOnce` when the caller, or everybody together, has too many open.
     pub fn start_transaction(&self, caller: Caller<'_>) -> Result<String> {
         self.transactions.start(caller, self.now_ms())
     }

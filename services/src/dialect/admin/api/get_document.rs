@@ -4,13 +4,14 @@ use crate::aside::{self, LONG_BYTES};
 use crate::dialect::action::{Reply, Request};
 use crate::dialect::reply::server_texts;
 
-/// Documents in an answer when the caller names no limit; the SDKs always name one.
+/// Documents in an answer when the caller names no limit, unless people get more. The SDKs always name one.
 const LIMIT_DEFAULT: usize = 100;
 
 pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
     Box::pin(async move {
         let collection = request.collection()?;
-        let find = request.page(LIMIT_DEFAULT)?;
+        let limit = request.documents.config().query_documents_default.max(LIMIT_DEFAULT);
+        let find = request.page(limit)?;
         let (offset, limit) = (find.skip, find.limit);
         let (documents, caller) = (request.documents, request.caller());
         let found = match request.members.transaction()? {
