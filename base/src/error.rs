@@ -60,6 +60,10 @@ pub enum Kind {
     TransactionEnded,
     /// Too many requests; the caller waits.
     LimitExceeded,
+    /// Too much is under way at this moment; the caller waits until some of it has ended.
+    TooManyAtOnce,
+    /// The environment has as many collections as it may.
+    TooManyCollections,
     /// Work ran into its time bound.
     Timeout,
     /// An upstream, an engine or this server cannot serve now.
@@ -130,6 +134,8 @@ catalogue! {
     Conflict "conflict" 409 "DATABASE_TRANSACTION_CONFLICT" "aborted" 10 true "somebody else changed it first" "数据已被他人修改";
     TransactionEnded "transaction_ended" 409 "DATABASE_TRANSACTION_FAIL" "aborted" 10 false "the transaction is over" "事务已结束";
     LimitExceeded "limit_exceeded" 429 "EXCEED_REQUEST_LIMIT" "resource_exhausted" 8 true "too many requests" "请求过于频繁";
+    TooManyAtOnce "too_many_at_once" 429 "EXCEED_CONCURRENT_REQUEST_LIMIT" "resource_exhausted" 8 true "too many requests at once" "同时进行的请求过多";
+    TooManyCollections "too_many_collections" 403 "DATABASE_COLLECTION_EXCEED_LIMIT" "resource_exhausted" 8 false "too many collections" "集合数量超出限制";
     Timeout "timeout" 504 "SERVER_TIMEOUT" "deadline_exceeded" 4 true "the time bound was reached" "处理超时";
     Unavailable "unavailable" 503 "SYS_ERR" "unavailable" 14 true "the service is unavailable" "服务暂不可用";
     BadUpstream "bad_upstream" 502 "SYS_ERR" "unavailable" 14 true "the upstream failed" "上游服务异常";

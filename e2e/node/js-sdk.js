@@ -1,5 +1,6 @@
 'use strict';
-// Drives login and the gateway dialect with the unmodified @cloudbase/js-sdk, its mini-program build, over wx-shim.js.
+// Drives login and documents with the unmodified @cloudbase/js-sdk, its mini-program build, over wx-shim.js, in one of the
+// two dialects that it speaks: `node js-sdk.js gateway`, its default, or `node js-sdk.js web`, which is its CLOUD_API mode.
 //   YUNZHAN_URL         http://127.0.0.1:8080       YUNZHAN_ENV     the environment's id
 //   YUNZHAN_APPID       the environment's appid     YUNZHAN_WECHAT  the WeChat stand-in's base URL
 // The environment must have empty collections e2e_private (PRIVATE), e2e_readonly (READONLY) and e2e_adminonly
@@ -17,7 +18,10 @@ const [ALICE, BOB] = [fresh('alice'), fresh('bob')];
 
 const phone = installWx({ appid, login: () => phone.nextCode() });
 const sdk = require(path.join(path.dirname(require.resolve('@cloudbase/js-sdk')), '..', 'miniprogram_dist', 'index.js'));
-const app = (sdk.default ?? sdk).init({ env });
+const DIALECTS = { gateway: { mode: 'GATEWAY', path: /^\/v1\/database\// }, web: { mode: 'CLOUD_API', path: /^\/web$/ } };
+const dialect = DIALECTS[process.argv[2]];
+assert.ok(dialect, 'usage: node js-sdk.js gateway|web');
+const app = (sdk.default ?? sdk).init({ env, endPointMode: dialect.mode });
 app.registerHost(base.host, base.protocol.slice(0, -1));
 const auth = app.auth({ persistence: 'local' });
 
@@ -25,10 +29,17 @@ run(async () => {
   const client = clientOf(app.database());
   const alice = await logins();
   await documents(client, 'e2e_private');
+  await pipelines(client);
+  await transactions(client);
   await ownership(client, alice);
   await neighbours(client);
   await sessions();
   await strangers(client);
+  await step('all of it spoke one dialect', () => {
+    const paths = phone.seen.map(({ url }) => new URL(url).pathname).filter((path) => !path.startsWith('/auth/'));
+    assert.ok(paths.length > 100, `only ${paths.length} calls`);
+    assert.deepEqual(paths.filter((path) => !dialect.path.test(path)), []);
+  });
 });
 
 function clientOf(db) {
@@ -105,6 +116,126 @@ async function logins() {
     assert.ok((await auth.signInWithOpenId({ useWxCloud: false })).error);
   });
   return login(ALICE);
+}
+
+/** The rows of a pipeline. */
+async function rows(pipeline) {
+  const { data, code, message } = await pipeline.end();
+  if (code) throw refused(code, message);
+  return data;
+}
+
+async function pipelines(client) {
+  const { command: { aggregate: $ } } = client.db;
+  const sales = client.db.collection('e2e_private');
+  const batch = fresh('batch');
+  const ids = await client.addAll(sales, [
+    { batch, sku: 'tea', n: 2, price: 30, tags: ['hot', 'green'], at: new Date(5) },
+    { batch, sku: 'cup', n: 1, price: 12, tags: ['hot'], at: new Date(7) },
+    { batch, sku: 'tea', n: 3, price: 28, tags: [], at: new Date(9) },
+  ]);
+  const ours = () => sales.aggregate().match({ batch });
+  await step('aggregate: group and sort', async () => {
+    const sums = ours().group({ _id: '$sku', n: $.sum('$n'), most: $.max('$price') }).sort({ _id: 1 });
+    assert.deepEqual(await rows(sums), [{ _id: 'cup', n: 1, most: 12 }, { _id: 'tea', n: 5, most: 30 }]);
+  });
+  await step('aggregate: project with an expression', async () => {
+    const worth = ours().sort({ n: 1 }).project({ _id: 0, worth: $.multiply(['$n', '$price']) });
+    assert.deepEqual(await rows(worth), [{ worth: 12 }, { worth: 60 }, { worth: 84 }]);
+  });
+  await step('aggregate: unwind and sortByCount', async () => {
+    assert.deepEqual(await rows(ours().unwind('$tags').sortByCount('$tags')), [{ _id: 'hot', count: 2 }, { _id: 'green', count: 1 }]);
+  });
+  await step('aggregate: skip, limit and count', async () => {
+    assert.deepEqual(await rows(ours().skip(1).limit(5).count('left')), [{ left: 2 }]);
+  });
+  await step('aggregate: lookup in the collection that the caller reads', async () => {
+    const joined = ours().match({ n: 1 }).lookup({ from: 'e2e_private', localField: 'batch', foreignField: 'batch', as: 'all' });
+    const [cup] = await rows(joined.project({ _id: 0, total: $.size('$all') }));
+    assert.deepEqual(cup, { total: 3 });
+  });
+  await step('aggregate: dates come back as dates', async () => {
+    const [last] = await rows(ours().group({ _id: null, at: $.max('$at') }));
+    assert.ok(last.at instanceof Date, `at is ${JSON.stringify(last.at)}`);
+    assert.equal(last.at.getTime(), 9);
+  });
+  await step('aggregate: a stage that nobody offers is refused by its code', async () => {
+    await sales.aggregate()._pipe('$out', 'elsewhere').end().catch(() => undefined);
+    assert.equal(phone.seen.at(-1).answer.code, 'DATABASE_INVALID_OPERRATOR');
+  });
+  await step('aggregate: lookup in a closed collection is refused', async () => {
+    const into = ours().lookup({ from: 'e2e_adminonly', localField: '_id', foreignField: '_id', as: 'stolen' });
+    await into.end().catch(() => undefined);
+    assert.equal(phone.seen.at(-1).answer.code, 'DATABASE_PERMISSION_DENIED');
+  });
+  for (const id of ids) await client.remove(sales.doc(id));
+}
+
+/** A document as a transaction sees it. In its GATEWAY mode the SDK hands out the answer's list. */
+async function seenBy(document) {
+  const { data } = await document.get();
+  return dialect.mode === 'GATEWAY' ? data.list[0] : data;
+}
+
+async function transactions(client) {
+  const { db, db: { command: _ } } = client;
+  const accounts = db.collection('e2e_private');
+  const [from, to] = await client.addAll(accounts, [{ money: 10 }, { money: 0 }]);
+  const money = async (id) => (await client.list(accounts.doc(id)))[0]?.money;
+  await step('a transaction is committed as a whole', async () => {
+    await db.runTransaction(async (transaction) => {
+      assert.equal((await seenBy(transaction.collection('e2e_private').doc(from))).money, 10);
+      await transaction.collection('e2e_private').doc(from).update({ money: _.inc(-4) });
+      await transaction.collection('e2e_private').doc(to).update({ money: _.inc(4) });
+      assert.equal(await money(to), 0, 'nobody outside sees it before');
+    });
+    assert.deepEqual([await money(from), await money(to)], [6, 4]);
+  });
+  await step('a transaction that is rolled back leaves nothing', async () => {
+    const transaction = await db.startTransaction();
+    await transaction.collection('e2e_private').doc(from).update({ money: 1000 });
+    await transaction.rollback();
+    assert.equal(await money(from), 6);
+  });
+  await step('a transaction adds, sets and deletes', async () => {
+    const own = fresh('account');
+    let added;
+    await db.runTransaction(async (transaction) => {
+      const collection = transaction.collection('e2e_private');
+      added = (await collection.add({ money: 7 }))._id;
+      await collection.doc(own).set({ money: 8 });
+      await collection.doc(to).delete();
+    });
+    assert.deepEqual([await money(added), await money(own), await money(to)], [7, 8, undefined]);
+    await client.remove(accounts.doc(added));
+    await client.remove(accounts.doc(own));
+  });
+  await step('the second of two writers is told of the conflict', async () => {
+    const [first, second] = [await db.startTransaction(), await db.startTransaction()];
+    for (const transaction of [first, second]) {
+      assert.equal((await seenBy(transaction.collection('e2e_private').doc(from))).money, 6);
+    }
+    await first.collection('e2e_private').doc(from).update({ money: 5 });
+    await first.commit();
+    const lost = async () => {
+      await second.collection('e2e_private').doc(from).update({ money: 4 });
+      await second.commit();
+    };
+    assert.equal(client.code(await refusal(lost())), 'DATABASE_TRANSACTION_CONFLICT');
+    assert.equal(await money(from), 5);
+  });
+  await step('runTransaction begins anew after a conflict', async () => {
+    let rounds = 0;
+    await db.runTransaction(async (transaction) => {
+      const account = transaction.collection('e2e_private').doc(from);
+      const seen = await seenBy(account);
+      rounds += 1;
+      if (rounds === 1) await client.update(accounts.doc(from), { money: 50 });
+      await account.update({ money: seen.money + 1 });
+    });
+    assert.deepEqual([rounds, await money(from)], [2, 51]);
+  });
+  await client.remove(accounts.doc(from));
 }
 
 async function ownership(client, alice) {
@@ -229,7 +360,7 @@ async function strangers(client) {
   await step('without a token nothing is given', async () => {
     await refusal(client.list(goods));
     await refusal(client.add(goods, { text: 'by nobody' }));
-    assert.equal(phone.seen.at(-1).statusCode, 401);
+    assert.equal((await read(undefined)).body.code, 'CHECK_LOGIN_FAILED');
   });
   const [head, claims, signature] = access.split('.');
   const unsigned = Buffer.from('{"alg":"none","typ":"JWT"}').toString('base64url');
@@ -240,12 +371,26 @@ async function strangers(client) {
     'a token that is no token': 'token',
   };
   for (const [what, token] of Object.entries(forgeries)) {
-    await step(`${what} is refused`, async () => assert.equal((await me(token)).status, 401));
+    await step(`${what} is refused`, async () => {
+      assert.equal((await me(token)).status, 401);
+      assert.equal((await read(token)).body.code, 'CHECK_LOGIN_FAILED');
+    });
   }
 }
 
 async function me(token) {
   return call('GET', '/auth/v1/user/me', { authorization: `Bearer ${token}` });
+}
+
+/** Reads documents with this token, as the SDK would if it had one. */
+async function read(token) {
+  if (dialect.mode === 'CLOUD_API') {
+    const body = { action: 'database.queryDocument', collectionName: 'e2e_readonly', env, access_token: token };
+    return call('POST', `/web?env=${env}`, {}, body);
+  }
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const database = '/v1/database/instances/(default)/databases/(default)';
+  return call('GET', `${database}/collections/e2e_readonly/documents?client_id=${env}`, headers);
 }
 
 async function refreshWith(token) {

@@ -55,7 +55,7 @@ impl Budget {
         let lacks = u32::try_from(lacks).unwrap_or(u32::MAX);
         let more = Arc::clone(&self.0).try_acquire_many_owned(lacks).map_err(|_| {
             Error::new(
-                Kind::Unavailable,
+                Kind::TooManyAtOnce,
                 "too many large requests are under way; try again in a moment",
             )
         })?;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use yunzhan_base::config::Lang;
 use yunzhan_base::event::{Events, Level, Observe};
@@ -141,12 +142,12 @@ impl App {
 
     /// Calls one control route of this app without serving anybody else: the same socket, stages and handler as when a
     /// server runs.
-    pub(crate) async fn control_call(
+    pub(crate) async fn control_call<A: DeserializeOwned>(
         &self,
         method: http::Method,
         path: &str,
         body: &Value,
-    ) -> Result<Value> {
+    ) -> Result<A> {
         let gateway = self.control_gateway(ControlAuth::Socket)?;
         let listener = listeners::open_control_socket(&self.data.dir)?;
         let trigger = Trigger::default();

@@ -4,6 +4,7 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::UnixStream;
 use yunzhan_base::error::CATALOGUE;
@@ -31,7 +32,12 @@ pub(crate) async fn connect(dir: &DataDir) -> Option<Connection> {
 
 impl Connection {
     /// One request and its JSON answer. A refusal comes back as the error that it was on the other side.
-    pub(crate) async fn call(mut self, method: Method, path: &str, body: &Value) -> Result<Value> {
+    pub(crate) async fn call<A: DeserializeOwned>(
+        mut self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<A> {
         let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let request = Request::builder()
             .method(method)
@@ -54,16 +60,16 @@ impl Connection {
     }
 }
 
-fn read_answer(status: StatusCode, body: &[u8]) -> Result<Value> {
-    let value: Value = if body.is_empty() {
-        Value::Null
-    } else {
-        serde_json::from_slice(body).map_err(|error| {
-            Error::new(Kind::BadUpstream, "the answer of the serving process is not JSON")
-                .because(error)
-        })?
+fn read_answer<A: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<A> {
+    let body = if body.is_empty() { b"null" } else { body };
+    let unread = |error| {
+        Error::new(Kind::BadUpstream, "the answer of the serving process is not the JSON expected")
+            .because(error)
     };
-    if status.is_success() { Ok(value) } else { Err(refusal(&value)) }
+    match status.is_success() {
+        true => serde_json::from_slice(body).map_err(unread),
+        false => Err(refusal(&serde_json::from_slice(body).map_err(unread)?)),
+    }
 }
 
 fn refusal(value: &Value) -> Error {

@@ -40,8 +40,6 @@ pub(crate) struct Rooms {
     pub(crate) envs: Arc<EnvStore>,
     pub(crate) identity: Arc<Identity>,
     pub(crate) documents: Arc<Documents>,
-    admin: Arc<admin::Admin>,
-    web: Arc<web::Web>,
     events: Events,
 }
 
@@ -71,9 +69,7 @@ impl Rooms {
         .await?;
         let documents = Documents::new(sql, envs.envs(), clock, config.documents.clone());
         let documents = Arc::new(documents.recorded_by(ledger));
-        let admin = Arc::new(admin::Admin::new(Arc::clone(&documents)));
-        let web = Arc::new(web::Web::new(Arc::clone(&documents)));
-        Ok(Self { envs, identity, documents, admin, web, events })
+        Ok(Self { envs, identity, documents, events })
     }
 
     /// What clients may call.
@@ -81,8 +77,8 @@ impl Rooms {
         let routes = [
             route::bind(&self.identity, identity::ROUTES),
             route::bind(&self.documents, gateway::ROUTES),
-            route::bind(&self.admin, admin::ROUTES),
-            route::bind(&self.web, web::ROUTES),
+            route::bind(&self.documents, admin::ROUTES),
+            route::bind(&self.documents, web::ROUTES),
         ]
         .concat();
         debug_assert!(

@@ -79,5 +79,6 @@ drivers! {
     wx_server_sdk_4: ["wx-server-sdk.js", "4"], 62;
     wx_server_sdk_2: ["wx-server-sdk.js", "2"], 62;
     node_sdk: ["node-sdk.js"], 80;
-    js_sdk: ["js-sdk.js"], 84;
+    js_sdk_gateway: ["js-sdk.js", "gateway"], 98;
+    js_sdk_web: ["js-sdk.js", "web"], 98;
 }

@@ -136,7 +136,7 @@ async fn held_bodies_share_one_budget() {
     first.write_all(&whole.as_bytes()[..whole.len() - 1]).await.unwrap();
     // As soon as the first body is being held there is no room for a second large one.
     let mut answer = String::new();
-    while !answer.starts_with("503 unavailable too many large requests") {
+    while !answer.starts_with("429 too_many_at_once too many large requests") {
         assert!(answer.is_empty() || answer.starts_with("200 b"), "{answer}");
         answer = summary(&raw(served.address, whole.as_bytes()).await);
     }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
 use http::Method;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use yunzhan_base::config::{Lang, Problems, Variables};
@@ -82,12 +83,12 @@ impl Context {
 
     /// Calls a control route of the process that serves the folder; where none does, the same route of an app that is
     /// opened for this one call.
-    pub(super) fn control_call(
+    pub(super) fn control_call<A: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: &Value,
-    ) -> Result<Value, Failure> {
+    ) -> Result<A, Failure> {
         if let Some(answer) = self.serving_call(method.clone(), path, body)? {
             return Ok(answer);
         }
@@ -98,12 +99,12 @@ impl Context {
     }
 
     /// Calls a control route of the process that serves the folder; none when no process does.
-    pub(super) fn serving_call(
+    pub(super) fn serving_call<A: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: &Value,
-    ) -> Result<Option<Value>, Failure> {
+    ) -> Result<Option<A>, Failure> {
         runtime()?.block_on(async {
             if let Some(connection) = control_client::connect(&self.dir).await {
                 return Ok(Some(connection.call(method, path, body).await?));

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 use yunzhan_base::Error;
 use yunzhan_base::config::Lang;
 
@@ -22,14 +23,15 @@ pub(super) fn complain(text: &str) {
 }
 
 /// Prints an answer as JSON or as `text` makes it, or the failure; answers the exit code.
-pub(super) fn finish(
+pub(super) fn finish<A: Serialize>(
     context: &Context,
-    outcome: Result<Value, Failure>,
-    text: impl FnOnce(&Value, Lang) -> String,
+    outcome: Result<A, Failure>,
+    text: impl FnOnce(&A, Lang) -> String,
 ) -> u8 {
     match outcome {
         Ok(answer) if context.json => {
-            print(&format!("{answer}\n"));
+            let json = serde_json::to_string(&answer).expect("answers are plain data");
+            print(&format!("{json}\n"));
             EXIT_DONE
         }
         Ok(answer) => {

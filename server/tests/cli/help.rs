@@ -16,6 +16,7 @@ fn help_in_english() {
           check    Check the configuration and the data folder, and name every mistake
           reload   Make the serving process read its configuration again
           env      Environments: the mini-programs on this server
+          user     People: who has logged in, and their roles
           db       Documents: collections, their indexes, and what is in them
           rules    Security rules: what they answer, before anybody asks
           token    Print an access token for trying things out; development environments only
@@ -43,6 +44,7 @@ fn help_in_chinese() {
           check    检查配置与数据目录, 列出每一处错误
           reload   让正在运行的进程重新读取配置
           env      环境: 本服务器上的小程序
+          user     用户: 登录过的人, 以及他们的角色
           db       文档: 集合, 索引, 以及其中的内容
           rules    安全规则: 事先看它如何回答
           token    输出一个用于试验的访问令牌; 仅限开发环境

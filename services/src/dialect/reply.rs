@@ -3,6 +3,9 @@
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
 use yunzhan_base::{Body, Error, RequestId};
+use yunzhan_query::ejson::Mode;
+
+use crate::documents;
 
 /// Bytes that an answer is begun with: most fit, and the others grow.
 const ANSWER_BYTES: usize = 512;
@@ -105,6 +108,21 @@ pub(crate) fn list<T>(
     }
     out.push(']');
     Ok(())
+}
+
+/// Writes a list of documents, each as Extended JSON in a string: what the SDKs parse once more.
+pub(crate) fn server_texts(
+    out: &mut String,
+    bodies: impl IntoIterator<Item = documents::Body>,
+) -> yunzhan_base::Result<()> {
+    // Every document is written once into this text, and from there as a string into the answer.
+    let mut text = String::new();
+    list(out, bodies, |out, body| {
+        text.clear();
+        body.append(&mut text, Mode::Server)?;
+        string(out, &text);
+        Ok(())
+    })
 }
 
 /// Writes a JSON string.

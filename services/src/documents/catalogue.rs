@@ -88,7 +88,7 @@ impl Catalogue {
     /// Adds a collection.
     ///
     /// # Errors
-    /// `InvalidParameter` for its name, `AlreadyExists`, `TooLarge` when the environment has too many.
+    /// `InvalidParameter` for its name, `AlreadyExists`, `TooManyCollections`.
     pub(super) async fn create(
         &self,
         store: &Store,
@@ -99,7 +99,7 @@ impl Catalogue {
     ) -> Result<Collection> {
         check_collection_name(name)?;
         for _ in 0..CREATE_ATTEMPTS_MAX {
-            check_room(store.collections(env).await?.len())?;
+            check_room(store.versions(env).await?.len())?;
             let created = store.create_collection(env, name, permission, now_ms).await;
             self.forget();
             let found = store.collection(env, name).await?;
@@ -146,7 +146,7 @@ fn check_room(collections: usize) -> Result<()> {
         return Ok(());
     }
     let message = format!("an environment has at most {COLLECTIONS_MAX} collections");
-    Err(Error::new(Kind::TooLarge, message))
+    Err(Error::new(Kind::TooManyCollections, message))
 }
 
 fn not_found(name: &str) -> Error {

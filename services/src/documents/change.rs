@@ -12,6 +12,7 @@ use yunzhan_query::{Budget, Order, Update};
 use super::edit::{ATTEMPTS_MAX, Edit, contended};
 use super::logic::permission::{OWNER_FIELD, Operation, Reach};
 use super::logic::shape::{Prepared, decode, prepare_insert, refuse_owner};
+use super::read::resolved;
 use super::store::Table;
 use super::walk::Walk;
 use super::{Caller, Documents, Which};
@@ -70,7 +71,7 @@ impl Documents {
                 "many documents cannot be replaced by one; use update operators such as $set";
             return Err(Error::new(Kind::InvalidParameter, message));
         }
-        let which = gate.admit(change.which, written).await?;
+        let which = gate.admit(resolved(&table, change.which).await?, written).await?;
         let each = gate.decides_each(&which);
         let filter = &which.filter(reach)?;
         let budget = Budget::default();
@@ -103,7 +104,7 @@ impl Documents {
         multi: bool,
     ) -> Result<u64> {
         let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Remove).await?;
-        let which = gate.admit(which, None).await?;
+        let which = gate.admit(resolved(&table, which).await?, None).await?;
         let each = gate.decides_each(&which);
         let filter = &which.filter(reach)?;
         let budget = Budget::default();

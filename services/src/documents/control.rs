@@ -9,10 +9,10 @@ use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use yunzhan_base::{Answer, Call, Endpoint, EnvId, Error, Kind, Result};
-use yunzhan_query::ejson::{Mode, append_document, append_raw_document};
+use yunzhan_query::ejson::Mode;
 
 use super::logic::index::GEO_DIRECTION;
-use super::{Body, Caller, Collection, Documents, Find, Index, Keys, NewIndex, Permission, Preset};
+use super::{Caller, Collection, Documents, Find, Index, Keys, NewIndex, Permission, Preset};
 use crate::dialect::control::endpoint;
 use crate::dialect::json;
 use crate::dialect::members::{Members, refused};
@@ -222,11 +222,7 @@ fn find(documents: Arc<Documents>, call: Call) -> Answer {
         let found = documents.find(caller, collection, find).await?;
         let mut answer = Object::with_bytes(found.bytes());
         reply::list(answer.raw("documents"), &found.documents, |out, body| {
-            match body {
-                Body::Stored(bson) => append_raw_document(out, bson, Mode::Relaxed)?,
-                Body::Shaped(document) => append_document(out, document, Mode::Relaxed),
-            }
-            Ok(())
+            body.append(out, Mode::Relaxed)
         })?;
         if let Some(total) = found.total {
             answer.number("total", total);

@@ -143,8 +143,8 @@ impl Documents {
     /// Adds a collection, and puts that on record. Who may, is for the dialect to decide.
     ///
     /// # Errors
-    /// `InvalidParameter` for its name and for `CUSTOM`, whose rules are set afterwards; `AlreadyExists`; `TooLarge` when the
-    /// environment has too many.
+    /// `InvalidParameter` for its name and for `CUSTOM`, whose rules are set afterwards; `AlreadyExists`;
+    /// `TooManyCollections`.
     pub async fn create_collection(
         &self,
         caller: Caller<'_>,

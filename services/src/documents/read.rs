@@ -6,6 +6,7 @@ use std::collections::BinaryHeap;
 use bson::Document;
 use bson::raw::RawDocument;
 use yunzhan_base::{Error, Kind, Result};
+use yunzhan_query::ejson::{Mode, append_document, append_raw_document};
 use yunzhan_query::geo::{self, Near};
 use yunzhan_query::key::sort_key;
 use yunzhan_query::{Bson, Budget, Filter, Order, Projection};
@@ -59,6 +60,20 @@ pub enum Body {
     Shaped(Document),
 }
 
+impl Body {
+    /// Writes the document as JSON.
+    ///
+    /// # Errors
+    /// `Internal` when what is stored is not BSON.
+    pub(crate) fn append(&self, out: &mut String, mode: Mode) -> Result<()> {
+        match self {
+            Self::Stored(bson) => append_raw_document(out, bson, mode)?,
+            Self::Shaped(document) => append_document(out, document, mode),
+        }
+        Ok(())
+    }
+}
+
 impl Found {
     /// About how many bytes of BSON the documents have; those of which only a part was wanted do not count.
     pub fn bytes(&self) -> usize {
@@ -78,7 +93,7 @@ impl Documents {
     pub async fn find(&self, caller: Caller<'_>, collection: &str, find: Find) -> Result<Found> {
         let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Read).await?;
         let limit = find.limit.min(self.config().query_documents_max);
-        let (page, filter) = match gate.admit(find.which, None).await? {
+        let (page, filter) = match gate.admit(resolved(&table, find.which).await?, None).await? {
             // `doc(id)` is most of the traffic: no filter, no plan, no decoding.
             Which::One(id) => {
                 let found = gate.pass(one(&table, reach, &id).await?).await?;
@@ -121,7 +136,8 @@ impl Documents {
         projection: Option<&Projection>,
     ) -> Result<Option<Body>> {
         let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Read).await?;
-        let Which::One(id) = gate.admit(Which::One(id.clone()), None).await? else {
+        let which = resolved(&table, Which::One(id.clone())).await?;
+        let Which::One(id) = gate.admit(which, None).await? else {
             return Ok(None);
         };
         let found = gate.pass(one(&table, reach, &id).await?).await?.map(|stored| stored.body);
@@ -137,7 +153,7 @@ impl Documents {
     /// As [`Documents::find`].
     pub async fn count(&self, caller: Caller<'_>, collection: &str, which: Which) -> Result<u64> {
         let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Read).await?;
-        let which = gate.admit(which, None).await?;
+        let which = gate.admit(resolved(&table, which).await?, None).await?;
         if let Which::One(id) = &which {
             return Ok(gate.pass(one(&table, reach, id).await?).await?.map_or(0, |_| 1));
         }
@@ -158,15 +174,27 @@ impl Documents {
     }
 }
 
+/// What a call means by an id that may be the spelling of an ObjectId: the ObjectId, where nothing has the text as its id.
+pub(super) async fn resolved(table: &Table<'_>, which: Which) -> Result<Which> {
+    let (Some(spelled), Which::One(text)) = (which.spelled(), &which) else { return Ok(which) };
+    let spelled = Bson::ObjectId(spelled);
+    let means_text = stored_by_id(table, text).await?.is_some();
+    let means_spelled = !means_text && stored_by_id(table, &spelled).await?.is_some();
+    Ok(if means_spelled { Which::One(spelled) } else { which })
+}
+
 /// The document with this id, if the caller reaches it.
 pub(super) async fn one(table: &Table<'_>, reach: Reach<'_>, id: &Bson) -> Result<Option<Stored>> {
-    // What cannot be an id is the id of no document.
-    let Ok(key) = id_key(id) else { return Ok(None) };
-    let found = table.document(&key, slot_of(id, &key)).await?;
-    match (found, reach) {
+    match (stored_by_id(table, id).await?, reach) {
         (Some(stored), Reach::Owned(owner)) if !is_owned(&stored.body, owner)? => Ok(None),
         (found, _) => Ok(found),
     }
+}
+
+async fn stored_by_id(table: &Table<'_>, id: &Bson) -> Result<Option<Stored>> {
+    // What cannot be an id is the id of no document.
+    let Ok(key) = id_key(id) else { return Ok(None) };
+    table.document(&key, slot_of(id, &key)).await
 }
 
 /// Whether a stored document belongs to `owner`, read straight from its bytes. The owner stands near the beginning.

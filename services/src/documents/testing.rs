@@ -10,11 +10,11 @@ use yunzhan_base::audit::{Ledger, Record};
 use yunzhan_base::call::Params;
 use yunzhan_base::env::{Env, Envs};
 use yunzhan_base::principal::{ServerKey, User};
-use yunzhan_base::{Body, Call, Clock, Endpoint, EnvId, Live, Principal, RequestId};
+use yunzhan_base::{Body, Call, Clock, Endpoint, EnvId, Error, Kind, Live, Principal, RequestId};
 use yunzhan_engine::sql::testing::Fresh;
 use yunzhan_engine::sql::{
-    Database, Expect, Key, Logical, Migrations, Place, SharedSql, Statement, Step, Unit, Value,
-    intern,
+    Consistency, Database, Expect, Key, Logical, Migrations, Place, Rows, SharedSql, Sql,
+    SqlFuture, Statement, Step, Unit, Value, Written, intern,
 };
 
 use super::{Caller, Config, Documents, MIGRATIONS, Preset};
@@ -34,6 +34,19 @@ pub(crate) struct World {
 /// A ledger to look into.
 #[derive(Default)]
 struct Records(Mutex<String>);
+
+/// A database that answers nothing but this.
+struct Broken(Kind);
+
+impl Sql for Broken {
+    fn read<'a>(&'a self, _: Consistency, _: &'a Place, _: Statement) -> SqlFuture<'a, Rows> {
+        Box::pin(async { Err(Error::new(self.0, self.0.entry().en)) })
+    }
+
+    fn write<'a>(&'a self, _: &'a Place, _: Unit) -> SqlFuture<'a, Written> {
+        Box::pin(async { Err(Error::new(self.0, self.0.entry().en)) })
+    }
+}
 
 impl Ledger for Records {
     fn append(&self, record: &Record) {
@@ -122,6 +135,13 @@ impl World {
     pub(crate) fn other_server(&self) -> Documents {
         let envs = Live::new(Envs::new([demo(&self.env)]).unwrap());
         Documents::new(Arc::clone(&self.sql), envs, Clock::manual(NOW_MS), Config::default())
+    }
+
+    /// The service over a database that answers nothing but this.
+    pub(crate) fn over_broken_database(&self, kind: Kind) -> Arc<Documents> {
+        let envs = Live::new(Envs::new([demo(&self.env)]).unwrap());
+        let clock = Clock::manual(NOW_MS);
+        Arc::new(Documents::new(Arc::new(Broken(kind)), envs, clock, Config::default()))
     }
 
     /// What the ledger holds.

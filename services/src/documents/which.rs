@@ -1,5 +1,6 @@
 //! Which documents a call means: one by its id, or those that match a filter.
 
+use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
 use yunzhan_base::Result;
 use yunzhan_query::Filter;
@@ -37,6 +38,15 @@ impl Which {
         match only_id(query) {
             Some(id) => Ok(Self::One(id.clone())),
             None => Self::matching(query.clone()),
+        }
+    }
+
+    /// The ObjectId that a text of 24 hexadecimal digits is the spelling of. The clients know no ObjectIds and send that text,
+    /// so it means the document with this ObjectId where none has the text.
+    pub(super) fn spelled(&self) -> Option<ObjectId> {
+        match self {
+            Self::One(Bson::String(text)) if text.len() == 24 => ObjectId::parse_str(text).ok(),
+            _ => None,
         }
     }
 

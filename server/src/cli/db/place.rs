@@ -5,6 +5,7 @@ use std::fmt::Write;
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use http::Method;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use yunzhan_base::{EnvId, Error, Kind};
 
@@ -22,13 +23,13 @@ pub(in crate::cli) struct Place {
 
 impl Place {
     /// Calls a route of this collection; `below` is what its path has after the collection's name.
-    pub(super) fn call(
+    pub(super) fn call<A: DeserializeOwned>(
         &self,
         context: &Context,
         method: Method,
         below: &str,
         body: &Value,
-    ) -> Result<Value, Failure> {
+    ) -> Result<A, Failure> {
         let answer = context.control_call(method, &self.path(below), body);
         answer.map_err(|failure| advise(failure, &self.env))
     }

@@ -81,7 +81,7 @@ pub(in crate::cli) fn run(context: &Context, verb: &RulesVerb) -> u8 {
     let RulesVerb::Test(test) = verb;
     let answer =
         test.body().and_then(|body| test.place.call(context, Method::POST, "/rules/test", &body));
-    let is_denied = answer.as_ref().is_ok_and(|answer| answer["allowed"] == false);
+    let is_denied = answer.as_ref().is_ok_and(|answer: &Value| answer["allowed"] == false);
     let code = finish(context, answer, text::tested);
     if is_denied { EXIT_FAILED } else { code }
 }
@@ -97,7 +97,7 @@ pub(super) fn show_or_set(
         return place.call(context, Method::PUT, "/permission", &body);
     }
     let path = format!("/control/v1/envs/{}/collections", place.env);
-    let answer = context.control_call(Method::GET, &path, &Value::Null);
+    let answer: Result<Value, _> = context.control_call(Method::GET, &path, &Value::Null);
     let answer = answer.map_err(|failure| place::advise(failure, &place.env))?;
     let mut all = answer["collections"].as_array().into_iter().flatten();
     let found = all.find(|collection| collection["name"] == place.collection.as_str());

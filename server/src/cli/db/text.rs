@@ -1,6 +1,8 @@
 //! Answers about documents as people read them.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use yunzhan_base::config::Lang;
 
 use super::place::Place;
@@ -81,15 +83,23 @@ pub(super) fn total(answer: &Value, _lang: Lang) -> String {
     format!("{}\n", number(answer, "total"))
 }
 
+/// Documents as they came: [`Value`] would sort their members.
+#[derive(Deserialize, Serialize)]
+pub(super) struct Documents {
+    documents: Vec<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<u64>,
+}
+
 /// Documents, one a line, and how many more there are.
-pub(super) fn documents(answer: &Value, skipped: u64, lang: Lang) -> String {
-    let documents = items(answer, "documents");
+pub(super) fn documents(answer: &Documents, skipped: u64, lang: Lang) -> String {
+    let documents = &answer.documents;
     if documents.is_empty() {
         return format!("{}\n", lang.pick("no document matches", "没有匹配的文档"));
     }
     let mut text: String = documents.iter().map(|document| format!("{document}\n")).collect();
     let seen = skipped.saturating_add(documents.len() as u64);
-    if let Some(total) = answer["total"].as_u64().filter(|total| *total > seen) {
+    if let Some(total) = answer.total.filter(|total| *total > seen) {
         text += &match lang {
             Lang::En => format!("{seen} of {total}; go on with --skip {seen}\n"),
             Lang::Zh => format!("第 {seen} 个, 共 {total} 个; 用 --skip {seen} 继续\n"),
@@ -262,21 +272,23 @@ mod tests {
     }
 
     #[test]
-    fn documents_stand_one_a_line() {
-        let answer = json!({ "documents": [{ "_id": "a", "n": 1 }, { "_id": "b" }], "total": 9 });
+    fn documents_stand_one_a_line_as_they_are_stored() {
+        let read = |json: &str| serde_json::from_str::<Documents>(json).unwrap();
+        let answer =
+            read(r#"{"documents":[{"_id":"a","n":1,"b":{"z":1,"a":2}},{"_id":"b"}],"total":9}"#);
         expect![[r#"
-            {"_id":"a","n":1}
+            {"_id":"a","n":1,"b":{"z":1,"a":2}}
             {"_id":"b"}
             5 of 9; go on with --skip 5
 
-            {"_id":"a","n":1}
+            {"_id":"a","n":1,"b":{"z":1,"a":2}}
             {"_id":"b"}
             第 5 个, 共 9 个; 用 --skip 5 继续
         "#]]
         .assert_eq(&both(|lang| documents(&answer, 3, lang)));
-        let last = json!({ "documents": [{ "_id": "c" }], "total": 9 });
+        let last = read(r#"{"documents":[{"_id":"c"}],"total":9}"#);
         assert_eq!(documents(&last, 8, Lang::En), "{\"_id\":\"c\"}\n");
-        let none = json!({ "documents": [] });
+        let none = read(r#"{"documents":[]}"#);
         assert_eq!(documents(&none, 0, Lang::En), "no document matches\n");
     }
 

@@ -1,34 +1,30 @@
 //! The admin dialect: what `wx-server-sdk` and `@cloudbase/node-sdk` speak. One address, `action` in the body.
 //!
-//! A business error is an answer of status 200 with a `code`: the SDKs report any other status as a generic failure. What
-//! stands in `query`, `data`, `order` and `projection` is canonical Extended JSON in strings, and so are the documents of
-//! an answer. [`ACTIONS`] is the whole list; who adds an action adds a row and a file in `api/`.
+//! A caller is a team's own server with a key of the environment. What stands in `query`, `data`, `order` and `projection` is
+//! canonical Extended JSON in strings, and so are the documents of an answer. [`ACTIONS`] is the whole list.
 
 mod api;
-mod request;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests;
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use http::{Method, Response};
-use yunzhan_base::{
-    Access, Answer, Body, Call, Endpoint, Error, Kind, RequestId, Result, RouteSpec, Tier,
-};
+use http::Method;
+use http::header::CONTENT_TYPE;
+use yunzhan_base::{Access, Answer, Call, Endpoint, Error, Kind, Result, RouteSpec, Tier};
+use yunzhan_query::Bson;
+use yunzhan_query::ejson::{Mode, write};
 
-use self::request::Request;
-use super::reply::{self, Object};
-use crate::aside::{self, LONG_BYTES};
+use super::action::{self, Action, Dialect, not_offered, offered, render_error};
 use crate::documents::Documents;
 
 /// Largest body: a document of the largest size, whose Extended JSON in a string is longer than its BSON.
 const BODY_BYTES_MAX: usize = 8 << 20;
 
 /// The one route of this dialect.
-pub const ROUTES: &[Endpoint<Admin>] = &[Endpoint {
+pub const ROUTES: &[Endpoint<Documents>] = &[Endpoint {
     spec: RouteSpec {
         name: "admin.call",
         method: Method::POST,
@@ -41,41 +37,32 @@ pub const ROUTES: &[Endpoint<Admin>] = &[Endpoint {
     handle: call,
 }];
 
-/// The services behind the actions.
-pub struct Admin {
-    documents: Arc<Documents>,
-}
-
-/// One action.
-pub struct Action {
-    /// The value of `action`.
-    pub name: &'static str,
-    /// What answers it; none when the SDKs know the action and this server does not offer it.
-    handle: Option<Handle>,
-}
-
-type Handle = for<'c> fn(&'c Admin, Request<'c>) -> Reply<'c>;
-
-/// What an action answers: it writes its fields into an object that names the request already.
-type Reply<'c> = Pin<Box<dyn Future<Output = Result<Object>> + Send + 'c>>;
+static DIALECT: Dialect = Dialect {
+    actions: ACTIONS,
+    env_member: "envName",
+    credential: "key",
+    write_id,
+    upserted_members: &["upsert_id"],
+};
 
 /// Every action that the SDKs know.
 pub const ACTIONS: &[Action] = &[
     offered("database.getDocument", api::get_document::handle),
-    offered("database.calculateDocument", api::calculate_document::handle),
+    offered("database.calculateDocument", action::count::handle),
     offered("database.insertDocument", api::insert_document::handle),
-    offered("database.modifyDocument", api::modify_document::handle),
-    offered("database.modifyAndReturnDoc", api::modify_and_return_doc::handle),
-    offered("database.removeDocument", api::remove_document::handle),
-    offered("database.addCollection", api::add_collection::handle),
+    offered("database.modifyDocument", action::update::handle),
+    offered("database.modifyAndReturnDoc", action::update::and_return),
+    offered("database.removeDocument", action::remove::handle),
+    offered("database.addCollection", action::add_collection::handle),
     offered("database.aggregateDocuments", api::aggregate_documents::handle),
-    offered("database.startTransaction", api::start_transaction::handle),
-    offered("database.commitTransaction", api::end_transaction::commit),
-    offered("database.abortTransaction", api::end_transaction::abort),
+    offered("database.startTransaction", action::transactions::start),
+    offered("database.commitTransaction", action::transactions::commit),
+    offered("database.abortTransaction", action::transactions::abort),
     not_offered("database.getInTransaction"),
     not_offered("database.insertDocInTransaction"),
     not_offered("database.updateDocInTransaction"),
     not_offered("database.deleteDocInTransaction"),
+    not_offered("database.runCommands"),
     not_offered("functions.invokeFunction"),
     not_offered("storage.getUploadMetadata"),
     not_offered("storage.batchGetDownloadUrl"),
@@ -90,54 +77,28 @@ pub const ACTIONS: &[Action] = &[
     not_offered("wx.wxCallContainerApi"),
 ];
 
-const fn offered(name: &'static str, handle: Handle) -> Action {
-    Action { name, handle: Some(handle) }
-}
-
-const fn not_offered(name: &'static str) -> Action {
-    Action { name, handle: None }
-}
-
-// === impl Action ===
-
-impl Action {
-    /// Whether this server answers it.
-    pub const fn is_offered(&self) -> bool {
-        self.handle.is_some()
+fn call(documents: Arc<Documents>, call: Call) -> Answer {
+    match refuse_multipart(&call) {
+        Ok(()) => action::call(&DIALECT, documents, call),
+        Err(error) => Box::pin(async { Err(error) }),
     }
 }
 
-// === impl Admin ===
-
-impl Admin {
-    /// The dialect in front of these services.
-    pub fn new(documents: Arc<Documents>) -> Self {
-        Self { documents }
+/// `wx.*` actions come as forms, which nothing here answers.
+fn refuse_multipart(call: &Call) -> Result<()> {
+    let kind = call.headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    if kind.len() >= 9 && kind[..9].eq_ignore_ascii_case(b"multipart") {
+        let message =
+            "calls as multipart/form-data, such as wx.openApi, are not offered by this server";
+        return Err(Error::new(Kind::NotImplemented, message));
     }
+    Ok(())
 }
 
-/// A refusal of this dialect, always of status 200.
-pub fn render_error(error: &Error, request_id: RequestId) -> Response<Body> {
-    reply::refusal(error, request_id)
-}
-
-fn call(admin: Arc<Admin>, call: Call) -> Answer {
-    let is_long = call.body.len() >= LONG_BYTES;
-    Box::pin(aside::run(is_long, async move {
-        let request = Request::read(&call, admin.documents.now_ms())?;
-        let object = find(&request.action)?(&admin, request).await?;
-        Ok(reply::json(object.close()))
-    }))
-}
-
-fn find(name: &str) -> Result<Handle> {
-    let action = ACTIONS.iter().find(|action| action.name == name);
-    let handle = action.and_then(|action| action.handle);
-    handle.ok_or_else(|| match action {
-        Some(action) => {
-            let message = format!("{} is not offered by this server", action.name);
-            Error::new(Kind::NotImplemented, message)
-        }
-        None => Error::new(Kind::InvalidParameter, "action names nothing that this dialect knows"),
-    })
+/// An id as the SDKs hand it to their callers: a plain number, or text, which an ObjectId becomes.
+fn write_id(id: &Bson) -> String {
+    match id {
+        Bson::ObjectId(_) => write(id, Mode::Server),
+        other => write(other, Mode::Client),
+    }
 }

@@ -1,10 +1,8 @@
 //! Requests as the server-side SDKs send them, and the answers they read.
 
-use std::sync::Arc;
-
 use expect_test::{Expect, expect};
 
-use super::{ACTIONS, Admin, ROUTES};
+use super::{ACTIONS, ROUTES};
 use crate::documents::testing::{Asked, World, on_every_engine, server};
 use crate::documents::{Config, Preset};
 
@@ -12,7 +10,6 @@ impl World {
     async fn admin(&self, body: &str) -> String {
         let principal = server();
         let headers = [("content-type", "application/json; charset=utf-8")];
-        let admin = Arc::new(Admin::new(Arc::clone(&self.documents)));
         let query = "env=demo&seqId=1977420dc7b_1";
         let asked = Asked {
             route: "admin.call",
@@ -22,7 +19,7 @@ impl World {
             body,
             principal: &principal,
         };
-        self.ask(&admin, ROUTES, asked).await
+        self.ask(&self.documents, ROUTES, asked).await
     }
 }
 

@@ -6,7 +6,7 @@ use expect_test::{Expect, expect};
 use yunzhan_base::Principal;
 
 use super::ROUTES;
-use crate::documents::testing::{Asked, World, on_every_engine, server, user, user_with};
+use crate::documents::testing::{Asked, World, on_every_engine, user, user_with};
 use crate::documents::{Config, Preset};
 
 const DEFAULT: [(&str, &str); 2] = [("instance", "(default)"), ("database", "(default)")];
@@ -310,7 +310,7 @@ fn an_administrator_makes_collections() {
         expect![[r#"409 {"code":"DATABASE_REQUEST_FAILED","message":"collection mine exists already","requestId":"<id>"}"#]].assert_eq(&create(&admin, r#"{"collectionName":"mine"}"#).await);
         expect![[r#"400 {"code":"INVALID_PARAM","message":"a collection's name has 1 to 64 of A-Z, a-z, 0-9, '_' and '-', and does not begin with '-'","requestId":"<id>"}"#]].assert_eq(&create(&admin, r#"{"collectionName":"no/such"}"#).await);
         expect![[r#"400 {"code":"INVALID_PARAM","message":"collectionName is missing","requestId":"<id>"}"#]].assert_eq(&create(&admin, "{}").await);
-        expect![[r#"403 {"code":"DATABASE_PERMISSION_DENIED","message":"only an administrator makes collections","requestId":"<id>"}"#]].assert_eq(&create(&server(), r#"{"collectionName":"theirs"}"#).await);
+        expect![[r#"403 {"code":"DATABASE_PERMISSION_DENIED","message":"only an administrator makes collections","requestId":"<id>"}"#]].assert_eq(&create(&user("bert"), r#"{"collectionName":"theirs"}"#).await);
     });
 }
 

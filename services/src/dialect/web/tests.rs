@@ -1,12 +1,11 @@
 //! Requests as the mini-program's SDK sends them without the gateway dialect, and the answers it reads.
 
 use std::fmt::Write;
-use std::sync::Arc;
 
 use expect_test::expect;
 use yunzhan_base::Principal;
 
-use super::{ACTIONS, ROUTES, Web};
+use super::{ACTIONS, ROUTES};
 use crate::documents::testing::{Asked, World, on_every_engine, user, user_with};
 use crate::documents::{Config, Preset};
 
@@ -16,10 +15,9 @@ const ADDED: &str = r#""dataVersion":"2020-01-10","env":"demo","access_token":"c
 impl World {
     async fn web(&self, principal: &Principal, body: &str) -> String {
         let headers = [("content-type", "application/json;charset=UTF-8")];
-        let web = Arc::new(Web::new(Arc::clone(&self.documents)));
         let (params, query) = (&[], "env=demo");
         let asked = Asked { route: "web.call", params, query, headers: &headers, body, principal };
-        self.ask(&web, ROUTES, asked).await
+        self.ask(&self.documents, ROUTES, asked).await
     }
 
     /// An action on the collection `notes`; `members` end in a comma.

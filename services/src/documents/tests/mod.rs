@@ -8,6 +8,7 @@ mod finding;
 mod generated_questions;
 mod generated_rules;
 mod geo;
+mod ids;
 mod indexes;
 mod inserting;
 mod permission;

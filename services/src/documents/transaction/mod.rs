@@ -56,7 +56,7 @@ impl Documents {
     /// Begins a transaction, and gives its id.
     ///
     /// # Errors
-    /// `LimitExceeded` when the caller, or everybody together, has too many open.
+    /// `TooManyAtOnce` when the caller, or everybody together, has too many open.
     pub fn start_transaction(&self, caller: Caller<'_>) -> Result<String> {
         self.transactions.start(caller, self.now_ms())
     }
@@ -233,7 +233,8 @@ impl Documents {
     ) -> Result<Sight<'a>> {
         let (table, reach, gate) = self.open_ruled(caller, collection, operation).await?;
         let written = page.update.and_then(|update| gate.foresee(update));
-        let which = gate.admit(page.which.clone(), written).await?;
+        let which = view::resolved(open, &table, page.which).await?;
+        let which = gate.admit(which, written).await?;
         let filter = which.clone().filter(reach)?;
         if filter.near().is_some() && page.order.is_empty() {
             let message = "the nearest are not offered in a transaction; name an order";

@@ -111,7 +111,7 @@ impl Transactions {
         let own = open.by_id.values().filter(|open| open.owner == owner && open.env == *caller.env);
         if open.by_id.len() >= OPEN_MAX || own.count() >= own_max {
             let message = "too many transactions are open; commit or roll back some, or wait";
-            return Err(Error::new(Kind::LimitExceeded, message));
+            return Err(Error::new(Kind::TooManyAtOnce, message));
         }
         open.started += 1;
         let claimed = Claimed::none(Arc::clone(&self.claims), open.started);

@@ -95,6 +95,29 @@ pub(super) async fn see(
     Ok(page)
 }
 
+/// As [`resolved`](crate::documents::read::resolved), of the documents that the transaction sees.
+pub(super) async fn resolved(
+    transaction: &mut Transaction,
+    table: &Table<'_>,
+    which: &Which,
+) -> Result<Which> {
+    if let (Some(spelled), Which::One(text)) = (which.spelled(), which) {
+        let spelled = Bson::ObjectId(spelled);
+        if !is_seen(transaction, table, text).await?
+            && is_seen(transaction, table, &spelled).await?
+        {
+            return Ok(Which::One(spelled));
+        }
+    }
+    Ok(which.clone())
+}
+
+async fn is_seen(transaction: &mut Transaction, table: &Table<'_>, id: &Bson) -> Result<bool> {
+    let Some((key, slot)) = place_of(id) else { return Ok(false) };
+    look_up(transaction, table, &key, slot).await?;
+    Ok(transaction.entry(table.collection.id, &key).and_then(Entry::body).is_some())
+}
+
 /// Makes sure that the transaction knows the document with this key, or that there is none.
 pub(super) async fn look_up(
     transaction: &mut Transaction,

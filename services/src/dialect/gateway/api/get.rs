@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use yunzhan_base::{Answer, Call, Error, Kind};
+use yunzhan_query::ejson::Mode;
 use yunzhan_query::{Bson, Order};
 
-use super::append_body;
 use super::query::{read_projection, text};
 use crate::aside::{self, LONG_BYTES};
 use crate::dialect::gateway::caller;
@@ -31,7 +31,7 @@ pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
         let body = found.ok_or_else(|| Error::new(Kind::NotFound, message))?;
         let mut out = String::new();
         let is_long = matches!(&body, Body::Stored(bson) if bson.len() >= LONG_BYTES);
-        aside::at_once(is_long, || append_body(&mut out, &body))?;
+        aside::at_once(is_long, || body.append(&mut out, Mode::Client))?;
         Ok(json(out))
     })
 }

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use yunzhan_base::{Answer, Call, Result};
+use yunzhan_query::ejson::Mode;
 use yunzhan_query::{Document, Order, Projection};
 
-use super::append_body;
 use crate::aside::{self, LONG_BYTES};
 use crate::dialect::gateway::caller;
 use crate::dialect::members::{document_text, order, projection, refused, value_text, which};
@@ -34,7 +34,9 @@ pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
         let mut answer = Object::with_bytes(found.bytes());
         let documents = answer.raw("list");
         let is_long = found.bytes() >= LONG_BYTES;
-        aside::at_once(is_long, || list(documents, &found.documents, append_body))?;
+        aside::at_once(is_long, || {
+            list(documents, &found.documents, |out, body| body.append(out, Mode::Client))
+        })?;
         answer.number("offset", offset as u64);
         answer.number("limit", limit as u64);
         if let Some(total) = found.total {

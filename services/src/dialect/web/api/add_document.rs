@@ -2,16 +2,15 @@
 
 use yunzhan_query::ejson::{Mode, write};
 
+use crate::dialect::action::{Reply, Request};
 use crate::dialect::reply::list;
-use crate::dialect::web::request::Request;
-use crate::dialect::web::{Reply, Web};
 
-pub(crate) fn handle<'c>(web: &'c Web, mut request: Request<'c>) -> Reply<'c> {
+pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
     Box::pin(async move {
         let collection = request.collection()?;
         let is_list = request.members.is_list("data");
         let documents = request.members.documents("data")?;
-        let ids = web.documents.insert(request.caller(), &collection, documents, None).await?;
+        let ids = request.documents.insert(request.caller(), &collection, documents, None).await?;
         let mut answer = request.answer();
         answer.begin("data");
         // The SDK reads `_id` of a single document and `ids` of a list; `insertedIds` is what the other dialects call both.

@@ -6,20 +6,17 @@
 
 use yunzhan_query::ejson::Mode;
 
-use super::append_body;
-use super::query_document::read;
+use crate::dialect::action::{Reply, Request};
 use crate::dialect::reply::{list, string};
-use crate::dialect::web::request::Request;
-use crate::dialect::web::{Reply, Web};
 use crate::documents::Which;
 
-pub(crate) fn handle<'c>(web: &'c Web, mut request: Request<'c>) -> Reply<'c> {
+pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
     Box::pin(async move {
         let (collection, id) = (request.collection()?, request.transaction()?);
         let has_limit = request.members.has("limit");
-        let find = read(&mut request, &web.documents)?;
+        let find = request.page(request.documents.config().query_documents_default)?;
         let (which, offset, limit) = (find.which.clone(), find.skip, find.limit);
-        let (documents, caller) = (&web.documents, request.caller());
+        let (documents, caller) = (request.documents, request.caller());
         let found = documents.find_in(caller, &id, &collection, find).await?;
         let is_doc = !has_limit && matches!(which, Which::One(_));
         let total = match (is_doc, has_limit) {
@@ -30,11 +27,10 @@ pub(crate) fn handle<'c>(web: &'c Web, mut request: Request<'c>) -> Reply<'c> {
         let mut answer = request.answer_with_bytes(2 * found.bytes());
         let mut text = String::new();
         match (is_doc, found.documents.first()) {
-            (true, Some(body)) => append_body(&mut text, body, Mode::Server)?,
+            (true, Some(body)) => body.append(&mut text, Mode::Server)?,
             (true, None) => text.push_str("null"),
             (false, _) => {
-                let write = |out: &mut String, body| append_body(out, body, Mode::Server);
-                list(&mut text, &found.documents, write)?;
+                list(&mut text, &found.documents, |out, body| body.append(out, Mode::Server))?;
             }
         }
         string(answer.raw("data"), &text);

@@ -4,16 +4,15 @@ use yunzhan_base::{Error, Kind, Result};
 use yunzhan_query::Document;
 use yunzhan_query::ejson::{Mode, write};
 
+use crate::dialect::action::{Reply, Request};
 use crate::dialect::members::missing;
-use crate::dialect::web::request::Request;
-use crate::dialect::web::{Reply, Web};
 
-pub(crate) fn handle<'c>(web: &'c Web, mut request: Request<'c>) -> Reply<'c> {
+pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
     Box::pin(async move {
         let (collection, id) = (request.collection()?, request.transaction()?);
         let document = read(&mut request)?;
         let caller = request.caller();
-        let ids = web.documents.insert_in(caller, &id, &collection, vec![document]).await?;
+        let ids = request.documents.insert_in(caller, &id, &collection, vec![document]).await?;
         let mut answer = request.answer();
         // The SDK takes anything but these two ones for a failure.
         answer.number("inserted", 1);

@@ -6,17 +6,17 @@
 use yunzhan_base::Result;
 use yunzhan_query::ejson::{Mode, write};
 
+use crate::dialect::action::{Reply, Request};
 use crate::dialect::members::missing;
-use crate::dialect::web::request::Request;
-use crate::dialect::web::{Reply, Web};
 use crate::documents::Change;
 
-pub(crate) fn handle<'c>(web: &'c Web, mut request: Request<'c>) -> Reply<'c> {
+pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
     Box::pin(async move {
         let (collection, id) = (request.collection()?, request.transaction()?);
         let change = read(&mut request)?;
         let is_set = change.replace;
-        let changed = web.documents.update_in(request.caller(), &id, &collection, change).await?;
+        let changed =
+            request.documents.update_in(request.caller(), &id, &collection, change).await?;
         let mut answer = request.answer();
         // A document that is set counts as updated, also where it was the same already.
         answer.number("updated", if is_set { changed.matched } else { changed.updated });

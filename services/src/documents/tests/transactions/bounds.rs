@@ -97,19 +97,19 @@ fn a_person_has_ten_open_transactions_and_a_key_more() {
         let (anna, ben) = (user("anna"), user("ben"));
         let begin = |who: &Principal| world.documents.start_transaction(world.caller(who));
         let open: Vec<_> = (0..10).map(|_| begin(&anna).unwrap()).collect();
-        assert_eq!(told(begin(&anna)), "LimitExceeded");
+        assert_eq!(told(begin(&anna)), "TooManyAtOnce");
         begin(&ben).unwrap();
         (0..20).for_each(|_| drop(world.begin()));
         world.documents.abort_transaction(world.caller(&anna), &open[3]).unwrap();
         begin(&anna).unwrap();
-        assert_eq!(told(begin(&anna)), "LimitExceeded");
+        assert_eq!(told(begin(&anna)), "TooManyAtOnce");
         let committed = world.documents.commit_transaction(world.caller(&anna), &open[4]).await;
         committed.unwrap();
         begin(&anna).unwrap();
         // Those that were left open end with their time.
         world.documents.clock.advance(std::time::Duration::from_secs(30));
         (0..10).for_each(|_| drop(begin(&anna).unwrap()));
-        assert_eq!(told(begin(&anna)), "LimitExceeded");
+        assert_eq!(told(begin(&anna)), "TooManyAtOnce");
     });
 }
 

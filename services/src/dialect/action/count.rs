@@ -1,0 +1,16 @@
+//! `database.calculateDocument` and `database.countDocument`: how many documents match.
+
+use super::{Reply, Request};
+
+pub(in crate::dialect) fn handle(mut request: Request<'_>) -> Reply<'_> {
+    Box::pin(async move {
+        let collection = request.collection()?;
+        let (transaction, which) = (request.members.transaction()?, request.members.which()?);
+        let (documents, caller) = (request.documents, request.caller());
+        let total = match transaction {
+            None => documents.count(caller, &collection, which).await?,
+            Some(id) => documents.count_in(caller, &id, &collection, which).await?,
+        };
+        Ok(request.answer_of("total", total))
+    })
+}

@@ -1,0 +1,16 @@
+//! `database.removeDocument` and `database.deleteDocument`: removes all documents that match, or the first.
+
+use super::{Reply, Request};
+
+pub(in crate::dialect) fn handle(mut request: Request<'_>) -> Reply<'_> {
+    Box::pin(async move {
+        let collection = request.collection()?;
+        let (which, multi) = (request.members.which()?, request.members.flag("multi")?);
+        let (documents, caller) = (request.documents, request.caller());
+        let removed = match request.members.transaction()? {
+            None => documents.remove(caller, &collection, which, multi).await?,
+            Some(id) => documents.remove_in(caller, &id, &collection, which, multi).await?,
+        };
+        Ok(request.answer_of("deleted", removed))
+    })
+}
