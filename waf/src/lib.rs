@@ -1,0 +1,12 @@
+//! ModSecurity's rule language as a pure library: SecLang in, verdicts out.
+//!
+//! Read first: [`seclang`] (text to directives), `rules` (directives to a compiled rule set), `transaction` (what one
+//! request and its response go through). [`transformation`] and [`operator`] are functions of bytes.
+//!
+//! Nothing here does input or output, knows a clock or holds state beyond a transaction: rule files, time, collections
+//! that outlive a request and the names of addresses are passed in. Nothing here knows a rule by its id.
+
+pub mod bytes;
+pub mod operator;
+pub mod seclang;
+pub mod transformation;

@@ -1,0 +1,3 @@
+//! SecLang: text to directives.
+
+pub mod ast;
