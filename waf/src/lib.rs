@@ -6,7 +6,15 @@
 //! Nothing here does input or output, knows a clock or holds state beyond a transaction: rule files, time, collections
 //! that outlive a request and the names of addresses are passed in. Nothing here knows a rule by its id.
 
+mod body;
 pub mod bytes;
+mod gate;
 pub mod operator;
+pub mod rules;
 pub mod seclang;
+mod signature;
+pub mod transaction;
 pub mod transformation;
+
+pub use rules::RuleSet;
+pub use transaction::{Context, Transaction, Verdict};

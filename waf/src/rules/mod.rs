@@ -1,0 +1,69 @@
+//! A compiled set of rules: what the engine runs.
+//!
+//! `compile.rs` makes it of directives; `link.rs` is one rule of a chain; `lists.rs` says which lists of values and which
+//! transformed forms of them any rule looks at, so that a transaction keeps those and no others; `template.rs` is text
+//! with macros, `settings.rs` what the directives set.
+
+mod compile;
+mod link;
+mod lists;
+mod settings;
+mod template;
+
+use std::collections::HashMap;
+
+pub(crate) use self::link::{Chain, Effect, Link, NameFilter, Set, Skip, Source, TargetText};
+pub(crate) use self::lists::{GroupId, ListId, Lists};
+pub use self::settings::Settings;
+pub(crate) use self::template::{Part, Template, TxName};
+use crate::operator::Files;
+use crate::seclang::ast::{Directive, Problem};
+
+/// Phases of a transaction.
+pub const PHASES: usize = 5;
+
+/// A compiled set of rules.
+#[derive(Debug)]
+pub struct RuleSet {
+    /// In the order of the text.
+    pub(crate) chains: Vec<Chain>,
+    /// Places in `chains` by phase.
+    pub(crate) phases: [Vec<u32>; PHASES],
+    pub(crate) lists: Lists,
+    /// The TX variables that the text names, lowercase, by their place.
+    pub(crate) tx_names: HashMap<Box<[u8]>, u32>,
+    pub(crate) settings: Settings,
+    /// `SecComponentSignature`s.
+    signatures: Vec<String>,
+}
+
+impl RuleSet {
+    /// Compiles directives.
+    ///
+    /// # Errors
+    /// Every mistake, each with its place: operators that cannot be compiled, markers that are not there, variables that
+    /// nothing fills.
+    pub fn compile(directives: Vec<Directive>, files: &dyn Files) -> Result<Self, Vec<Problem>> {
+        compile::compile(directives, files)
+    }
+
+    /// How many rules there are, a chain counting as one.
+    pub fn len(&self) -> usize {
+        self.chains.len()
+    }
+
+    /// Whether there is no rule at all.
+    pub fn is_empty(&self) -> bool {
+        self.chains.is_empty()
+    }
+
+    /// What the components of the set call themselves.
+    pub fn signatures(&self) -> &[String] {
+        &self.signatures
+    }
+
+    /// What the directives set.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+}
