@@ -199,6 +199,10 @@ impl Transaction {
                 let separator = self.rules.settings.argument_separator;
                 body::url_encoded(bytes, separator, &mut self.filler(&POST))
             }
+            Some(BodyProcessor::Json) => {
+                let depth_max = self.rules.settings.depth_max;
+                body::json(bytes, depth_max, &mut self.filler(&POST))
+            }
             _ => Ok(()),
         };
         if self.body.is_forced || matches!(processor, None | Some(BodyProcessor::UrlEncoded)) {
