@@ -51,6 +51,13 @@ impl ByteSet {
         Self([!a[0], !a[1], !a[2], !a[3]])
     }
 
+    /// Without those of another.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        let (a, b) = (self.0, other.0);
+        Self([a[0] & !b[0], a[1] & !b[1], a[2] & !b[2], a[3] & !b[3]])
+    }
+
     /// Whether it holds a byte.
     pub const fn has(&self, byte: u8) -> bool {
         self.0[(byte >> 6) as usize] & (1 << (byte & 63)) != 0
