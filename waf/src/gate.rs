@@ -8,6 +8,7 @@ use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
 
 use crate::bytes::ByteSet;
+use crate::operator::{Kind, TextTest};
 use crate::signature::{Pair, PairSet, Small, Union};
 
 /// Clauses of one gate; the most telling ones are kept.
@@ -66,6 +67,11 @@ impl Gate {
             best.pairs.iter().for_each(|&pair| set.add(pair));
         }
         if is_whole { Self { clauses: Vec::new(), many: Some(set) } } else { Self::open() }
+    }
+
+    /// For values that hold one of some bytes.
+    fn of_bytes(bytes: ByteSet) -> Self {
+        Self { clauses: vec![Clause { bytes, pairs: Vec::new(), cost: 0.0 }], many: None }
     }
 
     fn of_clauses(mut clauses: Vec<Clause>) -> Self {
@@ -284,7 +290,21 @@ fn cost_of_pair(pair: Pair) -> f32 {
 impl crate::operator::Operator {
     /// What every value that it matches must be made of.
     pub(crate) fn gate(&self) -> Gate {
-        Gate::open()
+        match &self.kind {
+            Kind::Rx(Some(rx)) => Gate::of_pattern(&rx.pattern),
+            Kind::Phrases(phrases) => Gate::of_phrases(phrases.phrases.iter().map(Vec::as_slice)),
+            Kind::Text(test, Some(text)) => match test {
+                TextTest::BeginsWith
+                | TextTest::Contains
+                | TextTest::ContainsWord
+                | TextTest::EndsWith => Gate::of_text(text, false),
+                _ => Gate::open(),
+            },
+            Kind::ByteRange(set) => Gate::of_bytes(set.not()),
+            Kind::UrlEncoding => Gate::of_bytes(ByteSet::of(b"%")),
+            Kind::Utf8Encoding => Gate::of_bytes(ByteSet::range(0x80, 0xff)),
+            _ => Gate::open(),
+        }
     }
 }
 

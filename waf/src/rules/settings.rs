@@ -33,6 +33,8 @@ pub struct Settings {
     pub collection_timeout_s: u64,
     /// Files in a multipart body.
     pub upload_files_max: u64,
+    /// `WEBAPPID`.
+    pub web_app_id: String,
 }
 
 impl Default for Settings {
@@ -54,6 +56,7 @@ impl Default for Settings {
                 .to_vec(),
             collection_timeout_s: 3600,
             upload_files_max: 100,
+            web_app_id: String::new(),
         }
     }
 }
@@ -80,6 +83,7 @@ impl Settings {
             Setting::ResponseBodyMimeTypesClear => self.response_body_types.clear(),
             Setting::CollectionTimeout(seconds) => self.collection_timeout_s = seconds,
             Setting::UploadFileLimit(count) => self.upload_files_max = count,
+            Setting::WebAppId(id) => self.web_app_id = id,
             Setting::UnicodeCodePage(_) | Setting::Elsewhere(_) => {}
         }
     }

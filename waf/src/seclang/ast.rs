@@ -98,6 +98,8 @@ pub enum Setting {
     UploadFileLimit(u64),
     /// `SecUnicodeMapFile`: the code page's number. Only 20127 (US-ASCII) is carried.
     UnicodeCodePage(u32),
+    /// `SecWebAppId`: the text of WEBAPPID.
+    WebAppId(String),
     /// A directive that means something to a server that writes files of its own (logs, temporary folders, remote rules
     /// that are off) and nothing here, by its name.
     Elsewhere(&'static str),

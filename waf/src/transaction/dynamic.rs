@@ -191,17 +191,3 @@ fn civil(day: i64) -> (i64, i64, i64) {
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     (year_of_era + era * 400 + i64::from(month <= 2), month, date)
 }
-
-impl Variable {
-    /// Placeholder until the parser's table is here.
-    fn name(self) -> String {
-        let mut name = String::new();
-        for (at, letter) in format!("{self:?}").char_indices() {
-            if at > 0 && letter.is_ascii_uppercase() {
-                name.push('_');
-            }
-            name.push(letter.to_ascii_uppercase());
-        }
-        name
-    }
-}

@@ -1,6 +1,7 @@
 //! What a match does besides matching: variables, collections and controls.
 
 use super::{Kept, Opened, Transaction, World};
+use crate::operator::leading_number;
 use crate::rules::{Effect, Set, TxName};
 use crate::seclang::ast::{Collection, Control, Variable};
 
@@ -26,7 +27,7 @@ impl Transaction {
                 let until_ms = self
                     .world
                     .now_ms
-                    .saturating_add(number(&self.expand(seconds)).saturating_mul(1000));
+                    .saturating_add(leading_number(&self.expand(seconds)).saturating_mul(1000));
                 if let Some(kept) =
                     self.open.get_mut(collection).and_then(|it| it.values.get_mut(name.as_slice()))
                 {
@@ -115,8 +116,8 @@ impl Transaction {
     /// What becomes of a value.
     fn changed(&self, known: Option<&[u8]>, set: &Set) -> Option<Vec<u8>> {
         let by = |sign: i64, text: Vec<u8>| {
-            let sum = number(known.unwrap_or_default())
-                .saturating_add(sign.saturating_mul(number(&text)));
+            let sum = leading_number(known.unwrap_or_default())
+                .saturating_add(sign.saturating_mul(leading_number(&text)));
             Some(sum.to_string().into_bytes())
         };
         match set {
@@ -166,18 +167,4 @@ impl Transaction {
             | Control::Elsewhere(_) => {}
         }
     }
-}
-
-/// A number as rules read it: leading digits with a sign, and 0 where there are none.
-pub(super) fn number(text: &[u8]) -> i64 {
-    let text = text.trim_ascii_start();
-    let (sign, digits) = match text.split_first() {
-        Some((b'-', rest)) => (-1, rest),
-        Some((b'+', rest)) => (1, rest),
-        _ => (1, text),
-    };
-    let digits = digits.iter().take_while(|byte| byte.is_ascii_digit());
-    let value = digits
-        .fold(0_i64, |value, byte| value.saturating_mul(10).saturating_add(i64::from(byte - b'0')));
-    sign * value
 }

@@ -176,9 +176,9 @@ fn bracketed(it: &mut Translation<'_>) -> Result<Option<Member>, String> {
         [b'^', name @ ..] => (true, name),
         name => (false, name),
     };
-    let set = posix(name).filter(|_| kind == b':').ok_or_else(|| {
-        format!("`{}` is no class of characters", String::from_utf8_lossy(name))
-    })?;
+    let set = posix(name)
+        .filter(|_| kind == b':')
+        .ok_or_else(|| format!("`{}` is no class of characters", String::from_utf8_lossy(name)))?;
     it.at += length + 3;
     Ok(Some(Member::Set(if is_negated { set.not() } else { set })))
 }
