@@ -165,6 +165,11 @@ fn maker(name: &str) -> Option<Maker> {
 }
 
 impl Operator {
+    /// What matches every value.
+    pub(crate) fn always() -> Self {
+        Self { kind: Kind::Always }
+    }
+
     /// Compiles an operator with an argument. `argument` is `None` where the argument has macros, and is known only when
     /// a request is there: then [`Operator::matches`] is given it.
     ///

@@ -10,6 +10,7 @@ use super::template::{Symbols, Template};
 use super::{PHASES, RuleSet, Settings};
 use crate::gate::Gate;
 use crate::operator::{Files, Operator};
+use crate::seclang::Sources;
 use crate::seclang::ast::{
     Action, Change, Collection, Control, Directive, DirectiveKind, Disruptive, Member,
     OperatorText, Place, Problem, Rule, Selection, Target, Text, Variable,
@@ -24,7 +25,7 @@ const NAME_PATTERN_BYTES_MAX: usize = 1 << 20;
 
 pub(super) fn compile(
     directives: Vec<Directive>,
-    files: &dyn Files,
+    sources: &dyn Sources,
 ) -> Result<RuleSet, Vec<Problem>> {
     let mut gathered = Gathered::default();
     directives.into_iter().for_each(|directive| gathered.add(directive));
@@ -63,7 +64,7 @@ pub(super) fn compile(
             None => problems.push(problem(&place, Some(id), "there is no such rule to update")),
         }
     }
-    let mut compiler = Compiler { files, names: Symbols::new(), problems };
+    let mut compiler = Compiler { sources, names: Symbols::new(), problems };
     let labels = Labels::of(&chains, &markers);
     let mut phases: [Vec<u32>; PHASES] = Default::default();
     let mut compiled = Vec::with_capacity(chains.len());
@@ -225,8 +226,26 @@ impl Labels {
     }
 }
 
-struct Compiler<'f> {
-    files: &'f dyn Files,
+/// The files that stand beside a rule's own.
+struct Beside<'s> {
+    sources: &'s dyn Sources,
+    /// The rule's file.
+    file: &'s str,
+}
+
+impl Files for Beside<'_> {
+    fn read(&self, name: &str) -> Result<Vec<u8>, String> {
+        match self.file.rfind('/') {
+            Some(at) if !name.starts_with('/') => {
+                self.sources.read(&format!("{}/{name}", &self.file[..at]))
+            }
+            _ => self.sources.read(name),
+        }
+    }
+}
+
+struct Compiler<'s> {
+    sources: &'s dyn Sources,
     names: Symbols,
     problems: Vec<Problem>,
 }
@@ -317,8 +336,12 @@ impl Compiler<'_> {
             }
         }
         let (operator, argument, is_negated) = match &text.operator {
-            Some(text) => (self.operator(text)?, self.argument(text), text.is_negated),
-            None => (Operator::compile("unconditionalMatch", Some(b""), self.files)?, None, false),
+            Some(operator) => {
+                let beside = Beside { sources: self.sources, file: &text.place.file };
+                let compiled = compile_operator(operator, &beside)?;
+                (compiled, self.argument(operator), operator.is_negated)
+            }
+            None => (Operator::always(), None, false),
         };
         let gate = if is_negated || argument.is_some() { Gate::open() } else { operator.gate() };
         let mut targets = Vec::new();
@@ -361,11 +384,6 @@ impl Compiler<'_> {
             is_capturing: text.actions.contains(&Action::Capture),
             effects,
         })
-    }
-
-    fn operator(&self, text: &OperatorText) -> Result<Operator, String> {
-        Operator::compile(&text.name, text.argument.as_literal(), self.files)
-            .map_err(|message| format!("@{}: {message}", text.name))
     }
 
     fn argument(&mut self, text: &OperatorText) -> Option<Template> {
@@ -464,4 +482,9 @@ impl Compiler<'_> {
 fn meant(all: &[ChainText], selection: &Selection) -> Box<[u32]> {
     let places = all.iter().enumerate().filter(|(_, chain)| chain.is_meant(selection));
     places.filter_map(|(at, _)| u32::try_from(at).ok()).collect()
+}
+
+fn compile_operator(text: &OperatorText, files: &dyn Files) -> Result<Operator, String> {
+    Operator::compile(&text.name, text.argument.as_literal(), files)
+        .map_err(|message| format!("@{}: {message}", text.name))
 }

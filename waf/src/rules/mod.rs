@@ -16,8 +16,8 @@ pub(crate) use self::link::{Chain, Effect, Link, NameFilter, Set, Skip, Source, 
 pub(crate) use self::lists::{GroupId, ListId, Lists};
 pub use self::settings::Settings;
 pub(crate) use self::template::{Part, Template, TxName};
-use crate::operator::Files;
 use crate::seclang::ast::{Directive, Problem};
+use crate::seclang::{self, Sources};
 
 /// Phases of a transaction.
 pub const PHASES: usize = 5;
@@ -38,13 +38,24 @@ pub struct RuleSet {
 }
 
 impl RuleSet {
-    /// Compiles directives.
+    /// Reads a file of rules and all that it includes, and compiles them.
+    ///
+    /// # Errors
+    /// Every mistake, each with its place.
+    pub fn load(root: &str, sources: &dyn Sources) -> Result<Self, Vec<Problem>> {
+        Self::compile(seclang::load(root, sources)?, sources)
+    }
+
+    /// Compiles directives. Files that operators read lie beside the file of their rule.
     ///
     /// # Errors
     /// Every mistake, each with its place: operators that cannot be compiled, markers that are not there, variables that
     /// nothing fills.
-    pub fn compile(directives: Vec<Directive>, files: &dyn Files) -> Result<Self, Vec<Problem>> {
-        compile::compile(directives, files)
+    pub fn compile(
+        directives: Vec<Directive>,
+        sources: &dyn Sources,
+    ) -> Result<Self, Vec<Problem>> {
+        compile::compile(directives, sources)
     }
 
     /// How many rules there are, a chain counting as one.
