@@ -11,7 +11,7 @@ use yunzhan_base::config::Lang;
 use yunzhan_base::event::{Events, Level, Observe};
 use yunzhan_base::{Clock, DataDir, Error, Kind, Result, Route, route};
 use yunzhan_gateway::tls::{Certificate, CertificateFiles};
-use yunzhan_gateway::{Files, Gateway, Parts};
+use yunzhan_gateway::{Files, Gateway, Parts, Waf};
 use yunzhan_net::http::Client;
 use yunzhan_net::shutdown::Trigger;
 
@@ -28,6 +28,7 @@ use crate::observe::notices::Notices;
 use crate::reload::{self, Reloader};
 use crate::rooms::{self, Rooms};
 use crate::serve;
+use crate::waf;
 
 /// What a server is started with.
 pub(crate) struct Start {
@@ -83,7 +84,8 @@ impl App {
         if demo && config.demo {
             rooms.make_demo().await?;
         }
-        let gateway = open_gateway(&config, &rooms, &client, &events)?;
+        let waf = Waf::new(waf::guarding(&config.waf)?);
+        let gateway = open_gateway(&config, &rooms, &client, &events, &waf)?;
         let certificate = open_certificate(&data, &config)?;
         let phase = Arc::new(Phase::default());
         let reloader = Arc::new(Reloader::new(reload::Parts {
@@ -92,6 +94,7 @@ impl App {
             settings,
             events: events.clone(),
             gateway: Arc::clone(&gateway),
+            waf,
             certificate: certificate.clone(),
         }));
         let own = Arc::new(Control {
@@ -134,6 +137,8 @@ impl App {
             authenticate: Arc::new(authenticate),
             envs: self.rooms.envs.envs(),
             client: self.client.clone(),
+            // Operators are not guarded against: what they write is meant.
+            waf: Waf::off(),
             events: self.events.clone(),
             seed: random()?,
         })
@@ -190,6 +195,7 @@ fn open_gateway(
     rooms: &Rooms,
     client: &Client,
     events: &Events,
+    waf: &Waf,
 ) -> Result<Arc<Gateway>> {
     Gateway::new(Parts {
         config: config.gateway.clone(),
@@ -198,6 +204,7 @@ fn open_gateway(
         authenticate: Arc::clone(&rooms.identity) as _,
         envs: rooms.envs.envs(),
         client: client.clone(),
+        waf: waf.clone(),
         events: events.clone(),
         seed: random()?,
     })

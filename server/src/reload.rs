@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use yunzhan_base::config::{Document, Lang, Settings};
 use yunzhan_base::event::{Events, Level};
 use yunzhan_base::{Error, Kind, Result};
-use yunzhan_gateway::Gateway;
 use yunzhan_gateway::tls::{Certificate, CertificateFiles};
+use yunzhan_gateway::{Gateway, Waf};
 
 use crate::config::{Config, Source};
+use crate::waf;
 
 /// What follows the configuration, and what it was when the server started.
 pub(crate) struct Parts {
@@ -18,6 +19,7 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) events: Events,
     pub(crate) gateway: Arc<Gateway>,
+    pub(crate) waf: Waf,
     pub(crate) certificate: Option<(Certificate, CertificateFiles)>,
 }
 
@@ -81,7 +83,9 @@ impl Reloader {
             }
             None => None,
         };
+        let guarding = waf::guarding(&config.waf)?;
         self.parts.gateway.reconfigure(&config.gateway)?;
+        self.parts.waf.replace(guarding);
         if let Some((served, read)) = certificate {
             served.replace_by(&read);
         }

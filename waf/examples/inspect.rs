@@ -64,6 +64,7 @@ fn run(rules: &Arc<RuleSet>, request: &Request) -> (Verdict, Vec<u64>) {
         now_ms: 0,
         offset_s: 0,
         unique_id: "1",
+        mode: None,
         collections: Arc::new(NoCollections),
         limits: yunzhan_waf::transaction::Limits::default(),
     };

@@ -3,3 +3,4 @@
 pub(crate) mod auth;
 pub(crate) mod framing;
 pub(crate) mod route;
+pub(crate) mod waf;

@@ -13,7 +13,7 @@ use yunzhan_base::principal::{Authenticate, Claim, User, Verdict};
 use yunzhan_base::route::bind;
 use yunzhan_base::{Access, Answer, Body, Call, Endpoint, Live, Principal, RouteSpec, Tier};
 use yunzhan_gateway::config::RemoteRoute;
-use yunzhan_gateway::{Config, Gateway, Parts};
+use yunzhan_gateway::{Config, Gateway, Parts, Waf};
 use yunzhan_net::http::{Client, Target};
 use yunzhan_net::shutdown::Trigger;
 
@@ -165,6 +165,7 @@ pub fn gateway(
         tier: Tier::Ordinary,
         body_bytes_max: 1 << 20,
         timeout: Duration::from_secs(20),
+        waf: None,
     }));
     change(&mut config);
     let seen = Arc::new(Seen::default());
@@ -175,6 +176,7 @@ pub fn gateway(
         authenticate: Arc::new(OnePerson),
         envs: Live::new(Envs::new([shop()]).unwrap()),
         client: Client::new(yunzhan_net::http::Config::default()),
+        waf: Waf::off(),
         events: Events::to(vec![Arc::clone(&seen) as Arc<dyn Observe>]),
         seed: [1; 16],
     };

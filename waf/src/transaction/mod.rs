@@ -29,6 +29,8 @@ pub struct Context<'c> {
     pub offset_s: i32,
     /// `UNIQUE_ID`.
     pub unique_id: &'c str,
+    /// Speaks louder than `SecRuleEngine`.
+    pub mode: Option<EngineMode>,
     /// Collections that outlive a request.
     pub collections: Arc<dyn Collections>,
     /// What one transaction may cost.
@@ -172,7 +174,7 @@ enum Allowed {
 impl Transaction {
     /// Begins a transaction.
     pub fn begin(rules: Arc<RuleSet>, context: Context<'_>) -> Self {
-        let Context { now_ms, offset_s, unique_id, collections, limits } = context;
+        let Context { now_ms, offset_s, unique_id, mode, collections, limits } = context;
         let mut begun = Self {
             world: World { now_ms, offset_s, collections, limits },
             store: Store::new(&rules),
@@ -182,7 +184,7 @@ impl Transaction {
             environment: HashMap::new(),
             captures: Captures::default(),
             matched: Vec::new(),
-            mode: rules.settings.mode,
+            mode: mode.unwrap_or(rules.settings.mode),
             allowed: Allowed::Nothing,
             removed: Vec::new(),
             removed_targets: Vec::new(),
@@ -218,6 +220,11 @@ impl Transaction {
     /// Whether rules run at all.
     pub fn is_on(&self) -> bool {
         self.mode != EngineMode::Off
+    }
+
+    /// Whether a rule or a bound refused the request or the answer.
+    pub fn is_refused(&self) -> bool {
+        self.verdict != Verdict::Pass
     }
 
     /// Whether the bound on work was reached, so that rules did not see everything.

@@ -60,6 +60,11 @@ impl Transaction {
             && !self.rules.phases[3].is_empty()
     }
 
+    /// Bytes of the body that are looked at.
+    pub fn response_body_bytes_max(&self) -> usize {
+        usize::try_from(self.answer.bytes_max).unwrap_or(usize::MAX)
+    }
+
     /// A piece of the body. Says whether more is looked at.
     pub fn response_body(&mut self, piece: &[u8]) -> bool {
         if !self.wants_response_body() {

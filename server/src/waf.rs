@@ -1,0 +1,90 @@
+//! The rules against attacks: which they are, where they lie, and what they may do.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use yunzhan_base::config::Reader;
+use yunzhan_base::{Error, Kind, Result};
+use yunzhan_gateway::config::WafMode;
+use yunzhan_gateway::{Guarding, Mode};
+use yunzhan_waf::RuleSet;
+use yunzhan_waf::seclang::Sources;
+use yunzhan_waf::seclang::ast::Problem;
+use yunzhan_waf::transaction::{Limits, NoCollections};
+
+/// Mistakes that an error tells of; whoever has more fixes these first.
+const PROBLEMS_TOLD_MAX: usize = 20;
+
+/// What can be configured.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// What rules may do.
+    pub(crate) mode: Mode,
+    /// A file of rules in ModSecurity's language instead of the ones that are built in.
+    pub(crate) rules: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads the table `waf`; a path starts from `folder`.
+    pub(crate) fn read(reader: &mut Reader<'_>, folder: &Path) -> Self {
+        let mode = reader.live(
+            "mode",
+            WafMode(Mode::Off),
+            "what rules against attacks may do: `block`, `observe` or `off`",
+        );
+        let rules = reader.live_optional(
+            "rules",
+            "a file of rules in ModSecurity's language, which may include others; read again at every reload",
+        );
+        Self { mode: mode.0, rules: rules.map(|path: PathBuf| folder.join(path)) }
+    }
+}
+
+/// Loads the rules.
+///
+/// # Errors
+/// Every mistake in them, up to a bound, each with file and line.
+pub(crate) fn guarding(config: &Config) -> Result<Guarding> {
+    let rules = match &config.rules {
+        Some(path) if config.mode != Mode::Off => Some(load(path)?),
+        _ => None,
+    };
+    Ok(Guarding {
+        rules: rules.map(Arc::new),
+        mode: config.mode,
+        limits: Limits::default(),
+        collections: Arc::new(NoCollections),
+    })
+}
+
+fn load(path: &Path) -> Result<RuleSet> {
+    RuleSet::load(&path.to_string_lossy(), &Disk).map_err(|problems| refuse(&problems))
+}
+
+fn refuse(problems: &[Problem]) -> Error {
+    let mut text = format!("the rules against attacks have {} mistakes", problems.len());
+    for problem in problems.iter().take(PROBLEMS_TOLD_MAX) {
+        let rule = problem.rule.map(|id| format!(" (rule {id})")).unwrap_or_default();
+        text.push_str(&format!("\n  {}{rule}: {}", problem.place, problem.message));
+    }
+    if problems.len() > PROBLEMS_TOLD_MAX {
+        text.push_str(&format!("\n  and {} more", problems.len() - PROBLEMS_TOLD_MAX));
+    }
+    Error::new(Kind::InvalidParameter, text)
+}
+
+/// Rules in files.
+struct Disk;
+
+impl Sources for Disk {
+    fn list(&self, folder: &str) -> Result<Vec<String>, String> {
+        let folder = if folder.is_empty() { "." } else { folder };
+        let entries =
+            std::fs::read_dir(folder).map_err(|error| format!("cannot read {folder}: {error}"))?;
+        Ok(entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        std::fs::read(path).map_err(|error| format!("cannot read {path}: {error}"))
+    }
+}
