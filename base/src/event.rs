@@ -94,8 +94,10 @@ pub struct SuspectedMatch<'a> {
     pub attack: AttackKind,
     /// Which part of the request.
     pub variable: &'a str,
-    /// The part's value, masked.
+    /// The part's value, masked unless the operator wants it plain.
     pub value: String,
+    /// What the rule quotes of the request, likewise.
+    pub data: String,
 }
 
 /// What kind of attack a rule is for.

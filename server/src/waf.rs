@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use yunzhan_base::config::Reader;
+use yunzhan_base::config::{FromConfig, Given, Reader, Reason, Words};
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_gateway::config::WafMode;
 use yunzhan_gateway::{Guarding, Mode};
@@ -22,6 +22,8 @@ pub(crate) struct Config {
     pub(crate) mode: Mode,
     /// A file of rules in ModSecurity's language instead of the ones that are built in.
     pub(crate) rules: Option<PathBuf>,
+    /// Whether the log quotes requests as they are.
+    pub(crate) log_is_plain: bool,
 }
 
 impl Config {
@@ -36,7 +38,34 @@ impl Config {
             "rules",
             "a file of rules in ModSecurity's language, which may include others; read again at every reload",
         );
-        Self { mode: mode.0, rules: rules.map(|path: PathBuf| folder.join(path)) }
+        let log_values = reader.live(
+            "log_values",
+            LogValues(false),
+            "how the log quotes what rules saw: `masked`, or `plain`, which keeps what people wrote and is for tests",
+        );
+        let log_is_plain = log_values.0;
+        Self { mode: mode.0, log_is_plain, rules: rules.map(|path: PathBuf| folder.join(path)) }
+    }
+}
+
+/// How the log quotes requests, as the file spells it.
+struct LogValues(bool);
+
+impl FromConfig for LogValues {
+    fn expected() -> Words {
+        Words::new(r#""masked" or "plain""#, r#""masked" 或 "plain""#)
+    }
+
+    fn read(given: &Given<'_>) -> Result<Self, Reason> {
+        match given.text() {
+            Some("masked") => Ok(Self(false)),
+            Some("plain") => Ok(Self(true)),
+            _ => Err(Reason::none()),
+        }
+    }
+
+    fn show(&self) -> String {
+        if self.0 { "\"plain\"".into() } else { "\"masked\"".into() }
     }
 }
 
@@ -53,6 +82,7 @@ pub(crate) fn guarding(config: &Config) -> Result<Guarding> {
         rules: rules.map(Arc::new),
         mode: config.mode,
         limits: Limits::default(),
+        log_is_plain: config.log_is_plain,
         collections: Arc::new(NoCollections),
     })
 }

@@ -44,6 +44,8 @@ pub struct Guarding {
     pub mode: Mode,
     /// What one request may cost.
     pub limits: Limits,
+    /// Whether events quote requests as they are, and not masked. They then hold what people wrote.
+    pub log_is_plain: bool,
     /// What rules remember between requests.
     pub collections: Arc<dyn Collections>,
 }
@@ -68,7 +70,13 @@ impl Waf {
     /// Guards nothing.
     pub fn off() -> Self {
         let (limits, collections) = (Limits::default(), Arc::new(NoCollections));
-        Self::new(Guarding { rules: None, mode: Mode::Off, limits, collections })
+        Self::new(Guarding {
+            rules: None,
+            mode: Mode::Off,
+            limits,
+            log_is_plain: false,
+            collections,
+        })
     }
 
     /// Guards with others from the next request on.
@@ -148,7 +156,9 @@ impl WafStage {
     }
 
     fn tell(&self, exchange: &Exchange, transaction: &Transaction, is_refused: bool) {
-        let matches: Vec<SuspectedMatch<'_>> = transaction.events().iter().map(suspected).collect();
+        let is_plain = self.waf.0.peek().log_is_plain;
+        let matches: Vec<SuspectedMatch<'_>> =
+            transaction.events().iter().map(|event| suspected(event, is_plain)).collect();
         let number = |name: &&str| std::str::from_utf8(transaction.tx(name)?).ok()?.parse().ok();
         self.events.emit(&Told::AttackSuspected(AttackSuspected {
             request_id: exchange.request_id,
@@ -304,13 +314,18 @@ fn refused(refusal: &Refusal) -> Error {
     }
 }
 
-fn suspected(event: &Event) -> SuspectedMatch<'_> {
+fn suspected(event: &Event, is_plain: bool) -> SuspectedMatch<'_> {
+    let shown = |value: &[u8]| match is_plain {
+        true => String::from_utf8_lossy(value).into_owned(),
+        false => mask::form(value, VALUE_CHARS_MAX),
+    };
     SuspectedMatch {
         rule: event.rule,
         message: &event.message,
         attack: attack(&event.tags),
         variable: &event.variable,
-        value: mask::form(&event.value, VALUE_CHARS_MAX),
+        value: shown(&event.value),
+        data: shown(event.data.as_bytes()),
     }
 }
 

@@ -34,8 +34,8 @@ const PATH_CHARS_MAX: usize = 512;
 /// Causes are long when sources chain.
 const DETAIL_CHARS_MAX: usize = 512;
 
-/// Ids of rules that one request matched.
-const RULES_CHARS_MAX: usize = 2048;
+/// Rules that matched one request and that its line tells of.
+const MATCHES_MAX: usize = 50;
 
 /// Routes that machines ask all day.
 const PROBES: [&str; 3] = ["server.healthz", "server.readyz", "server.metrics"];
@@ -216,14 +216,16 @@ fn attack_line(lines: &mut Vec<u8>, now_ms: i64, attack: &AttackSuspected<'_>) {
     if let Some(user) = attack.user {
         line.text("user", &mask::identifier(user), 16);
     }
-    let rules: Vec<String> =
-        attack.matches.iter().filter_map(|matched| Some(matched.rule?.to_string())).collect();
-    line.text("rules", &rules.join(" "), RULES_CHARS_MAX);
-    if let Some(first) = attack.matches.first() {
-        line.text("message", first.message, DETAIL_CHARS_MAX)
-            .text("variable", first.variable, 128)
-            .text("value", &first.value, DETAIL_CHARS_MAX);
-    }
+    line.list("matches", attack.matches.iter().take(MATCHES_MAX), |line, matched| {
+        if let Some(rule) = matched.rule {
+            line.number("rule", rule);
+        }
+        line.word("attack", matched.attack.name())
+            .text("message", matched.message, DETAIL_CHARS_MAX)
+            .text("variable", matched.variable, 128)
+            .text("value", &matched.value, DETAIL_CHARS_MAX)
+            .text("data", &matched.data, DETAIL_CHARS_MAX);
+    });
     line.end();
 }
 
