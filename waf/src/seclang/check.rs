@@ -74,7 +74,7 @@ impl Checks {
             DirectiveKind::UpdateAction(id, _, actions) => {
                 let unfit = actions.iter().filter_map(unfit_for_update);
                 unfit.for_each(|name| {
-                    report(Some(*id), format!("{name} cannot be changed afterwards"))
+                    report(Some(*id), format!("{name} cannot be changed afterwards"));
                 });
                 twice(actions).into_iter().for_each(|message| report(Some(*id), message));
             }
@@ -167,7 +167,7 @@ impl Checks {
         };
         match &mut self.defaults[phase - 1] {
             Some(first) => {
-                messages.push(format!("phase {phase} has a default action at {first} too"))
+                messages.push(format!("phase {phase} has a default action at {first} too"));
             }
             empty => *empty = Some(place.clone()),
         }

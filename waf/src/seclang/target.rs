@@ -54,7 +54,10 @@ fn target(cursor: &mut Cursor<'_>) -> Result<Target, String> {
     let name = cursor.take_while(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let name = utf8(name)?;
     if name.is_empty() {
-        return Err(format!("a variable is missing before `{}`", shown(cursor.rest())));
+        return Err(match cursor.rest() {
+            [] => "a variable is missing at the end".into(),
+            rest => format!("a variable is missing before `{}`", shown(rest)),
+        });
     }
     let known = names::variable(name).ok_or_else(|| unknown_variable(name))?;
     let member = match cursor.peek() {
@@ -112,11 +115,13 @@ fn is_separator(byte: u8) -> bool {
     matches!(byte, b'|' | b',')
 }
 
-/// The beginning of text, for a message.
+/// The beginning of text, for a message: no more than a line's worth, and nothing that moves a cursor.
 pub(super) fn shown(text: &[u8]) -> String {
     const BYTES_MAX: usize = 40;
     let cut = &text[..text.len().min(BYTES_MAX)];
-    let mut shown = String::from_utf8_lossy(cut).escape_debug().to_string();
+    let readable =
+        |letter: char| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter };
+    let mut shown: String = String::from_utf8_lossy(cut).chars().map(readable).collect();
     if cut.len() < text.len() {
         shown.push('…');
     }

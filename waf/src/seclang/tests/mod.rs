@@ -1,6 +1,7 @@
 //! Text to the printed tree, a mistake of every kind, growth, and rule sets that others publish.
 
 mod growth;
+mod include;
 mod mistakes;
 mod print;
 mod published;

@@ -29,13 +29,14 @@ pub(super) fn directive(directive: &Directive) -> String {
 fn rule(rule: &Rule) -> String {
     let operator = &rule.operator;
     let not = if operator.is_negated { "not " } else { "" };
-    let argument = text(&operator.argument);
-    format!(
-        "{} {not}{} {argument} -> {}",
-        targets(&rule.targets),
-        operator.name,
-        actions(&rule.actions)
-    )
+    let mut out = format!("{} {not}{}", targets(&rule.targets), operator.name);
+    if !operator.argument.0.is_empty() {
+        let _ = write!(out, " {}", text(&operator.argument));
+    }
+    if !rule.actions.is_empty() {
+        let _ = write!(out, " -> {}", actions(&rule.actions));
+    }
+    out
 }
 
 fn targets(targets: &[Target]) -> String {
