@@ -16,7 +16,12 @@ const DEVIATIONS: &[(&str, &str, usize, &str)] = &[
     ("geoLookup", "", 5, "refused by name: places of addresses are not known"),
     ("rx", "(?!xml)", 2, "refused by name: look-ahead"),
     ("rxGlobal", "(?!xml)", 2, "refused by name: look-ahead"),
-    ("ipMatch", "10.0.0.0/100", 1, "a network that is none is a mistake in the rule, not a match that fails"),
+    (
+        "ipMatch",
+        "10.0.0.0/100",
+        1,
+        "a network that is none is a mistake in the rule, not a match that fails",
+    ),
     ("validateByteRange", "xxx", 2, "a range that is none is a mistake in the rule"),
     ("validateByteRange", "\0TestCase", 1, "no range at all is a mistake in the rule"),
     ("cssDecode", "\u{0}  string", 1, "the public runner cuts input and output at the null byte"),

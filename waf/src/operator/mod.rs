@@ -171,11 +171,7 @@ impl Operator {
     /// # Errors
     /// A sentence that says what is wrong, without the place: an unknown operator, an argument that does not fit, a
     /// pattern that linear time cannot serve (look-around, back-references), a look-up that nothing here can do.
-    pub fn compile(
-        name: &str,
-        argument: Option<&[u8]>,
-        files: &dyn Files,
-    ) -> Result<Self, String> {
+    pub fn compile(name: &str, argument: Option<&[u8]>, files: &dyn Files) -> Result<Self, String> {
         let maker = maker(name).ok_or_else(|| format!("there is no operator `@{name}`"))?;
         make(maker, name, argument, files).map(|kind| Self { kind })
     }

@@ -2,8 +2,8 @@
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::pcre;
 use super::Captures;
+use super::pcre;
 
 /// Bytes of the program of one pattern from a rule file.
 const PROGRAM_BYTES_MAX: usize = 10 << 20;

@@ -3,8 +3,7 @@
 use crate::bytes::ByteSet;
 
 /// What `cmdLine` drops, turns into a space, or turns into lowercase.
-pub(super) const TRIGGERS: ByteSet =
-    ByteSet::of(b"\"'\\^ ,;\t\r\n").or(ByteSet::range(b'A', b'Z'));
+pub(super) const TRIGGERS: ByteSet = ByteSet::of(b"\"'\\^ ,;\t\r\n").or(ByteSet::range(b'A', b'Z'));
 
 pub(super) fn cmd_line(value: &[u8], out: &mut Vec<u8>) {
     out.reserve(value.len());

@@ -20,9 +20,8 @@ const fn control(letter: u8) -> Option<u8> {
 /// The number that up to three octal digits spell, and how many they are; none is no number.
 fn octal(text: &[u8]) -> Option<(u16, usize)> {
     let digits = text.iter().take(3).take_while(|byte| (b'0'..=b'7').contains(byte));
-    let (number, length) = digits.fold((0, 0), |(number, length), digit| {
-        (number * 8 + u16::from(digit - b'0'), length + 1)
-    });
+    let (number, length) = digits
+        .fold((0, 0), |(number, length), digit| (number * 8 + u16::from(digit - b'0'), length + 1));
     (length > 0).then_some((number, length))
 }
 

@@ -67,7 +67,11 @@ pub(super) fn push(set: &ByteSet, is_negated: bool, out: &mut String) {
             byte += 1;
         }
         if byte > start {
-            let _ = write!(out, "\\x{start:02x}-\\x{:02x}", byte - 1);
+            let last = byte - 1;
+            let _ = match last - start {
+                0 => write!(out, "\\x{start:02x}"),
+                _ => write!(out, "\\x{start:02x}-\\x{last:02x}"),
+            };
             is_empty = false;
         }
         byte += 1;
@@ -176,9 +180,9 @@ fn bracketed(it: &mut Translation<'_>) -> Result<Option<Member>, String> {
         [b'^', name @ ..] => (true, name),
         name => (false, name),
     };
-    let set = posix(name).filter(|_| kind == b':').ok_or_else(|| {
-        format!("`{}` is no class of characters", String::from_utf8_lossy(name))
-    })?;
+    let set = posix(name)
+        .filter(|_| kind == b':')
+        .ok_or_else(|| format!("`{}` is no class of characters", String::from_utf8_lossy(name)))?;
     it.at += length + 3;
     Ok(Some(Member::Set(if is_negated { set.not() } else { set })))
 }
@@ -215,12 +219,17 @@ fn write(it: &mut Translation<'_>, set: &ByteSet, is_negated: bool, wide: &[(cha
         return push(set, false, &mut it.out);
     }
     it.out.push_str("(?:");
-    for sequence in sequences {
+    for (at, sequence) in sequences.enumerate() {
+        if at > 0 {
+            it.out.push('|');
+        }
         for range in sequence.as_slice() {
             push(&ByteSet::range(range.start, range.end), false, &mut it.out);
         }
-        it.out.push('|');
     }
-    push(set, false, &mut it.out);
+    if !set.is_empty() {
+        it.out.push('|');
+        push(set, false, &mut it.out);
+    }
     it.out.push(')');
 }

@@ -131,7 +131,9 @@ impl Translation<'_> {
                 return Ok(());
             }
             _ if self.frame().holds => {
-                return refuse("a group or quantifier that gives nothing back, with more behind it,");
+                return refuse(
+                    "a group or quantifier that gives nothing back, with more behind it,",
+                );
             }
             b'(' => return self.open(),
             b'[' => class::translate(self)?,
@@ -185,8 +187,7 @@ impl Translation<'_> {
     fn brace(&mut self) {
         let length = memchr::memchr(b'}', self.rest());
         let inner = length.map(|length| &self.rest()[..length]);
-        let is_number =
-            |text: &[u8]| !text.is_empty() && text.iter().all(|byte| byte.is_ascii_digit());
+        let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
         let is_quantifier = inner.is_some_and(|inner| {
             let comma = memchr::memchr(b',', inner).unwrap_or(inner.len());
             let most = inner.get(comma + 1..).unwrap_or_default();
@@ -341,7 +342,8 @@ impl Translation<'_> {
     fn is_octal(&self, first: u8) -> bool {
         let digits = self.rest().iter().take_while(|byte| byte.is_ascii_digit());
         let number = std::iter::once(&first).chain(digits);
-        let reference = number.clone().take(4).fold(0, |n, digit| n * 10 + usize::from(digit - b'0'));
+        let reference =
+            number.clone().take(4).fold(0, |n, digit| n * 10 + usize::from(digit - b'0'));
         number.count() > 1 && reference > self.groups && first < b'8'
     }
 
@@ -369,7 +371,8 @@ impl Translation<'_> {
                 return number(digits, 8);
             }
             b'0'..=b'7' => {
-                let more = self.rest().iter().take(2).take_while(|byte| matches!(byte, b'0'..=b'7'));
+                let more =
+                    self.rest().iter().take(2).take_while(|byte| matches!(byte, b'0'..=b'7'));
                 let length = more.count();
                 let digits = &self.pattern[self.at - 1..self.at + length];
                 let code = number(digits, 8)?;
