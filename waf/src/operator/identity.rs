@@ -106,7 +106,8 @@ fn is_svnr(digits: [u32; 10]) -> bool {
     const WEIGHTS: [u32; 10] = [3, 7, 9, 0, 5, 8, 4, 2, 1, 6];
     let sum: u32 = digits.iter().zip(WEIGHTS).map(|(digit, weight)| digit * weight).sum();
     let is_ascending = digits.windows(2).all(|pair| (pair[0] + 1) % 10 == pair[1]);
-    !is_alike(&digits) && !(is_ascending && digits[0] < 2) && sum % 11 % 10 == digits[3]
+    let is_made_up = is_alike(&digits) || is_ascending && digits[0] < 2;
+    !is_made_up && sum % 11 % 10 == digits[3]
 }
 
 fn is_alike(digits: &[u32]) -> bool {

@@ -67,7 +67,11 @@ pub(super) fn push(set: &ByteSet, is_negated: bool, out: &mut String) {
             byte += 1;
         }
         if byte > start {
-            let _ = write!(out, "\\x{start:02x}-\\x{:02x}", byte - 1);
+            let last = byte - 1;
+            let _ = match last - start {
+                0 => write!(out, "\\x{start:02x}"),
+                _ => write!(out, "\\x{start:02x}-\\x{last:02x}"),
+            };
             is_empty = false;
         }
         byte += 1;
@@ -215,12 +219,17 @@ fn write(it: &mut Translation<'_>, set: &ByteSet, is_negated: bool, wide: &[(cha
         return push(set, false, &mut it.out);
     }
     it.out.push_str("(?:");
-    for sequence in sequences {
+    for (at, sequence) in sequences.enumerate() {
+        if at > 0 {
+            it.out.push('|');
+        }
         for range in sequence.as_slice() {
             push(&ByteSet::range(range.start, range.end), false, &mut it.out);
         }
-        it.out.push('|');
     }
-    push(set, false, &mut it.out);
+    if !set.is_empty() {
+        it.out.push('|');
+        push(set, false, &mut it.out);
+    }
     it.out.push(')');
 }

@@ -187,8 +187,7 @@ impl Translation<'_> {
     fn brace(&mut self) {
         let length = memchr::memchr(b'}', self.rest());
         let inner = length.map(|length| &self.rest()[..length]);
-        let is_number =
-            |text: &[u8]| !text.is_empty() && text.iter().all(|byte| byte.is_ascii_digit());
+        let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
         let is_quantifier = inner.is_some_and(|inner| {
             let comma = memchr::memchr(b',', inner).unwrap_or(inner.len());
             let most = inner.get(comma + 1..).unwrap_or_default();
