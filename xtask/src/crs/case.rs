@@ -31,7 +31,10 @@ impl Case {
 
 #[derive(Deserialize)]
 struct File {
+    #[serde(default)]
     rule_id: u64,
+    /// A rule may have no case yet.
+    #[serde(default)]
     tests: Vec<Test>,
 }
 
