@@ -205,7 +205,8 @@ impl Transaction {
             }
             _ => Ok(()),
         };
-        if self.body.is_forced || matches!(processor, None | Some(BodyProcessor::UrlEncoded)) {
+        // Files are no text: they are looked at as what the reader makes of them, unless a rule insists.
+        if self.body.is_forced || processor != Some(BodyProcessor::Multipart) {
             self.set(Variable::RequestBody, bytes);
         }
         if let Err(message) = read {
