@@ -203,6 +203,11 @@ impl Transaction {
                 let depth_max = self.rules.settings.depth_max;
                 body::json(bytes, depth_max, &mut self.filler(&POST))
             }
+            Some(BodyProcessor::Multipart) => {
+                let content_type = std::mem::take(&mut self.body.content_type);
+                let files_max = self.rules.settings.upload_files_max;
+                body::multipart(bytes, &content_type, files_max, &mut self.filler(&POST))
+            }
             _ => Ok(()),
         };
         if self.body.is_forced || matches!(processor, None | Some(BodyProcessor::UrlEncoded)) {
