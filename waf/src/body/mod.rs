@@ -7,11 +7,13 @@ mod multipart;
 #[cfg(test)]
 pub(crate) mod testing;
 mod url_encoded;
+mod xml;
 
 pub(crate) use self::json::json;
 pub(crate) use self::multipart::multipart;
 use self::url_encoded::hex;
 pub(crate) use self::url_encoded::{decode, url_encoded};
+pub(crate) use self::xml::xml;
 use crate::seclang::ast::Variable;
 
 /// Where readers put what they find.

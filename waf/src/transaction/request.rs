@@ -208,7 +208,11 @@ impl Transaction {
                 let files_max = self.rules.settings.upload_files_max;
                 body::multipart(bytes, &content_type, files_max, &mut self.filler(&POST))
             }
-            _ => Ok(()),
+            Some(BodyProcessor::Xml) => {
+                let depth_max = self.rules.settings.depth_max;
+                body::xml(bytes, depth_max, &mut self.filler(&POST))
+            }
+            None => Ok(()),
         };
         if self.body.is_forced || matches!(processor, None | Some(BodyProcessor::UrlEncoded)) {
             self.set(Variable::RequestBody, bytes);
