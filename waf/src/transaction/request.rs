@@ -214,8 +214,9 @@ impl Transaction {
             }
             None => Ok(()),
         };
-        // Files are no text: they are looked at as what the reader makes of them, unless a rule insists.
-        if self.body.is_forced || processor != Some(BodyProcessor::Multipart) {
+        // Files and documents are no text: rules see what their readers make of them, unless a rule insists.
+        let is_text = !matches!(processor, Some(BodyProcessor::Multipart | BodyProcessor::Xml));
+        if self.body.is_forced || is_text {
             self.set(Variable::RequestBody, bytes);
         }
         if let Err(message) = read {
