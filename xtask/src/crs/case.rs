@@ -47,6 +47,7 @@ struct Test {
 #[derive(Deserialize)]
 struct Stage {
     input: Input,
+    #[serde(default)]
     output: Output,
 }
 
