@@ -1,4 +1,4 @@
-//! Any bytes as a body of `multipart/form-data`: nothing panics, and what rules see is no more than a few times the body.
+//! Any bytes as a body of `multipart/form-data`: nothing panics, and the pieces in which it arrives do not matter.
 
 #![no_main]
 
