@@ -315,6 +315,8 @@ impl<'r> Reader<'r> {
             return Err("a header without a name".to_owned());
         }
         if !name.iter().all(u8::is_ascii_graphic) {
+            // The part is lost, and its name with it; rules that ask which character it was see the line.
+            self.fill.add(Variable::MultipartPartHeaders, b"", line);
             return Err("a character in the name of a header that may not be there".to_owned());
         }
         if part.headers.iter().any(|header| header.name.eq_ignore_ascii_case(name)) {
