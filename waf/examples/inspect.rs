@@ -91,7 +91,7 @@ fn main() {
     let root = std::env::args().nth(1).expect("the first argument names a file of rules");
     let rounds: u32 = std::env::args().nth(2).and_then(|text| text.parse().ok()).unwrap_or(2000);
     let begun = Instant::now();
-    let rules = match RuleSet::load(&root, &Disk) {
+    let rules = match RuleSet::load_with(&root, &Disk, yunzhan_waf::rules::Unserved::LeaveOut) {
         Ok(rules) => Arc::new(rules),
         Err(problems) => {
             for problem in problems {
@@ -106,6 +106,9 @@ fn main() {
         begun.elapsed().as_secs_f64() * 1e3,
         resident_mib()
     );
+    for problem in rules.left_out() {
+        println!("left out: {}: {:?}: {}", problem.place, problem.rule, problem.message);
+    }
     for request in requests() {
         let (verdict, events) = run(&rules, &request);
         let begun = Instant::now();

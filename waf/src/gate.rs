@@ -341,11 +341,7 @@ mod tests {
                 );
             }
         };
-        check(
-            r"(?i)union\s+select",
-            &["UNION  seleCT"],
-            &["unions elect", "onion selects, he"],
-        );
+        check(r"(?i)union\s+select", &["UNION  seleCT"], &["unions elect", "onion selects, he"]);
         check(r"<script[^>]*>", &["<script>"], &["script <b>"]);
         check(r"a(?:bc)?d", &["ad", "abcd"], &["a d", "acd_"]);
         check(r"(?:cat|dog)s?", &["hotdog"], &["bird"]);

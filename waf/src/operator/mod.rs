@@ -165,6 +165,11 @@ fn maker(name: &str) -> Option<Maker> {
 }
 
 impl Operator {
+    /// What matches no value.
+    pub(crate) fn never() -> Self {
+        Self { kind: Kind::Never }
+    }
+
     /// What matches every value.
     pub(crate) fn always() -> Self {
         Self { kind: Kind::Always }
