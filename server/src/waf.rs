@@ -10,7 +10,11 @@ use yunzhan_gateway::{Guarding, Mode};
 use yunzhan_waf::RuleSet;
 use yunzhan_waf::seclang::Sources;
 use yunzhan_waf::seclang::ast::Problem;
+use yunzhan_waf::starter::{self, BuiltIn, WithBuiltIn};
 use yunzhan_waf::transaction::{Limits, NoCollections};
+
+/// A server that nobody configured is guarded: the rules that are built in are tested against traffic like its own.
+const MODE_DEFAULT: WafMode = WafMode(Mode::Block);
 
 /// Mistakes that an error tells of; whoever has more fixes these first.
 const PROBLEMS_TOLD_MAX: usize = 20;
@@ -31,12 +35,12 @@ impl Config {
     pub(crate) fn read(reader: &mut Reader<'_>, folder: &Path) -> Self {
         let mode = reader.live(
             "mode",
-            WafMode(Mode::Off),
+            MODE_DEFAULT,
             "what rules against attacks may do: `block`, `observe` or `off`",
         );
         let rules = reader.live_optional(
             "rules",
-            "a file of rules in ModSecurity's language, which may include others; read again at every reload",
+            "a file of rules in ModSecurity's language instead of the ones that are built in; it may include others, also `/builtin/starter.conf`; read again at every reload",
         );
         let log_values = reader.live(
             "log_values",
@@ -75,11 +79,11 @@ impl FromConfig for LogValues {
 /// Every mistake in them, up to a bound, each with file and line.
 pub(crate) fn guarding(config: &Config) -> Result<Guarding> {
     let rules = match &config.rules {
-        Some(path) if config.mode != Mode::Off => Some(load(path)?),
-        _ => None,
+        Some(path) => load(&path.to_string_lossy(), &Disk)?,
+        None => load(starter::ROOT, &BuiltIn)?,
     };
     Ok(Guarding {
-        rules: rules.map(Arc::new),
+        rules: Some(Arc::new(rules)),
         mode: config.mode,
         limits: Limits::default(),
         log_is_plain: config.log_is_plain,
@@ -87,8 +91,8 @@ pub(crate) fn guarding(config: &Config) -> Result<Guarding> {
     })
 }
 
-fn load(path: &Path) -> Result<RuleSet> {
-    RuleSet::load(&path.to_string_lossy(), &Disk).map_err(|problems| refuse(&problems))
+fn load(root: &str, sources: &dyn Sources) -> Result<RuleSet> {
+    RuleSet::load(root, &WithBuiltIn(sources)).map_err(|problems| refuse(&problems))
 }
 
 fn refuse(problems: &[Problem]) -> Error {

@@ -32,6 +32,9 @@ const VALUE_CHARS_MAX: usize = 64;
 /// The TX variables in which rule sets count how suspicious a request is, the first that is there counts.
 const SCORES: [&str; 2] = ["blocking_inbound_anomaly_score", "anomaly_score"];
 
+/// The TX variable that tells rules which route answers. Paths do not: the same one may mean another thing on another host.
+const ROUTE: &str = "yunzhan_route";
+
 /// The rules that requests pass. Clones see the same rules; replacing them drops no request.
 #[derive(Clone)]
 pub struct Waf(Live<Guarding>);
@@ -123,6 +126,7 @@ impl WafStage {
             limits: guarding.limits,
         };
         let mut transaction = Box::new(Transaction::begin(rules, context));
+        transaction.set_fact(ROUTE, exchange.route_name().as_bytes());
         feed_head(&mut transaction, exchange);
         Some(transaction)
     }
