@@ -59,6 +59,7 @@ fn requests() -> Vec<Request> {
     ]
 }
 
+#[inline(never)]
 fn run(rules: &Arc<RuleSet>, request: &Request) -> (Verdict, Vec<u64>) {
     let context = Context {
         now_ms: 0,
