@@ -242,6 +242,10 @@ impl Stage for WafStage {
 
     fn response(&self, exchange: &mut Exchange, head: &mut response::Parts) -> BodyPlan {
         let Some(transaction) = &mut exchange.waf else { return BodyPlan::Pass };
+        // The answer is what the refusal of the request says, such as a redirect.
+        if transaction.is_refused() {
+            return BodyPlan::Pass;
+        }
         for (name, value) in &head.headers {
             transaction.response_header(name.as_str().as_bytes(), value.as_bytes());
         }
