@@ -312,3 +312,104 @@ fn attempts(answer: &Value, lang: Lang) -> String {
     }
     told
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn what_guards_is_told_with_the_sets_that_are_there() {
+        let hash = "ab".repeat(32);
+        let answer = json!({
+            "mode": "off", "set": "imported", "hash": hash, "file": null,
+            "version": ["OWASP_CRS/4.28.0"], "rules": 300, "paranoia": 1, "anomaly_threshold": 5,
+            "sets": [{ "hash": hash, "version": ["OWASP_CRS/4.28.0"], "used": true }],
+        });
+        expect![[r#"
+            mode               off
+            rules from         abababababab
+            version            OWASP_CRS/4.28.0
+            rules              300
+            paranoia level     1
+            anomaly threshold  5
+            no rule runs while waf.mode is off
+
+               imported      version
+            *  abababababab  OWASP_CRS/4.28.0
+        "#]].assert_eq(&shown(&answer, Lang::En));
+        let answer = json!({
+            "mode": "block", "set": "configured", "hash": null, "file": "/etc/rules.conf",
+            "version": [], "rules": 3, "paranoia": null, "anomaly_threshold": null,
+            "sets": [{ "hash": hash, "version": [], "used": false }],
+        });
+        expect![[r#"
+            模式      block
+            规则来源  waf.rules: /etc/rules.conf
+            版本      -
+            规则数    3
+            严格级别  -
+            拒绝分数  -
+            配置中的 waf.rules 优先于导入的规则集
+
+              已导入        版本
+              abababababab  -
+        "#]].assert_eq(&shown(&answer, Lang::Zh));
+    }
+
+    #[test]
+    fn an_explanation_reads_from_top_to_bottom() {
+        let matched = json!({
+            "variable": "ARGS:id", "transformations": ["lowercase"], "value": "1 union select",
+            "operator": r"@rx union\s+(select)", "captured": { "0": "union select", "1": "select" },
+        });
+        let rule = json!({
+            "rule": 2, "place": "rules.conf:3", "phase": 2, "whole": true, "message": "it unites",
+            "matches": [matched],
+        });
+        let answer = json!({
+            "verdict": "refuse", "status": 403, "rule": 2, "mode": "observe", "exhausted": false,
+            "scores": { "sql_score": "5" }, "rules_run": 2, "matched": [rule], "matches_dropped": 0,
+        });
+        expect![[r#"
+            rule 2  it unites
+              rules.conf:3, phase 2
+              ARGS:id [lowercase] = "1 union select"
+                @rx union\s+(select)
+                TX.0 = "union select"
+                TX.1 = "select"
+
+            rules run  2
+            scores     sql_score 5
+            verdict    refuse with 403 (rule 2)
+            waf.mode is observe: such a request passes
+        "#]].assert_eq(&tested(&answer, Lang::En));
+        let passes = json!({ "verdict": "pass", "mode": "block", "rules_run": 2, "scores": {}, "matched": [] });
+        expect![[r#"
+            运行的规则  2
+            分数        -
+            结论        放行
+        "#]].assert_eq(&tested(&passes, Lang::Zh));
+    }
+
+    #[test]
+    fn attempts_stand_in_two_tables() {
+        let counts = json!({ "hour": 1, "day": 3 });
+        let answer = json!({
+            "addresses": [{
+                "address": "10.0.0.1", "requests": counts, "refused": counts,
+                "kinds": { "sql_injection": counts }, "last": "2026-01-31T12:00:00.000Z",
+            }],
+            "users": [], "forgotten": 0,
+        });
+        expect![[r#"
+            attempts of the last hour/day
+
+            address   requests  sql injection  xss  refused  last
+            10.0.0.1  1/3       1/3            -    1/3      2026-01-31T12:00:00.000Z
+
+            user  requests  sql injection  xss  refused  last
+        "#]].assert_eq(&attempts(&answer, Lang::En));
+    }
+}

@@ -63,10 +63,7 @@ async fn a_release_with_mistakes_changes_nothing() {
     let scene = Scene::set_without_rules().await;
     let good = scene.release("good", &[("main.conf", RULES)]);
     let before = value(&scene.server.run(&["waf", "import", &good]).await);
-    let files = [
-        ("main.conf", "Include a.conf\nSecRul x\n"),
-        ("a.conf", "\nSecMarkr y\n"),
-    ];
+    let files = [("main.conf", "Include a.conf\nSecRul x\n"), ("a.conf", "\nSecMarkr y\n")];
     let bad = scene.release("bad", &files);
     let refused = scene.server.run(&["waf", "import", &bad]).await;
     assert_eq!(refused.code, 1, "{refused:?}");
