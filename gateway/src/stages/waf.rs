@@ -51,6 +51,18 @@ pub struct Guarding {
     pub log_is_plain: bool,
     /// What rules remember between requests.
     pub collections: Arc<dyn Collections>,
+    /// Rules that do not run at some paths.
+    pub exclusions: Vec<Exclusion>,
+}
+
+/// Rules that do not run at a path.
+#[derive(Clone, Debug)]
+pub struct Exclusion {
+    /// The path as requests spell it. A `*` at the end stands for anything; a request that spells the path in another way
+    /// passes all rules.
+    pub path: String,
+    /// The rules, as `RuleSet::places` gives them.
+    pub places: Box<[u32]>,
 }
 
 /// What rules may do.
@@ -79,6 +91,7 @@ impl Waf {
             limits,
             log_is_plain: false,
             collections,
+            exclusions: Vec::new(),
         })
     }
 
@@ -90,6 +103,24 @@ impl Waf {
     /// What guards now.
     pub fn guarding(&self) -> Arc<Guarding> {
         self.0.load()
+    }
+}
+
+impl Guarding {
+    /// Leaves out the rules that do not run at a path.
+    pub fn leave_out(&self, transaction: &mut Transaction, path: &str) {
+        for exclusion in self.exclusions.iter().filter(|exclusion| exclusion.holds(path)) {
+            transaction.leave_out(&exclusion.places);
+        }
+    }
+}
+
+impl Exclusion {
+    fn holds(&self, path: &str) -> bool {
+        match self.path.strip_suffix('*') {
+            Some(beginning) => path.starts_with(beginning),
+            None => path == self.path,
+        }
     }
 }
 
@@ -127,6 +158,7 @@ impl WafStage {
         };
         let mut transaction = Box::new(Transaction::begin(rules, context));
         transaction.set_fact(ROUTE, exchange.route_name().as_bytes());
+        guarding.leave_out(&mut transaction, exchange.head.uri.path());
         feed_head(&mut transaction, exchange);
         Some(transaction)
     }
@@ -214,6 +246,10 @@ impl Stage for WafStage {
 
     fn response(&self, exchange: &mut Exchange, head: &mut response::Parts) -> BodyPlan {
         let Some(transaction) = &mut exchange.waf else { return BodyPlan::Pass };
+        // The answer is what the refusal of the request says, such as a redirect.
+        if transaction.is_refused() {
+            return BodyPlan::Pass;
+        }
         for (name, value) in &head.headers {
             transaction.response_header(name.as_str().as_bytes(), value.as_bytes());
         }

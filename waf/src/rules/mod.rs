@@ -91,6 +91,13 @@ impl RuleSet {
         self.chains.is_empty()
     }
 
+    /// The places of the rules whose ids are in these ranges, for [`crate::Transaction::leave_out`].
+    pub fn places(&self, ids: &[(u64, u64)]) -> Box<[u32]> {
+        let is_meant = |id: u64| ids.iter().any(|&(from, to)| (from..=to).contains(&id));
+        let chains = (0..).zip(&self.chains);
+        chains.filter(|(_, chain)| chain.id.is_some_and(is_meant)).map(|(at, _)| at).collect()
+    }
+
     /// What the components of the set call themselves.
     pub fn signatures(&self) -> &[String] {
         &self.signatures

@@ -48,7 +48,7 @@ impl Transaction {
         }
     }
 
-    fn tx_values(&self) -> Vec<Named> {
+    pub(super) fn tx_values(&self) -> Vec<Named> {
         let named = self.rules.tx_names.iter().filter_map(|(name, &place)| {
             let value = self.tx[place as usize].clone()?;
             Some((Variable::Tx, name.to_vec(), value))
