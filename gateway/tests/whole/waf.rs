@@ -40,6 +40,7 @@ impl Collections for Threads {
 
 fn guarding(rules: &'static str, collections: Arc<dyn Collections>) -> Waf {
     Waf::new(Guarding {
+        clock: yunzhan_base::Clock::System,
         rules: Some(Arc::new(RuleSet::load("rules.conf", &File(rules)).unwrap())),
         mode: Mode::Block,
         limits: Limits::default(),

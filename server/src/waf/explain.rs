@@ -200,6 +200,7 @@ SecRule ARGS "@rx union\s+(select)" "id:2,phase:2,deny,capture,t:none,t:lowercas
 
     fn explained(request: &str) -> Value {
         let guarding = Guarding {
+            clock: yunzhan_base::Clock::System,
             rules: Some(Arc::new(RuleSet::load("rules.conf", &One(RULES)).unwrap())),
             mode: Mode::Observe,
             limits: Limits::default(),

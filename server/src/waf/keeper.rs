@@ -299,6 +299,7 @@ fn guarding_with(config: &Config, rules: Option<RuleSet>) -> Guarding {
     });
     let exclusions = exclusions.collect();
     Guarding {
+        clock: yunzhan_base::Clock::System,
         rules: rules.map(Arc::new),
         mode: config.mode,
         limits: config.limits,

@@ -141,7 +141,7 @@ fn known(hir: &Hir) -> Known {
         HirKind::Capture(capture) => known(&capture.sub),
         HirKind::Repetition(repetition) => of_repetition(repetition),
         HirKind::Concat(parts) => of_concat(parts.iter().map(known)),
-        HirKind::Alternation(parts) => of_alternation(parts.iter().map(known).collect()),
+        HirKind::Alternation(parts) => of_alternation(&parts.iter().map(known).collect::<Vec<_>>()),
     }
 }
 
@@ -212,7 +212,7 @@ fn of_concat(parts: impl Iterator<Item = Known>) -> Known {
     whole
 }
 
-fn of_alternation(parts: Vec<Known>) -> Known {
+fn of_alternation(parts: &[Known]) -> Known {
     let none = Known { may_be_empty: false, ..Known::empty() };
     let mut whole = parts.iter().fold(none, |whole, part| Known {
         may_be_empty: whole.may_be_empty | part.may_be_empty,
@@ -303,13 +303,13 @@ impl crate::operator::Operator {
         match &self.kind {
             Kind::Rx(Some(rx)) => Gate::of_pattern(&rx.pattern),
             Kind::Phrases(phrases) => Gate::of_phrases(phrases.phrases.iter().map(Vec::as_slice)),
-            Kind::Text(test, Some(text)) => match test {
+            Kind::Text(
                 TextTest::BeginsWith
                 | TextTest::Contains
                 | TextTest::ContainsWord
-                | TextTest::EndsWith => Gate::of_text(text, false),
-                _ => Gate::open(),
-            },
+                | TextTest::EndsWith,
+                Some(text),
+            ) => Gate::of_text(text, false),
             Kind::ByteRange(set) => Gate::of_bytes(set.not()),
             Kind::UrlEncoding => Gate::of_bytes(ByteSet::of(b"%")),
             Kind::Utf8Encoding => Gate::of_bytes(ByteSet::range(0x80, 0xff)),

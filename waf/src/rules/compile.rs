@@ -142,7 +142,7 @@ impl Gathered {
             DirectiveKind::Marker(name) => self.markers.push((name, self.chains.len())),
             DirectiveKind::Remove(selection) => self.removals.push(selection),
             DirectiveKind::UpdateTarget(selection, targets) => {
-                self.target_updates.push((selection, targets))
+                self.target_updates.push((selection, targets));
             }
             DirectiveKind::UpdateAction(id, link, actions) => {
                 self.action_updates.push((id, link.unwrap_or(0), actions, place));
@@ -296,7 +296,7 @@ impl Compiler<'_> {
                 Action::Skip(count) => chain.skip = Some(Skip::Rules(*count)),
                 Action::SkipAfter(label) => match labels.0.get(label) {
                     Some(places) => {
-                        chain.skip = Some(Skip::To(places[usize::from(text.phase) - 1]))
+                        chain.skip = Some(Skip::To(places[usize::from(text.phase) - 1]));
                     }
                     None => {
                         let message =

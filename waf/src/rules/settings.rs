@@ -76,7 +76,7 @@ impl Settings {
             Setting::ResponseBodyAccess(is_on) => self.response_body_access = is_on,
             Setting::ResponseBodyLimit(bytes) => self.response_body_max = bytes,
             Setting::ResponseBodyLimitRejects(rejects) => {
-                self.response_body_limit_rejects = rejects
+                self.response_body_limit_rejects = rejects;
             }
             Setting::ResponseBodyMimeTypes(types) => {
                 self.response_body_types.extend(types.iter().map(|name| name.to_ascii_lowercase()));
