@@ -14,13 +14,14 @@ use yunzhan_base::event::{
 };
 use yunzhan_base::{Body, Clock, Error, Kind, Live, Result, mask};
 use yunzhan_waf::seclang::ast::EngineMode;
-use yunzhan_waf::transaction::{Collections, Event, Limits, NoCollections, Refusal};
+use yunzhan_waf::transaction::{Collections, Event, Limits, Refusal};
 use yunzhan_waf::{Context, RuleSet, Transaction, Verdict};
 
 use crate::connection::Bounds;
 use crate::exchange::Exchange;
 use crate::held::Budget;
 use crate::pipeline::{BodyPlan, Stage, Step};
+use crate::stages::remembered::Remembered;
 
 /// Bodies up to this size are judged where the request is: a few hundred microseconds.
 const BODY_BYTES_AT_ONCE: usize = 16 << 10;
@@ -36,7 +37,11 @@ const ROUTE: &str = "yunzhan_route";
 
 /// The rules that requests pass. Clones see the same rules; replacing them drops no request.
 #[derive(Clone)]
-pub struct Waf(Live<Guarding>);
+pub struct Waf {
+    live: Live<Guarding>,
+    /// What rules remember between requests, whichever rules they are.
+    collections: Arc<dyn Collections>,
+}
 
 /// What guards.
 pub struct Guarding {
@@ -50,8 +55,6 @@ pub struct Guarding {
     pub limits: Limits,
     /// Whether events quote requests as they are, and not masked. They then hold what people wrote.
     pub log_is_plain: bool,
-    /// What rules remember between requests.
-    pub collections: Arc<dyn Collections>,
     /// Rules that do not run at some paths.
     pub exclusions: Vec<Exclusion>,
 }
@@ -80,31 +83,34 @@ pub enum Mode {
 impl Waf {
     /// Guards with these.
     pub fn new(guarding: Guarding) -> Self {
-        Self(Live::new(guarding))
+        Self::remembering(guarding, Arc::new(Remembered::default()))
+    }
+
+    /// The same, with what rules remember kept elsewhere.
+    pub fn remembering(guarding: Guarding, collections: Arc<dyn Collections>) -> Self {
+        Self { live: Live::new(guarding), collections }
     }
 
     /// Guards nothing.
     pub fn off() -> Self {
-        let (limits, collections) = (Limits::default(), Arc::new(NoCollections));
         Self::new(Guarding {
             clock: Clock::System,
             rules: None,
             mode: Mode::Off,
-            limits,
+            limits: Limits::default(),
             log_is_plain: false,
-            collections,
             exclusions: Vec::new(),
         })
     }
 
     /// Guards with others from the next request on.
     pub fn replace(&self, guarding: Guarding) {
-        self.0.store(guarding);
+        self.live.store(guarding);
     }
 
     /// What guards now.
     pub fn guarding(&self) -> Arc<Guarding> {
-        self.0.load()
+        self.live.load()
     }
 }
 
@@ -141,7 +147,7 @@ impl WafStage {
 
     /// A transaction that has seen the head, unless nothing guards here.
     fn begin(&self, exchange: &Exchange, mode: Option<Mode>) -> Option<Box<Transaction>> {
-        let guarding = self.waf.0.peek();
+        let guarding = self.waf.live.peek();
         let rules = Arc::clone(guarding.rules.as_ref()?);
         let mode = match mode.unwrap_or(guarding.mode) {
             Mode::Off => return None,
@@ -154,7 +160,7 @@ impl WafStage {
             offset_s: 0,
             unique_id: std::str::from_utf8(&id).unwrap_or_default(),
             mode: Some(mode),
-            collections: Arc::clone(&guarding.collections),
+            collections: Arc::clone(&self.waf.collections),
             limits: guarding.limits,
         };
         let mut transaction = Box::new(Transaction::begin(rules, context));
@@ -193,7 +199,7 @@ impl WafStage {
     }
 
     fn tell(&self, exchange: &Exchange, transaction: &Transaction, is_refused: bool) {
-        let is_plain = self.waf.0.peek().log_is_plain;
+        let is_plain = self.waf.live.peek().log_is_plain;
         let matches: Vec<SuspectedMatch<'_>> =
             transaction.events().iter().map(|event| suspected(event, is_plain)).collect();
         let number = |name: &&str| std::str::from_utf8(transaction.tx(name)?).ok()?.parse().ok();

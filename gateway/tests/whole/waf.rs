@@ -39,15 +39,15 @@ impl Collections for Threads {
 }
 
 fn guarding(rules: &'static str, collections: Arc<dyn Collections>) -> Waf {
-    Waf::new(Guarding {
+    let guarding = Guarding {
         clock: yunzhan_base::Clock::System,
         rules: Some(Arc::new(RuleSet::load("rules.conf", &File(rules)).unwrap())),
         mode: Mode::Block,
         limits: Limits::default(),
         log_is_plain: false,
-        collections,
         exclusions: Vec::new(),
-    })
+    };
+    Waf::remembering(guarding, collections)
 }
 
 fn post(body: &str) -> String {

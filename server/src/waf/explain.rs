@@ -205,7 +205,6 @@ SecRule ARGS "@rx union\s+(select)" "id:2,phase:2,deny,capture,t:none,t:lowercas
             mode: Mode::Observe,
             limits: Limits::default(),
             log_is_plain: false,
-            collections: Arc::new(NoCollections),
             exclusions: Vec::new(),
         };
         explain(&guarding, &Request::read(request.as_bytes()).unwrap()).unwrap()

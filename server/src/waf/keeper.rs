@@ -304,7 +304,6 @@ fn guarding_with(config: &Config, rules: Option<RuleSet>) -> Guarding {
         mode: config.mode,
         limits: config.limits,
         log_is_plain: config.log_is_plain,
-        collections: Arc::new(NoCollections),
         exclusions,
     }
 }
