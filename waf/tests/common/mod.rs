@@ -37,7 +37,13 @@ impl Request {
         ];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
         let headers = headers.to_vec();
-        Self { route: "api", method: "GET".into(), target: target.into(), headers, body: Vec::new() }
+        Self {
+            route: "api",
+            method: "GET".into(),
+            target: target.into(),
+            headers,
+            body: Vec::new(),
+        }
     }
 
     pub fn post(target: &str, content_type: &str, body: &[u8]) -> Self {
@@ -87,9 +93,8 @@ pub fn load(root: &str, sources: &dyn Sources) -> Arc<RuleSet> {
 }
 
 fn print(problems: &[Problem]) -> String {
-    let line = |problem: &Problem| {
-        format!("{}: {:?}: {}", problem.place, problem.rule, problem.message)
-    };
+    let line =
+        |problem: &Problem| format!("{}: {:?}: {}", problem.place, problem.rule, problem.message);
     problems.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 

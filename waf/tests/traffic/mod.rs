@@ -63,9 +63,33 @@ impl Random {
 /// One request.
 pub fn request(random: &mut Random) -> Request {
     let make = random.pick(&[
-        goods, near, order, order, address, post, post, comment, editor, feedback, form, push, track,
-        upload_token, picture, sign_in, insert, insert, update, query, query_in_address, aggregate,
-        web, admin, function, pay, file,
+        goods,
+        near,
+        order,
+        order,
+        address,
+        post,
+        post,
+        comment,
+        editor,
+        feedback,
+        form,
+        push,
+        track,
+        upload_token,
+        picture,
+        sign_in,
+        insert,
+        insert,
+        update,
+        query,
+        query_in_address,
+        aggregate,
+        web,
+        admin,
+        function,
+        pay,
+        file,
     ]);
     let mut request = make(random);
     if random.below(3) > 0 {
@@ -76,7 +100,8 @@ pub fn request(random: &mut Random) -> Request {
 }
 
 fn query_string(pairs: &[(&str, String)]) -> String {
-    let pair = |(name, value): &(&str, String)| format!("{name}={}", escape_query(value.as_bytes()));
+    let pair =
+        |(name, value): &(&str, String)| format!("{name}={}", escape_query(value.as_bytes()));
     pairs.iter().map(pair).collect::<Vec<_>>().join("&")
 }
 
@@ -84,7 +109,10 @@ fn goods(random: &mut Random) -> Request {
     let pairs = [
         ("keyword", search(random)),
         ("page", random.below(50).to_string()),
-        ("sort", random.pick(&["price", "-price", "sales desc", "created_at:asc", "综合"]).to_owned()),
+        (
+            "sort",
+            random.pick(&["price", "-price", "sales desc", "created_at:asc", "综合"]).to_owned(),
+        ),
         ("tags", random.pick(&["新品,热卖", "a|b", "[1,2,3]", "all", "*"]).to_owned()),
     ];
     Request::get(&format!("/api/v1/goods?{}", query_string(&pairs)))
@@ -126,35 +154,58 @@ fn address(random: &mut Random) -> Request {
 
 fn post(random: &mut Random) -> Request {
     let text = format!("{}\n\n{}\n\n{}", line(random), code(random), note(random));
-    body("/api/v1/posts", &json!({"title": line(random), "content": text, "topics": ["编程", "前端"], "images": [image(random)]}))
+    body(
+        "/api/v1/posts",
+        &json!({"title": line(random), "content": text, "topics": ["编程", "前端"], "images": [image(random)]}),
+    )
 }
 
 fn comment(random: &mut Random) -> Request {
-    let mut request = body(&format!("/api/v1/posts/{}/comments", random.hex(24)), &json!({"text": note(random), "reply_to": name(random)}));
+    let mut request = body(
+        &format!("/api/v1/posts/{}/comments", random.hex(24)),
+        &json!({"text": note(random), "reply_to": name(random)}),
+    );
     request.method = random.pick(&["POST", "PUT", "PATCH"]).to_owned();
     request
 }
 
 fn editor(random: &mut Random) -> Request {
-    body("/api/v1/articles", &json!({"title": line(random), "html": rich_text(random), "delta": {"ops": [{"insert": note(random)}, {"attributes": {"bold": true, "color": "#e60000"}, "insert": line(random)}]}}))
+    body(
+        "/api/v1/articles",
+        &json!({"title": line(random), "html": rich_text(random), "delta": {"ops": [{"insert": note(random)}, {"attributes": {"bold": true, "color": "#e60000"}, "insert": line(random)}]}}),
+    )
 }
 
 fn feedback(random: &mut Random) -> Request {
-    body("/api/v1/feedback", &json!({"content": note(random), "contact": random.pick(&["wx: abc_123", "a.b+c@example.com", "13800138000"]),
-        "system": {"brand": "HUAWEI", "model": "iPhone 15 Pro Max<iPhone16,2>", "version": "8.0.50", "SDKVersion": "3.5.1", "benchmarkLevel": 42}}))
+    body(
+        "/api/v1/feedback",
+        &json!({"content": note(random), "contact": random.pick(&["wx: abc_123", "a.b+c@example.com", "13800138000"]),
+        "system": {"brand": "HUAWEI", "model": "iPhone 15 Pro Max<iPhone16,2>", "version": "8.0.50", "SDKVersion": "3.5.1", "benchmarkLevel": 42}}),
+    )
 }
 
 fn form(random: &mut Random) -> Request {
-    let pairs = [("name", name(random)), ("message", note(random)), ("url", link(random)), ("agree", "on".to_owned())];
+    let pairs = [
+        ("name", name(random)),
+        ("message", note(random)),
+        ("url", link(random)),
+        ("agree", "on".to_owned()),
+    ];
     Request::post("/api/form", "application/x-www-form-urlencoded", query_string(&pairs).as_bytes())
 }
 
 fn push(random: &mut Random) -> Request {
     let text = format!(
         "<xml><ToUserName><![CDATA[gh_{}]]></ToUserName><FromUserName><![CDATA[{}]]></FromUserName><CreateTime>1714036504</CreateTime><MsgType><![CDATA[text]]></MsgType><Content><![CDATA[{}]]></Content><MsgId>1234567890123456</MsgId></xml>",
-        random.hex(12), random.openid(), line(random)
+        random.hex(12),
+        random.openid(),
+        line(random)
     );
-    let target = format!("/push?signature={}&timestamp=1714036504&nonce=1514711492&openid={}", random.hex(40), random.openid());
+    let target = format!(
+        "/push?signature={}&timestamp=1714036504&nonce=1514711492&openid={}",
+        random.hex(40),
+        random.openid()
+    );
     Request::post(&target, "text/xml", text.as_bytes())
 }
 
@@ -167,21 +218,33 @@ fn track(random: &mut Random) -> Request {
 }
 
 fn upload_token(random: &mut Random) -> Request {
-    body("/api/upload/sign", &json!({"key": format!("uploads/2026/11/{}.jpg", random.hex(32)), "policy": random.base64(300) + "==", "signature": random.base64(27) + "=", "callback": link(random)}))
+    body(
+        "/api/upload/sign",
+        &json!({"key": format!("uploads/2026/11/{}.jpg", random.hex(32)), "policy": random.base64(300) + "==", "signature": random.base64(27) + "=", "callback": link(random)}),
+    )
 }
 
 fn picture(random: &mut Random) -> Request {
     let len = 4_000 + random.below(20_000);
-    body("/api/avatar", &json!({"data": format!("data:image/png;base64,{}==", random.base64(len)), "raw": random.base64(64)}))
+    body(
+        "/api/avatar",
+        &json!({"data": format!("data:image/png;base64,{}==", random.base64(len)), "raw": random.base64(64)}),
+    )
 }
 
 fn file(random: &mut Random) -> Request {
     let boundary = format!("WABoundary+{}", random.letters(b"0123456789ABCDEF", 16));
     let text = format!(
         "--{boundary}\r\nContent-Disposition: form-data; name=\"user\"\r\n\r\n{}\r\n--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{}.jpg\"\r\nContent-Type: image/jpeg\r\n\r\n{}\r\n--{boundary}--\r\n",
-        name(random), random.hex(16), random.base64(2000)
+        name(random),
+        random.hex(16),
+        random.base64(2000)
     );
-    Request::post("/api/upload", &format!("multipart/form-data; boundary={boundary}"), text.as_bytes())
+    Request::post(
+        "/api/upload",
+        &format!("multipart/form-data; boundary={boundary}"),
+        text.as_bytes(),
+    )
 }
 
 fn pay(random: &mut Random) -> Request {
@@ -189,16 +252,22 @@ fn pay(random: &mut Random) -> Request {
         "resource": {"original_type": "transaction", "algorithm": "AEAD_AES_256_GCM", "ciphertext": random.base64(700) + "==", "associated_data": "transaction", "nonce": random.url_safe(12)}});
     let mut request = body("/api/pay/notify", &value);
     request.headers.push(("wechatpay-signature".into(), (random.base64(342) + "==").into_bytes()));
-    request.headers.push(("wechatpay-serial".into(), b"PUB_KEY_ID_0114232134912410000000000000".to_vec()));
+    request
+        .headers
+        .push(("wechatpay-serial".into(), b"PUB_KEY_ID_0114232134912410000000000000".to_vec()));
     request
 }
 
 fn sign_in(random: &mut Random) -> Request {
     let value = json!({"provider_token": random.token(), "code": random.url_safe(32), "client_id": "demo", "provider_params": {"provider_code_type": "open_id", "appid": "wx1234567890abcdef"}});
-    Request { route: "identity.sign_in", ..body("/auth/v1/signin/with/provider?client_id=demo", &value) }
+    Request {
+        route: "identity.sign_in",
+        ..body("/auth/v1/signin/with/provider?client_id=demo", &value)
+    }
 }
 
-const DOCUMENTS: &str = "/v1/database/instances/(default)/databases/(default)/collections/posts/documents";
+const DOCUMENTS: &str =
+    "/v1/database/instances/(default)/databases/(default)/collections/posts/documents";
 
 fn document(random: &mut Random) -> Value {
     let (longitude, latitude) = random.place();
@@ -209,11 +278,19 @@ fn document(random: &mut Random) -> Value {
 fn filter(random: &mut Random) -> Value {
     let word = search(random);
     match random.below(6) {
-        0 => json!({"$or": [{"title": {"$regularExpression": {"pattern": format!("^.*{word}"), "options": "i"}}}, {"tags": {"$in": [word]}}]}),
-        1 => json!({"$and": [{"price": {"$gt": 3}}, {"price": {"$lte": 99.5}}], "deleted": {"$ne": true}}),
-        2 => json!({"place": {"$nearSphere": {"$geometry": {"type": "Point", "coordinates": [113.3, 23.1]}, "$maxDistance": 1000}}}),
+        0 => {
+            json!({"$or": [{"title": {"$regularExpression": {"pattern": format!("^.*{word}"), "options": "i"}}}, {"tags": {"$in": [word]}}]})
+        }
+        1 => {
+            json!({"$and": [{"price": {"$gt": 3}}, {"price": {"$lte": 99.5}}], "deleted": {"$ne": true}})
+        }
+        2 => {
+            json!({"place": {"$nearSphere": {"$geometry": {"type": "Point", "coordinates": [113.3, 23.1]}, "$maxDistance": 1000}}})
+        }
         3 => json!({"$expr": {"$gt": ["$spent", "$budget"]}}),
-        4 => json!({"name": {"$regex": "^(?:a|b)+[^\\s]*$", "$options": "im"}, "author": name(random)}),
+        4 => {
+            json!({"name": {"$regex": "^(?:a|b)+[^\\s]*$", "$options": "im"}, "author": name(random)})
+        }
         _ => json!({"_openid": "{openid}", "title": {"$exists": true, "$not": {"$size": 0}}}),
     }
 }
@@ -234,8 +311,16 @@ fn query(random: &mut Random) -> Request {
 }
 
 fn query_in_address(random: &mut Random) -> Request {
-    let pairs = [("query", filter(random).to_string()), ("order", "[{\"field\":\"at\",\"direction\":\"desc\"}]".to_owned()), ("fields", "{\"title\":true}".to_owned()), ("limit", "20".to_owned())];
-    Request { route: "gateway.query", ..Request::get(&format!("{DOCUMENTS}?{}", query_string(&pairs))) }
+    let pairs = [
+        ("query", filter(random).to_string()),
+        ("order", "[{\"field\":\"at\",\"direction\":\"desc\"}]".to_owned()),
+        ("fields", "{\"title\":true}".to_owned()),
+        ("limit", "20".to_owned()),
+    ];
+    Request {
+        route: "gateway.query",
+        ..Request::get(&format!("{DOCUMENTS}?{}", query_string(&pairs)))
+    }
 }
 
 fn aggregate(random: &mut Random) -> Request {
@@ -270,7 +355,10 @@ fn function(random: &mut Random) -> Request {
 
 fn image(random: &mut Random) -> String {
     match random.below(4) {
-        0 => format!("https://img.example.com/a/{}.jpg?imageView2/2/w/750|imageMogr2/format/webp", random.hex(20)),
+        0 => format!(
+            "https://img.example.com/a/{}.jpg?imageView2/2/w/750|imageMogr2/format/webp",
+            random.hex(20)
+        ),
         1 => format!("cloud://demo-env.6465-demo-env-125000/posts/{}.png", random.hex(16)),
         2 => format!("http://tmp/{}.jpg", random.url_safe(30)),
         _ => format!("wxfile://tmp_{}.jpeg", random.hex(32)),
@@ -279,11 +367,14 @@ fn image(random: &mut Random) -> String {
 
 fn link(random: &mut Random) -> String {
     let hash = random.hex(8);
-    random.pick(&[
-        "https://mp.weixin.qq.com/s?__biz=MzA3&mid=265&idx=1&sn=ab12&chksm=84#wechat_redirect",
-        "https://www.example.com/search?q=c%2B%2B&lang=zh-CN#top",
-        "https://example.com/path;v=1/a(b)_c?x[]=1&y=%E4%B8%AD",
-        "weixin://dl/business/?t=abc",
-        "pages/index/index?scene=a%3D1%26b%3D2",
-    ]).to_owned() + &hash
+    random
+        .pick(&[
+            "https://mp.weixin.qq.com/s?__biz=MzA3&mid=265&idx=1&sn=ab12&chksm=84#wechat_redirect",
+            "https://www.example.com/search?q=c%2B%2B&lang=zh-CN#top",
+            "https://example.com/path;v=1/a(b)_c?x[]=1&y=%E4%B8%AD",
+            "weixin://dl/business/?t=abc",
+            "pages/index/index?scene=a%3D1%26b%3D2",
+        ])
+        .to_owned()
+        + &hash
 }

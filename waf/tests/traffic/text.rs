@@ -3,9 +3,46 @@
 use super::Random;
 
 const WORDS: [&str; 40] = [
-    "今天", "天气真好", "，", "。", "！", "我们", "去吃", "火锅🍲", "吧", "快递", "还没到", "？", "客服", "你好", "😀😀", "👍🏻",
-    "质量", "不错", "（已收货）", "“很满意”", "——", "买一送一", "¥99.00", "￥1,299", "3~5 天", "A4", "2×3=6", "5>3", "a&b", "100%",
-    "No.1", "@小明", "#话题#", "《活着》", "Wi-Fi", "iPhone 15", "24h", "C++", "&", "……",
+    "今天",
+    "天气真好",
+    "，",
+    "。",
+    "！",
+    "我们",
+    "去吃",
+    "火锅🍲",
+    "吧",
+    "快递",
+    "还没到",
+    "？",
+    "客服",
+    "你好",
+    "😀😀",
+    "👍🏻",
+    "质量",
+    "不错",
+    "（已收货）",
+    "“很满意”",
+    "——",
+    "买一送一",
+    "¥99.00",
+    "￥1,299",
+    "3~5 天",
+    "A4",
+    "2×3=6",
+    "5>3",
+    "a&b",
+    "100%",
+    "No.1",
+    "@小明",
+    "#话题#",
+    "《活着》",
+    "Wi-Fi",
+    "iPhone 15",
+    "24h",
+    "C++",
+    "&",
+    "……",
 ];
 
 const LINES: [&str; 38] = [
@@ -50,12 +87,39 @@ const LINES: [&str; 38] = [
 ];
 
 const NAMES: [&str; 14] = [
-    "张三", "欧阳娜娜", "O'Brien", "D'Angelo Russell", "Jean-Luc Picard", "阿凡提·买买提", "Seán Ó'Néill", "李四 (客户)", "小王&小李", "\"阿甘\"",
-    "Anne-Marie l'Écuyer", "Select 优选公司", "Robert; Tables", "𠮷野家😋",
+    "张三",
+    "欧阳娜娜",
+    "O'Brien",
+    "D'Angelo Russell",
+    "Jean-Luc Picard",
+    "阿凡提·买买提",
+    "Seán Ó'Néill",
+    "李四 (客户)",
+    "小王&小李",
+    "\"阿甘\"",
+    "Anne-Marie l'Écuyer",
+    "Select 优选公司",
+    "Robert; Tables",
+    "𠮷野家😋",
 ];
 
 const SEARCHES: [&str; 16] = [
-    "连衣裙", "iphone 15 pro", "L'Oréal", "C#", "c++", "1/2 折", "5'10\"", "男 or 女", "10-20元", "a&b", "\"精确匹配\"", "手机壳 -苹果", "100% 棉", "T恤", "(新)", "*",
+    "连衣裙",
+    "iphone 15 pro",
+    "L'Oréal",
+    "C#",
+    "c++",
+    "1/2 折",
+    "5'10\"",
+    "男 or 女",
+    "10-20元",
+    "a&b",
+    "\"精确匹配\"",
+    "手机壳 -苹果",
+    "100% 棉",
+    "T恤",
+    "(新)",
+    "*",
 ];
 
 /// Programs that a forum's posts quote, none of which harms anybody who only shows them.
@@ -130,7 +194,8 @@ pub fn hard_text(random: &mut Random) -> String {
 /// What an editor of rich text makes.
 pub fn rich_text(random: &mut Random) -> String {
     let text = line(random).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-    let block = |random: &mut Random| match random.below(7) {
+    let block = |random: &mut Random| {
+        match random.below(7) {
         0 => format!("<p style=\"text-align: center; color: rgb(230, 0, 0); line-height: 1.75;\"><strong>{text}</strong><br></p>"),
         1 => "<p><img src=\"https://img.example.com/a.jpg?x=1&amp;y=2\" data-local=\"wxfile://tmp_a.jpg\" width=\"80%\" alt=\"图\" data-custom=\"id=1&amp;role=2\"></p>".to_owned(),
         2 => format!("<h2 wx:nodeid=\"12\">{text}</h2><hr>"),
@@ -138,6 +203,7 @@ pub fn rich_text(random: &mut Random) -> String {
         4 => format!("<blockquote style=\"border-left:4px solid #ccc;background:#f9f9f9;padding:10px\">{text}</blockquote>"),
         5 => format!("<a href=\"https://example.com/a?b=c&amp;d=e#f\" target=\"_blank\" rel=\"noopener\">{text}</a>"),
         _ => "<table border=\"1\"><tbody><tr><td colspan=\"2\">1</td></tr></tbody></table><video src=\"https://v.example.com/a.mp4\" controls=\"controls\" poster=\"https://v.example.com/a.jpg\"></video>".to_owned(),
+    }
     };
     (0..1 + random.below(4)).map(|_| block(random)).collect()
 }
