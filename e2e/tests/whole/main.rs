@@ -12,4 +12,5 @@ mod secrets;
 mod strangers;
 mod tokens;
 mod tour;
+mod waf;
 mod wechat_login;
