@@ -1,4 +1,5 @@
-//! The rules that are built in, as text: a starter set and the profile of mini-programs.
+//! The rules that are built in, as text: a starter set, the profile of mini-programs, and what comes
+//! before the OWASP Core Rule Set.
 //!
 //! They are compiled by whoever guards with them, like rules from a folder, and know no door that others lack.
 
@@ -11,9 +12,10 @@ pub const FOLDER: &str = "/builtin";
 pub const ROOT: &str = "/builtin/starter.conf";
 
 /// Name and text of each file.
-static FILES: [(&str, &[u8]); 4] = [
+static FILES: [(&str, &[u8]); 5] = [
     ("starter.conf", include_bytes!("../rules/starter.conf")),
     ("profile.conf", include_bytes!("../rules/profile.conf")),
+    ("crs.conf", include_bytes!("../rules/crs.conf")),
     ("scanners.data", include_bytes!("../rules/scanners.data")),
     ("probes.data", include_bytes!("../rules/probes.data")),
 ];
@@ -68,7 +70,7 @@ mod tests {
     fn others_include_what_is_built_in() {
         let files = WithBuiltIn(&BuiltIn);
         assert!(files.read(ROOT).is_ok());
-        assert!(files.list("/builtin").is_ok_and(|names| names.len() == 4));
+        assert!(files.list("/builtin").is_ok_and(|names| names.len() == 5));
         assert_eq!(
             files.read("/builtin/../etc/passwd"),
             Err("cannot read /builtin/../etc/passwd: it is not built in".into())

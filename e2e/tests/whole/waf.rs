@@ -2,6 +2,7 @@
 //!
 //! The rules are the tests' own, few and plain: what rule sets find is not the matter here.
 
+mod built_in;
 mod operations;
 mod scene;
 
