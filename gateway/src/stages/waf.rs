@@ -5,7 +5,6 @@
 //! gateway's words. Small requests are judged at once, large bodies on the threads for work that blocks.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue, LOCATION};
@@ -13,7 +12,7 @@ use http::{Response, StatusCode, Version, request, response};
 use yunzhan_base::event::{
     AttackKind, AttackSuspected, Event as Told, Events, Outcome, SuspectedMatch,
 };
-use yunzhan_base::{Body, Error, Kind, Live, Result, mask};
+use yunzhan_base::{Body, Clock, Error, Kind, Live, Result, mask};
 use yunzhan_waf::seclang::ast::EngineMode;
 use yunzhan_waf::transaction::{Collections, Event, Limits, NoCollections, Refusal};
 use yunzhan_waf::{Context, RuleSet, Transaction, Verdict};
@@ -143,10 +142,9 @@ impl WafStage {
             Mode::Block => EngineMode::On,
             Mode::Observe => EngineMode::DetectionOnly,
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let id = exchange.request_id.hex();
         let context = Context {
-            now_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
+            now_ms: Clock::System.now_ms(),
             offset_s: 0,
             unique_id: std::str::from_utf8(&id).unwrap_or_default(),
             mode: Some(mode),
