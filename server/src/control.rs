@@ -32,23 +32,32 @@ const RENDER: RenderError = yunzhan_services::dialect::control::render_error;
 /// Every route of the server itself. Health and metrics are open: who may reach the control listener may see them.
 pub(crate) const CONTROL: &[Endpoint<Control>] = &[
     endpoint("server.status", Method::GET, "/control/v1/status", Access::Operator, status),
-    endpoint("server.reload", Method::POST, "/control/v1/reload", Access::Operator, reload),
+    chore(
+        BODY_BYTES_MAX,
+        endpoint("server.reload", Method::POST, "/control/v1/reload", Access::Operator, reload),
+    ),
     endpoint("waf.control.show", Method::GET, "/control/v1/waf", Access::Operator, waf::show),
-    endpoint(
-        "waf.control.import",
-        Method::POST,
-        "/control/v1/waf/sets",
-        Access::Operator,
-        waf::import,
+    chore(
+        BODY_BYTES_MAX,
+        endpoint(
+            "waf.control.import",
+            Method::POST,
+            "/control/v1/waf/sets",
+            Access::Operator,
+            waf::import,
+        ),
     ),
-    endpoint(
-        "waf.control.use",
-        Method::PUT,
-        "/control/v1/waf/active",
-        Access::Operator,
-        waf::choose,
+    chore(
+        BODY_BYTES_MAX,
+        endpoint(
+            "waf.control.use",
+            Method::PUT,
+            "/control/v1/waf/active",
+            Access::Operator,
+            waf::choose,
+        ),
     ),
-    taking(
+    chore(
         EXPLAIN_BYTES_MAX,
         endpoint(
             "waf.control.test",
@@ -89,8 +98,9 @@ const fn endpoint(
     Endpoint { spec, handle }
 }
 
-/// The same with another bound on its body.
-const fn taking(body_bytes_max: usize, mut endpoint: Endpoint<Control>) -> Endpoint<Control> {
+/// The same for what compiles rules, with a bound on its body.
+const fn chore(body_bytes_max: usize, mut endpoint: Endpoint<Control>) -> Endpoint<Control> {
+    endpoint.spec.tier = Tier::Chore;
     endpoint.spec.body_bytes_max = body_bytes_max;
     endpoint
 }

@@ -79,6 +79,7 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("target", "路径与查询, 如 '/a?id=1'"),
     ("headers", "请求头, 如 'content-type: application/json'; 可重复"),
     ("request_body", "请求体; @FILE 表示文件内容"),
+    ("all_rules", "也显示只计数或只跳转的规则, 以及未全部命中的规则链"),
     ("rows", "地址与用户各最多显示多少行 [默认: 20]"),
     ("user", "登录的用户名"),
     ("help", "显示帮助"),

@@ -61,6 +61,9 @@ pub(super) struct Test {
     /// The body; @FILE takes it from a file
     #[arg(long = "body", id = "request_body", value_name = "TEXT|@FILE")]
     body: Option<String>,
+    /// Show rules too that only count or lead to others, and chains that broke off
+    #[arg(long = "all", id = "all_rules")]
+    all: bool,
 }
 
 /// Does it through the control API.
@@ -87,7 +90,7 @@ pub(super) fn run(context: &Context, verb: &WafVerb) -> u8 {
                 .body()
                 .and_then(|body| context.control_call(Method::POST, "/control/v1/waf/test", &body));
             let is_refused = answer.as_ref().is_ok_and(|answer| answer["verdict"] == "refuse");
-            let code = finish(context, answer, tested);
+            let code = finish(context, answer, |answer, lang| tested(answer, test.all, lang));
             if is_refused { EXIT_FAILED } else { code }
         }
         WafVerb::Attempts { rows } => {
@@ -204,9 +207,10 @@ fn shown(answer: &Value, lang: Lang) -> String {
     told
 }
 
-fn tested(answer: &Value, lang: Lang) -> String {
+fn tested(answer: &Value, all: bool, lang: Lang) -> String {
     let mut told = String::new();
-    for rule in list(answer, "matched") {
+    let is_shown = |rule: &&Value| all || rule["logged"] == true && rule["whole"] == true;
+    for rule in list(answer, "matched").iter().filter(is_shown) {
         tell_rule(&mut told, rule, lang);
     }
     let scores = answer["scores"].as_object().into_iter().flatten();
@@ -222,9 +226,9 @@ fn tested(answer: &Value, lang: Lang) -> String {
         }
         _ => lang.pick("pass", "放行").to_owned(),
     };
-    let run = answer["rules_run"].to_string();
+    let run: usize = list(answer, "ran").iter().filter_map(Value::as_array).map(Vec::len).sum();
     told += &facts(&[
-        (lang.pick("rules run", "运行的规则"), run),
+        (lang.pick("rules run", "运行的规则"), run.to_string()),
         (
             lang.pick("scores", "分数"),
             if scores.is_empty() { "-".into() } else { scores.join(", ") },
@@ -367,12 +371,12 @@ mod tests {
             "operator": r"@rx union\s+(select)", "captured": { "0": "union select", "1": "select" },
         });
         let rule = json!({
-            "rule": 2, "place": "rules.conf:3", "phase": 2, "whole": true, "message": "it unites",
+            "rule": 2, "place": "rules.conf:3", "phase": 2, "whole": true, "logged": true, "message": "it unites",
             "matches": [matched],
         });
         let answer = json!({
             "verdict": "refuse", "status": 403, "rule": 2, "mode": "observe", "exhausted": false,
-            "scores": { "sql_score": "5" }, "rules_run": 2, "matched": [rule], "matches_dropped": 0,
+            "scores": { "sql_score": "5" }, "ran": [[1], [2], [], [], []], "matched": [rule], "matches_dropped": 0,
         });
         expect![[r#"
             rule 2  it unites
@@ -387,14 +391,14 @@ mod tests {
             verdict    refuse with 403 (rule 2)
             waf.mode is observe: such a request passes
         "#]]
-        .assert_eq(&tested(&answer, Lang::En));
-        let passes = json!({ "verdict": "pass", "mode": "block", "rules_run": 2, "scores": {}, "matched": [] });
+        .assert_eq(&tested(&answer, false, Lang::En));
+        let passes = json!({ "verdict": "pass", "mode": "block", "ran": [[1], [2], [], [], []], "scores": {}, "matched": [] });
         expect![[r#"
             运行的规则  2
             分数        -
             结论        放行
         "#]]
-        .assert_eq(&tested(&passes, Lang::Zh));
+        .assert_eq(&tested(&passes, true, Lang::Zh));
     }
 
     #[test]

@@ -18,7 +18,7 @@ const ROWS_MAX: usize = 1000;
 
 /// Which rules guard.
 pub(crate) fn show(control: Arc<Control>, _call: Call) -> Answer {
-    blocking(control, |keeper| keeper.show())
+    blocking(control, Keeper::show)
 }
 
 /// Takes a release from a folder of this machine, and uses it.

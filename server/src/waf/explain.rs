@@ -11,6 +11,7 @@ use yunzhan_waf::transaction::{Asked, NoCollections, TracedMatch};
 use yunzhan_waf::{Context, RuleSet, Transaction, Verdict};
 
 use super::keeper::mode_name;
+use super::release;
 
 /// The request that is explained: what somebody might have sent.
 pub(super) struct Request {
@@ -139,18 +140,21 @@ fn told(transaction: &Transaction, verdict: &Verdict, mode: Mode) -> Value {
         "mode": mode_name(mode),
         "exhausted": transaction.is_exhausted(),
         "scores": scores,
-        "rules_run": trace.counts.iter().sum::<usize>(),
+        "ran": trace.ran,
         "matched": matched,
         "matches_dropped": trace.dropped,
     })
 }
 
 fn told_rule(asked: &Asked) -> Value {
+    let place = asked.place.to_string();
+    let place = place.strip_prefix(release::FOLDER).unwrap_or(&place);
     json!({
         "rule": asked.rule,
-        "place": asked.place.to_string(),
+        "place": place,
         "phase": asked.phase,
         "whole": asked.is_match,
+        "logged": asked.is_logged,
         "message": asked.message,
         "matches": asked.matches.iter().map(told_match).collect::<Vec<_>>(),
     })
@@ -218,6 +222,7 @@ SecRule ARGS "@rx union\s+(select)" "id:2,phase:2,deny,capture,t:none,t:lowercas
               "exhausted": false,
               "matched": [
                 {
+                  "logged": true,
                   "matches": [
                     {
                       "captured": {
@@ -249,8 +254,18 @@ SecRule ARGS "@rx union\s+(select)" "id:2,phase:2,deny,capture,t:none,t:lowercas
               ],
               "matches_dropped": 0,
               "mode": "observe",
+              "ran": [
+                [
+                  1
+                ],
+                [
+                  2
+                ],
+                [],
+                [],
+                []
+              ],
               "rule": 2,
-              "rules_run": 2,
               "scores": {
                 "sql_score": "5"
               },

@@ -96,10 +96,15 @@ impl Keeper {
         let release = Release::read(folder)?;
         let mut state = self.lock();
         // Compiled even where no rules are used, for what is kept is good.
-        release.compile(folder, &state.config, &self.dir.waf_settings())?;
+        let rules = release.compile(folder, &state.config, &self.dir.waf_settings())?;
         let hash = release.hash();
         self.keep(&release, &hash)?;
-        self.choose(&mut state, &hash)?;
+        if state.config.rules.is_some() {
+            self.point_to(&hash)?;
+        } else {
+            let guarding = guarding_with(&state.config, Some(rules));
+            self.take_over(&mut state, Origin::Imported(hash.clone()), &hash, guarding)?;
+        }
         self.forget_old(&hash)?;
         self.shown(&state)
     }
@@ -111,7 +116,13 @@ impl Keeper {
     pub(super) fn use_set(&self, name: &str) -> Result<Value> {
         let mut state = self.lock();
         let name = if name == STARTER { STARTER.to_owned() } else { self.find(name)? };
-        self.choose(&mut state, &name)?;
+        let origin = match (&state.config.rules, name.as_str()) {
+            (Some(path), _) => Origin::Configured(path.clone()),
+            (None, STARTER) => Origin::Starter,
+            (None, hash) => Origin::Imported(hash.to_owned()),
+        };
+        let guarding = guarding(&self.dir, &state.config, &origin)?;
+        self.take_over(&mut state, origin, &name, guarding)?;
         self.shown(&state)
     }
 
@@ -135,19 +146,23 @@ impl Keeper {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The pointer changes last, once everything that it leads to is there; then the rules do.
-    fn choose(&self, state: &mut State, name: &str) -> Result<()> {
-        let chosen = match (&state.config.rules, name) {
-            (Some(path), _) => Origin::Configured(path.clone()),
-            (None, STARTER) => Origin::Starter,
-            (None, hash) => Origin::Imported(hash.to_owned()),
-        };
-        let guarding = guarding(&self.dir, &state.config, &chosen)?;
-        data::make_folder(&self.dir.waf())?;
-        data::whole_file::write(&self.dir.waf_active(), format!("{name}\n").as_bytes())?;
+    /// The pointer changes once everything that it leads to is there; then the rules do.
+    fn take_over(
+        &self,
+        state: &mut State,
+        origin: Origin,
+        name: &str,
+        guarding: Guarding,
+    ) -> Result<()> {
+        self.point_to(name)?;
         self.waf.replace(guarding);
-        state.origin = chosen;
+        state.origin = origin;
         Ok(())
+    }
+
+    fn point_to(&self, name: &str) -> Result<()> {
+        data::make_folder(&self.dir.waf())?;
+        data::whole_file::write(&self.dir.waf_active(), format!("{name}\n").as_bytes())
     }
 
     fn keep(&self, release: &Release, hash: &str) -> Result<()> {

@@ -27,7 +27,7 @@ const ENDINGS: [&str; 3] = [".conf", ".data", ".conf.example"];
 const MAIN: &str = "main.conf";
 
 /// Where the files of a release are while it is compiled, apart from ours.
-const FOLDER: &str = "release/";
+pub(super) const FOLDER: &str = "release/";
 /// The name of our own text before it.
 const FRONT: &str = "base.conf";
 /// The name of the operator's file between its set-up and its rules.
@@ -151,12 +151,11 @@ impl Release {
                 let rest = line.trim().strip_prefix("SecComponentSignature")?;
                 Some(rest.trim().trim_matches('"').to_owned())
             };
-            let lines = text.lines().filter_map(named);
-            lines.for_each(|named| {
+            for named in text.lines().filter_map(named) {
                 if !found.contains(&named) {
-                    found.push(named)
+                    found.push(named);
                 }
-            });
+            }
         }
         found
     }

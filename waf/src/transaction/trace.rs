@@ -15,8 +15,8 @@ const QUOTE_BYTES_MAX: usize = 1024;
 pub struct Trace {
     /// Chains of which at least one rule matched, in the order of asking.
     pub asked: Vec<Asked>,
-    /// How many chains were asked, by phase.
-    pub counts: [usize; crate::rules::PHASES],
+    /// The ids of all chains that were asked, by phase, in the order of asking; 0 for one without an id.
+    pub ran: [Vec<u64>; crate::rules::PHASES],
     /// Matches that were not kept.
     pub dropped: usize,
     /// Those of the chain that is asked now.
@@ -35,6 +35,8 @@ pub struct Asked {
     pub phase: u8,
     /// Whether all rules of the chain matched.
     pub is_match: bool,
+    /// Whether it is to be told of when it matches; others count and lead.
+    pub is_logged: bool,
     /// `msg`, with its macros replaced; empty where the chain did not match as a whole.
     pub message: String,
     /// What matched.
@@ -101,7 +103,7 @@ impl Transaction {
     /// Notes that a chain was asked.
     pub(super) fn trace_chain(&mut self, chain: &Chain, is_match: bool) {
         let Some(trace) = &mut self.trace else { return };
-        trace.counts[usize::from(self.phase) - 1] += 1;
+        trace.ran[usize::from(self.phase) - 1].push(chain.id.unwrap_or_default());
         let matches = std::mem::take(&mut trace.matches);
         if matches.is_empty() && !is_match {
             return;
@@ -112,6 +114,7 @@ impl Transaction {
             place: chain.place.clone(),
             phase: self.phase,
             is_match,
+            is_logged: chain.is_logged,
             message: String::from_utf8_lossy(&message).into_owned(),
             matches,
         };
