@@ -322,25 +322,21 @@ fn aim(paranoia: Paranoia, request: &str) -> Option<Aim> {
     }
 }
 
-/// What both said of a request.
+/// What both said of a request: the status, and the rules that matched.
 fn compare(name: &str, peer: &Outcome, ours: &Outcome) -> String {
-    let only = |these: &Outcome, others: &Outcome| {
-        let only = these.rules.iter().filter(|rule| !others.rules.contains(rule));
-        only.map(u64::to_string).collect::<Vec<_>>().join(" ")
-    };
     let statuses = if peer.status == ours.status {
         format!("{} by both", ours.status)
     } else {
         format!("{} by libmodsecurity, {} by us", peer.status, ours.status)
     };
-    let both = ours.rules.iter().filter(|rule| peer.rules.contains(rule)).count();
-    let mut text = format!("{name}: {statuses}, {both} rules matched in both");
-    for (whose, only) in [("libmodsecurity", only(peer, ours)), ("us", only(ours, peer))] {
-        if !only.is_empty() {
-            text.push_str(&format!(", by {whose} only {only}"));
-        }
-    }
-    text
+    let (both, own): (Vec<u64>, _) = ours.rules.iter().partition(|rule| peer.rules.contains(rule));
+    let theirs = peer.rules.iter().copied().filter(|rule| !ours.rules.contains(rule)).collect();
+    let parts = [("both", both), ("libmodsecurity only", theirs), ("us only", own)];
+    let parts = parts.iter().filter(|(_, rules)| !rules.is_empty()).map(|(whose, rules)| {
+        let rules: Vec<String> = rules.iter().map(u64::to_string).collect();
+        format!("; by {whose}: {}", rules.join(" "))
+    });
+    format!("{name}: {statuses}{}", parts.collect::<String>())
 }
 
 #[cfg(test)]
@@ -351,11 +347,11 @@ mod tests {
     fn outcomes_are_compared() {
         let outcome = |status, rules: &[u64]| Outcome { status, rules: rules.to_vec() };
         for (peer, ours, expected) in [
-            (outcome(200, &[]), outcome(200, &[]), "a: 200 by both, 0 rules matched in both"),
+            (outcome(200, &[]), outcome(200, &[]), "a: 200 by both"),
             (
                 outcome(403, &[1, 2, 3]),
                 outcome(200, &[2, 4]),
-                "a: 403 by libmodsecurity, 200 by us, 1 rules matched in both, by libmodsecurity only 1 3, by us only 4",
+                "a: 403 by libmodsecurity, 200 by us; by both: 2; by libmodsecurity only: 1 3; by us only: 4",
             ),
         ] {
             assert_eq!(compare("a", &peer, &ours), expected);
