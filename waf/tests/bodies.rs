@@ -35,6 +35,7 @@ fn check(content_type: &str, body: &str, wanted: &str) {
         now_ms: 0,
         offset_s: 0,
         unique_id: "1",
+        mode: None,
         collections: Arc::new(NoCollections),
         limits: Limits::default(),
     };

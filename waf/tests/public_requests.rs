@@ -92,6 +92,7 @@ fn run(case: &Value) -> Option<String> {
         now_ms: 0,
         offset_s: 0,
         unique_id: "1",
+        mode: None,
         collections: Arc::new(NoCollections),
         limits: Limits::default(),
     };
