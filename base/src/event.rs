@@ -13,6 +13,8 @@ use crate::ids::{EnvId, RequestId};
 pub enum Event<'a> {
     /// A request ended, in whatever way.
     RequestEnded(RequestEnded<'a>),
+    /// Rules saw what looks like an attack in a request or its answer.
+    AttackSuspected(AttackSuspected<'a>),
     /// A connection ended before it carried a request, or broke between two.
     ConnectionFailed(ConnectionFailed<'a>),
     /// A database statement or unit ended.
@@ -52,6 +54,99 @@ pub struct RequestEnded<'a> {
     pub error: Option<&'a Error>,
     /// Whether the client saw the whole answer.
     pub outcome: Outcome,
+}
+
+/// A request in which rules saw what looks like an attack (mission rows A3 and O3).
+#[derive(Debug)]
+pub struct AttackSuspected<'a> {
+    /// The id that the client saw.
+    pub request_id: RequestId,
+    /// The route's name, or `none` when no route matched.
+    pub route: &'static str,
+    /// The environment, when known.
+    pub env: Option<&'a EnvId>,
+    /// The user's id, when known.
+    pub user: Option<&'a str>,
+    /// The method.
+    pub method: &'a Method,
+    /// The path without its query.
+    pub path: &'a str,
+    /// The client's address.
+    pub remote: SocketAddr,
+    /// What matched, in the order of matching.
+    pub matches: &'a [SuspectedMatch<'a>],
+    /// What the rules count together, where they count.
+    pub score: Option<i64>,
+    /// Whether the request was refused for it.
+    pub is_refused: bool,
+    /// Whether rules ended at their bound, without having seen everything.
+    pub is_exhausted: bool,
+}
+
+/// One rule that matched.
+#[derive(Debug)]
+pub struct SuspectedMatch<'a> {
+    /// The rule's id, where it has one.
+    pub rule: Option<u64>,
+    /// What it says.
+    pub message: &'a str,
+    /// What kind of attack it is for, from a closed set.
+    pub attack: AttackKind,
+    /// Which part of the request.
+    pub variable: &'a str,
+    /// The part's value, masked unless the operator wants it plain.
+    pub value: String,
+    /// What the rule quotes of the request, likewise.
+    pub data: String,
+}
+
+/// What kind of attack a rule is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AttackKind {
+    /// SQL injection.
+    SqlInjection,
+    /// Cross-site scripting.
+    Scripting,
+    /// Files of the server.
+    FileInclusion,
+    /// Commands and code.
+    CodeExecution,
+    /// Scanners.
+    Scanner,
+    /// Misuse of the protocol.
+    Protocol,
+    /// What an answer must not tell.
+    Leak,
+    /// Anything else.
+    Other,
+}
+
+impl AttackKind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::SqlInjection,
+        Self::Scripting,
+        Self::FileInclusion,
+        Self::CodeExecution,
+        Self::Scanner,
+        Self::Protocol,
+        Self::Leak,
+        Self::Other,
+    ];
+
+    /// Its name in logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SqlInjection => "sql_injection",
+            Self::Scripting => "cross_site_scripting",
+            Self::FileInclusion => "file_inclusion",
+            Self::CodeExecution => "code_execution",
+            Self::Scanner => "scanner",
+            Self::Protocol => "protocol",
+            Self::Leak => "leak",
+            Self::Other => "other",
+        }
+    }
 }
 
 /// How a request's answer ended.

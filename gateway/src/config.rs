@@ -8,6 +8,7 @@ use yunzhan_base::{Access, Tier};
 use yunzhan_net::http::Target;
 
 use crate::connection::Bounds;
+use crate::stages::waf::Mode;
 
 /// A phone on a bad network sends a head within seconds; an attacker takes all the time there is.
 pub const HEAD_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
@@ -64,6 +65,8 @@ pub struct RemoteRoute {
     pub tier: Tier,
     /// The largest request body in bytes.
     pub body_bytes_max: usize,
+    /// What rules against attacks may do here, where that differs from `waf.mode`.
+    pub waf: Option<Mode>,
     /// How long the upstream may take until the head of its answer; an upload that streams adds its own time, 10 minutes at most.
     pub timeout: Duration,
 }
@@ -208,6 +211,10 @@ impl RemoteRoute {
         );
         let name: Option<String> =
             reader.live_optional("name", "name in logs and metrics; the path when it is not given");
+        let waf: Option<WafMode> = reader.live_optional(
+            "waf",
+            "what rules against attacks may do here: `block`, `observe` or `off`; `waf.mode` when it is not given",
+        );
         let path = path?;
         if !path.starts_with('/') {
             reader.problem("path", ("a path begins with /", "路径以 / 开头"));
@@ -220,6 +227,7 @@ impl RemoteRoute {
             tier: Tier::Ordinary,
             body_bytes_max: body.as_usize(),
             timeout,
+            waf: waf.map(|mode| mode.0),
         })
     }
 }
@@ -242,6 +250,33 @@ impl FromConfig for Upstream {
 
     fn show(&self) -> String {
         format!("\"{}\"", self.0)
+    }
+}
+
+/// What rules may do, as the file spells it.
+pub struct WafMode(pub Mode);
+
+impl FromConfig for WafMode {
+    fn expected() -> Words {
+        Words::new(r#""block", "observe" or "off""#, r#""block"、"observe" 或 "off""#)
+    }
+
+    fn read(given: &Given<'_>) -> Result<Self, Reason> {
+        match given.text() {
+            Some("block") => Ok(Self(Mode::Block)),
+            Some("observe") => Ok(Self(Mode::Observe)),
+            Some("off") => Ok(Self(Mode::Off)),
+            _ => Err(Reason::none()),
+        }
+    }
+
+    fn show(&self) -> String {
+        let word = match self.0 {
+            Mode::Block => "block",
+            Mode::Observe => "observe",
+            Mode::Off => "off",
+        };
+        format!("\"{word}\"")
     }
 }
 
@@ -288,7 +323,7 @@ mod tests {
         check(
             "[gateway]\nhead_timeout = \"5s\"\n[[gateway.route]]\npath = \"/api/{*rest}\"\nupstream = \"http://127.0.0.1:3000\"\naccess = \"user\"",
             &expect![[
-                r#"5s [RemoteRoute { name: "/api/{*rest}", path: "/api/{*rest}", upstream: http://127.0.0.1:3000, access: User, tier: Ordinary, body_bytes_max: 16777216, timeout: 30s }]"#
+                r#"5s [RemoteRoute { name: "/api/{*rest}", path: "/api/{*rest}", upstream: http://127.0.0.1:3000, access: User, tier: Ordinary, body_bytes_max: 16777216, waf: None, timeout: 30s }]"#
             ]],
         );
         check(

@@ -8,6 +8,7 @@ use http::{HeaderValue, request};
 use yunzhan_base::env::Env;
 use yunzhan_base::route::RenderError;
 use yunzhan_base::{Error, Principal, RequestId};
+use yunzhan_waf::Transaction;
 
 use crate::connection::Activity;
 use crate::head_scan::Lengths;
@@ -57,6 +58,8 @@ pub struct Exchange {
     pub error: Option<Error>,
     /// Whether the connection must not carry another request: its framing cannot be trusted.
     pub close: bool,
+    /// Filled by `waf`: what rules saw so far.
+    pub(crate) waf: Option<Box<Transaction>>,
 }
 
 impl Exchange {

@@ -116,6 +116,11 @@ impl RequestBody {
         }
     }
 
+    /// Whether it is known that there is nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, Self::Held(bytes, _) if bytes.is_empty())
+    }
+
     /// Whether the same bytes can be sent again.
     pub(crate) fn can_replay(&self) -> bool {
         matches!(self, Self::Held(..))

@@ -8,6 +8,7 @@ mod connection;
 pub mod exchange;
 mod head_scan;
 mod held;
+mod hold_back;
 pub mod listener;
 pub mod pipeline;
 mod respond;
@@ -18,5 +19,7 @@ mod upstream;
 
 pub use config::Config;
 pub use pipeline::{Gateway, Parts};
+
+pub use stages::waf::{Exclusion, Guarding, Mode, Waf};
 pub use table::check_routes;
 pub use upstream::files::{Asset, Files};

@@ -10,7 +10,7 @@ use yunzhan_base::env::Envs;
 use yunzhan_base::event::{Event, Events, Outcome, RequestEnded};
 use yunzhan_base::ids::RequestIds;
 use yunzhan_base::principal::Authenticate;
-use yunzhan_base::{Body, Error, Live, Principal, Result, Route};
+use yunzhan_base::{Body, Error, Kind, Live, Principal, Result, Route};
 use yunzhan_net::http::Client;
 
 use crate::config::Config;
@@ -18,7 +18,9 @@ use crate::connection::Bounds;
 use crate::exchange::{ConnectionFacts, Exchange};
 use crate::head_scan::Lengths;
 use crate::held::{Budget, RequestBody};
+use crate::hold_back;
 use crate::respond::{self, Tracked};
+use crate::stages::waf::{self, Waf};
 use crate::stages::{auth, framing, route};
 use crate::table::Table;
 use crate::upstream;
@@ -29,11 +31,21 @@ pub trait Stage: Send + Sync {
     /// Decides at once, without an allocation, or names the future that must be awaited first.
     fn request<'x>(&'x self, exchange: &'x mut Exchange) -> Step<'x>;
 
+    /// A stage before this one refused the request, for this reason. Nothing is decided any more.
+    fn refused(&self, _exchange: &mut Exchange, _kind: Kind) {}
+
     /// Sees the head of the answer, in reverse order. Whatever it adds, every later reader sees.
-    fn response(&self, _exchange: &Exchange, _head: &mut response::Parts) {}
+    fn response(&self, _exchange: &mut Exchange, _head: &mut response::Parts) -> BodyPlan {
+        BodyPlan::Pass
+    }
+
+    /// Sees the beginning of the body that it asked for in [`Stage::response`], before a byte of the answer leaves.
+    fn response_body(&self, _exchange: &mut Exchange, _body: &[u8]) -> Result<()> {
+        Ok(())
+    }
 
     /// Exactly once, also when the client went away: permits, counters, records.
-    fn finish(&self, _exchange: &Exchange, _outcome: Outcome) {}
+    fn finish(&self, _exchange: &mut Exchange, _outcome: Outcome) {}
 }
 
 /// What a stage decides.
@@ -46,6 +58,19 @@ pub enum Step<'x> {
     Refuse(Error),
     /// Ask again when this is done; it yields `Next`, `Reply` or `Refuse`.
     Wait(Pin<Box<dyn Future<Output = Step<'x>> + Send + 'x>>),
+}
+
+/// What becomes of an answer's body.
+pub enum BodyPlan {
+    /// It streams.
+    Pass,
+    /// So many bytes of it, or all if it is shorter, are held back and shown to the stage first.
+    Hold {
+        /// Bytes at most.
+        bytes_max: usize,
+    },
+    /// The answer is not sent; this is.
+    Refuse(Error),
 }
 
 /// What a gateway is made of.
@@ -62,6 +87,8 @@ pub struct Parts {
     pub envs: Live<Envs>,
     /// The client of remote upstreams.
     pub client: Client,
+    /// The rules that requests pass.
+    pub waf: Waf,
     /// Who is told.
     pub events: Events,
     /// 16 random bytes from which request ids are made.
@@ -93,7 +120,7 @@ impl Gateway {
         )?);
         let bounds = Live::new(parts.config.bounds());
         let budget = Budget::new(parts.config.held_bytes_max);
-        // In the order of execution. Room is kept, in this order, for: guard, limit (before auth), quota, waf,
+        // In the order of execution. Room is kept, in this order, for: guard, limit (before auth), quota,
         // experiment, cache, shape, fault (before forward, which is the last and is not a stage: it always answers).
         let stages: Vec<Box<dyn Stage>> = vec![
             // Framing that two readers could read differently ends here, before anyone interprets a path.
@@ -106,6 +133,13 @@ impl Gateway {
                 parts.envs,
                 bounds.clone(),
                 budget.clone(),
+            )),
+            // Before business code parses anything, and once it is known who asks and which route's rules hold.
+            Box::new(waf::WafStage::new(
+                parts.waf,
+                bounds.clone(),
+                budget.clone(),
+                parts.events.clone(),
             )),
         ];
         Ok(Arc::new(Self {
@@ -154,6 +188,7 @@ impl Gateway {
             allow: None,
             error: None,
             close: false,
+            waf: None,
         };
         Flight::new(self, exchange).land()
     }
@@ -198,12 +233,36 @@ impl Flight {
             Ok(answer) => answer.into_parts(),
             Err(error) => respond::refuse(&mut self.exchange, error).into_parts(),
         };
-        for stage in self.gateway.stages[..reached].iter().rev() {
-            stage.response(&self.exchange, &mut head);
+        let mut body = body;
+        for at in (0..reached).rev() {
+            if let Err(error) = self.shown(at, &mut head, &mut body).await {
+                (head, body) = respond::refuse(&mut self.exchange, error).into_parts();
+            }
         }
         respond::complete_head(&self.exchange, &mut head);
         self.status = head.status;
         Response::from_parts(head, Tracked::new(body, self))
+    }
+
+    /// Shows the answer to a stage, or says why it is not sent.
+    async fn shown(
+        &mut self,
+        at: usize,
+        head: &mut response::Parts,
+        body: &mut Body,
+    ) -> Result<()> {
+        let Inner { gateway, exchange, .. } = &mut *self.0;
+        let stage = &gateway.stages[at];
+        match stage.response(exchange, head) {
+            BodyPlan::Pass => Ok(()),
+            BodyPlan::Refuse(error) => Err(error),
+            BodyPlan::Hold { bytes_max } => {
+                let held = hold_back::hold(std::mem::take(body), bytes_max).await;
+                let verdict = stage.response_body(exchange, held.begun());
+                *body = held.into_body();
+                verdict
+            }
+        }
     }
 
     /// Whether the client asked for the head alone.
@@ -215,23 +274,37 @@ impl Flight {
     async fn pass(&mut self) -> (usize, Result<Response<Body>>) {
         let Inner { gateway, exchange, .. } = &mut *self.0;
         for (index, stage) in gateway.stages.iter().enumerate() {
-            let mut step = stage.request(exchange);
-            while let Step::Wait(future) = step {
-                step = future.await;
-            }
-            match step {
-                Step::Next | Step::Wait(_) => {}
-                Step::Reply(answer) => return (index + 1, Ok(*answer)),
-                Step::Refuse(error) => return (index + 1, Err(error)),
+            match settle(stage.as_ref(), exchange).await {
+                Ok(None) => {}
+                Ok(Some(answer)) => return (index + 1, Ok(answer)),
+                Err(error) => {
+                    for later in &gateway.stages[index + 1..] {
+                        later.refused(exchange, error.kind());
+                    }
+                    return (index + 1, Err(error));
+                }
             }
         }
         (gateway.stages.len(), upstream::forward(exchange, &gateway.bounds, &gateway.budget).await)
     }
 }
 
+/// Asks a stage until it has decided: to go on, to answer, or to refuse.
+async fn settle(stage: &dyn Stage, exchange: &mut Exchange) -> Result<Option<Response<Body>>> {
+    let mut step = stage.request(exchange);
+    while let Step::Wait(future) = step {
+        step = future.await;
+    }
+    match step {
+        Step::Next | Step::Wait(_) => Ok(None),
+        Step::Reply(answer) => Ok(Some(*answer)),
+        Step::Refuse(error) => Err(error),
+    }
+}
+
 impl Drop for Flight {
     fn drop(&mut self) {
-        let Inner { gateway, exchange, status, body_bytes_sent, outcome } = &*self.0;
+        let Inner { gateway, exchange, status, body_bytes_sent, outcome } = &mut *self.0;
         exchange.connection.activity.request_ended();
         for stage in gateway.stages.iter().rev() {
             stage.finish(exchange, *outcome);

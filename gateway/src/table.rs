@@ -11,6 +11,7 @@ use yunzhan_net::http::Client;
 
 use crate::config::RemoteRoute;
 use crate::respond;
+use crate::stages::waf::Mode;
 use crate::upstream::files::Files;
 use crate::upstream::remote::Remote;
 
@@ -25,6 +26,8 @@ pub(crate) struct Rule {
     pub(crate) tier: Tier,
     pub(crate) body_bytes_max: usize,
     pub(crate) render_error: RenderError,
+    /// What rules against attacks may do here, where that differs from everywhere.
+    pub(crate) waf: Option<Mode>,
     pub(crate) destination: Destination,
     parameter_names: Vec<&'static str>,
 }
@@ -176,6 +179,7 @@ impl Rule {
             body_bytes_max: spec.body_bytes_max,
             render_error: spec.render_error,
             parameter_names: parameter_names(spec.path),
+            waf: None,
             destination: Destination::Local(Local(route.clone())),
         }
     }
@@ -188,6 +192,7 @@ impl Rule {
             body_bytes_max: route.body_bytes_max,
             render_error: respond::plain,
             parameter_names: Vec::new(),
+            waf: route.waf,
             destination: Destination::Remote(Remote::new(route, client)?),
         })
     }
@@ -200,6 +205,7 @@ impl Rule {
             body_bytes_max: 0,
             render_error: respond::plain,
             parameter_names: Vec::new(),
+            waf: None,
             destination: Destination::Files(files),
         }
     }

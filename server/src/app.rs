@@ -12,7 +12,7 @@ use yunzhan_base::config::Lang;
 use yunzhan_base::event::{Events, Level, Observe};
 use yunzhan_base::{Clock, DataDir, Error, Kind, Result, Route, route};
 use yunzhan_gateway::tls::{Certificate, CertificateFiles};
-use yunzhan_gateway::{Files, Gateway, Parts};
+use yunzhan_gateway::{Files, Gateway, Parts, Waf};
 use yunzhan_net::http::Client;
 use yunzhan_net::shutdown::Trigger;
 
@@ -24,11 +24,13 @@ use crate::demo;
 use crate::ledger::FileLedger;
 use crate::listeners;
 use crate::observe::access_log::AccessLog;
+use crate::observe::attempts::Attempts;
 use crate::observe::metrics::Metrics;
 use crate::observe::notices::Notices;
 use crate::reload::{self, Reloader};
 use crate::rooms::{self, Rooms};
 use crate::serve;
+use crate::waf::Keeper;
 
 /// What a server is started with.
 pub(crate) struct Start {
@@ -75,7 +77,8 @@ impl App {
         let data = data::open(dir, config.master_key.as_ref(), clock.now_ms())?;
         let metrics = Arc::new(Metrics::new(rooms::public_specs()));
         let access_log = open_access_log(&data, &config, &clock)?;
-        let events = tell(json, &clock, &metrics, access_log.as_ref());
+        let attempts = Arc::new(Attempts::new(clock.clone()));
+        let events = tell(json, &clock, &metrics, &attempts, access_log.as_ref());
         for warning in &data.warnings {
             events.notice(Level::Warn, warning.name, &warning.text);
         }
@@ -84,7 +87,8 @@ impl App {
         if demo && config.demo {
             rooms.make_demo().await?;
         }
-        let gateway = open_gateway(&config, &rooms, &client, &events)?;
+        let keeper = Arc::new(Keeper::open(data.dir.clone(), &config.waf)?);
+        let gateway = open_gateway(&config, &rooms, &client, &events, keeper.waf())?;
         let certificate = open_certificate(&data, &config)?;
         let phase = Arc::new(Phase::default());
         let reloader = Arc::new(Reloader::new(reload::Parts {
@@ -93,6 +97,7 @@ impl App {
             settings,
             events: events.clone(),
             gateway: Arc::clone(&gateway),
+            keeper: Arc::clone(&keeper),
             certificate: certificate.clone(),
         }));
         let own = Arc::new(Control {
@@ -102,6 +107,8 @@ impl App {
             envs: Arc::clone(&rooms.envs),
             data: data.dir.root().to_owned(),
             started,
+            keeper,
+            attempts,
         });
         Ok(Self {
             control: [route::bind(&own, control::CONTROL), rooms.control()].concat(),
@@ -135,6 +142,8 @@ impl App {
             authenticate: Arc::new(authenticate),
             envs: self.rooms.envs.envs(),
             client: self.client.clone(),
+            // Operators are not guarded against: what they write is meant.
+            waf: Waf::off(),
             events: self.events.clone(),
             seed: random()?,
         })
@@ -191,6 +200,7 @@ fn open_gateway(
     rooms: &Rooms,
     client: &Client,
     events: &Events,
+    waf: &Waf,
 ) -> Result<Arc<Gateway>> {
     Gateway::new(Parts {
         config: config.gateway.clone(),
@@ -199,6 +209,7 @@ fn open_gateway(
         authenticate: Arc::clone(&rooms.identity) as _,
         envs: rooms.envs.envs(),
         client: client.clone(),
+        waf: waf.clone(),
         events: events.clone(),
         seed: random()?,
     })
@@ -220,11 +231,13 @@ fn tell(
     json: bool,
     clock: &Clock,
     metrics: &Arc<Metrics>,
+    attempts: &Arc<Attempts>,
     access_log: Option<&Arc<AccessLog>>,
 ) -> Events {
     let notices = Arc::new(Notices::new(json, clock.clone()));
     let log = access_log.map(|log| Arc::clone(log) as Arc<dyn Observe>);
-    let always: [Arc<dyn Observe>; 2] = [notices, Arc::clone(metrics) as _];
+    let always: [Arc<dyn Observe>; 3] =
+        [notices, Arc::clone(metrics) as _, Arc::clone(attempts) as _];
     Events::to(always.into_iter().chain(log).collect())
 }
 

@@ -13,6 +13,7 @@ use yunzhan_services::{documents, identity};
 
 use crate::data::parse_master_key;
 use crate::observe::access_log::Keep;
+use crate::waf;
 
 /// On every address of the machine, so that a phone in the same network can open the demo (mission row D7).
 pub(crate) const HTTP_DEFAULT: ListenAt = ListenAt::At(SocketAddr::new(ANY, 8080));
@@ -64,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) demo: bool,
     /// Bounds and remote routes.
     pub(crate) gateway: yunzhan_gateway::Config,
+    /// Rules against attacks.
+    pub(crate) waf: waf::Config,
     /// The engines.
     pub(crate) engine: yunzhan_engine::config::Config,
     /// Login and tokens.
@@ -158,6 +161,7 @@ impl Config {
             access_log: read_access_log(&mut root.table("log")),
             demo: server.value("demo", is_unconfigured, DEMO_DOC),
             gateway: yunzhan_gateway::Config::read(&mut root.table("gateway")),
+            waf: waf::Config::read(&mut root.table("waf"), folder),
             engine: yunzhan_engine::config::Config::read(root),
             identity: identity::Config::read(&mut root.table("identity")),
             documents: documents::Config::read(&mut root.table("documents")),

@@ -18,6 +18,7 @@ mod reload;
 mod rooms;
 mod serve;
 mod signals;
+mod waf;
 
 use yunzhan_base::RouteSpec;
 

@@ -9,6 +9,7 @@ use yunzhan_gateway::Gateway;
 use yunzhan_gateway::tls::{Certificate, CertificateFiles};
 
 use crate::config::{Config, Source};
+use crate::waf::Keeper;
 
 /// What follows the configuration, and what it was when the server started.
 pub(crate) struct Parts {
@@ -18,6 +19,7 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) events: Events,
     pub(crate) gateway: Arc<Gateway>,
+    pub(crate) keeper: Arc<Keeper>,
     pub(crate) certificate: Option<(Certificate, CertificateFiles)>,
 }
 
@@ -81,7 +83,9 @@ impl Reloader {
             }
             None => None,
         };
+        let rules = self.parts.keeper.prepare(&config.waf)?;
         self.parts.gateway.reconfigure(&config.gateway)?;
+        rules.commit();
         if let Some((served, read)) = certificate {
             served.replace_by(&read);
         }

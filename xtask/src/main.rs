@@ -1,12 +1,13 @@
 //! Yunzhan's own tools, in Yunzhan's language: what CI runs, what tidy checks, what is fuzzed, what the benches measure.
 //!
 //! `ci` is the list of stages, `tidy` the checks of the sources, `fuzz` runs the fuzz targets, `bench` measures beside a peer,
-//! `suite` runs a public test suite against the server.
+//! `suite` and `crs` run public test suites against the server.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool talks to its terminal")]
 
 mod bench;
 mod ci;
+mod crs;
 mod fuzz;
 mod suite;
 mod tidy;
@@ -29,6 +30,12 @@ usage: cargo xtask <verb>
   bench gateway [--quick]  the server beside nginx: CPU, instructions, memory, time to ready
   bench documents [--quick]
                            documents beside parse-server on PostgreSQL: CPU, rates, latencies, memory
+  bench waf [--quick] --rules DIR
+                           requests against a release of the OWASP Core Rule Set, which lies in DIR, beside libmodsecurity:
+                           CPU, instructions, memory, time to load
+  crs --rules DIR --tests DIR [--overrides FILE] [--program FILE] [--only RULE]
+                           runs the regression cases of a release of the OWASP Core Rule Set, which lies in DIR, against
+                           the server, and fails where one fails that FILE does not name
   suite --from DIR [--engine sqlite|mysql] [--expect N]
                            runs the public database tests of @cloudbase/node-sdk, a checkout of which lies in DIR,
                            and fails where fewer than N pass
@@ -60,6 +67,13 @@ fn run(words: &[&str]) -> Result<bool> {
         ["bench", "gateway", "--quick"] => bench::gateway(&root, Effort::Quick).map(|()| true),
         ["bench", "documents"] => bench::documents(&root, Effort::Full).map(|()| true),
         ["bench", "documents", "--quick"] => bench::documents(&root, Effort::Quick).map(|()| true),
+        ["bench", "waf", "--rules", rules] => {
+            bench::waf(&root, Effort::Full, Path::new(rules)).map(|()| true)
+        }
+        ["bench", "waf", "--quick", "--rules", rules] => {
+            bench::waf(&root, Effort::Quick, Path::new(rules)).map(|()| true)
+        }
+        ["crs", choice @ ..] => crs::run(&root, &crs::Choice::read(choice)?),
         ["suite", choice @ ..] => suite::run(&root, &suite::Choice::read(choice)?),
         _ => {
             eprint!("{USAGE}");

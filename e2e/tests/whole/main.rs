@@ -13,4 +13,5 @@ mod secrets;
 mod strangers;
 mod tokens;
 mod tour;
+mod waf;
 mod wechat_login;

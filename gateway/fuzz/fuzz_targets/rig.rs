@@ -13,7 +13,7 @@ use yunzhan_base::event::Events;
 use yunzhan_base::principal::{Authenticate, Claim, Verdict};
 use yunzhan_base::{Access, Live, Principal, Tier};
 use yunzhan_gateway::config::RemoteRoute;
-use yunzhan_gateway::{Config, Gateway, Parts};
+use yunzhan_gateway::{Config, Gateway, Parts, Waf};
 use yunzhan_net::http::{Client, Target};
 use yunzhan_net::shutdown::Trigger;
 
@@ -57,6 +57,7 @@ impl Rig {
                 tier: Tier::Ordinary,
                 body_bytes_max: 1 << 16,
                 timeout: Duration::from_secs(2),
+                waf: None,
             };
             let gateway = Gateway::new(Parts {
                 config: Config { routes: vec![route], ..Config::default() },
@@ -65,6 +66,7 @@ impl Rig {
                 authenticate: Arc::new(Nobody),
                 envs: Live::new(Envs::default()),
                 client: Client::new(yunzhan_net::http::Config::default()),
+                waf: Waf::off(),
                 events: Events::default(),
                 seed: [3; 16],
             });

@@ -13,7 +13,7 @@ use yunzhan_base::principal::{Authenticate, Claim, User, Verdict};
 use yunzhan_base::route::bind;
 use yunzhan_base::{Access, Answer, Body, Call, Endpoint, Live, Principal, RouteSpec, Tier};
 use yunzhan_gateway::config::RemoteRoute;
-use yunzhan_gateway::{Config, Gateway, Parts};
+use yunzhan_gateway::{Config, Gateway, Parts, Waf};
 use yunzhan_net::http::{Client, Target};
 use yunzhan_net::shutdown::Trigger;
 
@@ -144,7 +144,15 @@ pub struct Served {
 
 /// Serves the echo service, and what `upstream` names under `/up/`.
 pub async fn serve(change: impl FnOnce(&mut Config), upstream: Option<SocketAddr>) -> Served {
-    let (gateway, seen) = gateway(change, upstream);
+    open(gateway(change, upstream)).await
+}
+
+/// Serves the echo service behind these rules.
+pub async fn serve_behind(waf: Waf) -> Served {
+    open(guarded(|_| {}, None, waf)).await
+}
+
+async fn open((gateway, seen): (Arc<Gateway>, Arc<Seen>)) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let trigger = Trigger::default();
@@ -156,6 +164,14 @@ pub fn gateway(
     change: impl FnOnce(&mut Config),
     upstream: Option<SocketAddr>,
 ) -> (Arc<Gateway>, Arc<Seen>) {
+    guarded(change, upstream, Waf::off())
+}
+
+fn guarded(
+    change: impl FnOnce(&mut Config),
+    upstream: Option<SocketAddr>,
+    waf: Waf,
+) -> (Arc<Gateway>, Arc<Seen>) {
     let mut config = Config::default();
     config.routes.extend(upstream.map(|address| RemoteRoute {
         name: "up".into(),
@@ -165,6 +181,7 @@ pub fn gateway(
         tier: Tier::Ordinary,
         body_bytes_max: 1 << 20,
         timeout: Duration::from_secs(20),
+        waf: None,
     }));
     change(&mut config);
     let seen = Arc::new(Seen::default());
@@ -175,6 +192,7 @@ pub fn gateway(
         authenticate: Arc::new(OnePerson),
         envs: Live::new(Envs::new([shop()]).unwrap()),
         client: Client::new(yunzhan_net::http::Config::default()),
+        waf,
         events: Events::to(vec![Arc::clone(&seen) as Arc<dyn Observe>]),
         seed: [1; 16],
     };

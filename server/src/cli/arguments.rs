@@ -9,6 +9,7 @@ use super::db::rules::RulesVerb;
 use super::env::EnvVerb;
 use super::token::TokenArguments;
 use super::user::UserVerb;
+use super::waf::WafVerb;
 
 /// The whole server side of a WeChat mini-program
 #[derive(Parser)]
@@ -98,6 +99,12 @@ pub(super) enum Verb {
         /// What to do with them.
         #[command(subcommand)]
         verb: RulesVerb,
+    },
+    /// Rules against attacks: which guard, what they do with a request, and who attacks
+    Waf {
+        /// What to do with them.
+        #[command(subcommand)]
+        verb: WafVerb,
     },
     /// Print an access token for trying things out; development environments only
     Token(TokenArguments),

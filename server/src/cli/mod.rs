@@ -12,6 +12,7 @@ mod serve;
 mod token;
 mod user;
 mod version;
+mod waf;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -65,6 +66,7 @@ fn run(context: &Context, verb: Verb) -> u8 {
         Verb::Rules { verb } => db::rules::run(context, &verb),
         Verb::User { verb } => user::run(context, &verb),
         Verb::Token(arguments) => token::run(context, &arguments),
+        Verb::Waf { verb } => waf::run(context, &verb),
         Verb::Version => version::run(context),
     }
 }

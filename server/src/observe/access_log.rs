@@ -12,7 +12,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use yunzhan_base::event::{ConnectionFailed, Event, Observe, Outcome, RequestEnded};
+use yunzhan_base::event::{
+    AttackSuspected, ConnectionFailed, Event, Observe, Outcome, RequestEnded,
+};
 use yunzhan_base::{Clock, mask};
 
 use super::line::Line;
@@ -31,6 +33,9 @@ const PATH_CHARS_MAX: usize = 512;
 
 /// Causes are long when sources chain.
 const DETAIL_CHARS_MAX: usize = 512;
+
+/// Rules that matched one request and that its line tells of.
+const MATCHES_MAX: usize = 50;
 
 /// Routes that machines ask all day.
 const PROBES: [&str; 3] = ["server.healthz", "server.readyz", "server.metrics"];
@@ -111,6 +116,9 @@ impl Observe for AccessLog {
             Event::RequestEnded(request) => {
                 self.append(|lines| request_line(lines, self.clock.now_ms(), request));
             }
+            Event::AttackSuspected(attack) => {
+                self.append(|lines| attack_line(lines, self.clock.now_ms(), attack));
+            }
             Event::ConnectionFailed(failed) => {
                 self.append(|lines| connection_line(lines, self.clock.now_ms(), failed));
             }
@@ -181,6 +189,43 @@ fn request_line(lines: &mut Vec<u8>, now_ms: i64, request: &RequestEnded<'_>) {
             DETAIL_CHARS_MAX,
         );
     }
+    line.end();
+}
+
+/// One line for a request, and each rule that matched in the order of matching.
+fn attack_line(lines: &mut Vec<u8>, now_ms: i64, attack: &AttackSuspected<'_>) {
+    let mut line = Line::begin(lines);
+    let id = attack.request_id.hex();
+    line.word("at", Timestamp(now_ms).text(&mut [0; 24]))
+        .word("attack", attack.matches.first().map_or("none", |first| first.attack.name()))
+        .word("request_id", std::str::from_utf8(&id).unwrap_or_default())
+        .text("method", attack.method.as_str(), 32)
+        .text("path", attack.path, PATH_CHARS_MAX)
+        .text("route", attack.route, 128)
+        .address("remote", attack.remote)
+        .plain("refused", false, attack.is_refused);
+    if attack.is_exhausted {
+        line.plain("exhausted", false, true);
+    }
+    if let Some(score) = attack.score {
+        line.plain("score", false, score);
+    }
+    if let Some(env) = attack.env {
+        line.word("env", env.as_str());
+    }
+    if let Some(user) = attack.user {
+        line.text("user", &mask::identifier(user), 16);
+    }
+    line.list("matches", attack.matches.iter().take(MATCHES_MAX), |line, matched| {
+        if let Some(rule) = matched.rule {
+            line.number("rule", rule);
+        }
+        line.word("attack", matched.attack.name())
+            .text("message", matched.message, DETAIL_CHARS_MAX)
+            .text("variable", matched.variable, 128)
+            .text("value", &matched.value, DETAIL_CHARS_MAX)
+            .text("data", &matched.data, DETAIL_CHARS_MAX);
+    });
     line.end();
 }
 

@@ -56,6 +56,28 @@ impl<'b> Line<'b> {
         self
     }
 
+    /// A field with a list of objects, each written by `write`.
+    pub(crate) fn list<T>(
+        &mut self,
+        name: &'static str,
+        items: impl Iterator<Item = T>,
+        write: impl Fn(&mut Line<'_>, T),
+    ) -> &mut Self {
+        self.name(name);
+        self.buffer.push(b'[');
+        for (at, item) in items.enumerate() {
+            if at > 0 {
+                self.buffer.push(b',');
+            }
+            let mut line = Line { buffer: self.buffer, first: true };
+            line.buffer.push(b'{');
+            write(&mut line, item);
+            line.buffer.push(b'}');
+        }
+        self.buffer.push(b']');
+        self
+    }
+
     /// A field with a whole number.
     pub(crate) fn number(&mut self, name: &'static str, value: u64) -> &mut Self {
         self.name(name);

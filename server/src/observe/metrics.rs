@@ -14,7 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use yunzhan_base::event::{Event, Observe, RequestEnded, SqlEnded};
+use yunzhan_base::event::{AttackKind, AttackSuspected, Event, Observe, RequestEnded, SqlEnded};
 use yunzhan_base::{EnvId, Live, RouteSpec};
 
 use super::super::process;
@@ -56,6 +56,12 @@ struct ReasonLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AttackLabels {
+    kind: &'static str,
+    refused: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OperationLabels {
     operation: &'static str,
 }
@@ -77,6 +83,7 @@ pub(crate) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     durations: HistogramFamily<DurationLabels>,
     connections_failed: Family<ReasonLabels, Counter>,
+    attacks: Family<AttackLabels, Counter>,
     sql_durations: HistogramFamily<OperationLabels>,
     sql_failures: Family<FailureLabels, Counter>,
     process: process::Gauges,
@@ -138,6 +145,7 @@ impl Metrics {
             requests: Family::default(),
             durations: Family::new_with_constructor(durations),
             connections_failed: Family::default(),
+            attacks: Family::default(),
             sql_durations: Family::new_with_constructor(durations),
             sql_failures: Family::default(),
             process: process::Gauges::default(),
@@ -169,6 +177,11 @@ impl Metrics {
             "connections_failed",
             "Connections that broke or were refused, by reason",
             self.connections_failed.clone(),
+        );
+        registry.register(
+            "attacks",
+            "Requests in which rules saw what looks like an attack, by each kind that they saw",
+            self.attacks.clone(),
         );
         registry.register(
             "sql_duration_seconds",
@@ -237,6 +250,17 @@ impl Metrics {
         })
     }
 
+    /// A request counts once for each kind of attack that rules saw in it.
+    fn attack_suspected(&self, attack: &AttackSuspected<'_>) {
+        let refused = if attack.is_refused { "true" } else { "false" };
+        for kind in AttackKind::ALL {
+            if attack.matches.iter().any(|matched| matched.attack == kind) {
+                let labels = AttackLabels { kind: kind.name(), refused };
+                self.attacks.get_or_create(&labels).inc();
+            }
+        }
+    }
+
     fn sql_ended(&self, sql: SqlEnded) {
         let operation = sql.operation;
         let labels = OperationLabels { operation };
@@ -252,6 +276,7 @@ impl Observe for Metrics {
     fn observe(&self, event: &Event<'_>) {
         match event {
             Event::RequestEnded(request) => self.request_ended(request),
+            Event::AttackSuspected(attack) => self.attack_suspected(attack),
             Event::ConnectionFailed(failed) => {
                 self.connections_failed
                     .get_or_create(&ReasonLabels { reason: failed.reason })

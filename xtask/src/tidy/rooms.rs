@@ -34,8 +34,13 @@ const ROOMS: &[Room] = &[
         why: "query is pure: it decides, and engine::sql stores",
     },
     Room {
+        name: "waf",
+        may_name: &["base"],
+        why: "the WAF is pure: rules in, verdicts out; clock, collections and files are passed in",
+    },
+    Room {
         name: "gateway",
-        may_name: &["base", "net", "engine"],
+        may_name: &["base", "net", "engine", "waf"],
         why: "the gateway knows a service as base::route::Route only; server/src/app.rs introduces them",
     },
     Room {
@@ -45,12 +50,12 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "server",
-        may_name: &["base", "net", "engine", "query", "gateway", "services"],
+        may_name: &["base", "net", "engine", "query", "waf", "gateway", "services"],
         why: "server wires the rooms; nothing that it needs may need the tests or the tools",
     },
     Room {
         name: "e2e",
-        may_name: &["base", "net", "engine", "query", "gateway", "services", "server"],
+        may_name: &["base", "net", "engine", "query", "waf", "gateway", "services", "server"],
         why: "e2e sees the whole server, and none of the tools",
     },
     Room {
@@ -74,7 +79,7 @@ const TLS_ROOMS: &[&str] = &["net", "gateway", "e2e", "xtask"];
 const SQL: &str = "go through engine::sql, the only room that names a driver";
 const HTTP: &str = "outbound calls go through yunzhan_net::http, inbound ones through the gateway";
 const TLS: &str = "the gateway ends TLS and yunzhan_net begins it";
-const RUNTIME: &str = "base and query are pure: return a value and let the caller wait";
+const RUNTIME: &str = "base, query and waf are pure: return a value and let the caller wait";
 
 const OWNED: &[Owned] = &[
     Owned { library: "tokio", rooms: ASYNC_ROOMS, instead: RUNTIME },
@@ -245,7 +250,7 @@ mod tests {
             ("query/fuzz/Cargo.toml", "[dependencies]\nyunzhan-query = { path = \"..\" }\n"),
         ]);
         expect![[r#"
-            base/Cargo.toml: base may not depend on tokio: base and query are pure: return a value and let the caller wait
+            base/Cargo.toml: base may not depend on tokio: base, query and waf are pure: return a value and let the caller wait
             gateway/Cargo.toml: gateway may not depend on yunzhan-services: the gateway knows a service as base::route::Route only; server/src/app.rs introduces them
             services/Cargo.toml: services may not depend on rusqlite: go through engine::sql, the only room that names a driver
             query/Cargo.toml: query may not depend on hyper: outbound calls go through yunzhan_net::http, inbound ones through the gateway

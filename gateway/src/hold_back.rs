@@ -1,0 +1,109 @@
+//! The beginning of an answer's body, held back until somebody has looked at it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use yunzhan_base::Body;
+use yunzhan_base::body::BodyError;
+
+/// What was held back, and what still comes.
+pub(crate) struct HeldBack {
+    begun: Bytes,
+    rest: Rest,
+}
+
+enum Rest {
+    /// All of it is here.
+    Nothing,
+    /// A frame of trailers, or the error with which it broke, and then the stream.
+    Stream(Option<Result<Frame<Bytes>, BodyError>>, Body),
+}
+
+/// Reads so many bytes, or all if there are fewer.
+pub(crate) async fn hold(mut body: Body, bytes_max: usize) -> HeldBack {
+    if let Body::Held(begun) = body {
+        return HeldBack { begun, rest: Rest::Nothing };
+    }
+    let mut begun = BytesMut::new();
+    while begun.len() < bytes_max {
+        let Some(frame) = body.frame().await else {
+            return HeldBack { begun: begun.freeze(), rest: Rest::Nothing };
+        };
+        match frame.map(Frame::into_data) {
+            Ok(Ok(data)) => begun.extend_from_slice(&data),
+            Ok(Err(other)) => {
+                return HeldBack {
+                    begun: begun.freeze(),
+                    rest: Rest::Stream(Some(Ok(other)), body),
+                };
+            }
+            Err(error) => {
+                return HeldBack {
+                    begun: begun.freeze(),
+                    rest: Rest::Stream(Some(Err(error)), body),
+                };
+            }
+        }
+    }
+    HeldBack { begun: begun.freeze(), rest: Rest::Stream(None, body) }
+}
+
+impl HeldBack {
+    /// What was read.
+    pub(crate) fn begun(&self) -> &[u8] {
+        &self.begun
+    }
+
+    /// The body as it was.
+    pub(crate) fn into_body(self) -> Body {
+        match self.rest {
+            Rest::Nothing => self.begun.into(),
+            Rest::Stream(next, body) => {
+                Body::streaming(Continued { begun: self.begun, next, body })
+            }
+        }
+    }
+}
+
+/// What was held back, then the rest.
+struct Continued {
+    begun: Bytes,
+    next: Option<Result<Frame<Bytes>, BodyError>>,
+    body: Body,
+}
+
+impl http_body::Body for Continued {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if !self.begun.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.begun)))));
+        }
+        if let Some(next) = self.next.take() {
+            return Poll::Ready(Some(next));
+        }
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.begun.is_empty() && self.next.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let begun = self.begun.len() as u64;
+        let rest = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(begun));
+        if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(begun)) {
+            hint.set_upper(upper);
+        }
+        hint
+    }
+}

@@ -1,0 +1,397 @@
+//! Rules against attacks: the request's head and body before business code parses anything, the answer before a byte of it
+//! leaves.
+//!
+//! The rules are ModSecurity's language, compiled by `yunzhan_waf`; this stage feeds them and turns their verdict into the
+//! gateway's words. Small requests are judged at once, large bodies on the threads for work that blocks.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{HOST, HeaderValue, LOCATION};
+use http::{Response, StatusCode, Version, request, response};
+use yunzhan_base::event::{
+    AttackKind, AttackSuspected, Event as Told, Events, Outcome, SuspectedMatch,
+};
+use yunzhan_base::{Body, Clock, Error, Kind, Live, Result, mask};
+use yunzhan_waf::seclang::ast::EngineMode;
+use yunzhan_waf::transaction::{Collections, Event, Limits, Refusal};
+use yunzhan_waf::{Context, RuleSet, Transaction, Verdict};
+
+use crate::connection::Bounds;
+use crate::exchange::Exchange;
+use crate::held::Budget;
+use crate::pipeline::{BodyPlan, Stage, Step};
+use crate::stages::remembered::Remembered;
+
+/// Bodies up to this size are judged where the request is: a few hundred microseconds.
+const BODY_BYTES_AT_ONCE: usize = 16 << 10;
+
+/// Characters of a value that an event quotes, masked.
+const VALUE_CHARS_MAX: usize = 64;
+
+/// The TX variables in which rule sets count how suspicious a request is, the first that is there counts.
+const SCORES: [&str; 2] = ["blocking_inbound_anomaly_score", "anomaly_score"];
+
+/// The TX variable that tells rules which route answers. Paths do not: the same one may mean another thing on another host.
+const ROUTE: &str = "yunzhan_route";
+
+/// The rules that requests pass. Clones see the same rules; replacing them drops no request.
+#[derive(Clone)]
+pub struct Waf {
+    live: Live<Guarding>,
+    /// What rules remember between requests, whichever rules they are.
+    collections: Arc<dyn Collections>,
+}
+
+/// What guards.
+pub struct Guarding {
+    /// What time it is.
+    pub clock: Clock,
+    /// The rules; none guards nothing.
+    pub rules: Option<Arc<RuleSet>>,
+    /// What they may do where a route does not say otherwise.
+    pub mode: Mode,
+    /// What one request may cost.
+    pub limits: Limits,
+    /// Whether events quote requests as they are, and not masked. They then hold what people wrote.
+    pub log_is_plain: bool,
+    /// Rules that do not run at some paths.
+    pub exclusions: Vec<Exclusion>,
+}
+
+/// Rules that do not run at a path.
+#[derive(Clone, Debug)]
+pub struct Exclusion {
+    /// The path as requests spell it. A `*` at the end stands for anything; a request that spells the path in another way
+    /// passes all rules.
+    pub path: String,
+    /// The rules, as `RuleSet::places` gives them.
+    pub places: Box<[u32]>,
+}
+
+/// What rules may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Refuse.
+    Block,
+    /// Tell, and let everything pass.
+    Observe,
+    /// Nothing.
+    Off,
+}
+
+impl Waf {
+    /// Guards with these.
+    pub fn new(guarding: Guarding) -> Self {
+        Self::remembering(guarding, Arc::new(Remembered::default()))
+    }
+
+    /// The same, with what rules remember kept elsewhere.
+    pub fn remembering(guarding: Guarding, collections: Arc<dyn Collections>) -> Self {
+        Self { live: Live::new(guarding), collections }
+    }
+
+    /// Guards nothing.
+    pub fn off() -> Self {
+        Self::new(Guarding {
+            clock: Clock::System,
+            rules: None,
+            mode: Mode::Off,
+            limits: Limits::default(),
+            log_is_plain: false,
+            exclusions: Vec::new(),
+        })
+    }
+
+    /// Guards with others from the next request on.
+    pub fn replace(&self, guarding: Guarding) {
+        self.live.store(guarding);
+    }
+
+    /// What guards now.
+    pub fn guarding(&self) -> Arc<Guarding> {
+        self.live.load()
+    }
+}
+
+impl Guarding {
+    /// Leaves out the rules that do not run at a path.
+    pub fn leave_out(&self, transaction: &mut Transaction, path: &str) {
+        for exclusion in self.exclusions.iter().filter(|exclusion| exclusion.holds(path)) {
+            transaction.leave_out(&exclusion.places);
+        }
+    }
+}
+
+impl Exclusion {
+    fn holds(&self, path: &str) -> bool {
+        match self.path.strip_suffix('*') {
+            Some(beginning) => path.starts_with(beginning),
+            None => path == self.path,
+        }
+    }
+}
+
+/// The stage.
+pub(crate) struct WafStage {
+    waf: Waf,
+    bounds: Live<Bounds>,
+    budget: Budget,
+    events: Events,
+}
+
+impl WafStage {
+    pub(crate) fn new(waf: Waf, bounds: Live<Bounds>, budget: Budget, events: Events) -> Self {
+        Self { waf, bounds, budget, events }
+    }
+
+    /// A transaction that has seen the head, unless nothing guards here.
+    fn begin(&self, exchange: &Exchange, mode: Option<Mode>) -> Option<Box<Transaction>> {
+        let guarding = self.waf.live.peek();
+        let rules = Arc::clone(guarding.rules.as_ref()?);
+        let mode = match mode.unwrap_or(guarding.mode) {
+            Mode::Off => return None,
+            Mode::Block => EngineMode::On,
+            Mode::Observe => EngineMode::DetectionOnly,
+        };
+        let id = exchange.request_id.hex();
+        let context = Context {
+            now_ms: guarding.clock.now_ms(),
+            offset_s: 0,
+            unique_id: std::str::from_utf8(&id).unwrap_or_default(),
+            mode: Some(mode),
+            collections: Arc::clone(&self.waf.collections),
+            limits: guarding.limits,
+        };
+        let mut transaction = Box::new(Transaction::begin(rules, context));
+        transaction.set_fact(ROUTE, exchange.route_name().as_bytes());
+        guarding.leave_out(&mut transaction, exchange.head.uri.path());
+        feed_head(&mut transaction, exchange);
+        Some(transaction)
+    }
+
+    async fn judge_body<'x>(&'x self, exchange: &'x mut Exchange, bytes_max: usize) -> Step<'x> {
+        let wait_max = self.bounds.peek().body_timeout;
+        let body = match exchange.body.hold(bytes_max, wait_max, &self.budget).await {
+            Ok(body) => body,
+            Err(error) => return Step::Refuse(error),
+        };
+        let Some(mut transaction) = exchange.waf.take() else { return Step::Next };
+        let verdict = if body.len() <= BODY_BYTES_AT_ONCE {
+            feed_body(&mut transaction, &body)
+        } else {
+            let judged = tokio::task::spawn_blocking(move || {
+                let verdict = feed_body(&mut transaction, &body);
+                (transaction, verdict)
+            });
+            match judged.await {
+                Ok((judged, verdict)) => {
+                    transaction = judged;
+                    verdict
+                }
+                Err(error) => {
+                    return Step::Refuse(Error::internal("rules ended early").because(error));
+                }
+            }
+        };
+        exchange.waf = Some(transaction);
+        decide(verdict)
+    }
+
+    fn tell(&self, exchange: &Exchange, transaction: &Transaction, is_refused: bool) {
+        let is_plain = self.waf.live.peek().log_is_plain;
+        let matches: Vec<SuspectedMatch<'_>> =
+            transaction.events().iter().map(|event| suspected(event, is_plain)).collect();
+        let number = |name: &&str| std::str::from_utf8(transaction.tx(name)?).ok()?.parse().ok();
+        self.events.emit(&Told::AttackSuspected(AttackSuspected {
+            request_id: exchange.request_id,
+            route: exchange.route_name(),
+            env: exchange.env.as_ref().map(|env| &env.id),
+            user: exchange.principal.user().map(|user| user.uid.as_str()),
+            method: &exchange.head.method,
+            path: exchange.head.uri.path(),
+            remote: exchange.connection.remote,
+            matches: &matches,
+            score: SCORES.iter().find_map(number),
+            is_refused,
+            is_exhausted: transaction.is_exhausted(),
+        }));
+    }
+}
+
+impl Stage for WafStage {
+    fn request<'x>(&'x self, exchange: &'x mut Exchange) -> Step<'x> {
+        let Some(matched) = &exchange.matched else { return Step::Next };
+        let (mode, bytes_max) = (matched.rule.waf, matched.rule.body_bytes_max);
+        let Some(mut transaction) = self.begin(exchange, mode) else { return Step::Next };
+        let verdict = transaction.request_headers_end();
+        if verdict != Verdict::Pass {
+            exchange.waf = Some(transaction);
+            return decide(verdict);
+        }
+        if exchange.body.is_empty() || !transaction.wants_request_body() {
+            let verdict = transaction.request_end();
+            exchange.waf = Some(transaction);
+            return decide(verdict);
+        }
+        exchange.waf = Some(transaction);
+        Step::Wait(Box::pin(self.judge_body(exchange, bytes_max)))
+    }
+
+    /// Who looks for what is not there, or writes what cannot be read, is looked at all the same: attacks begin so. Nothing
+    /// can be decided any more, and bodies are not waited for.
+    fn refused(&self, exchange: &mut Exchange, kind: Kind) {
+        if !matches!(kind, Kind::Malformed | Kind::NotFound | Kind::MethodNotAllowed) {
+            return;
+        }
+        if let Some(mut transaction) = self.begin(exchange, None) {
+            transaction.request_headers_end();
+            transaction.request_end();
+            exchange.waf = Some(transaction);
+        }
+    }
+
+    fn response(&self, exchange: &mut Exchange, head: &mut response::Parts) -> BodyPlan {
+        let Some(transaction) = &mut exchange.waf else { return BodyPlan::Pass };
+        // The answer is what the refusal of the request says, such as a redirect.
+        if transaction.is_refused() {
+            return BodyPlan::Pass;
+        }
+        for (name, value) in &head.headers {
+            transaction.response_header(name.as_str().as_bytes(), value.as_bytes());
+        }
+        let verdict =
+            transaction.response_headers_end(head.status.as_u16(), protocol(exchange.head.version));
+        if let Verdict::Refuse(refusal) = verdict {
+            return BodyPlan::Refuse(refused(&refusal));
+        }
+        if !transaction.wants_response_body() {
+            return BodyPlan::Pass;
+        }
+        BodyPlan::Hold { bytes_max: transaction.response_body_bytes_max() }
+    }
+
+    fn response_body(&self, exchange: &mut Exchange, body: &[u8]) -> Result<()> {
+        let Some(transaction) = &mut exchange.waf else { return Ok(()) };
+        transaction.response_body(body);
+        match transaction.response_end() {
+            Verdict::Pass => Ok(()),
+            Verdict::Refuse(refusal) => Err(refused(&refusal)),
+        }
+    }
+
+    fn finish(&self, exchange: &mut Exchange, _outcome: Outcome) {
+        let Some(mut transaction) = exchange.waf.take() else { return };
+        transaction.log();
+        if !transaction.events().is_empty() || transaction.is_exhausted() {
+            let is_refused = transaction.is_refused();
+            self.tell(exchange, &transaction, is_refused);
+        }
+    }
+}
+
+fn feed_head(transaction: &mut Transaction, exchange: &Exchange) {
+    let remote = exchange.connection.remote;
+    let address = remote.ip().to_string();
+    transaction.connection((&address, remote.port()), ("", 0));
+    let head = &exchange.head;
+    let target = target(head);
+    transaction.request_line(
+        head.method.as_str().as_bytes(),
+        target.as_bytes(),
+        protocol(head.version),
+    );
+    // HTTP/2 names the host in the target; rules look for the header.
+    if let (Some(authority), None) = (head.uri.authority(), head.headers.get(HOST)) {
+        transaction.request_header(b"host", authority.as_str().as_bytes());
+    }
+    for (name, value) in &head.headers {
+        transaction.request_header(name.as_str().as_bytes(), value.as_bytes());
+    }
+}
+
+fn feed_body(transaction: &mut Transaction, body: &Bytes) -> Verdict {
+    match transaction.request_body(body) {
+        Verdict::Pass => transaction.request_end(),
+        refused => refused,
+    }
+}
+
+/// The target as it was sent, but for scheme and host in HTTP/2.
+fn target(head: &request::Parts) -> String {
+    match head.version {
+        Version::HTTP_2 => {
+            head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned()
+        }
+        _ => head.uri.to_string(),
+    }
+}
+
+const fn protocol(version: Version) -> &'static [u8] {
+    match version {
+        Version::HTTP_09 => b"HTTP/0.9",
+        Version::HTTP_10 => b"HTTP/1.0",
+        Version::HTTP_2 => b"HTTP/2.0",
+        Version::HTTP_3 => b"HTTP/3.0",
+        _ => b"HTTP/1.1",
+    }
+}
+
+fn decide<'x>(verdict: Verdict) -> Step<'x> {
+    let Verdict::Refuse(refusal) = verdict else { return Step::Next };
+    let location = refusal.location.as_deref().map(HeaderValue::from_str);
+    let Some(Ok(location)) = location else { return Step::Refuse(refused(&refusal)) };
+    let mut answer = Response::new(Body::Empty);
+    *answer.status_mut() = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::FOUND);
+    answer.headers_mut().insert(LOCATION, location);
+    Step::Reply(Box::new(answer))
+}
+
+fn refused(refusal: &Refusal) -> Error {
+    if refusal.status == StatusCode::PAYLOAD_TOO_LARGE.as_u16() {
+        return Error::new(Kind::TooLarge, "the body is larger than rules may look at");
+    }
+    let error = Error::new(
+        Kind::PermissionDenied,
+        "the request was refused because it looks like an attack; whoever runs this server finds the reason by the request's id",
+    );
+    match refusal.rule {
+        Some(rule) => error.with_detail(format!("rule {rule}")),
+        None => error.with_detail("rules reached the bound of their work"),
+    }
+}
+
+fn suspected(event: &Event, is_plain: bool) -> SuspectedMatch<'_> {
+    let shown = |value: &[u8]| match is_plain {
+        true => String::from_utf8_lossy(value).into_owned(),
+        false => mask::form(value, VALUE_CHARS_MAX),
+    };
+    SuspectedMatch {
+        rule: event.rule,
+        message: &event.message,
+        attack: attack(&event.tags),
+        variable: &event.variable,
+        value: shown(&event.value),
+        data: shown(event.data.as_bytes()),
+    }
+}
+
+/// The kind of attack by the tags that rule sets in ModSecurity's language agree on.
+fn attack(tags: &[String]) -> AttackKind {
+    let kind = |tag: &String| {
+        Some(match tag.as_str() {
+            "attack-sqli" => AttackKind::SqlInjection,
+            "attack-xss" => AttackKind::Scripting,
+            "attack-lfi" | "attack-rfi" => AttackKind::FileInclusion,
+            "attack-rce"
+            | "attack-injection-php"
+            | "attack-injection-java"
+            | "attack-injection-generic" => AttackKind::CodeExecution,
+            "attack-reputation-scanner" => AttackKind::Scanner,
+            "attack-protocol" | "attack-multipart-header" => AttackKind::Protocol,
+            "attack-disclosure" => AttackKind::Leak,
+            _ => return None,
+        })
+    };
+    tags.iter().find_map(kind).unwrap_or(AttackKind::Other)
+}

@@ -1,0 +1,97 @@
+//! The response: from what is sent to the variables that rules look at.
+
+use super::{Transaction, Verdict};
+use crate::rules::Settings;
+use crate::seclang::ast::{EngineMode, Variable};
+
+/// The body of the response as it passes.
+pub(super) struct AnswerState {
+    pub(super) is_accessed: bool,
+    pub(super) bytes_max: u64,
+    pub(super) is_forced: bool,
+    bytes: Vec<u8>,
+    is_cut: bool,
+    is_wanted_type: bool,
+}
+
+impl AnswerState {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            is_accessed: settings.response_body_access,
+            bytes_max: settings.response_body_max,
+            is_forced: false,
+            bytes: Vec::new(),
+            is_cut: false,
+            is_wanted_type: false,
+        }
+    }
+}
+
+impl Transaction {
+    /// One header of the response.
+    pub fn response_header(&mut self, name: &[u8], value: &[u8]) {
+        self.add(Variable::ResponseHeaders, name, value);
+        self.add(Variable::ResponseHeadersNames, name, name);
+        if name.eq_ignore_ascii_case(b"content-type") {
+            let media = value.split(|&byte| byte == b';').next().unwrap_or_default();
+            self.set(Variable::ResponseContentType, value);
+            let media = media.trim_ascii().to_ascii_lowercase();
+            let mut types = self.rules.settings.response_body_types.iter();
+            self.answer.is_wanted_type = types.any(|wanted| wanted.as_bytes() == media);
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            self.set(Variable::ResponseContentLength, value);
+        }
+    }
+
+    /// All headers are there: phase 3.
+    pub fn response_headers_end(&mut self, status: u16, protocol: &[u8]) -> Verdict {
+        self.set_number(Variable::ResponseStatus, u64::from(status));
+        self.set_number(Variable::Status, u64::from(status));
+        self.set(Variable::ResponseProtocol, protocol);
+        self.run(3)
+    }
+
+    /// Whether the body is looked at, so that it must be held back until the verdict.
+    pub fn wants_response_body(&self) -> bool {
+        let is_meant = self.answer.is_wanted_type || self.answer.is_forced;
+        self.answer.is_accessed
+            && is_meant
+            && self.mode != EngineMode::Off
+            && !self.rules.phases[3].is_empty()
+    }
+
+    /// Bytes of the body that are looked at.
+    pub fn response_body_bytes_max(&self) -> usize {
+        usize::try_from(self.answer.bytes_max).unwrap_or(usize::MAX)
+    }
+
+    /// A piece of the body. Says whether more is looked at.
+    pub fn response_body(&mut self, piece: &[u8]) -> bool {
+        if !self.wants_response_body() {
+            return false;
+        }
+        let room = self.answer.bytes_max.saturating_sub(self.answer.bytes.len() as u64);
+        let fitting = piece.get(..usize::try_from(room).unwrap_or(usize::MAX)).unwrap_or(piece);
+        self.answer.bytes.extend_from_slice(fitting);
+        self.answer.is_cut |= fitting.len() < piece.len();
+        !self.answer.is_cut
+    }
+
+    /// The body is complete, or as much of it as is looked at: phase 4.
+    pub fn response_end(&mut self) -> Verdict {
+        if self.answer.is_cut {
+            self.set(Variable::OutboundDataError, b"1");
+        }
+        let bytes = std::mem::take(&mut self.answer.bytes);
+        if !bytes.is_empty() {
+            self.set(Variable::ResponseBody, &bytes);
+        }
+        self.run(4)
+    }
+
+    /// Everything is said: phase 5, and collections are kept.
+    pub fn log(&mut self) {
+        self.run(5);
+        self.store_collections();
+    }
+}

@@ -1,0 +1,210 @@
+//! The values of one transaction, and what they look like through transformations.
+
+use crate::bytes::ByteSet;
+use crate::gate::Gate;
+use crate::rules::{GroupId, ListId, RuleSet};
+use crate::seclang::ast::Variable;
+use crate::signature::{Small, Union};
+
+/// Bytes in the arena.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Span {
+    start: u32,
+    len: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    name: Span,
+    value: Span,
+}
+
+/// A list as seen through a pipeline, as far as rules have asked.
+#[derive(Debug, Default)]
+struct View {
+    /// The state of the list that it shows; see `Store::epochs`.
+    epoch: u32,
+    forms: Vec<Span>,
+    small: Vec<Small>,
+    union: Option<Box<Union>>,
+}
+
+/// Everything that a request and its response are made of, as rules see it.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    arena: Vec<u8>,
+    items: Vec<Item>,
+    lists: Vec<Vec<u32>>,
+    /// Counts how often a list began anew, so that views of it do too.
+    epochs: Vec<u32>,
+    views: Vec<View>,
+    scratch: (Vec<u8>, Vec<u8>),
+    /// Bytes that went through transformations since the last question.
+    worked: usize,
+}
+
+impl Store {
+    pub(super) fn new(rules: &RuleSet) -> Self {
+        let lists = rules.lists.count as usize;
+        Self {
+            arena: Vec::with_capacity(4096),
+            lists: vec![Vec::new(); lists],
+            epochs: vec![0; lists],
+            views: rules.lists.groups.iter().map(|_| View::default()).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Keeps bytes until the transaction ends.
+    pub(super) fn keep(&mut self, bytes: &[u8]) -> Span {
+        let span = Span { start: self.arena.len() as u32, len: bytes.len() as u32 };
+        self.arena.extend_from_slice(bytes);
+        span
+    }
+
+    pub(super) fn bytes(&self, span: Span) -> &[u8] {
+        &self.arena[span.start as usize..][..span.len as usize]
+    }
+
+    /// Bytes that are kept.
+    pub(super) fn len(&self) -> usize {
+        self.arena.len()
+    }
+
+    /// Bytes that went through transformations since this was asked last.
+    pub(super) fn take_worked(&mut self) -> usize {
+        std::mem::take(&mut self.worked)
+    }
+
+    /// Adds a value to a collection, if any rule looks at it.
+    pub(super) fn add(&mut self, rules: &RuleSet, variable: Variable, name: &[u8], value: &[u8]) {
+        self.add_all(rules, &[variable], name, value);
+    }
+
+    /// Adds one value to several collections.
+    pub(super) fn add_all(
+        &mut self,
+        rules: &RuleSet,
+        variables: &[Variable],
+        name: &[u8],
+        value: &[u8],
+    ) {
+        let mut item = None;
+        for &variable in variables {
+            for list in [rules.lists.whole(variable), rules.lists.named(variable, name)]
+                .into_iter()
+                .flatten()
+            {
+                let item = *item.get_or_insert_with(|| self.item(name, value));
+                self.lists[list as usize].push(item);
+            }
+        }
+    }
+
+    fn item(&mut self, name: &[u8], value: &[u8]) -> u32 {
+        let (name_span, value_span) = (self.keep(name), self.keep(value));
+        self.items.push(Item { name: name_span, value: value_span });
+        self.items.len() as u32 - 1
+    }
+
+    /// Makes a value the only one of its variable.
+    pub(super) fn set(&mut self, rules: &RuleSet, variable: Variable, value: &[u8]) {
+        self.clear(rules, variable);
+        self.add(rules, variable, b"", value);
+    }
+
+    /// Empties a variable that has no members.
+    pub(super) fn clear(&mut self, rules: &RuleSet, variable: Variable) {
+        if let Some(list) = rules.lists.whole(variable) {
+            self.lists[list as usize].clear();
+            self.epochs[list as usize] += 1;
+        }
+    }
+
+    pub(super) fn count(&self, list: ListId) -> usize {
+        self.lists[list as usize].len()
+    }
+
+    pub(super) fn name(&self, list: ListId, at: usize) -> Span {
+        self.items[self.lists[list as usize][at] as usize].name
+    }
+
+    pub(super) fn value(&self, list: ListId, at: usize) -> Span {
+        self.items[self.lists[list as usize][at] as usize].value
+    }
+
+    /// The first value of a list.
+    pub(super) fn first(&self, list: ListId) -> Option<&[u8]> {
+        let item = self.lists[list as usize].first()?;
+        Some(self.bytes(self.items[*item as usize].value))
+    }
+
+    /// Sees to it that a group shows its list as it is, and gives the group that shows the same with less work.
+    pub(super) fn prepare(&mut self, rules: &RuleSet, id: GroupId) -> GroupId {
+        let group = &rules.lists.groups[id as usize];
+        let list = group.list as usize;
+        if group.raw != id {
+            self.prepare(rules, group.raw);
+            let raw = self.views[group.raw as usize].union.as_deref();
+            let bytes = raw.map_or(ByteSet::NONE, |union| union.bytes);
+            if !group.triggers.meets(&bytes) {
+                return group.raw;
+            }
+        }
+        let mut view = std::mem::take(&mut self.views[id as usize]);
+        if view.epoch != self.epochs[list] {
+            view.epoch = self.epochs[list];
+            view.forms.clear();
+            view.small.clear();
+            view.union = None;
+        }
+        for at in view.forms.len()..self.lists[list].len() {
+            let raw = self.items[self.lists[list][at] as usize].value;
+            let form = if group.raw == id { raw } else { self.form_of(rules, id, at, raw) };
+            let union = view.union.get_or_insert_default();
+            view.small.push(union.add(&self.arena[form.start as usize..][..form.len as usize]));
+            view.forms.push(form);
+        }
+        self.views[id as usize] = view;
+        id
+    }
+
+    /// A value behind the steps of a group.
+    fn form_of(&mut self, rules: &RuleSet, id: GroupId, at: usize, raw: Span) -> Span {
+        let group = &rules.lists.groups[id as usize];
+        if !group.triggers.meets(&self.views[group.raw as usize].small[at].bytes) {
+            return raw;
+        }
+        let (mut current, mut next) = std::mem::take(&mut self.scratch);
+        let mut is_changed = false;
+        for step in &group.steps {
+            let value = if is_changed { current.as_slice() } else { self.bytes(raw) };
+            let len = value.len();
+            if step.apply(value, &mut next) {
+                std::mem::swap(&mut current, &mut next);
+                is_changed = true;
+            }
+            self.worked += len;
+        }
+        let form = if is_changed { self.keep(&current) } else { raw };
+        self.scratch = (current, next);
+        form
+    }
+
+    /// Whether any value of a prepared group may match.
+    #[inline]
+    pub(super) fn may_match(&self, id: GroupId, gate: &Gate) -> bool {
+        self.views[id as usize].union.as_deref().is_some_and(|union| gate.passes_union(union))
+    }
+
+    /// Whether one value of a prepared group may match.
+    #[inline]
+    pub(super) fn passes(&self, id: GroupId, at: usize, gate: &Gate) -> bool {
+        gate.passes(&self.views[id as usize].small[at])
+    }
+
+    /// A value of a prepared group.
+    pub(super) fn form(&self, id: GroupId, at: usize) -> Span {
+        self.views[id as usize].forms[at]
+    }
+}
