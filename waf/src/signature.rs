@@ -70,6 +70,10 @@ impl PairSet {
         self.0[usize::from(pair.0 >> 6)] |= 1 << (pair.0 & 63);
     }
 
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&*other.0).for_each(|(word, more)| *word |= more);
+    }
+
     pub(crate) fn meets(&self, other: &Self) -> bool {
         self.0.iter().zip(&*other.0).any(|(a, b)| a & b != 0)
     }
@@ -104,6 +108,12 @@ impl Small {
 }
 
 impl Union {
+    /// Adds what others are made of.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.bytes = self.bytes.or(other.bytes);
+        self.pairs.merge(&other.pairs);
+    }
+
     /// Adds a value and gives what it alone is made of.
     pub(crate) fn add(&mut self, value: &[u8]) -> Small {
         let mut small = Small::default();

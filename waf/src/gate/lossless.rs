@@ -26,6 +26,44 @@ const FOLDERS_VARIABLE: &str = "YUNZHAN_TEST_CRS";
 /// Bytes of a value: longer ones pass every gate.
 const VALUE_BYTES_MAX: usize = 96;
 
+/// Pieces of scripts, of which many are left when what gates ask for is cut out.
+const SCRIPTS: &[&str] = &[
+    "<script>",
+    "onload",
+    "onload=",
+    " onerror = x",
+    "\"",
+    "'",
+    "`",
+    ">",
+    "/",
+    "<!--",
+    "[if",
+    "-->",
+    "<?xml",
+    "<!DOCTYPE",
+    "javascript:",
+    "href=javascript:x",
+    "style=",
+    "x",
+    " ",
+    "<svg",
+    "xmlns",
+    "%00",
+    "\0",
+    "IMPORT",
+    "ENTITY",
+    "data:",
+    "src",
+];
+
+/// Pieces of statements.
+const STATEMENTS: &[&str] = &[
+    "1", "0x1f", "abc", "union", "select", "UNION", "sleep", "and", "or", "null", "_", "e", "1e5",
+    "if", "exec", "char", " ", "'", "\"", "--", "/*", "*/", "#", ";", "(", ")", ",", "=", "+", "@",
+    "`", "like", "having", "x1", "0b1", "user",
+];
+
 struct Disk;
 
 impl Sources for Disk {
@@ -115,6 +153,12 @@ impl Source {
             }
             Kind::Phrases(phrases) => Self::Words(phrases.phrases.clone()),
             Kind::Text(_, Some(text)) => Self::Words(vec![text.clone()]),
+            Kind::ScriptInjection => {
+                Self::Words(SCRIPTS.iter().map(|word| word.as_bytes().to_vec()).collect())
+            }
+            Kind::SqlInjection => {
+                Self::Words(STATEMENTS.iter().map(|word| word.as_bytes().to_vec()).collect())
+            }
             _ => Self::Words(vec![b"%".to_vec(), vec![0xe4, 0xba, 0x91], vec![0]]),
         }
     }

@@ -15,6 +15,12 @@ use crate::bytes::ByteSet;
 use crate::operator::{Kind, TextTest};
 use crate::signature::{Pair, PairSet, Small, Union};
 
+/// What words are made of.
+const WORD: ByteSet = ByteSet::range(b'a', b'z')
+    .or(ByteSet::range(b'A', b'Z'))
+    .or(ByteSet::range(b'0', b'9'))
+    .with(b'_');
+
 /// Clauses of one gate; the most telling ones are kept.
 const CLAUSES_MAX: usize = 8;
 
@@ -311,6 +317,10 @@ impl crate::operator::Operator {
                 Some(text),
             ) => Gate::of_text(text, false),
             Kind::ByteRange(set) => Gate::of_bytes(set.not()),
+            // Without either, an HTML reader finds no tag, no comment, and no attribute with a value.
+            Kind::ScriptInjection => Gate::of_bytes(ByteSet::of(b"<=")),
+            // A word alone is a name or a number and no statement.
+            Kind::SqlInjection => Gate::of_bytes(WORD.not()),
             Kind::UrlEncoding => Gate::of_bytes(ByteSet::of(b"%")),
             Kind::Utf8Encoding => Gate::of_bytes(ByteSet::range(0x80, 0xff)),
             _ => Gate::open(),

@@ -76,8 +76,19 @@ pub(super) fn compile(
     }
     if compiler.problems.is_empty() {
         let Symbols { tx: tx_names, lists } = compiler.names;
+        let mut tx_by_place = vec![Box::default(); tx_names.len()];
+        tx_names.iter().for_each(|(name, &place)| tx_by_place[place as usize] = name.clone());
         let left_out = compiler.left_out;
-        Ok(RuleSet { chains: compiled, phases, lists, tx_names, settings, signatures, left_out })
+        Ok(RuleSet {
+            chains: compiled,
+            phases,
+            lists,
+            tx_names,
+            tx_by_place,
+            settings,
+            signatures,
+            left_out,
+        })
     } else {
         compiler
             .problems
@@ -354,13 +365,14 @@ impl Compiler<'_> {
             None => (Operator::always(), None, false),
         };
         let gate = if is_negated || argument.is_some() { Gate::open() } else { operator.gate() };
+        let is_multi_match = text.actions.contains(&Action::MultiMatch);
         let mut targets = Vec::new();
         let mut excluded = Vec::new();
         for target in &text.targets {
             if target.is_excluded {
                 excluded.push((target.variable, self.filter(target)?));
             } else {
-                targets.push(self.target(target, &steps)?);
+                targets.push(self.target(target, &steps, is_multi_match)?);
             }
         }
         let without = |target: &TargetText| {
@@ -386,7 +398,7 @@ impl Compiler<'_> {
             targets,
             excluded,
             steps: steps.into(),
-            is_multi_match: text.actions.contains(&Action::MultiMatch),
+            is_multi_match,
             operator,
             is_negated,
             argument,
@@ -400,7 +412,12 @@ impl Compiler<'_> {
         text.argument.as_literal().is_none().then(|| self.names.template(&text.argument))
     }
 
-    fn target(&mut self, target: &Target, steps: &[Transformation]) -> Result<TargetText, String> {
+    fn target(
+        &mut self,
+        target: &Target,
+        steps: &[Transformation],
+        is_multi_match: bool,
+    ) -> Result<TargetText, String> {
         let variable = target.variable;
         if variable == Variable::Geo {
             return Err("GEO is not offered: nothing here looks addresses up".into());
@@ -416,11 +433,13 @@ impl Compiler<'_> {
             }
             (Some(Member::Matching(_)) | None, false) => {
                 filter = self.filter(target)?;
-                self.list(variable, None, steps)
+                self.list(variable, None, (steps, is_multi_match))
             }
-            (Some(Member::Named(name)), false) => self.list(variable, Some(name), steps),
+            (Some(Member::Named(name)), false) => {
+                self.list(variable, Some(name), (steps, is_multi_match))
+            }
             (Some(Member::XPath(path)), false) if ["/*", "//@*"].contains(&path.as_str()) => {
-                self.list(variable, Some(path), steps)
+                self.list(variable, Some(path), (steps, is_multi_match))
             }
             (Some(Member::XPath(path)), false) => {
                 return Err(format!("the XPath {path} is not offered, /* and //@* are"));
@@ -429,9 +448,17 @@ impl Compiler<'_> {
         Ok(TargetText { is_count: target.is_count, variable, source, filter })
     }
 
-    fn list(&mut self, variable: Variable, name: Option<&str>, steps: &[Transformation]) -> Source {
-        let list = self.names.lists.list(variable, name);
-        Source::List(list, self.names.lists.group(list, steps))
+    fn list(
+        &mut self,
+        variable: Variable,
+        name: Option<&str>,
+        (steps, is_multi_match): (&[Transformation], bool),
+    ) -> Source {
+        let lists = &mut self.names.lists;
+        let list = lists.list(variable, name);
+        let first = if is_multi_match { 0 } else { steps.len() };
+        let forms = (first..=steps.len()).map(|count| lists.group(list, &steps[..count]));
+        Source::List(list, forms.collect())
     }
 
     fn filter(&self, target: &Target) -> Result<Option<NameFilter>, String> {

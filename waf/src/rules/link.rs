@@ -85,8 +85,9 @@ pub(crate) struct TargetText {
 /// Where the values of a target come from.
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// A list that requests fill, through transformations.
-    List(ListId, GroupId),
+    /// A list that requests fill, in the forms in which it is looked at: behind all transformations, or with `multiMatch`
+    /// before all of them and behind each.
+    List(ListId, Box<[GroupId]>),
     /// One TX variable.
     Tx(u32),
     /// What changes while rules run.

@@ -15,15 +15,18 @@ pub(crate) type ListId = u32;
 /// A group, by its place.
 pub(crate) type GroupId = u32;
 
-/// A list seen through a pipeline.
+/// A list seen through a pipeline: through that of another group, and one step more.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) list: ListId,
     /// The group of the same list without transformations.
     pub(crate) raw: GroupId,
-    pub(crate) steps: Box<[Transformation]>,
+    /// The group before the last step, and that step; nothing for a raw group.
+    pub(crate) last: Option<(GroupId, Transformation)>,
     /// Bytes of which one must be in a value that the steps change.
     pub(crate) triggers: ByteSet,
+    /// Whether the steps make something of no bytes at all.
+    pub(crate) changes_empty: bool,
 }
 
 /// All lists and groups of a rule set.
@@ -77,10 +80,12 @@ impl Lists {
         if let Some(&known) = self.by_form.get(&(list, steps.into())) {
             return known;
         }
-        let raw = if steps.is_empty() { None } else { Some(self.group(list, &[])) };
+        let last = steps.split_last().map(|(step, before)| (self.group(list, before), *step));
+        let raw = last.map(|_| self.group(list, &[]));
         let id = u32::try_from(self.groups.len()).unwrap_or(u32::MAX);
         let triggers = steps.iter().fold(ByteSet::NONE, |all, step| all.or(*step.triggers()));
-        self.groups.push(Group { list, raw: raw.unwrap_or(id), steps: steps.into(), triggers });
+        let changes_empty = steps.iter().any(|step| step.changes_empty());
+        self.groups.push(Group { list, raw: raw.unwrap_or(id), last, triggers, changes_empty });
         self.by_form.insert((list, steps.into()), id);
         id
     }

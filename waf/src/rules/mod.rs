@@ -32,6 +32,8 @@ pub struct RuleSet {
     pub(crate) lists: Lists,
     /// The TX variables that the text names, lowercase, by their place.
     pub(crate) tx_names: HashMap<Box<[u8]>, u32>,
+    /// The same names by place.
+    pub(crate) tx_by_place: Vec<Box<[u8]>>,
     pub(crate) settings: Settings,
     /// `SecComponentSignature`s.
     signatures: Vec<String>,

@@ -114,9 +114,8 @@ impl Transaction {
         name
     }
 
-    pub(super) fn tx_name(&self, place: u32) -> Vec<u8> {
-        let named = self.rules.tx_names.iter().find(|(_, at)| **at == place);
-        named.map_or_else(Vec::new, |(name, _)| name.to_vec())
+    pub(super) fn tx_name(&self, place: u32) -> &[u8] {
+        &self.rules.tx_by_place[place as usize]
     }
 
     pub(super) fn tx_value(&self, name: &[u8]) -> Option<&[u8]> {

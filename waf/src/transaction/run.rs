@@ -165,7 +165,7 @@ impl Transaction {
                 Source::List(list, _) if target.is_count => {
                     self.ask_count(&question, target, *list)
                 }
-                Source::List(list, group) => self.ask_list(&question, target, *list, *group),
+                Source::List(list, forms) => self.ask_list(&question, target, *list, forms),
                 Source::Tx(name) => self.ask_tx(&question, target, *name),
                 Source::Dynamic => self.ask_dynamic(&question, target),
             };
@@ -186,41 +186,49 @@ impl Transaction {
         self.ask(question, target.variable, b"", text.as_bytes())
     }
 
+    /// Asks of the values of a list, in each of the forms that the rule looks at; a form that is the one before it is not
+    /// asked of again.
     fn ask_list(
         &mut self,
         question: &Question<'_>,
         target: &TargetText,
         list: u32,
-        group: u32,
+        forms: &[u32],
     ) -> bool {
         if self.store.count(list) == 0 {
             return false;
         }
-        let shown = self.store.prepare(question.rules, group);
-        let worked = self.store.take_worked() as u64;
-        self.work_left = self.work_left.saturating_sub(worked);
-        let (gate, is_multi_match) = (&question.link.gate, question.link.is_multi_match);
-        if !is_multi_match && !self.store.may_match(shown, gate) {
-            return false;
+        let (mut is_match, mut before) = (false, None);
+        for &form in forms {
+            let shown = self.store.prepare(question.rules, form);
+            let worked = self.store.take_worked() as u64;
+            self.work_left = self.work_left.saturating_sub(worked);
+            if before != Some(shown) && self.store.may_match(shown, &question.link.gate) {
+                is_match |= self.ask_form(question, target, list, (shown, before));
+            }
+            before = Some(shown);
         }
+        is_match
+    }
+
+    fn ask_form(
+        &mut self,
+        question: &Question<'_>,
+        target: &TargetText,
+        list: u32,
+        (shown, before): (u32, Option<u32>),
+    ) -> bool {
         let mut is_match = false;
         for at in 0..self.store.count(list) {
-            if !is_multi_match && !self.store.passes(shown, at, gate) {
+            if !self.store.passes(shown, at, &question.link.gate) {
                 continue;
             }
-            let name = self.store.name(list, at);
-            if !self.is_meant(question, target, self.store.bytes(name)) {
+            let (name, form) = (self.store.name(list, at), self.store.form(shown, at));
+            let is_known = before.is_some_and(|before| self.store.form(before, at) == form);
+            if is_known || !self.is_meant(question, target, self.store.bytes(name)) {
                 continue;
             }
-            let span = self.store.form(shown, at);
-            if is_multi_match {
-                let (name, raw) =
-                    (self.store.bytes(name).to_vec(), self.store.bytes(self.store.value(list, at)));
-                let raw = raw.to_vec();
-                is_match |= self.ask_all_forms(question, target.variable, &name, raw);
-                continue;
-            }
-            let value = self.store.bytes(span);
+            let value = self.store.bytes(form);
             self.work_left = self.work_left.saturating_sub(WORK_PER_QUESTION + value.len() as u64);
             self.captures.found.clear();
             self.captures.is_wanted = question.link.is_capturing || self.trace.is_some();
@@ -231,7 +239,7 @@ impl Transaction {
             }
             if answer != question.link.is_negated {
                 is_match = true;
-                self.matched.push(Matched { variable: target.variable, name, value: span });
+                self.matched.push(Matched { variable: target.variable, name, value: form });
                 self.matched_now(question.link);
             }
         }
@@ -239,13 +247,29 @@ impl Transaction {
     }
 
     fn ask_tx(&mut self, question: &Question<'_>, target: &TargetText, place: u32) -> bool {
-        let value = self.tx[place as usize].clone();
+        let value = self.tx[place as usize].as_deref();
         if target.is_count {
-            return self.ask_number(question, target, usize::from(value.is_some()));
+            let count = usize::from(value.is_some());
+            return self.ask_number(question, target, count);
         }
         let Some(value) = value else { return false };
-        let name = self.tx_name(place);
-        self.ask_through(question, target.variable, &name, value)
+        let link = question.link;
+        if link.is_multi_match
+            || !link.steps.is_empty()
+            || link.is_capturing
+            || self.trace.is_some()
+        {
+            let (name, value) = (self.tx_name(place).to_vec(), value.to_vec());
+            return self.ask_through(question, target.variable, &name, value);
+        }
+        // Most rules only compare a number, and few of those match.
+        self.work_left = self.work_left.saturating_sub(WORK_PER_QUESTION);
+        self.captures.is_wanted = false;
+        if link.operator.matches(value, question.expanded, &mut self.captures) == link.is_negated {
+            return false;
+        }
+        let (name, value) = (self.tx_name(place).to_vec(), value.to_vec());
+        self.hit(link, target.variable, &name, &value)
     }
 
     fn ask_dynamic(&mut self, question: &Question<'_>, target: &TargetText) -> bool {

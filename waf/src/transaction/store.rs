@@ -5,6 +5,7 @@ use crate::gate::Gate;
 use crate::rules::{GroupId, ListId, RuleSet};
 use crate::seclang::ast::Variable;
 use crate::signature::{Small, Union};
+use crate::transformation::Transformation;
 
 /// Bytes in the arena.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub(super) struct Store {
     /// Counts how often a list began anew, so that views of it do too.
     epochs: Vec<u32>,
     views: Vec<View>,
-    scratch: (Vec<u8>, Vec<u8>),
+    scratch: Vec<u8>,
     /// Bytes that went through transformations since the last question.
     worked: usize,
 }
@@ -142,53 +143,84 @@ impl Store {
     /// Sees to it that a group shows its list as it is, and gives the group that shows the same with less work.
     pub(super) fn prepare(&mut self, rules: &RuleSet, id: GroupId) -> GroupId {
         let group = &rules.lists.groups[id as usize];
-        let list = group.list as usize;
-        if group.raw != id {
-            self.prepare(rules, group.raw);
-            let raw = self.views[group.raw as usize].union.as_deref();
-            let bytes = raw.map_or(ByteSet::NONE, |union| union.bytes);
-            if !group.triggers.meets(&bytes) {
-                return group.raw;
-            }
+        let Some((before, step)) = group.last else {
+            self.extend_raw(id, group.list);
+            return id;
+        };
+        self.extend_raw(group.raw, group.list);
+        if !group.changes_empty && !group.triggers.meets(&self.bytes_of(group.raw)) {
+            return group.raw;
         }
-        let mut view = std::mem::take(&mut self.views[id as usize]);
-        if view.epoch != self.epochs[list] {
-            view.epoch = self.epochs[list];
-            view.forms.clear();
-            view.small.clear();
-            view.union = None;
+        let before = self.prepare(rules, before);
+        if !step.changes_empty() && !step.triggers().meets(&self.bytes_of(before)) {
+            return before;
         }
-        for at in view.forms.len()..self.lists[list].len() {
-            let raw = self.items[self.lists[list][at] as usize].value;
-            let form = if group.raw == id { raw } else { self.form_of(rules, id, at, raw) };
-            let union = view.union.get_or_insert_default();
-            view.small.push(union.add(&self.arena[form.start as usize..][..form.len as usize]));
+        let mut view = self.take_view(id, group.list);
+        for at in view.forms.len()..self.lists[group.list as usize].len() {
+            let (form, small) = self.step(before, at, step, &mut view);
             view.forms.push(form);
+            view.small.push(small);
+        }
+        if let Some(known) = &self.views[before as usize].union {
+            view.union.get_or_insert_default().merge(known);
         }
         self.views[id as usize] = view;
         id
     }
 
-    /// A value behind the steps of a group.
-    fn form_of(&mut self, rules: &RuleSet, id: GroupId, at: usize, raw: Span) -> Span {
-        let group = &rules.lists.groups[id as usize];
-        if !group.triggers.meets(&self.views[group.raw as usize].small[at].bytes) {
-            return raw;
+    /// Shows the values of a list as they are.
+    fn extend_raw(&mut self, id: GroupId, list: ListId) {
+        let count = self.lists[list as usize].len();
+        let view = &self.views[id as usize];
+        if view.forms.len() == count && view.epoch == self.epochs[list as usize] {
+            return;
         }
-        let (mut current, mut next) = std::mem::take(&mut self.scratch);
-        let mut is_changed = false;
-        for step in &group.steps {
-            let value = if is_changed { current.as_slice() } else { self.bytes(raw) };
-            let len = value.len();
-            if step.apply(value, &mut next) {
-                std::mem::swap(&mut current, &mut next);
-                is_changed = true;
-            }
-            self.worked += len;
+        let mut view = self.take_view(id, list);
+        for at in view.forms.len()..count {
+            let form = self.value(list, at);
+            view.small.push(view.union.get_or_insert_default().add(self.bytes(form)));
+            view.forms.push(form);
         }
-        let form = if is_changed { self.keep(&current) } else { raw };
-        self.scratch = (current, next);
-        form
+        self.views[id as usize] = view;
+    }
+
+    /// A view as far as it still shows its list. Whoever takes it puts it back.
+    fn take_view(&mut self, id: GroupId, list: ListId) -> View {
+        let mut view = std::mem::take(&mut self.views[id as usize]);
+        if view.epoch != self.epochs[list as usize] {
+            view = View { epoch: self.epochs[list as usize], ..View::default() };
+        }
+        view
+    }
+
+    /// What all values of a prepared group are made of.
+    fn bytes_of(&self, id: GroupId) -> ByteSet {
+        self.views[id as usize].union.as_deref().map_or(ByteSet::NONE, |union| union.bytes)
+    }
+
+    /// A value of a prepared group one step further. What the step does not change keeps its place.
+    fn step(
+        &mut self,
+        before: GroupId,
+        at: usize,
+        step: Transformation,
+        view: &mut View,
+    ) -> (Span, Small) {
+        let known = &self.views[before as usize];
+        let (form, small) = (known.forms[at], known.small[at]);
+        let may_change =
+            step.triggers().meets(&small.bytes) || (form.len == 0 && step.changes_empty());
+        if !may_change {
+            return (form, small);
+        }
+        let mut next = std::mem::take(&mut self.scratch);
+        self.worked += form.len as usize;
+        let changed = step.apply(self.bytes(form), &mut next).then(|| self.keep(&next));
+        self.scratch = next;
+        match changed {
+            Some(form) => (form, view.union.get_or_insert_default().add(self.bytes(form))),
+            None => (form, small),
+        }
     }
 
     /// Whether any value of a prepared group may match.

@@ -245,9 +245,9 @@ fn headers() {
             > : 1
               ! multipart: a header without a name
             > X y: 1
-              ! multipart: a character in the name of a header that may not be there
+              ! MultipartPartHeaders =X y: 1 ; multipart: a character in the name of a header that may not be there
             > Xé: 1
-              ! multipart: a character in the name of a header that may not be there
+              ! MultipartPartHeaders =Xé: 1 ; multipart: a character in the name of a header that may not be there
             > X: 1|x: 2
               ! multipart: a header twice
             > X: \0
