@@ -91,7 +91,8 @@ fn a_database_that_fails_is_told_by_the_codes_of_the_sdks() {
             200 {"code":"SYS_ERR","message":"an internal error","requestId":"<id>"}
             200 {"code":"SYS_ERR","message":"an internal error","requestId":"<id>"}
             500 {"code":"SYS_ERR","message":"an internal error","requestId":"<id>"}
-        "#]].assert_eq(&told);
+        "#]]
+        .assert_eq(&told);
     });
 }
 
