@@ -18,10 +18,28 @@ mod hostile;
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod limits;
 
-use yunzhan_base::{Error, Kind, Principal, Result};
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod once;
+
+use http::HeaderName;
+use yunzhan_base::{Call, Error, Kind, Principal, Result};
+
+/// The header of draft-ietf-httpapi-idempotency-key-header.
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The role in which a person may make collections.
 const ADMIN: &str = "admin";
+
+/// The key that makes a repetition harmless; the draft wants it in quotes, most clients send it without.
+fn idempotency_key(call: &Call) -> Result<Option<&str>> {
+    let Some(value) = call.headers.get(&IDEMPOTENCY_KEY) else { return Ok(None) };
+    let text = value
+        .to_str()
+        .map_err(|_| members::refused("Idempotency-Key", "visible ASCII characters"))?;
+    let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    Ok(Some(quoted.unwrap_or(text)))
+}
 
 /// Lets servers and administrators make collections, and nobody else.
 fn may_make_collections(principal: &Principal) -> Result<()> {

@@ -12,6 +12,7 @@ use yunzhan_query::{Budget, Order, Update};
 use super::edit::{ATTEMPTS_MAX, Edit, contended};
 use super::logic::permission::{OWNER_FIELD, Operation, Reach};
 use super::logic::shape::{Prepared, decode, prepare_insert, refuse_owner};
+use super::once::{Idempotency, Once};
 use super::read::resolved;
 use super::store::Table;
 use super::walk::Walk;
@@ -52,18 +53,29 @@ pub struct Changed {
 }
 
 impl Documents {
-    /// Changes documents.
+    /// Changes documents. With an idempotency key, which goes with a change of one document, a repetition answers as the
+    /// first call did and changes nothing.
     ///
     /// # Errors
     /// `CollectionNotFound`, `PermissionDenied`, `InvalidParameter`, `InvalidOperator`, `TooLarge`; `Conflict` when others
-    /// never cease to change the same document.
+    /// never cease to change the same document. `InvalidParameter` too when an idempotency key comes again with another
+    /// request.
     pub async fn update(
         &self,
         caller: Caller<'_>,
         collection: &str,
         change: Change,
+        idempotency: Option<Idempotency<'_>>,
     ) -> Result<Changed> {
+        let what = ("update", !change.multi);
+        let once = self.once(caller, collection, what, idempotency)?;
         let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Update).await?;
+        if let Some(once) = &once
+            && let Some(mut first) = once.recall(&table).await?
+        {
+            first.document = gate.show(first.document).await?;
+            return Ok(first);
+        }
         let written = gate.foresee(&change.update);
         let update = parse_update(change.update, change.replace, reach)?;
         if change.multi && change.replace {
@@ -75,18 +87,20 @@ impl Documents {
         let each = gate.decides_each(&which);
         let filter = &which.filter(reach)?;
         let budget = Budget::default();
-        let edit = Edit { update: Some(&update), filter, reach, each, budget };
+        let once = once.as_ref();
+        let edit = Edit { update: Some(&update), filter, reach, each, once, budget };
         for _ in 0..ATTEMPTS_MAX {
             let mut changed = match change.multi {
                 true => self.edit_all(&table, &edit).await?,
                 false => self.edit_first(&table, &edit).await?,
             };
             if changed.matched > 0 || !change.upsert {
+                changed = remember_nothing(&table, once, changed).await?;
                 changed.document = gate.show(changed.document).await?;
                 return Ok(changed);
             }
-            if let Some(id) = self.upsert(caller, collection, &update, &edit).await? {
-                return Ok(Changed { upserted: Some(id), ..Changed::default() });
+            if let Some(changed) = self.upsert(caller, collection, &update, &edit).await? {
+                return Ok(changed);
             }
         }
         Err(contended())
@@ -102,18 +116,27 @@ impl Documents {
         collection: &str,
         which: Which,
         multi: bool,
+        idempotency: Option<Idempotency<'_>>,
     ) -> Result<u64> {
+        let what = ("remove", !multi);
+        let once = self.once(caller, collection, what, idempotency)?;
         let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Remove).await?;
+        if let Some(once) = &once
+            && let Some(first) = once.recall(&table).await?
+        {
+            return Ok(first.updated);
+        }
         let which = gate.admit(resolved(&table, which).await?, None).await?;
         let each = gate.decides_each(&which);
         let filter = &which.filter(reach)?;
         let budget = Budget::default();
-        let edit = Edit { update: None, filter, reach, each, budget };
+        let once = once.as_ref();
+        let edit = Edit { update: None, filter, reach, each, once, budget };
         let changed = match multi {
             true => self.edit_all(&table, &edit).await?,
             false => self.edit_first(&table, &edit).await?,
         };
-        Ok(changed.updated)
+        Ok(remember_nothing(&table, once, changed).await?.updated)
     }
 
     /// Inserts what an upsert asks for. None when somebody else inserted a matching document in this moment.
@@ -123,7 +146,7 @@ impl Documents {
         collection: &str,
         update: &Update,
         edit: &Edit<'_>,
-    ) -> Result<Option<Bson>> {
+    ) -> Result<Option<Changed>> {
         let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Insert).await?;
         let mut document = update.upsert(edit.filter)?;
         if reach.owner().is_some() {
@@ -133,10 +156,13 @@ impl Documents {
         let (mut ids, indexes) = (self.ids(reach, None), &table.collection.indexes);
         let prepared = prepare_insert(document, reach, &mut ids, indexes)?;
         gate.creates(std::slice::from_ref(&prepared)).await?;
-        match self.add(&table, std::slice::from_ref(&prepared), None).await {
-            Ok(()) => {
+        let done = Changed { upserted: Some(prepared.id.clone()), ..Changed::default() };
+        let once = edit.once.map(|once| (once, done.clone()));
+        match self.add(&table, std::slice::from_ref(&prepared), once).await {
+            Ok(Some(first)) => Ok(Some(first)),
+            Ok(None) => {
                 self.note_kinds(&table, [&prepared.keys]);
-                Ok(Some(prepared.id))
+                Ok(Some(done))
             }
             Err(error) if error.kind() == Kind::Conflict => {
                 self.forget_collections();
@@ -194,13 +220,25 @@ impl Documents {
     }
 }
 
+/// A call that wrote nothing is remembered too, if it is done once: what it would come to later may not happen.
+async fn remember_nothing(
+    table: &Table<'_>,
+    once: Option<&Once>,
+    changed: Changed,
+) -> Result<Changed> {
+    match once {
+        Some(once) if changed.updated == 0 => once.remember_alone(table, changed).await,
+        _ => Ok(changed),
+    }
+}
+
 /// An upsert found its id taken: by a document that matches, and the caller tries again; or by one out of reach.
 async fn explain_taken(
     table: &Table<'_>,
     wanted: &Prepared,
     edit: &Edit<'_>,
     taken: Error,
-) -> Result<Option<Bson>> {
+) -> Result<Option<Changed>> {
     let matches = match table.document(&wanted.key, wanted.slot).await? {
         Some(stored) => edit.reaches(&decode(&stored.body)?).await?,
         // It was the id, and is gone again; or it was a value, and stays taken.

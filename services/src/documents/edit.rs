@@ -14,6 +14,7 @@ use super::logic::id::slot_of;
 use super::logic::index::{DocumentKeys, keys_before, keys_of};
 use super::logic::permission::Reach;
 use super::logic::shape::{decode, encode};
+use super::once::Once;
 use super::rules::Gate;
 use super::store::{Stored, Table};
 use super::transaction::Before;
@@ -40,6 +41,8 @@ pub(super) struct Edit<'a> {
     pub(super) reach: Reach<'a>,
     /// What decides about each of them, where the filter does not say all.
     pub(super) each: Option<&'a Gate<'a>>,
+    /// The call that is done once, if it is.
+    pub(super) once: Option<&'a Once>,
     /// What holding documents against the filter may still take.
     pub(super) budget: Budget,
 }
@@ -89,20 +92,27 @@ impl Documents {
             if unit.slots.is_empty() {
                 return Ok(unit.changed);
             }
+            if let Some(once) = edit.once {
+                unit.steps.push(once.remember(&table, &unit.changed)?);
+            }
+            let unit_key = edit.once.map(|once| once.unit_key.clone());
             let facts = || facts_of(&table, &touched, edit);
             let writing = self.transactions.begin_unit(table.env, self.now_ms(), facts);
-            let written = table.write(only(&unit.slots), unit.steps, None).await;
+            let written = table.write(only(&unit.slots), unit.steps, unit_key).await;
             writing.end(&written);
-            match written {
-                Ok(_) => {
+            match (written, edit.once) {
+                (Ok(written), Some(once)) if written.repeated => {
+                    return once.repeated(&table).await;
+                }
+                (Ok(_), _) => {
                     self.note_kinds(&table, &unit.keys);
                     return Ok(unit.changed);
                 }
-                Err(error) if error.kind() == Kind::Conflict => pause(attempt).await,
-                Err(error) if error.kind() == Kind::AlreadyExists => {
+                (Err(error), _) if error.kind() == Kind::Conflict => pause(attempt).await,
+                (Err(error), _) if error.kind() == Kind::AlreadyExists => {
                     return Err(taken(&table, error));
                 }
-                Err(error) => return Err(error),
+                (Err(error), _) => return Err(error),
             }
             // Its indexes may be others now.
             table = self.renewed(&table).await?;

@@ -1,6 +1,5 @@
 //! Adding documents: several are one unit, and one may carry a key that makes a repetition harmless.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use bson::{Bson, Document};
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_engine::sql::SLOTS;
@@ -10,30 +9,10 @@ use super::logic::id::{Ids, slot_of_owner};
 use super::logic::index::keys_of;
 use super::logic::permission::{Operation, Reach};
 use super::logic::shape::{INSERT_DOCUMENTS_MAX, Prepared, decode, prepare_insert};
+use super::once::{Idempotency, Once};
 use super::store::Table;
 use super::transaction::Before;
-use super::{Caller, Documents};
-
-/// Longest idempotency key of a client in bytes.
-const IDEMPOTENCY_KEY_BYTES_MAX: usize = 128;
-
-/// What makes the repetition of an insert harmless.
-#[derive(Clone, Copy, Debug)]
-pub struct Idempotency<'a> {
-    /// The client's name for the call: 1 to 128 visible ASCII characters.
-    pub key: &'a str,
-    /// The request as it came. It is what tells a repetition from another call with the same key.
-    pub request: &'a [u8],
-}
-
-/// A call that is done once, as the database remembers it.
-pub(super) struct Once {
-    /// Names the call for the engine's memory.
-    unit_key: String,
-    /// What the call asked for.
-    digest: String,
-    now_ms: i64,
-}
+use super::{Caller, Changed, Documents};
 
 impl Documents {
     /// Adds documents, all or none, and gives their ids in order. With an idempotency key, which goes with one document,
@@ -49,8 +28,9 @@ impl Documents {
         documents: Vec<Document>,
         idempotency: Option<Idempotency<'_>>,
     ) -> Result<Vec<Bson>> {
-        check_insert(documents.len(), idempotency.map(|idempotency| idempotency.key))?;
-        let once = idempotency.map(|call| Once::new(caller, collection, call, self.now_ms()));
+        check_insert(documents.len())?;
+        let what = ("insert", documents.len() == 1);
+        let once = self.once(caller, collection, what, idempotency)?;
         let (mut table, reach, mut gate) =
             self.open_ruled(caller, collection, Operation::Insert).await?;
         let mut ids = self.ids(reach, once.as_ref().map(|once| once.unit_key.as_str()));
@@ -59,8 +39,10 @@ impl Documents {
         let mut prepared: Vec<_> = documents.into_iter().map(prepare).collect::<Result<_>>()?;
         for _ in 0..ATTEMPTS_MAX {
             gate.creates(&prepared).await?;
-            match self.add(&table, &prepared, once.as_ref()).await {
-                Ok(()) => {
+            // A made id is a function of the key, so that the answer says nothing else.
+            let once = once.as_ref().map(|once| (once, Changed::default()));
+            match self.add(&table, &prepared, once).await {
+                Ok(_) => {
                     self.note_kinds(&table, prepared.iter().map(|document| &document.keys));
                     return Ok(prepared.into_iter().map(|document| document.id).collect());
                 }
@@ -77,7 +59,8 @@ impl Documents {
         Err(contended())
     }
 
-    /// Adds documents in one unit.
+    /// Adds documents in one unit. What a call came to that is done once stands beside it; if it was done before, what it
+    /// came to then comes back.
     ///
     /// # Errors
     /// `AlreadyExists` for an id that is taken; `Conflict` when the collection went away; `InvalidParameter` when another
@@ -86,25 +69,27 @@ impl Documents {
         &self,
         table: &Table<'_>,
         documents: &[Prepared],
-        once: Option<&Once>,
-    ) -> Result<()> {
+        once: Option<(&Once, Changed)>,
+    ) -> Result<Option<Changed>> {
         let mut steps = Vec::with_capacity(1 + 2 * documents.len());
         steps.push(table.raise());
         for document in documents {
             table.insert(document, &mut steps);
         }
         let slots: Vec<_> = documents.iter().map(|document| document.slot).collect();
-        if let Some(once) = once {
-            steps.push(table.remember_request(&once.request_key(), &once.digest, once.now_ms));
+        if let Some((once, answer)) = &once {
+            steps.push(once.remember(table, answer)?);
         }
-        let unit_key = once.map(|once| once.unit_key.clone());
+        let unit_key = once.as_ref().map(|(once, _)| once.unit_key.clone());
         let facts = || absent(table, documents);
         let writing = self.transactions.begin_unit(table.env, self.now_ms(), facts);
         let written = table.write(only(&slots), steps, unit_key).await;
         writing.end(&written);
         match (written, once) {
-            (Ok(written), Some(once)) if written.repeated => once.check(table, only(&slots)).await,
-            (Ok(_), _) => Ok(()),
+            (Ok(written), Some((once, _))) if written.repeated => {
+                once.repeated(table).await.map(Some)
+            }
+            (Ok(_), _) => Ok(None),
             (Err(error), _) if error.kind() == Kind::AlreadyExists => Err(taken(table, error)),
             (Err(error), _) => Err(error),
         }
@@ -113,7 +98,7 @@ impl Documents {
     /// Adds one document unless its id is taken; tells whether it did.
     pub(super) async fn add_missing(&self, table: &Table<'_>, document: &Prepared) -> Result<bool> {
         match self.add(table, std::slice::from_ref(document), None).await {
-            Ok(()) => Ok(true),
+            Ok(_) => Ok(true),
             Err(error) if error.kind() == Kind::AlreadyExists => Ok(false),
             Err(error) => Err(error),
         }
@@ -122,7 +107,8 @@ impl Documents {
     pub(super) fn ids(&self, reach: Reach<'_>, unit_key: Option<&str>) -> Ids {
         let mut random = [0; 16];
         aws_lc_rs::rand::fill(&mut random).expect("the system's random numbers are there");
-        let slot = match reach.owner() {
+        // Where nobody owns it, the key decides as well, so that a repetition makes the same id.
+        let slot = match reach.owner().or(unit_key) {
             Some(owner) => slot_of_owner(owner),
             None => u16::from_be_bytes([random[0], random[1]]) % SLOTS,
         };
@@ -133,60 +119,15 @@ impl Documents {
     }
 }
 
-pub(super) fn check_insert(documents: usize, idempotency_key: Option<&str>) -> Result<()> {
-    let refuse = |kind, message: String| Err(Error::new(kind, message));
-    match (documents, idempotency_key) {
-        (0, _) => refuse(Kind::InvalidParameter, "data names no document".into()),
-        (INSERT_DOCUMENTS_MAX.., _) if documents > INSERT_DOCUMENTS_MAX => refuse(
-            Kind::TooLarge,
-            format!("one call adds at most {INSERT_DOCUMENTS_MAX} documents"),
-        ),
-        (2.., Some(_)) => {
-            refuse(Kind::InvalidParameter, "an idempotency key goes with a single document".into())
-        }
-        (_, Some(key)) if !is_idempotency_key(key) => refuse(
-            Kind::InvalidParameter,
-            format!(
-                "an idempotency key has 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters"
-            ),
-        ),
-        _ => Ok(()),
-    }
-}
-
-fn is_idempotency_key(key: &str) -> bool {
-    (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len())
-        && key.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-impl Once {
-    /// One caller's key in one collection. Hashed, because the parts are long.
-    fn new(caller: Caller<'_>, collection: &str, call: Idempotency<'_>, now_ms: i64) -> Self {
-        // None of the parts before the key contains a line feed.
-        let name = format!("{}\n{}\n{collection}\n{}", caller.env, caller.name(), call.key);
-        let unit_key = format!("documents.insert:{}", hash(name.as_bytes()));
-        Self { unit_key, digest: hash(call.request), now_ms }
-    }
-
-    /// Names the digest in the same memory, which forgets both at the same age.
-    fn request_key(&self) -> String {
-        format!("{}:request", self.unit_key)
-    }
-
-    /// Holds this request against the one that was done.
-    async fn check(&self, table: &Table<'_>, slot: Option<u16>) -> Result<()> {
-        match table.remembered_request(slot, &self.request_key()).await? {
-            Some(first) if first != self.digest => Err(Error::new(
-                Kind::InvalidParameter,
-                "this Idempotency-Key came before with another request; a new request needs a new key",
-            )),
-            _ => Ok(()),
+pub(super) fn check_insert(documents: usize) -> Result<()> {
+    match documents {
+        0 => Err(Error::new(Kind::InvalidParameter, "data names no document")),
+        1..=INSERT_DOCUMENTS_MAX => Ok(()),
+        _ => {
+            let message = format!("one call adds at most {INSERT_DOCUMENTS_MAX} documents");
+            Err(Error::new(Kind::TooLarge, message))
         }
     }
-}
-
-fn hash(bytes: &[u8]) -> String {
-    hex::encode(digest(&SHA256, bytes))
 }
 
 /// The refusal of a unit that wrote what stands there already: an id, or a value that an index lets stand once.

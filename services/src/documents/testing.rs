@@ -9,11 +9,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, Uri};
 use yunzhan_base::audit::{Ledger, Record};
 use yunzhan_base::call::Params;
 use yunzhan_base::env::{Env, Envs};
+use yunzhan_base::fault::Faults;
 use yunzhan_base::principal::{ServerKey, User};
 use yunzhan_base::{Body, Call, Clock, Endpoint, EnvId, Error, Kind, Live, Principal, RequestId};
 use yunzhan_engine::sql::testing::Fresh;
 use yunzhan_engine::sql::{
-    Consistency, Database, Expect, Key, Logical, Migrations, Place, Rows, SharedSql, Sql,
+    Consistency, Database, Expect, Faulty, Key, Logical, Migrations, Place, Rows, SharedSql, Sql,
     SqlFuture, Statement, Step, Unit, Value, Written, intern,
 };
 
@@ -137,11 +138,23 @@ impl World {
         Documents::new(Arc::clone(&self.sql), envs, Clock::manual(NOW_MS), Config::default())
     }
 
+    /// The service over this database, on whose way these faults strike.
+    pub(crate) fn over_faulty_database(&self, faults: Faults) -> Documents {
+        let envs = Live::new(Envs::new([demo(&self.env)]).unwrap());
+        let sql = Arc::new(Faulty::new(Arc::clone(&self.sql), faults));
+        Documents::new(sql, envs, Clock::manual(NOW_MS), Config::default())
+    }
+
     /// The service over a database that answers nothing but this.
     pub(crate) fn over_broken_database(&self, kind: Kind) -> Arc<Documents> {
         let envs = Live::new(Envs::new([demo(&self.env)]).unwrap());
         let clock = Clock::manual(NOW_MS);
         Arc::new(Documents::new(Arc::new(Broken(kind)), envs, clock, Config::default()))
+    }
+
+    /// Lets time go by.
+    pub(crate) fn wait(&self, time: Duration) {
+        self.documents.clock.advance(time);
     }
 
     /// What the ledger holds.

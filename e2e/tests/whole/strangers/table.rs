@@ -200,6 +200,7 @@ actions! {
     "database.insertDocInTransaction" COLLECTION;
     "database.updateDocInTransaction" COLLECTION;
     "database.deleteDocInTransaction" COLLECTION;
+    "database.runCommands" NOTHING;
     "functions.invokeFunction" NOTHING;
     "storage.getUploadMetadata" NOTHING;
     "storage.batchGetDownloadUrl" NOTHING;

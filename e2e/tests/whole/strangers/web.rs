@@ -40,6 +40,7 @@ actions! {
     "database.deleteDocInTransaction" MADE_UP, "200 DATABASE_TRANSACTION_FAIL";
     "database.commitTransaction" MADE_UP, "200 DATABASE_TRANSACTION_FAIL";
     "database.abortTransaction" MADE_UP, "200";
+    "database.runCommands" NOTHING, "200 NOT_IMPLEMENTED";
     "functions.invokeFunction" NOTHING, "200 NOT_IMPLEMENTED";
     "storage.getUploadMetadata" NOTHING, "200 NOT_IMPLEMENTED";
     "storage.batchGetDownloadUrl" NOTHING, "200 NOT_IMPLEMENTED";

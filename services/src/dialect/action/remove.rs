@@ -8,7 +8,10 @@ pub(in crate::dialect) fn handle(mut request: Request<'_>) -> Reply<'_> {
         let (which, multi) = (request.members.which()?, request.members.flag("multi")?);
         let (documents, caller) = (request.documents, request.caller());
         let removed = match request.members.transaction()? {
-            None => documents.remove(caller, &collection, which, multi).await?,
+            None => {
+                let idempotency = request.idempotency(false)?;
+                documents.remove(caller, &collection, which, multi, idempotency).await?
+            }
             Some(id) => documents.remove_in(caller, &id, &collection, which, multi).await?,
         };
         Ok(request.answer_of("deleted", removed))

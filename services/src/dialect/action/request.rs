@@ -1,12 +1,19 @@
 //! A request that names its action: its environment, and the members that the action takes.
 
+use std::borrow::Cow;
+
 use yunzhan_base::{Call, EnvId, Error, Kind, Result};
-use yunzhan_query::Bson;
+use yunzhan_query::ejson::{Mode, write_document};
+use yunzhan_query::{Bson, Document};
 
 use super::Dialect;
+use crate::dialect::idempotency_key;
 use crate::dialect::members::{Members, missing};
 use crate::dialect::reply::Object;
-use crate::documents::{Caller, Documents, Find};
+use crate::documents::{Caller, Documents, Find, Idempotency};
+
+/// The members that say what an action writes.
+const ASKED: &[&str] = &["action", "collectionName", "query", "data", "multi", "merge", "upsert"];
 
 /// A request whose action is known and whose members are still to be taken.
 pub(in crate::dialect) struct Request<'c> {
@@ -39,6 +46,21 @@ impl<'c> Request<'c> {
     /// Who calls.
     pub(in crate::dialect) fn caller(&self) -> Caller<'c> {
         Caller { env: self.env, principal: &self.call.principal }
+    }
+
+    /// The key under which the action happens once, with what it asks for: its own members, and not those that differ each
+    /// time, such as a token or a number of the call.
+    pub(in crate::dialect) fn idempotency(
+        &self,
+        keeps_document: bool,
+    ) -> Result<Option<Idempotency<'c>>> {
+        let Some(key) = idempotency_key(self.call)? else { return Ok(None) };
+        // At a fixed time, as dates that are left to the server are no difference.
+        let mut members = Members::read(&self.call.body, 0)?;
+        let member = |name: &&str| Some(((*name).to_owned(), members.take(name)?));
+        let asked: Document = ASKED.iter().filter_map(member).collect();
+        let request = Cow::Owned(write_document(&asked, Mode::Server).into_bytes());
+        Ok(Some(Idempotency { key, request, keeps_document }))
     }
 
     /// The collection that the action is about.

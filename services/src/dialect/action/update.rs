@@ -19,7 +19,7 @@ pub(in crate::dialect) fn handle(mut request: Request<'_>) -> Reply<'_> {
             upsert: members.flag("upsert")?,
         };
         let is_set = change.replace;
-        let changed = update(&mut request, change).await?;
+        let changed = update(&mut request, change, false).await?;
         let mut answer = request.answer();
         answer.begin("data");
         // A document that is set counts as updated, also where it was the same already.
@@ -45,7 +45,7 @@ pub(in crate::dialect) fn and_return(mut request: Request<'_>) -> Reply<'_> {
             multi: false,
             upsert: false,
         };
-        let changed = update(&mut request, change).await?;
+        let changed = update(&mut request, change, true).await?;
         let mut answer = request.answer();
         answer.begin("data");
         // Found counts as updated, also where it was the same already.
@@ -59,11 +59,14 @@ pub(in crate::dialect) fn and_return(mut request: Request<'_>) -> Reply<'_> {
     })
 }
 
-async fn update(request: &mut Request<'_>, change: Change) -> Result<Changed> {
+async fn update(request: &mut Request<'_>, change: Change, returns: bool) -> Result<Changed> {
     let (collection, transaction) = (request.collection()?, request.members.transaction()?);
     let (documents, caller) = (request.documents, request.caller());
     match transaction {
-        None => documents.update(caller, &collection, change).await,
+        None => {
+            let idempotency = request.idempotency(returns)?;
+            documents.update(caller, &collection, change, idempotency).await
+        }
         Some(id) => documents.update_in(caller, &id, &collection, change).await,
     }
 }

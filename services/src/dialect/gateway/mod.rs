@@ -9,6 +9,7 @@ mod api;
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::{Method, Response};
@@ -16,8 +17,8 @@ use yunzhan_base::{
     Access, Answer, Body, Call, Endpoint, Error, Kind, RequestId, Result, RouteSpec, Tier,
 };
 
-use super::reply;
-use crate::documents::{Caller, Documents};
+use super::{idempotency_key, reply};
+use crate::documents::{Caller, Documents, Idempotency};
 
 /// Largest body of a write: a document of the largest size, whose JSON is longer than its BSON.
 const BODY_BYTES_MAX: usize = 6 << 20;
@@ -117,6 +118,14 @@ fn caller(call: &Call) -> Result<Caller<'_>> {
         return Err(Error::new(Kind::NotFound, message));
     }
     Ok(Caller { env: &call.env()?.id, principal: &call.principal })
+}
+
+/// The key under which the call happens once. The body is what it asks for, and not what was read from it: that differs when
+/// the client leaves dates to the server.
+fn idempotency(call: &Call) -> Result<Option<Idempotency<'_>>> {
+    let request = Cow::Borrowed(&call.body[..]);
+    let key = idempotency_key(call)?;
+    Ok(key.map(|key| Idempotency { key, request, keeps_document: false }))
 }
 
 fn not_offered(_: Arc<Documents>, _: Call) -> Answer {

@@ -113,7 +113,7 @@ const KEEP_UNIQUE: &str =
         SELECT 1 FROM {unique_entries} u WHERE u.env = d.env AND u.collection = d.collection
         AND u.index_id = ? AND u.entry = ? AND u.document = d.id)";
 
-// What a call with an idempotency key asked for lies beside what the engine remembers of it, and is swept with it.
+// What a call with an idempotency key asked for and came to lies beside what the engine remembers of it, and is swept with it.
 const REMEMBER_REQUEST: &str =
     "INSERT INTO {idempotency} (env, unit_key, changed, committed_ms) VALUES (?, ?, ?, ?)
      {on_conflict:env,unit_key} SET changed = {new:changed}, committed_ms = {new:committed_ms}";
@@ -541,25 +541,25 @@ impl Table<'_> {
         steps.push(collections::advance(self.env, collection, index.id, reached, done));
     }
 
-    /// The step that remembers, with the unit, what its call asked for.
+    /// The step that remembers, with the unit, what its call asked for and what it came to.
     pub(in crate::documents) fn remember_request(
         &self,
         key: &str,
-        digest: &str,
+        memory: &str,
         now_ms: i64,
     ) -> Step {
-        let own = [text(key), text(digest), Value::Integer(now_ms)];
+        let own = [text(key), text(memory), Value::Integer(now_ms)];
         let params = std::iter::once(text(self.env.as_str())).chain(own).collect();
         step(REMEMBER_REQUEST, &[IDEMPOTENCY], params, Expect::Any)
     }
 
-    /// What the call that was done under this key asked for; none when nobody knows any more.
+    /// What is remembered of the call that was done under this key; none when nobody knows any more.
     pub(in crate::documents) async fn remembered_request(
         &self,
-        slot: Option<u16>,
         key: &str,
     ) -> Result<Option<String>> {
-        let place = slot.map_or_else(|| everywhere(&[], None), Key::Slot);
+        // It lies where the document lay that was written.
+        let place = everywhere(&[], None);
         let params = vec![text(self.env.as_str()), text(key)];
         let rows =
             self.store.read(self.env, place, REMEMBERED_REQUEST, &[IDEMPOTENCY], params).await?;

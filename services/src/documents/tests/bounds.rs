@@ -116,7 +116,8 @@ fn a_walk_costs_bytes_and_conditions() {
         .assert_eq(&world.list(&server, "small", any_of(80)).await);
         // Removing and changing look at documents no cheaper.
         let removed = Which::parse(&doc! { "n": -1 }).unwrap();
-        let removed = world.documents.remove(world.caller(&server), "large", removed, true).await;
+        let removed =
+            world.documents.remove(world.caller(&server), "large", removed, true, None).await;
         assert_eq!(removed.unwrap_err().kind(), Kind::TooLarge);
     });
 }

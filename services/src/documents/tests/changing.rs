@@ -90,7 +90,8 @@ fn the_owner_s_index_follows_every_change() {
         let both = find(doc! { "_openid": { "$in": ["anna", "bert"] } });
         assert!(world.list(&server, "notes", both).await.ends_with("1 of 1\n"));
         assert!(world.list(&anna, "notes", find(doc! { "_id": &id })).await.ends_with("1 of 1\n"));
-        let removed = world.documents.remove(world.caller(&server), "notes", Which::every(), true);
+        let removed =
+            world.documents.remove(world.caller(&server), "notes", Which::every(), true, None);
         assert_eq!(removed.await.unwrap(), 1);
         assert_eq!(world.list(&server, "notes", owned("bert")).await, "0 of 0\n");
         // Nothing is left behind that would stand in the way of the same id.
@@ -114,7 +115,7 @@ fn no_change_is_lost_when_many_change_one_document() {
                     for _ in 0..10 {
                         let raise = change(doc! { "_id": "hits" }, doc! { "$inc": { "n": 1 } });
                         let raise = Change { multi: false, ..raise };
-                        documents.update(caller, "counters", raise).await.unwrap();
+                        documents.update(caller, "counters", raise, None).await.unwrap();
                     }
                 })
             })
@@ -173,7 +174,7 @@ fn many_upserts_of_one_id_make_one_document() {
                     let raise = Change { multi: false, upsert: true, ..raise };
                     world
                         .documents
-                        .update(world.caller(&anna), "counters", raise)
+                        .update(world.caller(&anna), "counters", raise, None)
                         .await
                         .unwrap()
                         .upserted
@@ -211,7 +212,7 @@ fn changes_of_many_documents_span_units_and_pages() {
             many as u64
         );
         let removed =
-            world.documents.remove(world.caller(&anna), "goods", raised, true).await.unwrap();
+            world.documents.remove(world.caller(&anna), "goods", raised, true, None).await.unwrap();
         assert_eq!(removed, many as u64);
         assert_eq!(world.count("goods").await, 1);
     });

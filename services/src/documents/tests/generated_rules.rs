@@ -225,7 +225,7 @@ impl<'c> Checked<'c> {
         let server = server();
         let caller = self.world.caller(&server);
         let documents = &self.world.documents;
-        documents.remove(caller, "notes", Which::every(), true).await.unwrap();
+        documents.remove(caller, "notes", Which::every(), true, None).await.unwrap();
         let numbered = self.case.documents.iter().enumerate().map(|(place, document)| {
             let mut numbered = doc! { "_id": format!("d{place}") };
             numbered.extend(document.clone());
@@ -307,7 +307,7 @@ impl<'c> Checked<'c> {
         let matching = self.matching().await;
         let wanted = change(self.case.query.clone(), self.case.update.clone());
         let caller = self.world.caller(&self.principal);
-        let changed = self.world.documents.update(caller, "notes", wanted).await;
+        let changed = self.world.documents.update(caller, "notes", wanted, None).await;
         let after = self.all(&server(), doc! {}).await.unwrap();
         let update = Update::parse(self.case.update.clone()).unwrap();
         for (id, old) in before {
@@ -329,7 +329,7 @@ impl<'c> Checked<'c> {
         self.restore().await;
         let matching = self.matching().await;
         let which = Which::parse(&self.case.query).unwrap();
-        let removed = self.world.documents.remove(caller, "notes", which, true).await;
+        let removed = self.world.documents.remove(caller, "notes", which, true, None).await;
         let left = self.all(&server(), doc! {}).await.unwrap();
         for (id, document) in before {
             let is_gone = removed.is_ok() && matching.contains_key(id);
@@ -357,7 +357,7 @@ impl<'c> Checked<'c> {
                 upsert: true,
                 ..change(doc! { "_id": id }, replace.clone())
             };
-            let _ = self.world.documents.update(caller, "notes", change).await;
+            let _ = self.world.documents.update(caller, "notes", change, None).await;
             let is_as_before = self.all(&server(), doc! { "_id": id }).await.unwrap()[id] == *old;
             let mut written = doc! { "_id": id };
             written.extend(replace);

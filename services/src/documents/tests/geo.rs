@@ -217,7 +217,7 @@ fn writers_keep_it_up() {
         let moved = change(doc! { "n": 2 }, doc! { "$set": { "at": here } });
         world.update(&server, "goods", moved).await;
         let gone = Which::parse(&doc! { "n": 4 }).unwrap();
-        world.documents.remove(world.caller(&server), "goods", gone, true).await.unwrap();
+        world.documents.remove(world.caller(&server), "goods", gone, true, None).await.unwrap();
         let left = change(doc! { "n": 1 }, doc! { "$unset": { "at": 1 } });
         world.update(&server, "goods", left).await;
         let with = answers(&world).await;

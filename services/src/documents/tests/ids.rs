@@ -53,7 +53,7 @@ fn a_text_means_the_object_id_that_it_spells_where_none_has_the_text() {
             // The text comes first once something has it, also where it is not the caller's.
             world.add(&server, name, doc! { "_id": HEX, "_openid": "bert" }).await.unwrap();
             let taken = documents.count(caller, name, id()).await;
-            documents.remove(world.caller(&server), name, id(), false).await.unwrap();
+            documents.remove(world.caller(&server), name, id(), false, None).await.unwrap();
             let set = Change {
                 replace: true,
                 multi: false,
@@ -61,7 +61,7 @@ fn a_text_means_the_object_id_that_it_spells_where_none_has_the_text() {
                 ..change(doc! { "_id": HEX }, doc! { "s": 1 })
             };
             let set = world.update(&anna, name, set).await;
-            let removed = documents.remove(caller, name, id(), true).await;
+            let removed = documents.remove(caller, name, id(), true, None).await;
             writeln!(
                 table,
                 "{} {} | {raised} | {} | {} {set} {}",

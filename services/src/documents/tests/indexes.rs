@@ -149,7 +149,7 @@ fn what_is_written_during_the_building_is_in_the_index() {
         let to = |id: &str, n: i32| change(doc! { "_id": id }, doc! { "$set": { "n": n } });
         world.update(&server, "goods", to("g0003", 77)).await;
         let gone = Which::parse(&doc! { "_id": "g0013" }).unwrap();
-        world.documents.remove(world.caller(&server), "goods", gone, false).await.unwrap();
+        world.documents.remove(world.caller(&server), "goods", gone, false, None).await.unwrap();
         world.finish().await;
         world.update(&server, "goods", to("g0023", 77)).await;
         let check = async |query: Document, expected: Expect| {
@@ -187,7 +187,8 @@ fn a_change_between_reading_and_adding_loses_no_key() {
         expect!["AlreadyExists"]
             .assert_eq(&told(world.add(&server, "goods", doc! { "m": 1 }).await));
         let gone = Which::parse(&doc! { "_id": "g0001" }).unwrap();
-        let removed = world.documents.remove(world.caller(&server), "goods", gone, false).await;
+        let removed =
+            world.documents.remove(world.caller(&server), "goods", gone, false, None).await;
         assert_eq!(removed.unwrap(), 1);
         expect![[r#""z""#]]
             .assert_eq(&told(world.add(&server, "goods", doc! { "_id": "z", "m": 1 }).await));
@@ -215,7 +216,8 @@ fn a_change_behind_the_building_takes_its_old_entry_along() {
             expect!["matched 1 updated 1 upserted None"]
                 .assert_eq(&world.update(&server, "goods", moved).await);
             let gone = Which::parse(&doc! { "_id": gone }).unwrap();
-            let removed = world.documents.remove(world.caller(&server), "goods", gone, false).await;
+            let removed =
+                world.documents.remove(world.caller(&server), "goods", gone, false, None).await;
             assert_eq!(removed.unwrap(), 1);
         }
         expect![[r#"
@@ -255,7 +257,7 @@ fn what_an_index_refuses_can_be_put_right_while_it_is_built() {
         assert!(stays.starts_with("TooLarge: index n_1: "), "{stays}");
         let which = |id: &str| Which::parse(&doc! { "_id": id }).unwrap();
         let caller = world.caller(&server);
-        let removed = world.documents.remove(caller, "goods", which("bad1"), false).await;
+        let removed = world.documents.remove(caller, "goods", which("bad1"), false, None).await;
         assert_eq!(removed.unwrap(), 1);
         let transaction = world.documents.start_transaction(caller).unwrap();
         let change = set("bad2", doc! { "n": 78 });
@@ -285,7 +287,7 @@ fn nobody_writes_past_an_index() {
         world.finish().await;
         other.insert(caller, "goods", vec![doc! { "_id": "y", "n": 99 }], None).await.unwrap();
         let moved = change(doc! { "_id": "x" }, doc! { "$set": { "n": 99 } });
-        other.update(caller, "goods", moved).await.unwrap();
+        other.update(caller, "goods", moved, None).await.unwrap();
         assert_eq!(world.total(doc! { "n": 99 }).await, 2);
     });
 }

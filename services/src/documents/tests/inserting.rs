@@ -96,7 +96,7 @@ fn a_repeated_insert_answers_as_the_first_did() {
 }
 
 fn once(key: &str) -> Option<Idempotency<'_>> {
-    Some(Idempotency { key, request: b"the same" })
+    Some(Idempotency { key, request: b"the same".into(), keeps_document: false })
 }
 
 #[test]
@@ -106,7 +106,8 @@ fn a_key_that_comes_again_with_another_request_is_refused() {
         let anna = user("anna");
         let order = async |document: Document| {
             let text = document.to_string();
-            let idempotency = Idempotency { key: "k1", request: text.as_bytes() };
+            let idempotency =
+                Idempotency { key: "k1", request: text.as_bytes().into(), keeps_document: false };
             let caller = world.caller(&anna);
             let ids = world.documents.insert(caller, "orders", vec![document], Some(idempotency));
             match ids.await {
@@ -120,7 +121,8 @@ fn a_key_that_comes_again_with_another_request_is_refused() {
             expect!["InvalidParameter: this Idempotency-Key came before with another request; a new request needs a new key"].assert_eq(&order(other).await);
         }
         // A repetition stays one, also when the document has gone since.
-        let removed = world.documents.remove(world.caller(&anna), "orders", Which::every(), true);
+        let removed =
+            world.documents.remove(world.caller(&anna), "orders", Which::every(), true, None);
         assert_eq!(removed.await.unwrap(), 1);
         assert_eq!(order(doc! { "_id": "a", "n": 1 }).await, first);
         assert_eq!(world.count("orders").await, 0);

@@ -11,6 +11,7 @@ mod geo;
 mod ids;
 mod indexes;
 mod inserting;
+mod once;
 mod permission;
 mod rules;
 mod transactions;
@@ -83,7 +84,7 @@ impl World {
         collection: &str,
         change: Change,
     ) -> String {
-        match self.documents.update(self.caller(principal), collection, change).await {
+        match self.documents.update(self.caller(principal), collection, change, None).await {
             Err(error) => format!("{:?}: {error}", error.kind()),
             Ok(done) => format!(
                 "matched {} updated {} upserted {:?}",

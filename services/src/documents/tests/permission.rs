@@ -29,9 +29,10 @@ fn people_see_and_change_what_the_preset_gives_them() {
             let found = documents.find(anna, name, find(doc! { "n": 1 })).await;
             let counted = documents.count(anna, name, Which::every()).await;
             let other = documents.get(anna, name, &"b".into(), None).await;
-            let raised =
-                documents.update(anna, name, change(doc! {}, doc! { "$inc": { "n": 1 } })).await;
-            let removed = documents.remove(anna, name, Which::One("b".into()), false).await;
+            let raised = documents
+                .update(anna, name, change(doc! {}, doc! { "$inc": { "n": 1 } }), None)
+                .await;
+            let removed = documents.remove(anna, name, Which::One("b".into()), false, None).await;
             let added = documents.insert(anna, name, vec![doc! { "_id": "new" }], None).await;
             writeln!(
                 table,

@@ -32,7 +32,7 @@ impl World {
     async fn restore(&self) {
         let server = server();
         let caller = self.caller(&server);
-        self.documents.remove(caller, "notes", Which::every(), true).await.unwrap();
+        self.documents.remove(caller, "notes", Which::every(), true, None).await.unwrap();
         for document in [
             doc! { "_id": "a", "_openid": "anna", "n": 1, "public": false },
             doc! { "_id": "b", "_openid": "bert", "n": 2, "public": false },
@@ -64,12 +64,12 @@ async fn row(world: &World, principal: &Principal) -> String {
     }
     let raise = doc! { "$set": { "m": 1 } };
     for query in [doc! { "_id": "a" }, doc! { "_id": "b" }, doc! { "_openid": "{openid}" }] {
-        let changed = documents.update(caller, "notes", change(query, raise.clone())).await;
+        let changed = documents.update(caller, "notes", change(query, raise.clone()), None).await;
         cells.push(short(changed.map(|changed| changed.matched)));
     }
     for query in [doc! { "_id": "b" }, doc! { "_id": "none" }, doc! { "n": 9 }] {
         let which = Which::parse(&query).unwrap();
-        cells.push(short(documents.remove(caller, "notes", which, false).await));
+        cells.push(short(documents.remove(caller, "notes", which, false, None).await));
     }
     let added = documents.insert(caller, "notes", vec![doc! { "n": 9 }], None).await;
     cells.push(short(added.map(|ids| ids.len())));
@@ -162,7 +162,7 @@ fn a_denied_document_shows_through_nothing() {
                 Find { order: Order::parse(&doc! { "n": -1 }).unwrap(), ..find(query.clone()) };
             let which = Which::parse(&query).unwrap();
             let counted = world.documents.count(caller, "notes", which.clone()).await;
-            let removed = world.documents.remove(caller, "notes", which, true).await;
+            let removed = world.documents.remove(caller, "notes", which, true, None).await;
             let set = change(query.clone(), doc! { "$set": { "n": 7 } });
             let changed = world.update(&anna, "notes", set).await;
             let listed = world.list(&anna, "notes", by_n).await;

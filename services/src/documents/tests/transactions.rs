@@ -62,7 +62,7 @@ impl World {
 
     async fn remove(&self, query: Document) {
         let (server, which) = (server(), Which::parse(&query).unwrap());
-        self.documents.remove(self.caller(&server), "goods", which, true).await.unwrap();
+        self.documents.remove(self.caller(&server), "goods", which, true, None).await.unwrap();
     }
 
     async fn documents_in(
@@ -372,7 +372,7 @@ fn what_another_process_changed_is_a_conflict() {
         let set_elsewhere = async |id: &str| {
             let to = change(doc! { "_id": id }, doc! { "$set": { "n": 9 } });
             let caller = Caller { env: &world.env, principal: &server };
-            other.update(caller, "goods", to).await.unwrap();
+            other.update(caller, "goods", to, None).await.unwrap();
         };
         for query in [doc! { "_id": "a" }, doc! {}] {
             let id = world.begin();

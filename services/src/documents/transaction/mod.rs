@@ -124,7 +124,7 @@ impl Documents {
         collection: &str,
         documents: Vec<Document>,
     ) -> Result<Vec<Bson>> {
-        super::insert::check_insert(documents.len(), None)?;
+        super::insert::check_insert(documents.len())?;
         let mut open = self.turn(caller, transaction).await?;
         let added = self.add_to(&mut open, caller, collection, documents).await;
         self.unless_refused(&mut open, added)
@@ -293,6 +293,7 @@ impl Documents {
             filter: &found.filter,
             reach: found.reach,
             each: None,
+            once: None,
             budget: Budget::default(),
         };
         let mut changed = Changed::default();

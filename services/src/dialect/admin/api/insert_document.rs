@@ -9,7 +9,10 @@ pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
         let data = request.members.documents("data")?;
         let (documents, caller) = (request.documents, request.caller());
         let ids = match request.members.transaction()? {
-            None => documents.insert(caller, &collection, data, None).await?,
+            None => {
+                let idempotency = request.idempotency(false)?;
+                documents.insert(caller, &collection, data, idempotency).await?
+            }
             Some(id) => documents.insert_in(caller, &id, &collection, data).await?,
         };
         let mut answer = request.answer();

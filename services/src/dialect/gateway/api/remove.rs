@@ -5,7 +5,7 @@ use std::sync::Arc;
 use yunzhan_base::{Answer, Call};
 
 use crate::aside::{self, LONG_BYTES};
-use crate::dialect::gateway::caller;
+use crate::dialect::gateway::{caller, idempotency};
 use crate::dialect::members::Members;
 use crate::dialect::reply::{Object, json};
 use crate::documents::Documents;
@@ -19,7 +19,10 @@ pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
         let collection = call.params.get("collection")?;
         let caller = caller(&call)?;
         let removed = match transaction {
-            None => documents.remove(caller, collection, which, multi).await?,
+            None => {
+                let idempotency = idempotency(&call)?;
+                documents.remove(caller, collection, which, multi, idempotency).await?
+            }
             Some(id) => documents.remove_in(caller, &id, collection, which, multi).await?,
         };
         let mut answer = Object::new();

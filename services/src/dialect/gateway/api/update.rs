@@ -9,7 +9,7 @@ use yunzhan_base::{Answer, Call, Result};
 use yunzhan_query::ejson::{Mode, write};
 
 use crate::aside::{self, LONG_BYTES};
-use crate::dialect::gateway::caller;
+use crate::dialect::gateway::{caller, idempotency};
 use crate::dialect::members::{Members, missing};
 use crate::dialect::reply::{Object, json};
 use crate::documents::{Change, Documents};
@@ -23,7 +23,7 @@ pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
         let collection = call.params.get("collection")?;
         let caller = caller(&call)?;
         let changed = match transaction {
-            None => documents.update(caller, collection, change).await?,
+            None => documents.update(caller, collection, change, idempotency(&call)?).await?,
             Some(id) => documents.update_in(caller, &id, collection, change).await?,
         };
         let mut answer = Object::new();

@@ -10,7 +10,9 @@ pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
         let collection = request.collection()?;
         let is_list = request.members.is_list("data");
         let documents = request.members.documents("data")?;
-        let ids = request.documents.insert(request.caller(), &collection, documents, None).await?;
+        let (service, caller) = (request.documents, request.caller());
+        let idempotency = request.idempotency(false)?;
+        let ids = service.insert(caller, &collection, documents, idempotency).await?;
         let mut answer = request.answer();
         answer.begin("data");
         // The SDK reads `_id` of a single document and `ids` of a list; `insertedIds` is what the other dialects call both.

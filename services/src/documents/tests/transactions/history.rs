@@ -120,8 +120,12 @@ async fn plain(world: &World, dice: &mut Dice, history: &mut History, value: i64
     };
     let to = change(query, doc! { "$set": { "v": value }, "$inc": { "count": 1_i64 } });
     let server = server();
-    let done =
-        world.documents.update(world.caller(&server), "goods", Change { multi: is_pair, ..to });
+    let done = world.documents.update(
+        world.caller(&server),
+        "goods",
+        Change { multi: is_pair, ..to },
+        None,
+    );
     assert_eq!(done.await.unwrap().updated, ids.len() as u64);
     history.note(ids, value);
 }
