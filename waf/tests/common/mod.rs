@@ -12,18 +12,18 @@ use yunzhan_waf::{Context, RuleSet, Transaction, Verdict};
 
 /// A request as it arrives.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// The route that the gateway found.
-    pub route: &'static str,
-    pub method: String,
-    pub target: String,
-    pub headers: Vec<(String, Vec<u8>)>,
-    pub body: Vec<u8>,
+    pub(crate) route: &'static str,
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
     /// As a phone asks.
-    pub fn get(target: &str) -> Self {
+    pub(crate) fn get(target: &str) -> Self {
         let headers = [
             ("host", "api.example.com"),
             (
@@ -46,7 +46,7 @@ impl Request {
         }
     }
 
-    pub fn post(target: &str, content_type: &str, body: &[u8]) -> Self {
+    pub(crate) fn post(target: &str, content_type: &str, body: &[u8]) -> Self {
         let mut request = Self::get(target);
         request.method = "POST".into();
         request.headers.push(("content-type".into(), content_type.as_bytes().to_vec()));
@@ -55,27 +55,27 @@ impl Request {
         request
     }
 
-    pub fn json(target: &str, body: &str) -> Self {
+    pub(crate) fn json(target: &str, body: &str) -> Self {
         Self::post(target, "application/json", body.as_bytes())
     }
 }
 
 /// What rules said.
 #[derive(Debug)]
-pub struct Seen {
-    pub rules: Vec<u64>,
-    pub refused: bool,
+pub(crate) struct Seen {
+    pub(crate) rules: Vec<u64>,
+    pub(crate) refused: bool,
     /// One line an event.
-    pub told: Vec<String>,
+    pub(crate) told: Vec<String>,
 }
 
 /// The rules that are built in.
-pub fn starter() -> Arc<RuleSet> {
+pub(crate) fn starter() -> Arc<RuleSet> {
     Arc::new(RuleSet::load(ROOT, &BuiltIn).map_err(|problems| print(&problems)).unwrap())
 }
 
 /// Rules as text that may include what is built in.
-pub fn with_built_in(text: &'static str) -> Arc<RuleSet> {
+pub(crate) fn with_built_in(text: &'static str) -> Arc<RuleSet> {
     struct One(&'static str);
     impl Sources for One {
         fn list(&self, _: &str) -> Result<Vec<String>, String> {
@@ -88,7 +88,7 @@ pub fn with_built_in(text: &'static str) -> Arc<RuleSet> {
     load("own.conf", &WithBuiltIn(&One(text)))
 }
 
-pub fn load(root: &str, sources: &dyn Sources) -> Arc<RuleSet> {
+pub(crate) fn load(root: &str, sources: &dyn Sources) -> Arc<RuleSet> {
     Arc::new(RuleSet::load(root, sources).map_err(|problems| print(&problems)).unwrap())
 }
 
@@ -99,7 +99,7 @@ fn print(problems: &[Problem]) -> String {
 }
 
 /// The ids of the rules that add points, each of which needs a case.
-pub fn scoring_rules() -> Vec<u64> {
+pub(crate) fn scoring_rules() -> Vec<u64> {
     let directives = yunzhan_waf::seclang::load(ROOT, &BuiltIn).unwrap();
     let id = |actions: &[Action]| {
         let is_scoring = actions.iter().any(|action| matches!(action, Action::Severity(_)));
@@ -117,7 +117,7 @@ pub fn scoring_rules() -> Vec<u64> {
 }
 
 /// Runs the rules over a request, and over an answer that nobody minds.
-pub fn run(rules: &Arc<RuleSet>, request: &Request) -> Seen {
+pub(crate) fn run(rules: &Arc<RuleSet>, request: &Request) -> Seen {
     let context = Context {
         now_ms: 1_700_000_000_000,
         offset_s: 0,
@@ -153,7 +153,7 @@ pub fn run(rules: &Arc<RuleSet>, request: &Request) -> Seen {
 }
 
 /// Text as a value of a query.
-pub fn escape_query(text: &[u8]) -> String {
+pub(crate) fn escape_query(text: &[u8]) -> String {
     let escape = |byte: &u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
             char::from(*byte).to_string()
@@ -164,6 +164,6 @@ pub fn escape_query(text: &[u8]) -> String {
 }
 
 /// Text as a string of JSON.
-pub fn json_string(text: &str) -> String {
+pub(crate) fn json_string(text: &str) -> String {
     serde_json::Value::String(text.to_owned()).to_string()
 }

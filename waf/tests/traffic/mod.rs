@@ -10,10 +10,10 @@ use crate::common::{Request, escape_query};
 use text::{code, hard_text, line, name, note, rich_text, search};
 
 /// Numbers by SplitMix64, so that a seed is a run.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -21,16 +21,16 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    pub fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
-    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 
     /// So many letters of an alphabet.
-    pub fn letters(&mut self, alphabet: &[u8], len: usize) -> String {
+    pub(crate) fn letters(&mut self, alphabet: &[u8], len: usize) -> String {
         (0..len).map(|_| char::from(self.pick(alphabet))).collect()
     }
 
@@ -61,7 +61,7 @@ impl Random {
 }
 
 /// One request.
-pub fn request(random: &mut Random) -> Request {
+pub(crate) fn request(random: &mut Random) -> Request {
     let make = random.pick(&[
         goods,
         near,

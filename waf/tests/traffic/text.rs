@@ -160,16 +160,16 @@ const HARD: [&str; 16] = [
     "sleep(5) benchmark(1000000,md5(1)) waitfor delay '0:0:5'",
 ];
 
-pub fn name(random: &mut Random) -> String {
+pub(crate) fn name(random: &mut Random) -> String {
     random.pick(&NAMES).to_owned()
 }
 
-pub fn search(random: &mut Random) -> String {
+pub(crate) fn search(random: &mut Random) -> String {
     random.pick(&SEARCHES).to_owned()
 }
 
 /// One line.
-pub fn line(random: &mut Random) -> String {
+pub(crate) fn line(random: &mut Random) -> String {
     if random.below(2) == 0 {
         return random.pick(&LINES).to_owned();
     }
@@ -177,22 +177,22 @@ pub fn line(random: &mut Random) -> String {
 }
 
 /// A few lines.
-pub fn note(random: &mut Random) -> String {
+pub(crate) fn note(random: &mut Random) -> String {
     let lines: Vec<String> = (0..1 + random.below(4)).map(|_| line(random)).collect();
     lines.join(random.pick(&["\n", " ", "\r\n", "；"]))
 }
 
-pub fn code(random: &mut Random) -> String {
+pub(crate) fn code(random: &mut Random) -> String {
     random.pick(&CODES).to_owned()
 }
 
 /// What a lesson about attacks says.
-pub fn hard_text(random: &mut Random) -> String {
+pub(crate) fn hard_text(random: &mut Random) -> String {
     format!("{}\n{}\n{}", note(random), random.pick(&HARD), code(random))
 }
 
 /// What an editor of rich text makes.
-pub fn rich_text(random: &mut Random) -> String {
+pub(crate) fn rich_text(random: &mut Random) -> String {
     let text = line(random).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let block = |random: &mut Random| {
         match random.below(7) {
