@@ -176,6 +176,8 @@ struct Noted<S> {
     stream: S,
     facts: Arc<ConnectionFacts>,
     scan: Option<HeadScan>,
+    /// What did not fit when a target was written anew.
+    left: Vec<u8>,
 }
 
 /// Serves one connection until it ends, overruns a bound, or the shutdown lets it finish its requests.
@@ -193,6 +195,7 @@ pub(crate) async fn serve<S>(
         stream,
         facts: Arc::clone(&facts),
         scan: (!multiplexed).then(HeadScan::default),
+        left: Vec::new(),
     });
     let service = {
         let (gateway, facts) = (Arc::clone(&gateway), Arc::clone(&facts));
@@ -293,16 +296,53 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noted<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.left.is_empty() {
+            self.fill_from_left(buffer);
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let Self { facts, scan, .. } = &mut *self;
-        if let Some(scan) = scan
-            && buffer.filled().len() > before
-        {
-            facts.activity.bytes_arrived(&buffer.filled()[before..], scan);
+        let Self { facts, scan, left, .. } = &mut *self;
+        let (Some(scan), arrived) = (scan, &buffer.filled()[before..]) else { return polled };
+        if arrived.is_empty() {
+            return polled;
+        }
+        let is_target = scan.is_in_first_line() && facts.activity.is_between_requests();
+        let escaped = if is_target { escaped_target(arrived) } else { None };
+        facts.activity.bytes_arrived(arrived, scan);
+        if let Some(escaped) = escaped {
+            *left = escaped;
+            buffer.set_filled(before);
+            self.fill_from_left(buffer);
         }
         polled
     }
+}
+
+impl<S> Noted<S> {
+    fn fill_from_left(&mut self, buffer: &mut ReadBuf<'_>) {
+        let count = self.left.len().min(buffer.remaining());
+        buffer.put_slice(&self.left[..count]);
+        self.left.drain(..count);
+    }
+}
+
+/// Bytes that have no place in a target (RFC 3986) and that old clients send all the same, written as every browser writes
+/// them. Only the first line is looked at; nothing where there is nothing to do.
+fn escaped_target(arrived: &[u8]) -> Option<Vec<u8>> {
+    let end = memchr::memchr(b'\n', arrived).unwrap_or(arrived.len());
+    memchr::memchr3(b'"', b'<', b'>', &arrived[..end])?;
+    let mut escaped = Vec::with_capacity(arrived.len() + 64);
+    for &byte in &arrived[..end] {
+        match byte {
+            b'"' => escaped.extend_from_slice(b"%22"),
+            b'<' => escaped.extend_from_slice(b"%3C"),
+            b'>' => escaped.extend_from_slice(b"%3E"),
+            byte => escaped.push(byte),
+        }
+    }
+    escaped.extend_from_slice(&arrived[end..]);
+    Some(escaped)
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Noted<S> {

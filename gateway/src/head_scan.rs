@@ -14,6 +14,8 @@ pub(crate) struct Lengths {
     pub(crate) content_length: u8,
     /// `Transfer-Encoding` lines, up to 3.
     pub(crate) transfer_encoding: u8,
+    /// The target has a fragment, which hyper cuts off in silence.
+    pub(crate) has_fragment: bool,
 }
 
 /// The scan of one connection's present head.
@@ -30,13 +32,18 @@ pub(crate) struct HeadScan {
 impl Lengths {
     /// Both counts and a mark that a head was seen, in one byte: what an atomic can hold.
     pub(crate) fn pack(self) -> u8 {
-        1 | self.content_length << 1 | self.transfer_encoding << 3
+        1 | self.content_length << 1
+            | self.transfer_encoding << 3
+            | u8::from(self.has_fragment) << 5
     }
 
     /// The reverse; nothing when no head was seen.
     pub(crate) fn unpack(packed: u8) -> Option<Self> {
-        (packed & 1 == 1)
-            .then_some(Self { content_length: packed >> 1 & 3, transfer_encoding: packed >> 3 & 3 })
+        (packed & 1 == 1).then_some(Self {
+            content_length: packed >> 1 & 3,
+            transfer_encoding: packed >> 3 & 3,
+            has_fragment: packed >> 5 & 1 == 1,
+        })
     }
 }
 
@@ -47,6 +54,7 @@ impl HeadScan {
     /// not looked at.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Option<(Lengths, usize)> {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
+            self.look_for_fragment(&bytes[..end]);
             self.keep(&bytes[..end]);
             bytes = &bytes[end + 1..];
             if self.end_line() {
@@ -55,8 +63,18 @@ impl HeadScan {
                 return Some((seen, bytes.len()));
             }
         }
+        self.look_for_fragment(bytes);
         self.keep(bytes);
         None
+    }
+
+    /// Whether the next byte belongs to the line that holds the target.
+    pub(crate) fn is_in_first_line(&self) -> bool {
+        !self.begun
+    }
+
+    fn look_for_fragment(&mut self, bytes: &[u8]) {
+        self.seen.has_fragment |= !self.begun && memchr::memchr(b'#', bytes).is_some();
     }
 
     fn keep(&mut self, bytes: &[u8]) {
@@ -103,7 +121,8 @@ mod tests {
 
     #[test]
     fn counts_do_not_depend_on_how_the_bytes_arrive() {
-        let expected = Some(Lengths { content_length: 2, transfer_encoding: 1 });
+        let expected =
+            Some(Lengths { content_length: 2, transfer_encoding: 1, has_fragment: false });
         assert_eq!(
             HeadScan::default().feed(HEAD).map(|(lengths, rest)| (Some(lengths), rest)),
             Some((expected, 21))
@@ -121,7 +140,7 @@ mod tests {
 
     #[test]
     fn packing_keeps_the_counts() {
-        let lengths = Lengths { content_length: 3, transfer_encoding: 2 };
+        let lengths = Lengths { content_length: 3, transfer_encoding: 2, has_fragment: true };
         assert_eq!(Lengths::unpack(lengths.pack()), Some(lengths));
         assert_eq!(Lengths::unpack(0), None);
     }

@@ -18,10 +18,14 @@ use yunzhan_gateway::config::WafMode;
 use yunzhan_waf::RuleSet;
 use yunzhan_waf::seclang::Sources;
 use yunzhan_waf::seclang::ast::Problem;
+use yunzhan_waf::starter::{BuiltIn, ROOT, WithBuiltIn};
 use yunzhan_waf::transaction::Limits;
 
 pub(crate) use control::{attempts, choose, explain, import, show};
 pub(crate) use keeper::Keeper;
+
+/// A server that nobody configured is guarded: the rules that are built in are tested against traffic like its own.
+const MODE_DEFAULT: WafMode = WafMode(Mode::Block);
 
 /// Mistakes that an error tells of; whoever has more fixes these first.
 const PROBLEMS_TOLD_MAX: usize = 20;
@@ -68,12 +72,12 @@ impl Config {
     pub(crate) fn read(reader: &mut Reader<'_>, folder: &Path) -> Self {
         let mode = reader.live(
             "mode",
-            WafMode(Mode::Off),
+            MODE_DEFAULT,
             "what rules against attacks may do: `block`, `observe` or `off`",
         );
         let rules = reader.live_optional(
             "rules",
-            "a file of rules in ModSecurity's language, which may include others; read again at every reload. It speaks louder than `yunzhan waf import`",
+            "a file of rules in ModSecurity's language instead of imported or built-in ones; it may include others, also `/builtin/starter.conf`; read again at every reload",
         );
         let log_values = reader.live(
             "log_values",
@@ -240,13 +244,13 @@ impl FromConfig for LogValues {
 /// The rules that are built in.
 ///
 /// # Errors
-/// Never, but the others that load rules may fail.
-fn starter() -> Result<Option<RuleSet>> {
-    Ok(None)
+/// Every mistake in them, up to a bound, each with file and line.
+fn starter() -> Result<RuleSet> {
+    load(ROOT, &BuiltIn)
 }
 
-fn load(path: &Path) -> Result<RuleSet> {
-    RuleSet::load(&path.to_string_lossy(), &Disk).map_err(|problems| refuse(&problems))
+fn load(root: &str, sources: &dyn Sources) -> Result<RuleSet> {
+    RuleSet::load(root, &WithBuiltIn(sources)).map_err(|problems| refuse(&problems))
 }
 
 fn refuse(problems: &[Problem]) -> Error {

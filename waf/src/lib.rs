@@ -3,6 +3,8 @@
 //! Read first: [`seclang`] (text to directives), `rules` (directives to a compiled rule set), `transaction` (what one
 //! request and its response go through). [`transformation`] and [`operator`] are functions of bytes.
 //!
+//! [`starter`] carries the rules that are built in; they are text like anybody's.
+//!
 //! Nothing here does input or output, knows a clock or holds state beyond a transaction: rule files, time, collections
 //! that outlive a request and the names of addresses are passed in. Nothing here knows a rule by its id.
 
@@ -13,6 +15,7 @@ pub mod operator;
 pub mod rules;
 pub mod seclang;
 mod signature;
+pub mod starter;
 pub mod transaction;
 pub mod transformation;
 

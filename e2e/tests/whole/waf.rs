@@ -4,6 +4,7 @@
 
 mod operations;
 mod scene;
+mod unconfigured;
 
 use hyper::Method;
 use serde_json::json;

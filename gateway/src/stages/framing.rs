@@ -37,6 +37,12 @@ impl Stage for Framing {
 }
 
 fn check_counts(lengths: Lengths) -> Result<()> {
+    if lengths.has_fragment {
+        return Err(Error::new(
+            Kind::Malformed,
+            "a target has no fragment; a # in it is written %23",
+        ));
+    }
     match (lengths.content_length, lengths.transfer_encoding) {
         (0 | 1, 0) | (0, 1) => Ok(()),
         (_, 0) => Err(Error::new(Kind::Malformed, "content-length is given twice")),
@@ -88,6 +94,9 @@ fn check_target(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<()> 
     let hosts = headers.get_all(HOST).iter().count();
     if hosts > 1 || (hosts == 0 && version == Version::HTTP_11) {
         return Err(Error::new(Kind::Malformed, "a request names exactly one host"));
+    }
+    if headers.get(HOST).is_some_and(|host| host.is_empty() || host.as_bytes().contains(&b'%')) {
+        return Err(Error::new(Kind::Malformed, "the host is not the name of one"));
     }
     let path = uri.path();
     if !path.starts_with('/') {

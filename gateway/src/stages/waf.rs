@@ -31,6 +31,9 @@ const VALUE_CHARS_MAX: usize = 64;
 /// The TX variables in which rule sets count how suspicious a request is, the first that is there counts.
 const SCORES: [&str; 2] = ["blocking_inbound_anomaly_score", "anomaly_score"];
 
+/// The TX variable that tells rules which route answers. Paths do not: the same one may mean another thing on another host.
+pub const ROUTE_FACT: &str = "yunzhan_route";
+
 /// The rules that requests pass. Clones see the same rules; replacing them drops no request.
 #[derive(Clone)]
 pub struct Waf(Live<Guarding>);
@@ -153,6 +156,7 @@ impl WafStage {
         };
         let mut transaction = Box::new(Transaction::begin(rules, context));
         guarding.leave_out(&mut transaction, exchange.head.uri.path());
+        transaction.set_fact(ROUTE_FACT, exchange.route_name().as_bytes());
         feed_head(&mut transaction, exchange);
         Some(transaction)
     }

@@ -44,7 +44,7 @@ pub(crate) fn explain(control: Arc<Control>, call: Call) -> Answer {
     blocking(control, move |keeper| {
         let request = Request::read(&call.body)?;
         let (route, mode) = request.route(&gateway);
-        explaining::explain(&*keeper.guarding()?, &request, route, mode)
+        explaining::explain(&keeper.waf().guarding(), &request, route, mode)
     })
 }
 

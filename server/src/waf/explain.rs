@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Method, Uri};
 use serde_json::{Value, json};
 use yunzhan_base::{Clock, Error, Kind, Result};
-use yunzhan_gateway::{Gateway, Guarding, Mode};
+use yunzhan_gateway::{Gateway, Guarding, Mode, ROUTE_FACT};
 use yunzhan_waf::seclang::ast::EngineMode;
 use yunzhan_waf::transaction::{Asked, NoCollections, TracedMatch};
 use yunzhan_waf::{Context, RuleSet, Transaction, Verdict};
@@ -97,6 +97,7 @@ pub(super) fn explain(
     let mut transaction = begin(rules, guarding);
     transaction.keep_trace();
     guarding.leave_out(&mut transaction, request.target.path());
+    transaction.set_fact(ROUTE_FACT, route.as_bytes());
     let verdict = feed(&mut transaction, request);
     transaction.log();
     let mut told = told(&transaction, &verdict, mode.unwrap_or(guarding.mode));

@@ -9,6 +9,7 @@ use yunzhan_base::{Error, Kind, Result};
 use yunzhan_waf::RuleSet;
 use yunzhan_waf::seclang::Sources;
 use yunzhan_waf::seclang::ast::Problem;
+use yunzhan_waf::starter::WithBuiltIn;
 
 use super::{Config, refuse};
 use crate::data;
@@ -109,7 +110,7 @@ impl Release {
         };
         let front = self.front(config);
         let virtual_files = Virtual { release: self, front: &front, settings: kept.as_deref() };
-        RuleSet::load(FRONT, &virtual_files).map_err(|mut problems| {
+        RuleSet::load(FRONT, &WithBuiltIn(&virtual_files)).map_err(|mut problems| {
             problems.iter_mut().for_each(|problem| name_file(problem, folder, settings));
             refuse(&problems)
         })
@@ -304,7 +305,7 @@ mod tests {
                 ("plugins/p-before.conf", "SecAction \"id:2,pass\""),
             ],
             "SecAction \"id:3,phase:1,pass,setvar:tx.blocking_paranoia_level=2\"",
-            &expect![[r#"7 rules of ["A/1"]"#]],
+            &expect![[r#"94 rules of ["A/1"]"#]],
         );
         check(
             &[("rules/a.conf", RULE)],

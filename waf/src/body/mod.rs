@@ -3,12 +3,17 @@
 //! A reader never fails half-way without saying so: what it could read stays, and the error goes into `REQBODY_ERROR`.
 
 mod json;
+mod multipart;
 #[cfg(test)]
 pub(crate) mod testing;
 mod url_encoded;
+mod xml;
 
 pub(crate) use self::json::json;
+pub(crate) use self::multipart::multipart;
+use self::url_encoded::hex;
 pub(crate) use self::url_encoded::{decode, url_encoded};
+pub(crate) use self::xml::xml;
 use crate::seclang::ast::Variable;
 
 /// Where readers put what they find.

@@ -43,7 +43,8 @@ pub(crate) fn decode(text: &[u8], out: &mut Vec<u8>) -> bool {
     is_sound
 }
 
-fn hex(digits: &[u8]) -> Option<u8> {
+/// The byte of two hexadecimal digits.
+pub(super) fn hex(digits: &[u8]) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16);
     u8::try_from(digit(digits[0])? * 16 + digit(digits[1])?).ok()
 }

@@ -160,6 +160,15 @@ static MAKERS: [(&str, Maker); 40] = [
     ("within", Maker::Text(TextTest::Within)),
 ];
 
+/// Every operator that ModSecurity knows, and why it is not offered where it is not.
+#[cfg(test)]
+pub(crate) fn all() -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
+    MAKERS.iter().map(|(name, maker)| match maker {
+        Maker::Refused(why) => (*name, Some(*why)),
+        _ => (*name, None),
+    })
+}
+
 fn maker(name: &str) -> Option<Maker> {
     MAKERS.iter().find(|row| row.0.eq_ignore_ascii_case(name)).map(|row| row.1)
 }

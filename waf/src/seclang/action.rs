@@ -53,7 +53,7 @@ pub(super) const ACTIONS: &[&str] = &[
     "xmlns",
 ];
 
-const ACTIONS_REFUSED: &[Refused] = &[
+pub(super) const ACTIONS_REFUSED: &[Refused] = &[
     ("append", "answers are not rewritten by rules"),
     ("deprecatevar", "ModSecurity 3 does not have it either; expirevar forgets a variable"),
     ("exec", "rules run no programs"),

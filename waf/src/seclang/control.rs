@@ -27,7 +27,7 @@ pub(super) const CONTROLS: &[&str] = &[
     "ruleRemoveTargetByTag",
 ];
 
-const CONTROLS_REFUSED: &[Refused] = &[
+pub(super) const CONTROLS_REFUSED: &[Refused] = &[
     ("hashEngine", "answers are not rewritten by rules"),
     ("hashEnforcement", "answers are not rewritten by rules"),
     ("parseXmlIntoArgs", "XML does not become arguments; look at XML:/* instead"),

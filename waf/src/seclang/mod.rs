@@ -18,6 +18,8 @@ mod lines;
 mod load;
 mod names;
 mod setting;
+#[cfg(test)]
+mod supported;
 mod target;
 mod text;
 

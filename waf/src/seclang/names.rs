@@ -24,7 +24,7 @@ const fn collection(name: &'static str, variable: Variable) -> Known {
 }
 
 /// The variables of ModSecurity 3, and where a name has two spellings, both.
-const VARIABLES: &[Known] = &[
+pub(super) const VARIABLES: &[Known] = &[
     collection("ARGS", Variable::Args),
     collection("ARGS_NAMES", Variable::ArgsNames),
     collection("ARGS_GET", Variable::ArgsGet),
@@ -131,7 +131,7 @@ const VARIABLES: &[Known] = &[
     collection("XML", Variable::Xml),
 ];
 
-const VARIABLES_REFUSED: &[Refused] = &[
+pub(super) const VARIABLES_REFUSED: &[Refused] = &[
     ("PERF_ALL", "the time that rules take is told by the product's metrics"),
     ("PERF_COMBINED", "the time that rules take is told by the product's metrics"),
     ("PERF_GC", "the time that rules take is told by the product's metrics"),

@@ -39,7 +39,7 @@ pub(super) struct Elsewhere {
     pub(super) name: &'static str,
     /// The only argument, in small letters, with which it means nothing; with another it would ask for what is not
     /// offered. None: with every argument.
-    only: Option<&'static str>,
+    pub(super) only: Option<&'static str>,
     /// Why it means nothing, or why more is not offered.
     pub(super) reason: &'static str,
 }

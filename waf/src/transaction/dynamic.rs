@@ -105,7 +105,11 @@ impl Transaction {
         }
         if !member.is_empty() {
             name.push(b':');
+            let from = name.len();
             name.extend_from_slice(member);
+            if matches!(matched.variable, Variable::RequestHeaders | Variable::ResponseHeaders) {
+                capitalise(&mut name[from..]);
+            }
         }
         name
     }
@@ -176,6 +180,17 @@ impl Transaction {
             }
         }
         text
+    }
+}
+
+/// A header's name as people write it: `User-Agent`. HTTP/2 has them in small letters, and readers of logs search for these.
+fn capitalise(name: &mut [u8]) {
+    let mut is_first = true;
+    for byte in name {
+        if is_first {
+            byte.make_ascii_uppercase();
+        }
+        is_first = *byte == b'-';
     }
 }
 

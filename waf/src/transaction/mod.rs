@@ -222,6 +222,14 @@ impl Transaction {
         self.tx_value(name.as_bytes())
     }
 
+    /// Sets a TX variable before rules run: what the caller knows of the request and no byte of it says. The name is
+    /// lowercase; one that no rule mentions is forgotten.
+    pub fn set_fact(&mut self, name: &str, value: &[u8]) {
+        if let Some(&place) = self.rules.tx_names.get(name.as_bytes()) {
+            self.tx[place as usize] = Some(value.to_vec());
+        }
+    }
+
     /// Whether rules run at all.
     pub fn is_on(&self) -> bool {
         self.mode != EngineMode::Off

@@ -203,9 +203,19 @@ impl Transaction {
                 let depth_max = self.rules.settings.depth_max;
                 body::json(bytes, depth_max, &mut self.filler(&POST))
             }
-            _ => Ok(()),
+            Some(BodyProcessor::Multipart) => {
+                let content_type = std::mem::take(&mut self.body.content_type);
+                let files_max = self.rules.settings.upload_files_max;
+                body::multipart(bytes, &content_type, files_max, &mut self.filler(&POST))
+            }
+            Some(BodyProcessor::Xml) => {
+                let depth_max = self.rules.settings.depth_max;
+                body::xml(bytes, depth_max, &mut self.filler(&POST))
+            }
+            None => Ok(()),
         };
-        if self.body.is_forced || matches!(processor, None | Some(BodyProcessor::UrlEncoded)) {
+        // Files are no text: they are looked at as what the reader makes of them, unless a rule insists.
+        if self.body.is_forced || processor != Some(BodyProcessor::Multipart) {
             self.set(Variable::RequestBody, bytes);
         }
         if let Err(message) = read {

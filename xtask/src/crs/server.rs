@@ -118,7 +118,13 @@ fn told(matched: &Value) -> Option<Told> {
     let rule = matched.get("rule")?.as_u64()?;
     let text = |name: &str| matched.get(name).and_then(Value::as_str).unwrap_or_default();
     let line = format!("[id \"{rule}\"] [msg \"{}\"] [data \"{}\"]", text("message"), text("data"));
+    let line: String = line.chars().map(escaped).collect();
     Some(Told { rule, line })
+}
+
+/// A character as ModSecurity's log writes it.
+fn escaped(c: char) -> String {
+    if c.is_control() { format!("\\x{:02x}", u32::from(c)) } else { c.to_string() }
 }
 
 /// The address in the ready line, which may stand among notices.
