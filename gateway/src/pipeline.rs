@@ -163,6 +163,13 @@ impl Gateway {
         Ok(())
     }
 
+    /// The name of the route that would answer, and what rules against attacks may do there, where that differs from
+    /// everywhere; `none` where no route does.
+    pub fn route_of(&self, method: &http::Method, path: &str) -> (&'static str, Option<waf::Mode>) {
+        let found = self.table.peek().find(method, path);
+        found.map_or(("none", None), |matched| (matched.rule.name, matched.rule.waf))
+    }
+
     /// Answers one request. The exchange exists before the future is first polled, so that a client who leaves at once is
     /// finished like any other.
     pub(crate) fn serve(

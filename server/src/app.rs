@@ -107,6 +107,7 @@ impl App {
             envs: Arc::clone(&rooms.envs),
             data: data.dir.root().to_owned(),
             started,
+            gateway: Arc::clone(&gateway),
             keeper,
             attempts,
         });

@@ -13,6 +13,7 @@ use yunzhan_base::route::RenderError;
 use yunzhan_base::{
     Access, Answer, Body, Call, Endpoint, Error, Kind, Principal, Result, RouteSpec, Secret, Tier,
 };
+use yunzhan_gateway::Gateway;
 use yunzhan_services::envs::EnvStore;
 
 use crate::observe::attempts::Attempts;
@@ -119,6 +120,8 @@ pub(crate) struct Control {
     pub(crate) data: PathBuf,
     /// When the process began.
     pub(crate) started: Instant,
+    /// The clients' gateway, whose routes say what rules may do.
+    pub(crate) gateway: Arc<Gateway>,
     /// The rules against attacks.
     pub(crate) keeper: Arc<Keeper>,
     /// Who attempted what.

@@ -18,7 +18,7 @@ use yunzhan_gateway::config::WafMode;
 use yunzhan_waf::RuleSet;
 use yunzhan_waf::seclang::Sources;
 use yunzhan_waf::seclang::ast::Problem;
-use yunzhan_waf::starter::{self, BuiltIn, WithBuiltIn};
+use yunzhan_waf::starter::{BuiltIn, ROOT, WithBuiltIn};
 use yunzhan_waf::transaction::Limits;
 
 pub(crate) use control::{attempts, choose, explain, import, show};
@@ -77,7 +77,7 @@ impl Config {
         );
         let rules = reader.live_optional(
             "rules",
-            "a file of rules in ModSecurity's language, which may include others, also `/builtin/starter.conf`; read again at every reload. It speaks louder than `yunzhan waf import`",
+            "a file of rules in ModSecurity's language instead of imported or built-in ones; it may include others, also `/builtin/starter.conf`; read again at every reload",
         );
         let log_values = reader.live(
             "log_values",
@@ -244,9 +244,9 @@ impl FromConfig for LogValues {
 /// The rules that are built in.
 ///
 /// # Errors
-/// Never: they are tested.
-fn starter() -> Result<Option<RuleSet>> {
-    load(starter::ROOT, &BuiltIn).map(Some)
+/// Every mistake in them, up to a bound, each with file and line.
+fn starter() -> Result<RuleSet> {
+    load(ROOT, &BuiltIn)
 }
 
 fn load(root: &str, sources: &dyn Sources) -> Result<RuleSet> {

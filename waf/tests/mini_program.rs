@@ -11,6 +11,7 @@ mod common;
 mod traffic;
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
 use common::Request;
@@ -40,10 +41,7 @@ fn the_core_rule_set_with_our_profile_refuses_no_honest_request() {
 
 fn pass(rules: &Arc<RuleSet>, name: &str) {
     let given = std::env::var("YUNZHAN_TEST_SEED").ok().and_then(|text| text.parse().ok());
-    let seed = given.unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        now.map_or(1, |time| time.as_nanos() as u64)
-    });
+    let seed = given.unwrap_or_else(|| RandomState::new().build_hasher().finish());
     println!("seed {seed}");
     let mut random = Random(seed);
     let (mut refused, mut shown) = (0, Vec::new());

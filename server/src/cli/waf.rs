@@ -227,6 +227,7 @@ fn tested(answer: &Value, all: bool, lang: Lang) -> String {
     };
     let run: usize = list(answer, "ran").iter().filter_map(Value::as_array).map(Vec::len).sum();
     told += &facts(&[
+        (lang.pick("route", "路由"), text(answer, "route").to_owned()),
         (lang.pick("rules run", "运行的规则"), run.to_string()),
         (
             lang.pick("scores", "分数"),
@@ -237,8 +238,8 @@ fn tested(answer: &Value, all: bool, lang: Lang) -> String {
     if text(answer, "verdict") == "refuse" && text(answer, "mode") != "block" {
         let mode = text(answer, "mode");
         let _ = match lang {
-            Lang::En => writeln!(told, "waf.mode is {mode}: such a request passes"),
-            Lang::Zh => writeln!(told, "waf.mode 为 {mode}: 这样的请求会放行"),
+            Lang::En => writeln!(told, "the mode here is {mode}: such a request passes"),
+            Lang::Zh => writeln!(told, "此处模式为 {mode}: 这样的请求会放行"),
         };
     }
     told
@@ -374,7 +375,7 @@ mod tests {
             "matches": [matched],
         });
         let answer = json!({
-            "verdict": "refuse", "status": 403, "rule": 2, "mode": "observe", "exhausted": false,
+            "verdict": "refuse", "route": "files", "status": 403, "rule": 2, "mode": "observe", "exhausted": false,
             "scores": { "sql_score": "5" }, "ran": [[1], [2], [], [], []], "matched": [rule], "matches_dropped": 0,
         });
         expect![[r#"
@@ -385,14 +386,16 @@ mod tests {
                 TX.0 = "union select"
                 TX.1 = "select"
 
+            route      files
             rules run  2
             scores     sql_score 5
             verdict    refuse with 403 (rule 2)
-            waf.mode is observe: such a request passes
+            the mode here is observe: such a request passes
         "#]]
         .assert_eq(&tested(&answer, false, Lang::En));
-        let passes = json!({ "verdict": "pass", "mode": "block", "ran": [[1], [2], [], [], []], "scores": {}, "matched": [] });
+        let passes = json!({ "verdict": "pass", "route": "none", "mode": "block", "ran": [[1], [2], [], [], []], "scores": {}, "matched": [] });
         expect![[r#"
+            路由        none
             运行的规则  2
             分数        -
             结论        放行

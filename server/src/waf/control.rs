@@ -40,8 +40,11 @@ pub(crate) fn choose(control: Arc<Control>, call: Call) -> Answer {
 
 /// Says what rules do with one request.
 pub(crate) fn explain(control: Arc<Control>, call: Call) -> Answer {
+    let gateway = Arc::clone(&control.gateway);
     blocking(control, move |keeper| {
-        explaining::explain(&*keeper.guarding()?, &Request::read(&call.body)?)
+        let request = Request::read(&call.body)?;
+        let (route, mode) = request.route(&gateway);
+        explaining::explain(&keeper.waf().guarding(), &request, route, mode)
     })
 }
 

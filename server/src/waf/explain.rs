@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Method, Uri};
 use serde_json::{Value, json};
 use yunzhan_base::{Clock, Error, Kind, Result};
-use yunzhan_gateway::{Guarding, Mode};
+use yunzhan_gateway::{Gateway, Guarding, Mode, ROUTE_FACT};
 use yunzhan_waf::seclang::ast::EngineMode;
 use yunzhan_waf::transaction::{Asked, NoCollections, TracedMatch};
 use yunzhan_waf::{Context, RuleSet, Transaction, Verdict};
@@ -56,6 +56,13 @@ impl Request {
     }
 }
 
+impl Request {
+    /// The name of the route that would answer it, and what rules may do there if that is special.
+    pub(super) fn route(&self, gateway: &Gateway) -> (&'static str, Option<Mode>) {
+        gateway.route_of(&self.method, self.target.path())
+    }
+}
+
 fn header(pair: &Value) -> Option<(String, String)> {
     match pair.as_array()?.as_slice() {
         [name, value] => Some((name.as_str()?.to_owned(), value.as_str()?.to_owned())),
@@ -73,11 +80,16 @@ fn unhex(digits: &str) -> Option<Vec<u8>> {
     digits.chunks(2).map(byte).collect()
 }
 
-/// Explains a request.
+/// Explains a request to a route.
 ///
 /// # Errors
 /// No rules guard.
-pub(super) fn explain(guarding: &Guarding, request: &Request) -> Result<Value> {
+pub(super) fn explain(
+    guarding: &Guarding,
+    request: &Request,
+    route: &str,
+    mode: Option<Mode>,
+) -> Result<Value> {
     let Some(rules) = &guarding.rules else {
         let text = "no rules are there to explain; import some with `yunzhan waf import`, or name them in waf.rules";
         return Err(Error::new(Kind::NotFound, text));
@@ -85,9 +97,12 @@ pub(super) fn explain(guarding: &Guarding, request: &Request) -> Result<Value> {
     let mut transaction = begin(rules, guarding);
     transaction.keep_trace();
     guarding.leave_out(&mut transaction, request.target.path());
+    transaction.set_fact(ROUTE_FACT, route.as_bytes());
     let verdict = feed(&mut transaction, request);
     transaction.log();
-    Ok(told(&transaction, &verdict, guarding.mode))
+    let mut told = told(&transaction, &verdict, mode.unwrap_or(guarding.mode));
+    told["route"] = route.into();
+    Ok(told)
 }
 
 /// As in traffic, but that rules may refuse whatever the mode, and that nothing is remembered.
@@ -211,7 +226,8 @@ SecRule ARGS "@rx union\s+(select)" "id:2,phase:2,deny,capture,t:none,t:lowercas
             log_is_plain: false,
             exclusions: Vec::new(),
         };
-        explain(&guarding, &Request::read(request.as_bytes()).unwrap()).unwrap()
+        let request = Request::read(request.as_bytes()).unwrap();
+        explain(&guarding, &request, "files", None).unwrap()
     }
 
     #[test]
@@ -265,6 +281,7 @@ SecRule ARGS "@rx union\s+(select)" "id:2,phase:2,deny,capture,t:none,t:lowercas
                 [],
                 []
               ],
+              "route": "files",
               "rule": 2,
               "scores": {
                 "sql_score": "5"

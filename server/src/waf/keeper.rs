@@ -102,7 +102,7 @@ impl Keeper {
         if state.config.rules.is_some() {
             self.point_to(&hash)?;
         } else {
-            let guarding = guarding_with(&state.config, Some(rules));
+            let guarding = guarding_with(&state.config, rules);
             self.take_over(&mut state, Origin::Imported(hash.clone()), &hash, guarding)?;
         }
         self.forget_old(&hash)?;
@@ -129,17 +129,6 @@ impl Keeper {
     /// What guards now.
     pub(super) fn show(&self) -> Result<Value> {
         self.shown(&self.lock())
-    }
-
-    /// What guards now; where the mode is `off`, what would.
-    pub(super) fn guarding(&self) -> Result<Arc<Guarding>> {
-        let guarding = self.waf.guarding();
-        if guarding.rules.is_some() {
-            return Ok(guarding);
-        }
-        let state = self.lock();
-        let rules = rules(&self.dir, &state.config, &state.origin)?;
-        Ok(Arc::new(guarding_with(&state.config, rules)))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -300,22 +289,19 @@ fn origin(dir: &DataDir, config: &Config) -> Result<Origin> {
 }
 
 fn guarding(dir: &DataDir, config: &Config, origin: &Origin) -> Result<Guarding> {
-    let rules = match config.mode {
-        Mode::Off => None,
-        Mode::Block | Mode::Observe => rules(dir, config, origin)?,
-    };
-    Ok(guarding_with(config, rules))
+    // Also where the mode is `off`: a route may say otherwise.
+    Ok(guarding_with(config, rules(dir, config, origin)?))
 }
 
-fn guarding_with(config: &Config, rules: Option<RuleSet>) -> Guarding {
+fn guarding_with(config: &Config, rules: RuleSet) -> Guarding {
     let exclusions = config.exclusions.iter().map(|excluded| Exclusion {
         path: excluded.path.clone(),
-        places: rules.as_ref().map(|rules| rules.places(&excluded.ids)).unwrap_or_default(),
+        places: rules.places(&excluded.ids),
     });
     let exclusions = exclusions.collect();
     Guarding {
         clock: yunzhan_base::Clock::System,
-        rules: rules.map(Arc::new),
+        rules: Some(Arc::new(rules)),
         mode: config.mode,
         limits: config.limits,
         log_is_plain: config.log_is_plain,
@@ -323,10 +309,10 @@ fn guarding_with(config: &Config, rules: Option<RuleSet>) -> Guarding {
     }
 }
 
-fn rules(dir: &DataDir, config: &Config, origin: &Origin) -> Result<Option<RuleSet>> {
+fn rules(dir: &DataDir, config: &Config, origin: &Origin) -> Result<RuleSet> {
     match origin {
-        Origin::Configured(path) => load(&path.to_string_lossy(), &Disk).map(Some),
-        Origin::Imported(hash) => imported(dir, config, hash).map(Some).map_err(|error| {
+        Origin::Configured(path) => load(&path.to_string_lossy(), &Disk),
+        Origin::Imported(hash) => imported(dir, config, hash).map_err(|error| {
             let advice = format!(
                 "the imported set {hash} cannot be used; import it again, or remove {} to use what is built in: {}",
                 dir.waf_active().display(),

@@ -10,7 +10,7 @@ use crate::common::{Request, escape_query};
 use text::{code, hard_text, line, name, note, rich_text, search};
 
 /// Numbers by SplitMix64, so that a seed is a run.
-pub(crate) struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     pub(crate) fn next(&mut self) -> u64 {

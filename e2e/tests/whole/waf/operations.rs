@@ -118,7 +118,7 @@ async fn a_test_explains_what_rules_do_with_a_request() {
         "--method",
         "POST",
         "--target",
-        "/any",
+        "/v1/database/instances/(default)/databases/(default)/collections/notes/documents",
         "--header",
         "Content-Type: application/json",
         "--body",
@@ -134,6 +134,7 @@ async fn a_test_explains_what_rules_do_with_a_request() {
     let matched = told["matched"].as_array().unwrap().iter().find(|it| it["rule"] == 100).unwrap();
     assert_eq!(matched["matches"][0]["captured"]["0"], "UNION  SELECT");
     assert!(matched["place"].as_str().unwrap().ends_with("rules.conf:7"), "{told}");
+    assert_eq!(told["route"], "gateway.insert", "{told}");
     let passes = scene.server.run(&["waf", "test", "--target", "/a?q=harmless"]).await;
     assert_eq!(value(&passes)["verdict"], "pass");
 }
