@@ -92,6 +92,26 @@ impl DataDir {
         self.0.join("backup")
     }
 
+    /// Rules against attacks that were imported.
+    pub fn waf(&self) -> PathBuf {
+        self.0.join("waf")
+    }
+
+    /// One imported set of rules, by the hash over its files.
+    pub fn waf_set(&self, hash: &str) -> PathBuf {
+        self.waf().join(hash)
+    }
+
+    /// One line: which set is used.
+    pub fn waf_active(&self) -> PathBuf {
+        self.waf().join("active")
+    }
+
+    /// The operator's own settings of the Core Rule Set, read between its settings and its rules.
+    pub fn waf_settings(&self) -> PathBuf {
+        self.waf().join("settings.conf")
+    }
+
     /// Logs.
     pub fn log(&self) -> PathBuf {
         self.0.join("log")
@@ -139,6 +159,9 @@ mod tests {
             data.ledger(),
             data.tls(),
             data.backup(),
+            data.waf_set("0"),
+            data.waf_active(),
+            data.waf_settings(),
             data.access_log(),
             data.control_socket(),
             data.control_token(),

@@ -66,6 +66,8 @@ pub enum Tier {
     Ordinary,
     /// Background: cut off at 5 s.
     Background,
+    /// What an operator waits for, such as rules that are compiled: cut off at 60 s. The control listener only.
+    Chore,
 }
 
 impl Tier {
@@ -74,6 +76,7 @@ impl Tier {
     pub const fn deadline(self) -> Duration {
         match self {
             Self::Core | Self::Ordinary | Self::Background => Duration::from_secs(5),
+            Self::Chore => Duration::from_secs(60),
         }
     }
 
@@ -83,6 +86,7 @@ impl Tier {
             Self::Core => "core",
             Self::Ordinary => "ordinary",
             Self::Background => "background",
+            Self::Chore => "chore",
         }
     }
 }

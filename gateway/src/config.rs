@@ -323,7 +323,7 @@ mod tests {
         check(
             "[gateway]\nhead_timeout = \"5s\"\n[[gateway.route]]\npath = \"/api/{*rest}\"\nupstream = \"http://127.0.0.1:3000\"\naccess = \"user\"",
             &expect![[
-                r#"5s [RemoteRoute { name: "/api/{*rest}", path: "/api/{*rest}", upstream: http://127.0.0.1:3000, access: User, tier: Ordinary, body_bytes_max: 16777216, timeout: 30s }]"#
+                r#"5s [RemoteRoute { name: "/api/{*rest}", path: "/api/{*rest}", upstream: http://127.0.0.1:3000, access: User, tier: Ordinary, body_bytes_max: 16777216, waf: None, timeout: 30s }]"#
             ]],
         );
         check(

@@ -19,6 +19,7 @@ mod upstream;
 
 pub use config::Config;
 pub use pipeline::{Gateway, Parts};
-pub use stages::waf::{Guarding, Mode, Waf};
+
+pub use stages::waf::{Exclusion, Guarding, Mode, Waf};
 pub use table::check_routes;
 pub use upstream::files::{Asset, Files};

@@ -23,12 +23,13 @@ use crate::demo;
 use crate::ledger::FileLedger;
 use crate::listeners;
 use crate::observe::access_log::AccessLog;
+use crate::observe::attempts::Attempts;
 use crate::observe::metrics::Metrics;
 use crate::observe::notices::Notices;
 use crate::reload::{self, Reloader};
 use crate::rooms::{self, Rooms};
 use crate::serve;
-use crate::waf;
+use crate::waf::Keeper;
 
 /// What a server is started with.
 pub(crate) struct Start {
@@ -75,7 +76,8 @@ impl App {
         let data = data::open(dir, config.master_key.as_ref(), clock.now_ms())?;
         let metrics = Arc::new(Metrics::new(rooms::public_specs()));
         let access_log = open_access_log(&data, &config, &clock)?;
-        let events = tell(json, &clock, &metrics, access_log.as_ref());
+        let attempts = Arc::new(Attempts::new(clock.clone()));
+        let events = tell(json, &clock, &metrics, &attempts, access_log.as_ref());
         for warning in &data.warnings {
             events.notice(Level::Warn, warning.name, &warning.text);
         }
@@ -84,8 +86,8 @@ impl App {
         if demo && config.demo {
             rooms.make_demo().await?;
         }
-        let waf = Waf::new(waf::guarding(&config.waf)?);
-        let gateway = open_gateway(&config, &rooms, &client, &events, &waf)?;
+        let keeper = Arc::new(Keeper::open(data.dir.clone(), &config.waf)?);
+        let gateway = open_gateway(&config, &rooms, &client, &events, keeper.waf())?;
         let certificate = open_certificate(&data, &config)?;
         let phase = Arc::new(Phase::default());
         let reloader = Arc::new(Reloader::new(reload::Parts {
@@ -94,7 +96,7 @@ impl App {
             settings,
             events: events.clone(),
             gateway: Arc::clone(&gateway),
-            waf,
+            keeper: Arc::clone(&keeper),
             certificate: certificate.clone(),
         }));
         let own = Arc::new(Control {
@@ -104,6 +106,8 @@ impl App {
             envs: Arc::clone(&rooms.envs),
             data: data.dir.root().to_owned(),
             started,
+            keeper,
+            attempts,
         });
         Ok(Self {
             control: [route::bind(&own, control::CONTROL), rooms.control()].concat(),
@@ -226,11 +230,13 @@ fn tell(
     json: bool,
     clock: &Clock,
     metrics: &Arc<Metrics>,
+    attempts: &Arc<Attempts>,
     access_log: Option<&Arc<AccessLog>>,
 ) -> Events {
     let notices = Arc::new(Notices::new(json, clock.clone()));
     let log = access_log.map(|log| Arc::clone(log) as Arc<dyn Observe>);
-    let always: [Arc<dyn Observe>; 2] = [notices, Arc::clone(metrics) as _];
+    let always: [Arc<dyn Observe>; 3] =
+        [notices, Arc::clone(metrics) as _, Arc::clone(attempts) as _];
     Events::to(always.into_iter().chain(log).collect())
 }
 

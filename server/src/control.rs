@@ -1,4 +1,4 @@
-//! Control routes of the server itself: its state, its configuration, its health and its metrics.
+//! Control routes of the server itself: its state, its configuration, its rules against attacks, its health and its metrics.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,19 +15,65 @@ use yunzhan_base::{
 };
 use yunzhan_services::envs::EnvStore;
 
+use crate::observe::attempts::Attempts;
 use crate::observe::metrics::Metrics;
 use crate::process;
 use crate::reload::Reloader;
+use crate::waf::{self, Keeper};
 
-/// Neither status nor reload take a body.
-const BODY_BYTES_MAX: usize = 1024;
+/// Most routes take no body, or a name.
+const BODY_BYTES_MAX: usize = 8 << 10;
+
+/// A request that is explained with its body, which is twice as long where it is no text.
+const EXPLAIN_BYTES_MAX: usize = 4 << 20;
 
 const RENDER: RenderError = yunzhan_services::dialect::control::render_error;
 
 /// Every route of the server itself. Health and metrics are open: who may reach the control listener may see them.
 pub(crate) const CONTROL: &[Endpoint<Control>] = &[
     endpoint("server.status", Method::GET, "/control/v1/status", Access::Operator, status),
-    endpoint("server.reload", Method::POST, "/control/v1/reload", Access::Operator, reload),
+    chore(
+        BODY_BYTES_MAX,
+        endpoint("server.reload", Method::POST, "/control/v1/reload", Access::Operator, reload),
+    ),
+    endpoint("waf.control.show", Method::GET, "/control/v1/waf", Access::Operator, waf::show),
+    chore(
+        BODY_BYTES_MAX,
+        endpoint(
+            "waf.control.import",
+            Method::POST,
+            "/control/v1/waf/sets",
+            Access::Operator,
+            waf::import,
+        ),
+    ),
+    chore(
+        BODY_BYTES_MAX,
+        endpoint(
+            "waf.control.use",
+            Method::PUT,
+            "/control/v1/waf/active",
+            Access::Operator,
+            waf::choose,
+        ),
+    ),
+    chore(
+        EXPLAIN_BYTES_MAX,
+        endpoint(
+            "waf.control.test",
+            Method::POST,
+            "/control/v1/waf/test",
+            Access::Operator,
+            waf::explain,
+        ),
+    ),
+    endpoint(
+        "waf.control.attempts",
+        Method::GET,
+        "/control/v1/waf/attempts",
+        Access::Operator,
+        waf::attempts,
+    ),
     endpoint("server.healthz", Method::GET, "/healthz", Access::Public, healthz),
     endpoint("server.readyz", Method::GET, "/readyz", Access::Public, readyz),
     endpoint("server.metrics", Method::GET, "/metrics", Access::Public, metrics),
@@ -52,6 +98,13 @@ const fn endpoint(
     Endpoint { spec, handle }
 }
 
+/// The same for what compiles rules, with a bound on its body.
+const fn chore(body_bytes_max: usize, mut endpoint: Endpoint<Control>) -> Endpoint<Control> {
+    endpoint.spec.tier = Tier::Chore;
+    endpoint.spec.body_bytes_max = body_bytes_max;
+    endpoint
+}
+
 /// What the routes of the server itself know.
 pub(crate) struct Control {
     /// Counters and histograms.
@@ -66,6 +119,10 @@ pub(crate) struct Control {
     pub(crate) data: PathBuf,
     /// When the process began.
     pub(crate) started: Instant,
+    /// The rules against attacks.
+    pub(crate) keeper: Arc<Keeper>,
+    /// Who attempted what.
+    pub(crate) attempts: Arc<Attempts>,
 }
 
 /// Where the server is in its life.
@@ -149,7 +206,7 @@ fn metrics(control: Arc<Control>, _call: Call) -> Answer {
     Box::pin(async move { Ok(text_answer(control.metrics.render(), OPEN_METRICS)) })
 }
 
-fn json_answer(value: &Value) -> Response<Body> {
+pub(crate) fn json_answer(value: &Value) -> Response<Body> {
     text_answer(value.to_string(), "application/json; charset=utf-8")
 }
 

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use yunzhan_base::config::{Document, Lang, Settings};
 use yunzhan_base::event::{Events, Level};
 use yunzhan_base::{Error, Kind, Result};
+use yunzhan_gateway::Gateway;
 use yunzhan_gateway::tls::{Certificate, CertificateFiles};
-use yunzhan_gateway::{Gateway, Waf};
 
 use crate::config::{Config, Source};
-use crate::waf;
+use crate::waf::Keeper;
 
 /// What follows the configuration, and what it was when the server started.
 pub(crate) struct Parts {
@@ -19,7 +19,7 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) events: Events,
     pub(crate) gateway: Arc<Gateway>,
-    pub(crate) waf: Waf,
+    pub(crate) keeper: Arc<Keeper>,
     pub(crate) certificate: Option<(Certificate, CertificateFiles)>,
 }
 
@@ -83,9 +83,9 @@ impl Reloader {
             }
             None => None,
         };
-        let guarding = waf::guarding(&config.waf)?;
+        let rules = self.parts.keeper.prepare(&config.waf)?;
         self.parts.gateway.reconfigure(&config.gateway)?;
-        self.parts.waf.replace(guarding);
+        rules.commit();
         if let Some((served, read)) = certificate {
             served.replace_by(&read);
         }

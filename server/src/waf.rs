@@ -1,17 +1,28 @@
 //! The rules against attacks: which they are, where they lie, and what they may do.
+//!
+//! `keeper.rs` says which guard now and changes them, `release.rs` is a folder of rules, `explain.rs` says what rules do with
+//! one request, `control.rs` is what operators call.
 
+mod control;
+mod explain;
+mod keeper;
+mod release;
+
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use yunzhan_base::config::{FromConfig, Given, Reader, Reason, Words};
+use yunzhan_base::config::{ByteSize, FromConfig, Given, Reader, Reason, Words};
 use yunzhan_base::{Error, Kind, Result};
+use yunzhan_gateway::Mode;
 use yunzhan_gateway::config::WafMode;
-use yunzhan_gateway::{Guarding, Mode};
 use yunzhan_waf::RuleSet;
 use yunzhan_waf::seclang::Sources;
 use yunzhan_waf::seclang::ast::Problem;
 use yunzhan_waf::starter::{self, BuiltIn, WithBuiltIn};
-use yunzhan_waf::transaction::{Limits, NoCollections};
+use yunzhan_waf::transaction::Limits;
+
+pub(crate) use control::{attempts, choose, explain, import, show};
+pub(crate) use keeper::Keeper;
 
 /// A server that nobody configured is guarded: the rules that are built in are tested against traffic like its own.
 const MODE_DEFAULT: WafMode = WafMode(Mode::Block);
@@ -19,15 +30,41 @@ const MODE_DEFAULT: WafMode = WafMode(Mode::Block);
 /// Mistakes that an error tells of; whoever has more fixes these first.
 const PROBLEMS_TOLD_MAX: usize = 20;
 
+/// What one transaction may read through rules; see `Limits`. Less than a body of the largest size, or more than a minute of
+/// a processor, is a mistake.
+const WORK_BYTES: RangeInclusive<ByteSize> = ByteSize::mib(1)..=ByteSize::gib(16);
+
 /// What can be configured.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     /// What rules may do.
     pub(crate) mode: Mode,
-    /// A file of rules in ModSecurity's language instead of the ones that are built in.
+    /// A file of rules in ModSecurity's language instead of the imported or built-in ones.
     pub(crate) rules: Option<PathBuf>,
     /// Whether the log quotes requests as they are.
     pub(crate) log_is_plain: bool,
+    /// What one request may cost, and what becomes of it beyond.
+    pub(crate) limits: Limits,
+    /// Settings of the Core Rule Set.
+    pub(crate) core_rule_set: CoreRuleSet,
+    /// Rules that do not run at some paths.
+    pub(crate) exclusions: Vec<Excluded>,
+}
+
+/// Settings of an imported Core Rule Set; what is not set stays as its own file of settings says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CoreRuleSet {
+    paranoia: Option<u32>,
+    anomaly_threshold: Option<u32>,
+}
+
+/// Rules that do not run at a path.
+#[derive(Clone, Debug)]
+pub(crate) struct Excluded {
+    /// As [`yunzhan_gateway::Exclusion::path`].
+    pub(crate) path: String,
+    /// Ranges of ids.
+    pub(crate) ids: Vec<(u64, u64)>,
 }
 
 impl Config {
@@ -40,15 +77,146 @@ impl Config {
         );
         let rules = reader.live_optional(
             "rules",
-            "a file of rules in ModSecurity's language instead of the ones that are built in; it may include others, also `/builtin/starter.conf`; read again at every reload",
+            "a file of rules in ModSecurity's language, which may include others, also `/builtin/starter.conf`; read again at every reload. It speaks louder than `yunzhan waf import`",
         );
         let log_values = reader.live(
             "log_values",
             LogValues(false),
             "how the log quotes what rules saw: `masked`, or `plain`, which keeps what people wrote and is for tests",
         );
-        let log_is_plain = log_values.0;
-        Self { mode: mode.0, log_is_plain, rules: rules.map(|path: PathBuf| folder.join(path)) }
+        Self {
+            mode: mode.0,
+            log_is_plain: log_values.0,
+            rules: rules.map(|path: PathBuf| folder.join(path)),
+            limits: read_limits(reader),
+            core_rule_set: CoreRuleSet::read(reader),
+            exclusions: reader.list("exclude").iter_mut().filter_map(Excluded::read).collect(),
+        }
+    }
+
+    #[cfg(test)]
+    fn for_tests() -> Self {
+        use yunzhan_base::config::{Document, Variables};
+        let document = Document::parse("yunzhan.toml", "", Variables::default());
+        Self::read(&mut document.root().table("waf"), Path::new(""))
+    }
+}
+
+fn read_limits(reader: &mut Reader<'_>) -> Limits {
+    let default = Limits::default();
+    let work = reader.live(
+        "work_bytes_max",
+        ByteSize::bytes(default.work_bytes_max),
+        "bytes that rules may read of one request, each of them counted as often as it is read; 128MiB are about half a second",
+    );
+    if !WORK_BYTES.contains(&work) {
+        reader.problem(
+            "work_bytes_max",
+            ("expected between 1MiB and 16GiB", "应在 1MiB 与 16GiB 之间"),
+        );
+    }
+    let beyond = reader.live(
+        "beyond_bounds",
+        Beyond { refuses: default.refuses_beyond },
+        "what becomes of a request at that bound: `refuse`, or `pass`, which lets it through with what was judged so far",
+    );
+    Limits { work_bytes_max: work.as_usize() as u64, refuses_beyond: beyond.refuses, ..default }
+}
+
+impl CoreRuleSet {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        let paranoia: Option<u32> = reader.live_optional(
+            "paranoia",
+            "the paranoia level of an imported Core Rule Set, from 1 to 4; its own file says 1",
+        );
+        if paranoia.is_some_and(|level| !(1..=4).contains(&level)) {
+            reader.problem("paranoia", ("expected between 1 and 4", "应在 1 与 4 之间"));
+        }
+        let anomaly_threshold: Option<u32> = reader.live_optional(
+            "anomaly_threshold",
+            "the score at which an imported Core Rule Set refuses a request; its own file says 5, which is one rule of the gravest kind",
+        );
+        if anomaly_threshold == Some(0) {
+            reader.problem("anomaly_threshold", ("expected at least 1", "至少为 1"));
+        }
+        Self { paranoia, anomaly_threshold }
+    }
+
+    /// A rule that sets what is set. The older name of the level is that of the third generation.
+    fn action(self) -> String {
+        let level = self.paranoia.map(|level| {
+            format!(
+                ",setvar:tx.blocking_paranoia_level={level},setvar:tx.detection_paranoia_level={level},setvar:tx.paranoia_level={level}"
+            )
+        });
+        let threshold = self
+            .anomaly_threshold
+            .map(|score| format!(",setvar:tx.inbound_anomaly_score_threshold={score}"));
+        let set = level.unwrap_or_default() + &threshold.unwrap_or_default();
+        format!("SecAction \"id:19004,phase:1,pass,nolog{set}\"\n")
+    }
+}
+
+impl Excluded {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let path: Option<String> = reader.live_required(
+            "path",
+            "the path at which rules do not run, as requests spell it; `*` at its end stands for everything that begins so",
+        );
+        let ids: Option<Vec<IdRange>> = reader.live_optional(
+            "rules",
+            "the ids of these rules, such as `[\"942100\", \"942200-942299\"]`; all of them when they are not given",
+        );
+        let ids = ids.map(|ids| ids.into_iter().map(|IdRange(from, to)| (from, to)).collect());
+        Some(Self { path: path?, ids: ids.unwrap_or_else(|| vec![(0, u64::MAX)]) })
+    }
+}
+
+/// One id or a range of them, as the file spells it.
+struct IdRange(u64, u64);
+
+impl FromConfig for IdRange {
+    fn expected() -> Words {
+        Words::new(
+            r#"an id or a range such as "942100-942199""#,
+            r#"规则号或区间, 例如 "942100-942199""#,
+        )
+    }
+
+    fn read(given: &Given<'_>) -> Result<Self, Reason> {
+        let text = given.text().ok_or(Reason::none())?;
+        let (from, to) = text.split_once('-').unwrap_or((text, text));
+        match (from.trim().parse(), to.trim().parse()) {
+            (Ok(from), Ok(to)) if from <= to => Ok(Self(from, to)),
+            _ => Err(Reason::none()),
+        }
+    }
+
+    fn show(&self) -> String {
+        format!("\"{}-{}\"", self.0, self.1)
+    }
+}
+
+/// What becomes of a request at the bound, as the file spells it.
+struct Beyond {
+    refuses: bool,
+}
+
+impl FromConfig for Beyond {
+    fn expected() -> Words {
+        Words::new(r#""refuse" or "pass""#, r#""refuse" 或 "pass""#)
+    }
+
+    fn read(given: &Given<'_>) -> Result<Self, Reason> {
+        match given.text() {
+            Some("refuse") => Ok(Self { refuses: true }),
+            Some("pass") => Ok(Self { refuses: false }),
+            _ => Err(Reason::none()),
+        }
+    }
+
+    fn show(&self) -> String {
+        if self.refuses { "\"refuse\"".into() } else { "\"pass\"".into() }
     }
 }
 
@@ -73,22 +241,12 @@ impl FromConfig for LogValues {
     }
 }
 
-/// Loads the rules.
+/// The rules that are built in.
 ///
 /// # Errors
-/// Every mistake in them, up to a bound, each with file and line.
-pub(crate) fn guarding(config: &Config) -> Result<Guarding> {
-    let rules = match &config.rules {
-        Some(path) => load(&path.to_string_lossy(), &Disk)?,
-        None => load(starter::ROOT, &BuiltIn)?,
-    };
-    Ok(Guarding {
-        rules: Some(Arc::new(rules)),
-        mode: config.mode,
-        limits: Limits::default(),
-        log_is_plain: config.log_is_plain,
-        collections: Arc::new(NoCollections),
-    })
+/// Never: they are tested.
+fn starter() -> Result<Option<RuleSet>> {
+    load(starter::ROOT, &BuiltIn).map(Some)
 }
 
 fn load(root: &str, sources: &dyn Sources) -> Result<RuleSet> {
@@ -96,7 +254,10 @@ fn load(root: &str, sources: &dyn Sources) -> Result<RuleSet> {
 }
 
 fn refuse(problems: &[Problem]) -> Error {
-    let mut text = format!("the rules against attacks have {} mistakes", problems.len());
+    let mut text = match problems.len() {
+        1 => "the rules against attacks have a mistake".to_owned(),
+        count => format!("the rules against attacks have {count} mistakes"),
+    };
     for problem in problems.iter().take(PROBLEMS_TOLD_MAX) {
         let rule = problem.rule.map(|id| format!(" (rule {id})")).unwrap_or_default();
         text.push_str(&format!("\n  {}{rule}: {}", problem.place, problem.message));

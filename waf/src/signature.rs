@@ -73,10 +73,6 @@ impl PairSet {
     pub(crate) fn meets(&self, other: &Self) -> bool {
         self.0.iter().zip(&*other.0).any(|(a, b)| a & b != 0)
     }
-
-    pub(crate) fn clear(&mut self) {
-        self.0.fill(0);
-    }
 }
 
 /// What one value is made of: exact bytes, and pairs folded into 512 bits, so that a pair may seem to be there that is not.
@@ -126,10 +122,5 @@ impl Union {
         small.bytes = bytes;
         self.bytes = self.bytes.or(bytes);
         small
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.bytes = ByteSet::NONE;
-        self.pairs.clear();
     }
 }

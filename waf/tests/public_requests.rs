@@ -92,6 +92,7 @@ fn run(case: &Value) -> Option<String> {
         now_ms: 0,
         offset_s: 0,
         unique_id: "1",
+        mode: None,
         collections: Arc::new(NoCollections),
         limits: Limits::default(),
     };
@@ -105,7 +106,7 @@ fn run(case: &Value) -> Option<String> {
         transaction.request_header(name.as_bytes(), text(value).as_bytes());
     }
     transaction.request_headers_end();
-    // The last line ends with the body: the public runner joins lines.
+    // As the public runner does, also behind the last line.
     let body = lines(&request["body"]);
     transaction.request_body(body.as_bytes());
     transaction.request_end();

@@ -2,7 +2,7 @@
 //!
 //! Read [`gateway`] first: it lists what is measured. `nginx.rs` and `yunzhan.rs` start the servers and say what they can
 //! be asked; `callgrind.rs`, `cpu.rs` and `idle.rs` each take one kind of figure; `table.rs` prints. [`documents()`] does the
-//! same with documents.
+//! same with documents, [`waf()`] with the rules of the web application firewall.
 
 mod callgrind;
 mod cpu;
@@ -14,6 +14,7 @@ mod peer;
 pub(crate) mod process;
 mod table;
 pub(crate) mod tools;
+mod waf;
 mod yunzhan;
 
 use std::path::Path;
@@ -28,6 +29,7 @@ use nginx::Nginx;
 use peer::{Peer, Running};
 use table::{Aim, Row, Section};
 use tools::progress;
+pub(crate) use waf::waf;
 use yunzhan::Yunzhan;
 
 /// How long the bench may take.

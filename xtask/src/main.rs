@@ -30,6 +30,9 @@ usage: cargo xtask <verb>
   bench gateway [--quick]  the server beside nginx: CPU, instructions, memory, time to ready
   bench documents [--quick]
                            documents beside parse-server on PostgreSQL: CPU, rates, latencies, memory
+  bench waf [--quick] --rules DIR
+                           requests against a release of the OWASP Core Rule Set, which lies in DIR, beside libmodsecurity:
+                           CPU, instructions, memory, time to load
   crs --rules DIR --tests DIR [--overrides FILE] [--program FILE] [--only RULE]
                            runs the regression cases of a release of the OWASP Core Rule Set, which lies in DIR, against
                            the server, and fails where one fails that FILE does not name
@@ -64,6 +67,12 @@ fn run(words: &[&str]) -> Result<bool> {
         ["bench", "gateway", "--quick"] => bench::gateway(&root, Effort::Quick).map(|()| true),
         ["bench", "documents"] => bench::documents(&root, Effort::Full).map(|()| true),
         ["bench", "documents", "--quick"] => bench::documents(&root, Effort::Quick).map(|()| true),
+        ["bench", "waf", "--rules", rules] => {
+            bench::waf(&root, Effort::Full, Path::new(rules)).map(|()| true)
+        }
+        ["bench", "waf", "--quick", "--rules", rules] => {
+            bench::waf(&root, Effort::Quick, Path::new(rules)).map(|()| true)
+        }
         ["crs", choice @ ..] => crs::run(&root, &crs::Choice::read(choice)?),
         ["suite", choice @ ..] => suite::run(&root, &suite::Choice::read(choice)?),
         _ => {

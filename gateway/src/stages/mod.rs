@@ -2,5 +2,6 @@
 
 pub(crate) mod auth;
 pub(crate) mod framing;
+pub(crate) mod remembered;
 pub(crate) mod route;
 pub(crate) mod waf;

@@ -5,7 +5,6 @@
 //! gateway's words. Small requests are judged at once, large bodies on the threads for work that blocks.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue, LOCATION};
@@ -13,15 +12,16 @@ use http::{Response, StatusCode, Version, request, response};
 use yunzhan_base::event::{
     AttackKind, AttackSuspected, Event as Told, Events, Outcome, SuspectedMatch,
 };
-use yunzhan_base::{Body, Error, Kind, Live, Result, mask};
+use yunzhan_base::{Body, Clock, Error, Kind, Live, Result, mask};
 use yunzhan_waf::seclang::ast::EngineMode;
-use yunzhan_waf::transaction::{Collections, Event, Limits, NoCollections, Refusal};
+use yunzhan_waf::transaction::{Collections, Event, Limits, Refusal};
 use yunzhan_waf::{Context, RuleSet, Transaction, Verdict};
 
 use crate::connection::Bounds;
 use crate::exchange::Exchange;
 use crate::held::Budget;
 use crate::pipeline::{BodyPlan, Stage, Step};
+use crate::stages::remembered::Remembered;
 
 /// Bodies up to this size are judged where the request is: a few hundred microseconds.
 const BODY_BYTES_AT_ONCE: usize = 16 << 10;
@@ -37,10 +37,16 @@ const ROUTE: &str = "yunzhan_route";
 
 /// The rules that requests pass. Clones see the same rules; replacing them drops no request.
 #[derive(Clone)]
-pub struct Waf(Live<Guarding>);
+pub struct Waf {
+    live: Live<Guarding>,
+    /// What rules remember between requests, whichever rules they are.
+    collections: Arc<dyn Collections>,
+}
 
 /// What guards.
 pub struct Guarding {
+    /// What time it is.
+    pub clock: Clock,
     /// The rules; none guards nothing.
     pub rules: Option<Arc<RuleSet>>,
     /// What they may do where a route does not say otherwise.
@@ -49,8 +55,18 @@ pub struct Guarding {
     pub limits: Limits,
     /// Whether events quote requests as they are, and not masked. They then hold what people wrote.
     pub log_is_plain: bool,
-    /// What rules remember between requests.
-    pub collections: Arc<dyn Collections>,
+    /// Rules that do not run at some paths.
+    pub exclusions: Vec<Exclusion>,
+}
+
+/// Rules that do not run at a path.
+#[derive(Clone, Debug)]
+pub struct Exclusion {
+    /// The path as requests spell it. A `*` at the end stands for anything; a request that spells the path in another way
+    /// passes all rules.
+    pub path: String,
+    /// The rules, as `RuleSet::places` gives them.
+    pub places: Box<[u32]>,
 }
 
 /// What rules may do.
@@ -67,29 +83,52 @@ pub enum Mode {
 impl Waf {
     /// Guards with these.
     pub fn new(guarding: Guarding) -> Self {
-        Self(Live::new(guarding))
+        Self::remembering(guarding, Arc::new(Remembered::default()))
+    }
+
+    /// The same, with what rules remember kept elsewhere.
+    pub fn remembering(guarding: Guarding, collections: Arc<dyn Collections>) -> Self {
+        Self { live: Live::new(guarding), collections }
     }
 
     /// Guards nothing.
     pub fn off() -> Self {
-        let (limits, collections) = (Limits::default(), Arc::new(NoCollections));
         Self::new(Guarding {
+            clock: Clock::System,
             rules: None,
             mode: Mode::Off,
-            limits,
+            limits: Limits::default(),
             log_is_plain: false,
-            collections,
+            exclusions: Vec::new(),
         })
     }
 
     /// Guards with others from the next request on.
     pub fn replace(&self, guarding: Guarding) {
-        self.0.store(guarding);
+        self.live.store(guarding);
     }
 
     /// What guards now.
     pub fn guarding(&self) -> Arc<Guarding> {
-        self.0.load()
+        self.live.load()
+    }
+}
+
+impl Guarding {
+    /// Leaves out the rules that do not run at a path.
+    pub fn leave_out(&self, transaction: &mut Transaction, path: &str) {
+        for exclusion in self.exclusions.iter().filter(|exclusion| exclusion.holds(path)) {
+            transaction.leave_out(&exclusion.places);
+        }
+    }
+}
+
+impl Exclusion {
+    fn holds(&self, path: &str) -> bool {
+        match self.path.strip_suffix('*') {
+            Some(beginning) => path.starts_with(beginning),
+            None => path == self.path,
+        }
     }
 }
 
@@ -108,25 +147,25 @@ impl WafStage {
 
     /// A transaction that has seen the head, unless nothing guards here.
     fn begin(&self, exchange: &Exchange, mode: Option<Mode>) -> Option<Box<Transaction>> {
-        let guarding = self.waf.0.peek();
+        let guarding = self.waf.live.peek();
         let rules = Arc::clone(guarding.rules.as_ref()?);
         let mode = match mode.unwrap_or(guarding.mode) {
             Mode::Off => return None,
             Mode::Block => EngineMode::On,
             Mode::Observe => EngineMode::DetectionOnly,
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let id = exchange.request_id.hex();
         let context = Context {
-            now_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
+            now_ms: guarding.clock.now_ms(),
             offset_s: 0,
             unique_id: std::str::from_utf8(&id).unwrap_or_default(),
             mode: Some(mode),
-            collections: Arc::clone(&guarding.collections),
+            collections: Arc::clone(&self.waf.collections),
             limits: guarding.limits,
         };
         let mut transaction = Box::new(Transaction::begin(rules, context));
         transaction.set_fact(ROUTE, exchange.route_name().as_bytes());
+        guarding.leave_out(&mut transaction, exchange.head.uri.path());
         feed_head(&mut transaction, exchange);
         Some(transaction)
     }
@@ -160,7 +199,7 @@ impl WafStage {
     }
 
     fn tell(&self, exchange: &Exchange, transaction: &Transaction, is_refused: bool) {
-        let is_plain = self.waf.0.peek().log_is_plain;
+        let is_plain = self.waf.live.peek().log_is_plain;
         let matches: Vec<SuspectedMatch<'_>> =
             transaction.events().iter().map(|event| suspected(event, is_plain)).collect();
         let number = |name: &&str| std::str::from_utf8(transaction.tx(name)?).ok()?.parse().ok();
@@ -214,6 +253,10 @@ impl Stage for WafStage {
 
     fn response(&self, exchange: &mut Exchange, head: &mut response::Parts) -> BodyPlan {
         let Some(transaction) = &mut exchange.waf else { return BodyPlan::Pass };
+        // The answer is what the refusal of the request says, such as a redirect.
+        if transaction.is_refused() {
+            return BodyPlan::Pass;
+        }
         for (name, value) in &head.headers {
             transaction.response_header(name.as_str().as_bytes(), value.as_bytes());
         }

@@ -8,3 +8,4 @@ mod lifecycle;
 mod remote;
 mod support;
 mod tls;
+mod waf;

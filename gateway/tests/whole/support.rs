@@ -144,7 +144,15 @@ pub struct Served {
 
 /// Serves the echo service, and what `upstream` names under `/up/`.
 pub async fn serve(change: impl FnOnce(&mut Config), upstream: Option<SocketAddr>) -> Served {
-    let (gateway, seen) = gateway(change, upstream);
+    open(gateway(change, upstream)).await
+}
+
+/// Serves the echo service behind these rules.
+pub async fn serve_behind(waf: Waf) -> Served {
+    open(guarded(|_| {}, None, waf)).await
+}
+
+async fn open((gateway, seen): (Arc<Gateway>, Arc<Seen>)) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let trigger = Trigger::default();
@@ -155,6 +163,14 @@ pub async fn serve(change: impl FnOnce(&mut Config), upstream: Option<SocketAddr
 pub fn gateway(
     change: impl FnOnce(&mut Config),
     upstream: Option<SocketAddr>,
+) -> (Arc<Gateway>, Arc<Seen>) {
+    guarded(change, upstream, Waf::off())
+}
+
+fn guarded(
+    change: impl FnOnce(&mut Config),
+    upstream: Option<SocketAddr>,
+    waf: Waf,
 ) -> (Arc<Gateway>, Arc<Seen>) {
     let mut config = Config::default();
     config.routes.extend(upstream.map(|address| RemoteRoute {
@@ -176,7 +192,7 @@ pub fn gateway(
         authenticate: Arc::new(OnePerson),
         envs: Live::new(Envs::new([shop()]).unwrap()),
         client: Client::new(yunzhan_net::http::Config::default()),
-        waf: Waf::off(),
+        waf,
         events: Events::to(vec![Arc::clone(&seen) as Arc<dyn Observe>]),
         seed: [1; 16],
     };

@@ -8,6 +8,7 @@ use super::db::DbVerb;
 use super::db::rules::RulesVerb;
 use super::env::EnvVerb;
 use super::token::TokenArguments;
+use super::waf::WafVerb;
 
 /// The whole server side of a WeChat mini-program
 #[derive(Parser)]
@@ -91,6 +92,12 @@ pub(super) enum Verb {
         /// What to do with them.
         #[command(subcommand)]
         verb: RulesVerb,
+    },
+    /// Rules against attacks: which guard, what they do with a request, and who attacks
+    Waf {
+        /// What to do with them.
+        #[command(subcommand)]
+        verb: WafVerb,
     },
     /// Print an access token for trying things out; development environments only
     Token(TokenArguments),

@@ -12,6 +12,7 @@ use super::{EXIT_DONE, EXIT_FAILED};
 use crate::config::Config;
 use crate::data;
 use crate::rooms;
+use crate::waf::Keeper;
 
 /// What was found.
 struct Findings {
@@ -36,7 +37,7 @@ pub(super) fn run(context: &Context) -> u8 {
 impl Findings {
     fn collect(context: &Context) -> Self {
         let (config, mut files) = match context.source.load() {
-            Ok(loaded) => (None, named_files(&loaded.config)),
+            Ok(loaded) => (None, named_files(&loaded.config, context)),
             Err(problems) => (Some(problems), Vec::new()),
         };
         files.extend(data::inspect(&context.dir).err());
@@ -74,9 +75,14 @@ impl Findings {
 
 /// Opens what the configuration names, for a file that is well-formed may still name one that is not there, or a path that
 /// a service answers already.
-fn named_files(config: &Config) -> Vec<Error> {
+fn named_files(config: &Config, context: &Context) -> Vec<Error> {
     let certificate = config.certificate.as_ref().map(|files| Certificate::load(files).map(drop));
     let site = config.site.as_deref().map(|folder| Files::folder(folder).map(drop));
     let routes = check_routes(rooms::public_specs(), &config.gateway.routes);
-    [certificate, site, Some(routes)].into_iter().flatten().filter_map(Result::err).collect()
+    let guarding = Keeper::open(context.dir.clone(), &config.waf).map(drop);
+    [certificate, site, Some(routes), Some(guarding)]
+        .into_iter()
+        .flatten()
+        .filter_map(Result::err)
+        .collect()
 }

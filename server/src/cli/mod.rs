@@ -11,6 +11,7 @@ mod reload;
 mod serve;
 mod token;
 mod version;
+mod waf;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -63,6 +64,7 @@ fn run(context: &Context, verb: Verb) -> u8 {
         Verb::Db { verb } => db::run(context, &verb),
         Verb::Rules { verb } => db::rules::run(context, &verb),
         Verb::Token(arguments) => token::run(context, &arguments),
+        Verb::Waf { verb } => waf::run(context, &verb),
         Verb::Version => version::run(context),
     }
 }

@@ -10,7 +10,7 @@ mod url_encoded;
 mod xml;
 
 pub(crate) use self::json::json;
-pub(crate) use self::multipart::multipart;
+pub(crate) use self::multipart::{Bounds, multipart};
 use self::url_encoded::hex;
 pub(crate) use self::url_encoded::{decode, url_encoded};
 pub(crate) use self::xml::xml;

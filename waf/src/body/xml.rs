@@ -370,7 +370,7 @@ mod tests {
     fn check(texts: &[&str], wanted: &Expect) {
         let shown = |text: &&str| {
             let told = tell(text.as_bytes()).join(" ; ");
-            format!("{}\n  {}\n", text.escape_debug(), told.escape_debug())
+            format!("> {}\n  {}\n", text.escape_debug(), told.escape_debug())
         };
         wanted.assert_eq(&texts.iter().map(shown).collect::<String>());
     }
@@ -387,17 +387,17 @@ mod tests {
                 "<?xml version='1.0' encoding='GBK'?><a>1</a>",
             ],
             &expect![[r#"
-                <a>1<b>2</b> <![CDATA[<3&amp;]]><!-- 4 --><?p 5?>6</a>
+                > <a>1<b>2</b> <![CDATA[<3&amp;]]><!-- 4 --><?p 5?>6</a>
                   Xml /*=12 <3&amp;6
-                <?xml version=\"1.0\" encoding=\'UTF-8\'?>\n<!-- x --><a/>\n<?p?>
+                > <?xml version=\"1.0\" encoding=\'UTF-8\'?>\n<!-- x --><a/>\n<?p?>
                   Xml /*=
-                \u{feff}<a x=\'1\' y = \"&lt;&#60;&#x3C;&apos;\n\'\"><b z=\'\'/></a>
+                > \u{feff}<a x=\'1\' y = \"&lt;&#60;&#x3C;&apos;\n\'\"><b z=\'\'/></a>
                   Xml //@*=1 ; Xml //@*=<<<\' \' ; Xml //@*= ; Xml /*=
-                <s:e xmlns:s=\'http://a/\' xmlns=\'b\' s:x=\'c\'>云&amp;&gt;&quot;</s:e >
+                > <s:e xmlns:s=\'http://a/\' xmlns=\'b\' s:x=\'c\'>云&amp;&gt;&quot;</s:e >
                   Xml //@*=c ; Xml /*=云&>\"
-                <!DOCTYPE a PUBLIC \"-//W3C//>\" \'x>\'><a>1</a>
+                > <!DOCTYPE a PUBLIC \"-//W3C//>\" \'x>\'><a>1</a>
                   Xml /*=1
-                <?xml version=\'1.0\' encoding=\'GBK\'?><a>1</a>
+                > <?xml version=\'1.0\' encoding=\'GBK\'?><a>1</a>
                   Xml /*=1
             "#]],
         );
@@ -451,89 +451,89 @@ mod tests {
                 "<!DOCTYPE a><!DOCTYPE a><a/>",
             ],
             &expect![[r#"
-
+                > 
                   XML: it ends too early
- 
+                >  
                   XML: it ends too early
-                text
+                > text
                   XML: unexpected byte at 0
-                <a>
+                > <a>
                   Xml /*= ; XML: it ends too early
-                <a>1</b>
+                > <a>1</b>
                   Xml /*=1 ; XML: unexpected byte at 7
-                <a>1</a>2
+                > <a>1</a>2
                   Xml /*=1 ; XML: unexpected byte at 8
-                <a/><b/>
+                > <a/><b/>
                   Xml /*= ; XML: unexpected byte at 4
-                </a>
+                > </a>
                   XML: unexpected byte at 1
-                <a
+                > <a
                   Xml /*= ; XML: it ends too early
-                <a x>
+                > <a x>
                   Xml /*= ; XML: unexpected byte at 4
-                <a x=1>
+                > <a x=1>
                   Xml /*= ; XML: unexpected byte at 5
-                <a x=\'1\'y=\'2\'/>
+                > <a x=\'1\'y=\'2\'/>
                   Xml //@*=1 ; Xml /*= ; XML: unexpected byte at 8
-                <a x=\'1\' x=\'2\'/>
+                > <a x=\'1\' x=\'2\'/>
                   Xml //@*=1 ; Xml /*= ; XML: unexpected byte at 10
-                <a x=\'<\'/>
+                > <a x=\'<\'/>
                   Xml /*= ; XML: unexpected byte at 6
-                <a x=\'1
+                > <a x=\'1
                   Xml /*= ; XML: it ends too early
-                <1/>
+                > <1/>
                   XML: unexpected byte at 1
-                < a/>
+                > < a/>
                   XML: unexpected byte at 1
-                <a>1&b;</a>
+                > <a>1&b;</a>
                   Xml /*=1 ; XML: unexpected byte at 4
-                <a>1&</a>
+                > <a>1&</a>
                   Xml /*=1 ; XML: unexpected byte at 4
-                <a>&#0;</a>
+                > <a>&#0;</a>
                   Xml /*= ; XML: unexpected byte at 3
-                <a>&#xd800;</a>
+                > <a>&#xd800;</a>
                   Xml /*= ; XML: unexpected byte at 3
-                <a>&#+65;</a>
+                > <a>&#+65;</a>
                   Xml /*= ; XML: unexpected byte at 3
-                &lt;<a/>
+                > &lt;<a/>
                   XML: unexpected byte at 0
-                <a>1]]></a>
+                > <a>1]]></a>
                   Xml /*=1]]> ; XML: unexpected byte at 3
-                <a><!-- -- --></a>
+                > <a><!-- -- --></a>
                   Xml /*= ; XML: unexpected byte at 10
-                <a><!-- </a>
+                > <a><!-- </a>
                   Xml /*= ; XML: it ends too early
-                <a><![CDATA[</a>
+                > <a><![CDATA[</a>
                   Xml /*= ; XML: it ends too early
-                <![CDATA[1]]><a/>
+                > <![CDATA[1]]><a/>
                   XML: unexpected byte at 1
-                <a><?xml 1?></a>
+                > <a><?xml 1?></a>
                   Xml /*= ; XML: unexpected byte at 8
-                 <?xml version=\'1.0\'?><a/>
+                >  <?xml version=\'1.0\'?><a/>
                   XML: unexpected byte at 6
-                <a>1\u{1}2</a>
+                > <a>1\u{1}2</a>
                   Xml /*=1 ; XML: unexpected byte at 4
-                <a><b><c><d><e/></d></c></b></a>
+                > <a><b><c><d><e/></d></c></b></a>
                   Xml /*=
-                <a><b><c><d><e>1</e></d></c></b></a>
+                > <a><b><c><d><e>1</e></d></c></b></a>
                   Xml /*= ; XML: it nests deeper than 4
-                <?xml version=\'1.0\' encoding=\'utf-7\'?><a>+ADw-</a>
+                > <?xml version=\'1.0\' encoding=\'utf-7\'?><a>+ADw-</a>
                   XML: encoding utf-7 is not read
-                <?xml version=\'1.0\' encoding=utf-8?><a/>
+                > <?xml version=\'1.0\' encoding=utf-8?><a/>
                   XML: unexpected byte at 36
-                <!DOCTYPE a [<!ENTITY b \'x]>\'>]><a>1</a>
+                > <!DOCTYPE a [<!ENTITY b \'x]>\'>]><a>1</a>
                   Xml /*=1 ; XML: a document type with declarations of its own
-                <!DOCTYPE a [<!ENTITY b \'<x/>\'>]><a>1&b;2</a>
+                > <!DOCTYPE a [<!ENTITY b \'<x/>\'>]><a>1&b;2</a>
                   Xml /*=1 ; XML: unexpected byte at 37
-                <!DOCTYPE a [<!-- ]> \' --><?p \'?><!ATTLIST a b CDATA \'x\'>] ><a>1</a>
+                > <!DOCTYPE a [<!-- ]> \' --><?p \'?><!ATTLIST a b CDATA \'x\'>] ><a>1</a>
                   Xml /*=1 ; XML: a document type with declarations of its own
-                <!DOCTYPE a [
+                > <!DOCTYPE a [
                   XML: it ends too early
-                <!DOCTYPE a
+                > <!DOCTYPE a
                   XML: it ends too early
-                <a/><!DOCTYPE a>
+                > <a/><!DOCTYPE a>
                   Xml /*= ; XML: unexpected byte at 4
-                <!DOCTYPE a><!DOCTYPE a><a/>
+                > <!DOCTYPE a><!DOCTYPE a><a/>
                   XML: unexpected byte at 13
             "#]],
         );

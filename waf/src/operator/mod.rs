@@ -174,6 +174,11 @@ fn maker(name: &str) -> Option<Maker> {
 }
 
 impl Operator {
+    /// What matches no value.
+    pub(crate) fn never() -> Self {
+        Self { kind: Kind::Never }
+    }
+
     /// What matches every value.
     pub(crate) fn always() -> Self {
         Self { kind: Kind::Always }
@@ -225,6 +230,48 @@ impl Operator {
             Kind::Always => true,
             Kind::Never => false,
         }
+    }
+}
+
+impl Operator {
+    /// Its name and argument, for people: a pattern as it was compiled, a list of phrases by its name alone. `expanded` is
+    /// the argument where it has macros.
+    pub(crate) fn describe(&self, expanded: Option<Vec<u8>>) -> String {
+        let known = match &self.kind {
+            Kind::Rx(Some(rx)) | Kind::RxGlobal(Some(rx)) | Kind::Identity(_, rx) => {
+                Some(rx.pattern.clone())
+            }
+            Kind::Text(_, text) => text.as_deref().map(|it| String::from_utf8_lossy(it).into()),
+            Kind::Number(_, number) => number.map(|number| number.to_string()),
+            _ => None,
+        };
+        let expanded = || expanded.map(|it| String::from_utf8_lossy(&it).into_owned());
+        match known.or_else(expanded) {
+            Some(argument) => format!("@{} {argument}", self.name()),
+            None => format!("@{}", self.name()),
+        }
+    }
+
+    /// The first name that rows of [`MAKERS`] have for it.
+    fn name(&self) -> &'static str {
+        let is_named = |maker: &Maker| match (&self.kind, maker) {
+            (Kind::Text(test, _), Maker::Text(named)) => test == named,
+            (Kind::Number(comparison, _), Maker::Number(named)) => comparison == named,
+            (Kind::Identity(identity, _), Maker::Identity(named)) => identity == named,
+            (Kind::Rx(_), Maker::Rx)
+            | (Kind::RxGlobal(_), Maker::RxGlobal)
+            | (Kind::Phrases(_), Maker::Phrases)
+            | (Kind::Addresses(_), Maker::Addresses)
+            | (Kind::ByteRange(_), Maker::ByteRange)
+            | (Kind::UrlEncoding, Maker::UrlEncoding)
+            | (Kind::Utf8Encoding, Maker::Utf8Encoding)
+            | (Kind::SqlInjection, Maker::SqlInjection)
+            | (Kind::ScriptInjection, Maker::ScriptInjection)
+            | (Kind::Always, Maker::Always)
+            | (Kind::Never, Maker::Never) => true,
+            _ => false,
+        };
+        MAKERS.iter().find(|(_, maker)| is_named(maker)).map_or("operator", |(name, _)| name)
     }
 }
 

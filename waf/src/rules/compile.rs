@@ -7,7 +7,7 @@ use regex::bytes::RegexBuilder;
 use super::link::{Chain, Effect, Link, NameFilter, Set, Skip, Source, TargetText};
 use super::lists::is_dynamic;
 use super::template::{Symbols, Template};
-use super::{PHASES, RuleSet, Settings};
+use super::{PHASES, RuleSet, Settings, Unserved};
 use crate::gate::Gate;
 use crate::operator::{Files, Operator};
 use crate::seclang::Sources;
@@ -26,6 +26,7 @@ const NAME_PATTERN_BYTES_MAX: usize = 1 << 20;
 pub(super) fn compile(
     directives: Vec<Directive>,
     sources: &dyn Sources,
+    unserved: Unserved,
 ) -> Result<RuleSet, Vec<Problem>> {
     let mut gathered = Gathered::default();
     directives.into_iter().for_each(|directive| gathered.add(directive));
@@ -64,7 +65,8 @@ pub(super) fn compile(
             None => problems.push(problem(&place, Some(id), "there is no such rule to update")),
         }
     }
-    let mut compiler = Compiler { sources, names: Symbols::new(), problems };
+    let mut compiler =
+        Compiler { sources, unserved, left_out: Vec::new(), names: Symbols::new(), problems };
     let labels = Labels::of(&chains, &markers);
     let mut phases: [Vec<u32>; PHASES] = Default::default();
     let mut compiled = Vec::with_capacity(chains.len());
@@ -74,7 +76,8 @@ pub(super) fn compile(
     }
     if compiler.problems.is_empty() {
         let Symbols { tx: tx_names, lists } = compiler.names;
-        Ok(RuleSet { chains: compiled, phases, lists, tx_names, settings, signatures })
+        let left_out = compiler.left_out;
+        Ok(RuleSet { chains: compiled, phases, lists, tx_names, settings, signatures, left_out })
     } else {
         compiler
             .problems
@@ -139,7 +142,7 @@ impl Gathered {
             DirectiveKind::Marker(name) => self.markers.push((name, self.chains.len())),
             DirectiveKind::Remove(selection) => self.removals.push(selection),
             DirectiveKind::UpdateTarget(selection, targets) => {
-                self.target_updates.push((selection, targets))
+                self.target_updates.push((selection, targets));
             }
             DirectiveKind::UpdateAction(id, link, actions) => {
                 self.action_updates.push((id, link.unwrap_or(0), actions, place));
@@ -246,6 +249,9 @@ impl Files for Beside<'_> {
 
 struct Compiler<'s> {
     sources: &'s dyn Sources,
+    unserved: Unserved,
+    /// Rules that never match, because nothing here can do what they ask.
+    left_out: Vec<Problem>,
     names: Symbols,
     problems: Vec<Problem>,
 }
@@ -256,6 +262,10 @@ impl Compiler<'_> {
         for link in &text.links {
             match self.link(link, text, all) {
                 Ok(link) => links.push(link),
+                Err(message) if self.unserved == Unserved::LeaveOut => {
+                    self.left_out.push(problem(&link.place, text.id, message));
+                    links.push(Link::never());
+                }
                 Err(message) => self.problems.push(problem(&link.place, text.id, message)),
             }
         }
@@ -286,7 +296,7 @@ impl Compiler<'_> {
                 Action::Skip(count) => chain.skip = Some(Skip::Rules(*count)),
                 Action::SkipAfter(label) => match labels.0.get(label) {
                     Some(places) => {
-                        chain.skip = Some(Skip::To(places[usize::from(text.phase) - 1]))
+                        chain.skip = Some(Skip::To(places[usize::from(text.phase) - 1]));
                     }
                     None => {
                         let message =

@@ -54,6 +54,24 @@ pub(crate) struct Link {
     pub(crate) effects: Vec<Effect>,
 }
 
+impl Link {
+    /// A rule that never matches.
+    pub(super) fn never() -> Self {
+        Self {
+            targets: Vec::new(),
+            excluded: Vec::new(),
+            steps: Box::default(),
+            is_multi_match: false,
+            operator: Operator::never(),
+            is_negated: false,
+            argument: None,
+            gate: Gate::open(),
+            is_capturing: false,
+            effects: Vec::new(),
+        }
+    }
+}
+
 /// Something that a rule looks at.
 #[derive(Debug)]
 pub(crate) struct TargetText {

@@ -35,6 +35,17 @@ pub struct RuleSet {
     pub(crate) settings: Settings,
     /// `SecComponentSignature`s.
     signatures: Vec<String>,
+    left_out: Vec<Problem>,
+}
+
+/// What becomes of a rule whose operator nothing here can serve: one that looks somewhere else up, or a pattern that linear
+/// time cannot match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unserved {
+    /// It is a mistake, as every other.
+    Refuse,
+    /// It never matches, and [`RuleSet::left_out`] names it.
+    LeaveOut,
 }
 
 impl RuleSet {
@@ -43,7 +54,19 @@ impl RuleSet {
     /// # Errors
     /// Every mistake, each with its place.
     pub fn load(root: &str, sources: &dyn Sources) -> Result<Self, Vec<Problem>> {
-        Self::compile(seclang::load(root, sources)?, sources)
+        Self::load_with(root, sources, Unserved::Refuse)
+    }
+
+    /// The same, where rules that nothing here can serve may be left out.
+    ///
+    /// # Errors
+    /// As [`RuleSet::load`].
+    pub fn load_with(
+        root: &str,
+        sources: &dyn Sources,
+        unserved: Unserved,
+    ) -> Result<Self, Vec<Problem>> {
+        compile::compile(seclang::load(root, sources)?, sources, unserved)
     }
 
     /// Compiles directives. Files that operators read lie beside the file of their rule.
@@ -55,7 +78,7 @@ impl RuleSet {
         directives: Vec<Directive>,
         sources: &dyn Sources,
     ) -> Result<Self, Vec<Problem>> {
-        compile::compile(directives, sources)
+        compile::compile(directives, sources, Unserved::Refuse)
     }
 
     /// How many rules there are, a chain counting as one.
@@ -68,9 +91,21 @@ impl RuleSet {
         self.chains.is_empty()
     }
 
+    /// The places of the rules whose ids are in these ranges, for [`crate::Transaction::leave_out`].
+    pub fn places(&self, ids: &[(u64, u64)]) -> Box<[u32]> {
+        let is_meant = |id: u64| ids.iter().any(|&(from, to)| (from..=to).contains(&id));
+        let chains = (0..).zip(&self.chains);
+        chains.filter(|(_, chain)| chain.id.is_some_and(is_meant)).map(|(at, _)| at).collect()
+    }
+
     /// What the components of the set call themselves.
     pub fn signatures(&self) -> &[String] {
         &self.signatures
+    }
+
+    /// The rules that never match, each with the reason.
+    pub fn left_out(&self) -> &[Problem] {
+        &self.left_out
     }
 
     /// What the directives set.

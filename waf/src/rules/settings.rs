@@ -11,7 +11,8 @@ pub struct Settings {
     pub request_body_access: bool,
     /// Bytes of a request's body that are looked at.
     pub request_body_max: u64,
-    /// The same without files of a multipart body.
+    /// The same without files of a multipart body: a longer one is an error. There is no such bound unless a directive
+    /// sets one, as in ModSecurity 3.
     pub request_body_no_files_max: u64,
     /// Whether a longer body is refused rather than looked at in part.
     pub request_body_limit_rejects: bool,
@@ -43,7 +44,7 @@ impl Default for Settings {
             mode: EngineMode::On,
             request_body_access: true,
             request_body_max: 13_107_200,
-            request_body_no_files_max: 131_072,
+            request_body_no_files_max: u64::MAX,
             request_body_limit_rejects: true,
             depth_max: 512,
             arguments_max: 1000,
@@ -75,7 +76,7 @@ impl Settings {
             Setting::ResponseBodyAccess(is_on) => self.response_body_access = is_on,
             Setting::ResponseBodyLimit(bytes) => self.response_body_max = bytes,
             Setting::ResponseBodyLimitRejects(rejects) => {
-                self.response_body_limit_rejects = rejects
+                self.response_body_limit_rejects = rejects;
             }
             Setting::ResponseBodyMimeTypes(types) => {
                 self.response_body_types.extend(types.iter().map(|name| name.to_ascii_lowercase()));

@@ -66,14 +66,3 @@ impl Symbols {
         }
     }
 }
-
-impl Template {
-    /// The text, if no macro is in it.
-    pub(crate) fn as_literal(&self) -> Option<&[u8]> {
-        match self.0.as_slice() {
-            [] => Some(&[]),
-            [Part::Literal(text)] => Some(text),
-            _ => None,
-        }
-    }
-}

@@ -48,7 +48,7 @@ impl Transaction {
         }
     }
 
-    fn tx_values(&self) -> Vec<Named> {
+    pub(super) fn tx_values(&self) -> Vec<Named> {
         let named = self.rules.tx_names.iter().filter_map(|(name, &place)| {
             let value = self.tx[place as usize].clone()?;
             Some((Variable::Tx, name.to_vec(), value))
@@ -134,10 +134,10 @@ impl Transaction {
             match part {
                 Part::Literal(literal) => text.extend_from_slice(literal),
                 Part::Tx(place) => {
-                    text.extend_from_slice(self.tx[*place as usize].as_deref().unwrap_or_default())
+                    text.extend_from_slice(self.tx[*place as usize].as_deref().unwrap_or_default());
                 }
                 Part::List(list) => {
-                    text.extend_from_slice(self.store.first(*list).unwrap_or_default())
+                    text.extend_from_slice(self.store.first(*list).unwrap_or_default());
                 }
                 Part::Dynamic(variable, name) => self.quote(*variable, name.as_deref(), &mut text),
             }
@@ -170,10 +170,10 @@ impl Transaction {
                     };
                     match list {
                         Some(list) => {
-                            text.extend_from_slice(self.store.first(list).unwrap_or_default())
+                            text.extend_from_slice(self.store.first(list).unwrap_or_default());
                         }
                         None => {
-                            self.quote(*variable, name.as_deref().map(str::as_bytes), &mut text)
+                            self.quote(*variable, name.as_deref().map(str::as_bytes), &mut text);
                         }
                     }
                 }

@@ -54,10 +54,7 @@ impl Transaction {
             Effect::RemoveTarget(chains, target, filter) => {
                 self.remove_target(chains.clone(), target, filter.clone());
             }
-            Effect::Remove(chains) => {
-                self.removed.resize(self.rules.chains.len(), false);
-                chains.iter().for_each(|&place| self.removed[place as usize] = true);
-            }
+            Effect::Remove(chains) => self.leave_out(chains),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! The caller feeds what has arrived and asks after each phase for a [`Verdict`]. `request.rs` and `response.rs` fill the
 //! variables, `run.rs` runs the rules of a phase, `effects.rs` does what matches ask for, `dynamic.rs` is what changes
-//! while rules run, `store.rs` holds the values and their transformed forms.
+//! while rules run, `store.rs` holds the values and their transformed forms, `trace.rs` tells
+//! of every rule when somebody asks.
 
 mod dynamic;
 mod effects;
@@ -11,12 +12,14 @@ mod request;
 mod response;
 mod run;
 mod store;
+mod trace;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use self::event::{Event, Refusal, VALUE_BYTES_MAX, Verdict};
 use self::store::{Span, Store};
+pub use self::trace::{Asked, Trace, TracedMatch};
 use crate::operator::Captures;
 use crate::rules::{NameFilter, RuleSet};
 use crate::seclang::ast::{BodyProcessor, Collection, EngineMode, Target, Variable};
@@ -126,6 +129,7 @@ pub struct Transaction {
     phase: u8,
     work_left: u64,
     verdict: Verdict,
+    trace: Option<Box<Trace>>,
 }
 
 /// The part of the context that is kept.
@@ -196,6 +200,7 @@ impl Transaction {
             phase: 0,
             work_left: limits.work_bytes_max,
             verdict: Verdict::Pass,
+            trace: None,
             rules,
         };
         begun.set(Variable::UniqueId, unique_id.as_bytes());
@@ -238,6 +243,12 @@ impl Transaction {
     /// Whether the bound on work was reached, so that rules did not see everything.
     pub fn is_exhausted(&self) -> bool {
         self.work_left == 0
+    }
+
+    /// Leaves rules out, by what [`RuleSet::places`] gave.
+    pub fn leave_out(&mut self, places: &[u32]) {
+        self.removed.resize(self.rules.chains.len(), false);
+        places.iter().for_each(|&place| self.removed[place as usize] = true);
     }
 
     fn set(&mut self, variable: Variable, value: &[u8]) {

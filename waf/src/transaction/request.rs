@@ -194,7 +194,15 @@ impl Transaction {
 
     fn read_body(&mut self, bytes: &[u8]) {
         let processor = self.body.processor;
+        let no_files_bytes_max = self.rules.settings.request_body_no_files_max;
         let read = match processor {
+            // Files alone may be longer, and only the reader of those knows which bytes they are.
+            Some(BodyProcessor::UrlEncoded | BodyProcessor::Json | BodyProcessor::Xml)
+                if bytes.len() as u64 > no_files_bytes_max =>
+            {
+                self.set(Variable::InboundDataError, b"1");
+                Err(format!("the body has more than {no_files_bytes_max} bytes"))
+            }
             Some(BodyProcessor::UrlEncoded) => {
                 let separator = self.rules.settings.argument_separator;
                 body::url_encoded(bytes, separator, &mut self.filler(&POST))
@@ -206,7 +214,8 @@ impl Transaction {
             Some(BodyProcessor::Multipart) => {
                 let content_type = std::mem::take(&mut self.body.content_type);
                 let files_max = self.rules.settings.upload_files_max;
-                body::multipart(bytes, &content_type, files_max, &mut self.filler(&POST))
+                let bounds = body::Bounds { files_max, no_files_bytes_max };
+                body::multipart(bytes, &content_type, &bounds, &mut self.filler(&POST))
             }
             Some(BodyProcessor::Xml) => {
                 let depth_max = self.rules.settings.depth_max;
@@ -214,8 +223,9 @@ impl Transaction {
             }
             None => Ok(()),
         };
-        // Files are no text: they are looked at as what the reader makes of them, unless a rule insists.
-        if self.body.is_forced || processor != Some(BodyProcessor::Multipart) {
+        // Files and documents are no text: rules see what their readers make of them, unless a rule insists.
+        let is_text = !matches!(processor, Some(BodyProcessor::Multipart | BodyProcessor::Xml));
+        if self.body.is_forced || is_text {
             self.set(Variable::RequestBody, bytes);
         }
         if let Err(message) = read {

@@ -148,7 +148,11 @@ impl Transaction {
     /// Whether all rules of a chain match.
     fn run_chain(&mut self, rules: &RuleSet, place: u32, chain: &Chain) -> bool {
         self.matched.clear();
-        chain.links.iter().all(|link| self.run_link(rules, place, link))
+        let is_match = chain.links.iter().all(|link| self.run_link(rules, place, link));
+        if self.trace.is_some() {
+            self.trace_chain(chain, is_match);
+        }
+        is_match
     }
 
     fn run_link(&mut self, rules: &RuleSet, place: u32, link: &Link) -> bool {
@@ -219,7 +223,7 @@ impl Transaction {
             let value = self.store.bytes(span);
             self.work_left = self.work_left.saturating_sub(WORK_PER_QUESTION + value.len() as u64);
             self.captures.found.clear();
-            self.captures.is_wanted = question.link.is_capturing;
+            self.captures.is_wanted = question.link.is_capturing || self.trace.is_some();
             let answer =
                 question.link.operator.matches(value, question.expanded, &mut self.captures);
             if self.work_left == 0 {
@@ -314,7 +318,7 @@ impl Transaction {
             return false;
         }
         self.captures.found.clear();
-        self.captures.is_wanted = question.link.is_capturing;
+        self.captures.is_wanted = question.link.is_capturing || self.trace.is_some();
         let answer = question.link.operator.matches(value, question.expanded, &mut self.captures);
         answer != question.link.is_negated && self.hit(question.link, variable, name, value)
     }
@@ -329,6 +333,9 @@ impl Transaction {
 
     /// Does what each match of a rule does.
     fn matched_now(&mut self, link: &Link) {
+        if self.trace.is_some() {
+            self.trace_match(link);
+        }
         if link.is_capturing {
             for place in 0..10 {
                 self.tx[place] = None;

@@ -3,7 +3,7 @@
 use super::hex_pair;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
+pub(super) const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 /// What each byte stands for in Base64; 255 for those that are no digit.
 static SEXTETS: [u8; 256] = sextets();

@@ -1,6 +1,6 @@
 //! UTF-8 as IIS would spell it in an address.
 
-use std::io::Write as _;
+use super::base64_hex::DIGITS;
 
 /// Each character beyond ASCII becomes `%uHHHH`, with five digits where four do not do.
 ///
@@ -18,7 +18,7 @@ pub(super) fn to_unicode(value: &[u8], out: &mut Vec<u8>) {
                     out.push(*first);
                 }
                 if let Some((code, length)) = character(*first, tail) {
-                    let _ = write!(out, "%u{code:04x}");
+                    push_code(code, out);
                     if is_wrong(code, length) {
                         out.push(*first);
                     }
@@ -26,6 +26,15 @@ pub(super) fn to_unicode(value: &[u8], out: &mut Vec<u8>) {
                 }
             }
         }
+    }
+}
+
+/// `%u` and at least four digits.
+fn push_code(code: u32, out: &mut Vec<u8>) {
+    let digits = (u32::BITS - code.leading_zeros()).div_ceil(4).max(4);
+    out.extend_from_slice(b"%u");
+    for at in (0..digits).rev() {
+        out.push(DIGITS[(code >> (4 * at) & 15) as usize]);
     }
 }
 
@@ -50,4 +59,18 @@ fn character(first: u8, tail: &[u8]) -> Option<(u32, usize)> {
 fn is_wrong(code: u32, length: usize) -> bool {
     let least = [0, 0, 0x80, 0x800, 0x1_0000][length];
     code < least || (0xD800..=0xDFFF).contains(&code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_has_four_digits_or_more() {
+        for code in (0..0x20_0000).step_by(37).chain([0xF_FFFF, 0x10_0000, 0x1F_FFFF]) {
+            let mut out = Vec::new();
+            push_code(code, &mut out);
+            assert_eq!(out, format!("%u{code:04x}").into_bytes());
+        }
+    }
 }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::load::Load;
 use super::peer::{Peer, Question, Server};
-use super::process::{Process, pause};
+use super::process::pause;
 
 /// Connections that ask: some, so that a server's batches look as they do in use.
 const CONNECTIONS: usize = 8;
@@ -48,36 +48,54 @@ pub(super) struct Share {
 /// Counts every question of a server.
 pub(super) fn count(peer: &dyn Peer, folder: &Path, requests: usize) -> Result<Vec<Counted>> {
     let out = folder.join(format!("{}.callgrind", peer.name()));
-    let wrapper = [
+    let server = peer.start(&wrapper(&out))?;
+    let mut dumps = Dumps::of(out, server.process.id());
+    let questions = peer.questions(&server)?;
+    let mut count = |question: &Question| {
+        ask(&server, question, WARM_REQUESTS)?;
+        let counted = dumps.count(question.name, || ask(&server, question, requests));
+        counted.with_context(|| server.process.output())
+    };
+    questions.iter().map(&mut count).collect()
+}
+
+/// The words before a command line that make callgrind run it and write into this file.
+pub(super) fn wrapper(out: &Path) -> [String; 4] {
+    [
         "valgrind".to_owned(),
         "--tool=callgrind".to_owned(),
         "--quiet".to_owned(),
         format!("--callgrind-out-file={}", out.display()),
-    ];
-    let server = peer.start(&wrapper)?;
-    let mut dumps = Dumps { out, process: &server.process, count: 0 };
-    let questions = peer.questions(&server)?;
-    questions.iter().map(|question| dumps.count(&server, question, requests)).collect()
+    ]
 }
 
-/// The dumps of one server: `FILE.1`, `FILE.2` and so on.
-struct Dumps<'a> {
+/// The dumps of one process: `FILE.1`, `FILE.2` and so on.
+pub(super) struct Dumps {
     out: PathBuf,
-    process: &'a Process,
+    process: u32,
     count: usize,
 }
 
-impl Dumps<'_> {
-    fn count(&mut self, server: &Server, question: &Question, requests: usize) -> Result<Counted> {
-        ask(server, question, WARM_REQUESTS)?;
+impl Dumps {
+    /// Those of a process that callgrind runs and that has written none yet.
+    pub(super) fn of(out: PathBuf, process: u32) -> Self {
+        Self { out, process, count: 0 }
+    }
+
+    /// Counts what `ask` makes the process do, which says how many requests it was.
+    pub(super) fn count(
+        &mut self,
+        name: &'static str,
+        ask: impl FnOnce() -> Result<usize>,
+    ) -> Result<Counted> {
         self.dump()?;
-        let done = ask(server, question, requests)?;
+        let done = ask()?;
         let dump = self.dump()?;
         let text = fs::read_to_string(&dump).context("cannot read callgrind's dump")?;
         let total = total(&text).context("callgrind's dump has no total")?;
         let costs = own_costs(&text);
         Ok(Counted {
-            name: question.name,
+            name,
             instructions: total / done as f64,
             functions: shares(&costs, plain),
             crates: shares(&costs, crate_of),
@@ -87,7 +105,7 @@ impl Dumps<'_> {
     /// Makes callgrind write its counters and begin anew.
     fn dump(&mut self) -> Result<PathBuf> {
         self.count += 1;
-        let id = self.process.id().to_string();
+        let id = self.process.to_string();
         let status = Command::new("callgrind_control").args(["--dump", &id]).output();
         let status = status.context("cannot run callgrind_control")?;
         ensure!(status.status.success(), "callgrind_control cannot reach process {id}");
@@ -105,7 +123,7 @@ impl Dumps<'_> {
             }
             pause(Duration::from_millis(10));
         }
-        anyhow::bail!("callgrind wrote no dump: {}", self.process.output())
+        anyhow::bail!("callgrind wrote no dump")
     }
 }
 

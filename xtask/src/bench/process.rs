@@ -156,7 +156,8 @@ impl Stat {
     }
 }
 
-fn resident_of(status: &str) -> Option<u64> {
+/// Resident memory in bytes, in `/proc/PID/status`.
+pub(super) fn resident_of(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)

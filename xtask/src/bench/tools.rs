@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// A program of Debian and the package that has it.
+/// A program of Debian, or a file by its path, and the package that has it.
 type Needed = (&'static str, &'static str);
 
 /// What the gateway's bench needs.
@@ -13,6 +13,13 @@ pub(super) const GATEWAY: &[Needed] = &[("nginx", "nginx-light"), ("valgrind", "
 /// What the peer of the documents' bench needs.
 pub(super) const DOCUMENTS: &[Needed] =
     &[("psql", "postgresql-client"), ("node", "nodejs"), ("npm", "npm")];
+
+/// What the bench of the WAF needs.
+pub(super) const WAF: &[Needed] = &[
+    ("g++", "g++"),
+    ("valgrind", "valgrind"),
+    ("/usr/include/modsecurity/modsecurity.h", "libmodsecurity-dev"),
+];
 
 /// Installs what is missing, or says what to install.
 pub(super) fn require(needed: &[Needed]) -> Result<()> {
@@ -39,7 +46,8 @@ pub(super) fn require(needed: &[Needed]) -> Result<()> {
 }
 
 fn present(program: &str) -> bool {
-    version(program, flag_of(program)).is_some()
+    Path::new(program).is_absolute() && Path::new(program).exists()
+        || version(program, flag_of(program)).is_some()
 }
 
 fn flag_of(program: &str) -> &'static str {
@@ -67,18 +75,24 @@ pub(super) fn versions(programs: &[Needed]) -> String {
 
 /// Builds the server as it is released, and says where cargo put it.
 pub(crate) fn build(root: &Path) -> Result<PathBuf> {
-    progress("building yunzhan --release");
+    build_release(root, &["--package", "yunzhan-server", "--bin", "yunzhan"])
+}
+
+/// Builds what these words of `cargo build` name, with optimization, and says where cargo put it.
+pub(super) fn build_release(root: &Path, words: &[&str]) -> Result<PathBuf> {
+    progress(&format!("building {}", words.join(" ")));
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--package", "yunzhan-server", "--bin", "yunzhan"])
+        .args(["build", "--release"])
+        .args(words)
         .arg("--message-format=json-render-diagnostics")
         .current_dir(root)
         .stderr(Stdio::inherit())
         .output()
         .context("cannot run cargo")?;
-    ensure!(output.status.success(), "cargo cannot build yunzhan");
+    ensure!(output.status.success(), "cargo cannot build {}", words.join(" "));
     let messages = String::from_utf8_lossy(&output.stdout);
     let Some(path) = messages.lines().filter_map(executable).next_back() else {
-        bail!("cargo does not say where it put yunzhan");
+        bail!("cargo does not say where it put {}", words.join(" "));
     };
     Ok(path)
 }

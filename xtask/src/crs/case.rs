@@ -47,6 +47,7 @@ struct Test {
 #[derive(Deserialize)]
 struct Stage {
     input: Input,
+    #[serde(default)]
     output: Output,
 }
 
@@ -206,7 +207,7 @@ fn escaped(text: &str) -> String {
     for &byte in text.as_bytes() {
         match byte {
             b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'_' | b'.' | b'~' => {
-                out.push(char::from(byte))
+                out.push(char::from(byte));
             }
             b' ' => out.push('+'),
             byte => out.push_str(&format!("%{byte:02X}")),

@@ -26,11 +26,9 @@ pub(super) fn send(address: SocketAddr, case: &Case) -> Answer {
     let text = String::from_utf8_lossy(&bytes);
     let head = text.split("\r\n\r\n").next().unwrap_or_default();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let id = head.lines().filter_map(|line| line.split_once(": "));
-    let id = id
-        .filter(|(name, _)| name.eq_ignore_ascii_case("x-request-id"))
-        .map(|(_, value)| value.to_owned());
-    Answer { status, request_id: id.last() }
+    let mut id = head.lines().filter_map(|line| line.split_once(": "));
+    let id = id.find(|(name, _)| name.eq_ignore_ascii_case("x-request-id"));
+    Answer { status, request_id: id.map(|(_, value)| value.to_owned()) }
 }
 
 fn exchange(address: SocketAddr, request: &[u8]) -> std::io::Result<Vec<u8>> {

@@ -39,7 +39,7 @@ pub(super) struct Told {
 }
 
 /// What a server that runs the cases sets before the rules' own settings: bodies are looked at, JSON and XML are read, and
-/// nothing is refused. The last action is the one that the cases' own description asks for.
+/// nothing is refused. The last action is what the cases ask for: their own description, and the test set-up of 4.25.
 const SETTINGS: &str = r#"
 SecRuleEngine DetectionOnly
 SecRequestBodyAccess On
@@ -51,7 +51,7 @@ SecRule REQUEST_HEADERS:Content-Type "^application/(?:[a-z0-9.-]+\+)?json" "id:2
 "#;
 
 const TEST_ACTION: &str = r#"
-SecAction "id:3,phase:1,nolog,pass,ctl:ruleEngine=DetectionOnly,ctl:ruleRemoveById=910000,setvar:tx.blocking_paranoia_level=4,setvar:tx.crs_validate_utf8_encoding=1,setvar:tx.arg_name_length=100,setvar:tx.arg_length=400,setvar:tx.total_arg_length=64000,setvar:tx.max_num_args=255,setvar:tx.max_file_size=64100,setvar:tx.combined_file_sizes=65535"
+SecAction "id:3,phase:1,nolog,pass,ctl:ruleEngine=DetectionOnly,ctl:ruleRemoveById=910000,setvar:tx.blocking_paranoia_level=4,setvar:tx.crs_validate_utf8_encoding=1,setvar:tx.arg_name_length=100,setvar:tx.arg_length=400,setvar:tx.total_arg_length=64000,setvar:tx.max_num_args=255,setvar:tx.max_file_size=64100,setvar:tx.combined_file_sizes=65535,setvar:tx.crs_xml_attr_inspect=1"
 "#;
 
 impl Server {

@@ -164,6 +164,11 @@ routes! {
 
     "server.status" "GET" "/control/v1/status" "", OF_OPERATORS, OPERATORS;
     "server.reload" "POST" "/control/v1/reload" "", OF_OPERATORS, OPERATORS;
+    "waf.control.show" "GET" "/control/v1/waf" "", OF_OPERATORS, OPERATORS;
+    "waf.control.import" "POST" "/control/v1/waf/sets" r#"{"folder":"/"}"#, OF_OPERATORS, OPERATORS;
+    "waf.control.use" "PUT" "/control/v1/waf/active" r#"{"set":"starter"}"#, OF_OPERATORS, OPERATORS;
+    "waf.control.test" "POST" "/control/v1/waf/test" r#"{"target":"/"}"#, OF_OPERATORS, OPERATORS;
+    "waf.control.attempts" "GET" "/control/v1/waf/attempts" "", OF_OPERATORS, OPERATORS;
     "server.healthz" "GET" "/healthz" "", all("200"), "200 ok\n";
     "server.readyz" "GET" "/readyz" "", all("200"), "200 ready\n";
     "server.metrics" "GET" "/metrics" "", all("200"), "200";

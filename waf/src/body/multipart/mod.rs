@@ -27,11 +27,19 @@ const HEADERS_BYTES_MAX: usize = 1 << 20;
 
 const DISPOSITION: &[u8] = b"content-disposition";
 
-/// Reads a body. `files_max` bounds the files, 0 being no bound.
+/// What a body may hold.
+pub(crate) struct Bounds {
+    /// Files, 0 being no bound.
+    pub(crate) files_max: u64,
+    /// Bytes that are not the content of a file.
+    pub(crate) no_files_bytes_max: u64,
+}
+
+/// Reads a body.
 pub(crate) fn multipart(
     body: &[u8],
     content_type: &[u8],
-    files_max: u64,
+    bounds: &Bounds,
     fill: &mut dyn Fill,
 ) -> Result<(), String> {
     let mut flags = Flags::default();
@@ -42,7 +50,7 @@ pub(crate) fn multipart(
             let mut reader = Reader {
                 body,
                 delimiter: Finder::new(&delimiter),
-                files_max,
+                bounds,
                 fill,
                 flags: &mut flags,
                 part: None,
@@ -170,7 +178,7 @@ struct Reader<'r> {
     body: &'r [u8],
     /// `--` and the boundary.
     delimiter: Finder<'r>,
-    files_max: u64,
+    bounds: &'r Bounds,
     fill: &'r mut dyn Fill,
     flags: &'r mut Flags,
     part: Option<Part<'r>>,
@@ -195,7 +203,7 @@ impl<'r> Reader<'r> {
                     if is_final {
                         let is_more = at + line.len() < self.body.len();
                         self.flags.raise_if(is_more, Variable::MultipartDataAfter);
-                        return Ok(());
+                        return self.weigh();
                     }
                     self.parts += 1;
                     if self.parts > PARTS_MAX {
@@ -307,6 +315,8 @@ impl<'r> Reader<'r> {
             return Err("a header without a name".to_owned());
         }
         if !name.iter().all(u8::is_ascii_graphic) {
+            // The part is lost, and its name with it; rules that ask which character it was see the line.
+            self.fill.add(Variable::MultipartPartHeaders, b"", line);
             return Err("a character in the name of a header that may not be there".to_owned());
         }
         if part.headers.iter().any(|header| header.name.eq_ignore_ascii_case(name)) {
@@ -387,12 +397,23 @@ impl<'r> Reader<'r> {
         self.fill.add(Variable::FilesNames, name, name);
         self.fill.add(Variable::FilesSizes, name, content.len().to_string().as_bytes());
         self.fill.set(Variable::FilesCombinedSize, self.files_bytes.to_string().as_bytes());
-        if self.files_max > 0 && self.files > self.files_max {
+        let files_max = self.bounds.files_max;
+        if files_max > 0 && self.files > files_max {
             self.flags.raise(Variable::MultipartFileLimitExceeded);
-            self.mistake(format!("there are more than {} files", self.files_max));
+            self.mistake(format!("there are more than {files_max} files"));
         } else {
             self.fill.add(Variable::FilesTmpContent, name, content);
         }
+    }
+
+    /// Holds what is no file against its bound.
+    fn weigh(&mut self) -> Result<(), String> {
+        let (bytes, bytes_max) = (self.body.len() as u64, self.bounds.no_files_bytes_max);
+        if bytes - self.files_bytes <= bytes_max {
+            return Ok(());
+        }
+        self.fill.set(Variable::InboundDataError, b"1");
+        Err(format!("more than {bytes_max} bytes beside files"))
     }
 
     fn mistake(&mut self, why: String) {

@@ -1,0 +1,82 @@
+//! What an operator may ask and change of the rules against attacks.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use http::Response;
+use serde_json::Value;
+use yunzhan_base::{Answer, Body, Call, Error, Kind, Result};
+
+use super::Keeper;
+use super::explain::{self as explaining, Request};
+use crate::control::{Control, json_answer};
+
+/// Rows of a table of attempts when nobody says how many.
+const ROWS_DEFAULT: usize = 20;
+/// Rows of a table of attempts at most.
+const ROWS_MAX: usize = 1000;
+
+/// Which rules guard.
+pub(crate) fn show(control: Arc<Control>, _call: Call) -> Answer {
+    blocking(control, Keeper::show)
+}
+
+/// Takes a release from a folder of this machine, and uses it.
+pub(crate) fn import(control: Arc<Control>, call: Call) -> Answer {
+    blocking(control, move |keeper| {
+        let folder = member(&call, "folder")?;
+        let folder = Path::new(&folder);
+        if !folder.is_absolute() {
+            return Err(Error::new(Kind::InvalidParameter, "`folder` is an absolute path"));
+        }
+        keeper.import(folder)
+    })
+}
+
+/// Uses another set.
+pub(crate) fn choose(control: Arc<Control>, call: Call) -> Answer {
+    blocking(control, move |keeper| keeper.use_set(&member(&call, "set")?))
+}
+
+/// Says what rules do with one request.
+pub(crate) fn explain(control: Arc<Control>, call: Call) -> Answer {
+    blocking(control, move |keeper| {
+        explaining::explain(&*keeper.guarding()?, &Request::read(&call.body)?)
+    })
+}
+
+/// Who attempted most.
+pub(crate) fn attempts(control: Arc<Control>, call: Call) -> Answer {
+    Box::pin(async move {
+        let rows = match call.query("limit")? {
+            None => ROWS_DEFAULT,
+            Some(text) => {
+                let rows = text.parse().ok().filter(|rows| (1..=ROWS_MAX).contains(rows));
+                rows.ok_or_else(|| {
+                    let text = format!("`limit` is a number from 1 to {ROWS_MAX}");
+                    Error::new(Kind::InvalidParameter, text)
+                })?
+            }
+        };
+        Ok(json_answer(&control.attempts.top(rows)))
+    })
+}
+
+/// Rules are compiled and files are read on a thread that may wait.
+fn blocking(
+    control: Arc<Control>,
+    work: impl FnOnce(&Keeper) -> Result<Value> + Send + 'static,
+) -> Answer {
+    Box::pin(async move {
+        let done = tokio::task::spawn_blocking(move || work(&control.keeper)).await;
+        let answer = done.map_err(|error| Error::internal("rules").because(error))??;
+        Ok::<Response<Body>, Error>(json_answer(&answer))
+    })
+}
+
+fn member(call: &Call, name: &str) -> Result<String> {
+    let asked: Option<Value> = serde_json::from_slice(&call.body).ok();
+    let found = asked.as_ref().and_then(|asked| asked.get(name)).and_then(Value::as_str);
+    let text = format!("the body is a JSON object with the text `{name}`");
+    found.map(str::to_owned).ok_or_else(|| Error::new(Kind::InvalidParameter, text))
+}
