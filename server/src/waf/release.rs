@@ -9,6 +9,7 @@ use yunzhan_base::{Error, Kind, Result};
 use yunzhan_waf::RuleSet;
 use yunzhan_waf::seclang::Sources;
 use yunzhan_waf::seclang::ast::Problem;
+use yunzhan_waf::starter::WithBuiltIn;
 
 use super::{Config, refuse};
 use crate::data;
@@ -44,7 +45,8 @@ pub(super) struct Release {
 /// How a release begins.
 #[derive(Debug, PartialEq, Eq)]
 enum Main<'r> {
-    /// The Core Rule Set with its file of settings: it wants [`BASE`] before it.
+    /// The Core Rule Set with its file of settings: it wants [`BASE`] before it, and the built-in rules that
+    /// know what mini-programs send.
     CoreRuleSet(&'r str),
     /// A file that stands for itself.
     File(&'r str),
@@ -109,7 +111,7 @@ impl Release {
         };
         let front = self.front(config);
         let virtual_files = Virtual { release: self, front: &front, settings: kept.as_deref() };
-        RuleSet::load(FRONT, &virtual_files).map_err(|mut problems| {
+        RuleSet::load(FRONT, &WithBuiltIn(&virtual_files)).map_err(|mut problems| {
             problems.iter_mut().for_each(|problem| name_file(problem, folder, settings));
             refuse(&problems)
         })
@@ -122,7 +124,7 @@ impl Release {
             Some(Main::CoreRuleSet(set_up)) => {
                 let own = config.core_rule_set.action();
                 format!(
-                    "{BASE}\nInclude {FOLDER}{set_up}\n{own}\nIncludeOptional {SETTINGS}\n\
+                    "{BASE}\nInclude /builtin/crs.conf\nInclude {FOLDER}{set_up}\n{own}\nIncludeOptional {SETTINGS}\n\
                      IncludeOptional {FOLDER}plugins/*-config.conf\n\
                      IncludeOptional {FOLDER}plugins/*-before.conf\n\
                      Include {FOLDER}rules/*.conf\n\
@@ -252,6 +254,7 @@ impl Sources for Virtual<'_> {
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use expect_test::{Expect, expect};
+    use yunzhan_waf::starter::BuiltIn;
 
     use super::*;
 
@@ -271,9 +274,13 @@ mod tests {
         let settings_file = folder.path().join("own");
         fs::write(&settings_file, settings).unwrap();
         let config = Config::for_tests();
+        let built_in = RuleSet::load("/builtin/crs.conf", &BuiltIn).unwrap();
         let compiled = Release::read(folder.path()).and_then(|release| {
             let rules = release.compile(folder.path(), &config, &settings_file)?;
-            Ok(format!("{} rules of {:?}", rules.len(), release.signatures()))
+            let is_core = matches!(release.main(), Some(Main::CoreRuleSet(_)));
+            let before = if is_core { built_in.len() } else { 0 };
+            let count = rules.len() - before;
+            Ok(format!("{count} rules of {:?}", release.signatures()))
         });
         let told = compiled.unwrap_or_else(|error| error.message().to_owned());
         expected.assert_eq(&told.replace(&folder.path().display().to_string(), "DIR"));
@@ -304,7 +311,7 @@ mod tests {
                 ("plugins/p-before.conf", "SecAction \"id:2,pass\""),
             ],
             "SecAction \"id:3,phase:1,pass,setvar:tx.blocking_paranoia_level=2\"",
-            &expect![[r#"7 rules of ["A/1"]"#]],
+            &expect![[r#"4 rules of ["A/1"]"#]],
         );
         check(
             &[("rules/a.conf", RULE)],
