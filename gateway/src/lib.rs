@@ -20,6 +20,6 @@ mod upstream;
 pub use config::Config;
 pub use pipeline::{Gateway, Parts};
 
-pub use stages::waf::{Exclusion, Guarding, Mode, Waf};
+pub use stages::waf::{Exclusion, Guarding, Mode, ROUTE, Waf};
 pub use table::check_routes;
 pub use upstream::files::{Asset, Files};

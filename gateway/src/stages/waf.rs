@@ -33,7 +33,7 @@ const VALUE_CHARS_MAX: usize = 64;
 const SCORES: [&str; 2] = ["blocking_inbound_anomaly_score", "anomaly_score"];
 
 /// The TX variable that tells rules which route answers. Paths do not: the same one may mean another thing on another host.
-const ROUTE: &str = "yunzhan_route";
+pub const ROUTE: &str = "yunzhan_route";
 
 /// The rules that requests pass. Clones see the same rules; replacing them drops no request.
 #[derive(Clone)]

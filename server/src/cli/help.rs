@@ -77,6 +77,7 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("set", "starter, 或导入时显示的哈希的前几位"),
     ("method", "请求方法 [默认: GET]"),
     ("target", "路径与查询, 如 '/a?id=1'"),
+    ("route", "由哪条路由应答, 写日志里的名字, 如 'gateway.insert'; 规则按名字认路由 [默认: none]"),
     ("headers", "请求头, 如 'content-type: application/json'; 可重复"),
     ("request_body", "请求体; @FILE 表示文件内容"),
     ("all_rules", "也显示只计数或只跳转的规则, 以及未全部命中的规则链"),

@@ -55,6 +55,9 @@ pub(super) struct Test {
     /// Path and query, as in '/a?id=1'
     #[arg(long, value_name = "TARGET")]
     target: String,
+    /// The route that would answer, by its name in the log, as in 'gateway.insert'; rules know routes by it [default: none]
+    #[arg(long, value_name = "NAME")]
+    route: Option<String>,
     /// A header, as in 'content-type: application/json'; may be repeated
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
@@ -128,6 +131,7 @@ impl Test {
         let mut asked = json!({
             "method": self.method.as_deref().unwrap_or("GET"),
             "target": self.target,
+            "route": self.route,
             "headers": headers,
         });
         let body = match self.body.as_deref() {

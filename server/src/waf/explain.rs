@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Method, Uri};
 use serde_json::{Value, json};
 use yunzhan_base::{Clock, Error, Kind, Result};
-use yunzhan_gateway::{Guarding, Mode};
+use yunzhan_gateway::{Guarding, Mode, ROUTE};
 use yunzhan_waf::seclang::ast::EngineMode;
 use yunzhan_waf::transaction::{Asked, NoCollections, TracedMatch};
 use yunzhan_waf::{Context, RuleSet, Transaction, Verdict};
@@ -17,6 +17,8 @@ use super::release;
 pub(super) struct Request {
     method: Method,
     target: Uri,
+    /// The route that would answer, by its name.
+    route: String,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
 }
@@ -28,7 +30,7 @@ const REMOTE: &str = "192.0.2.1";
 const SCORE: &str = "_score";
 
 impl Request {
-    /// From the body of a control request: `method`, `target`, `headers` as a list of pairs, and `body` as text or `body_hex`.
+    /// From the body of a control request: `method`, `target`, `route`, `headers` as a list of pairs, and `body` as text or `body_hex`.
     ///
     /// # Errors
     /// What is missing or is nothing that a request could have.
@@ -52,7 +54,8 @@ impl Request {
             (_, Some(digits)) => unhex(digits).ok_or_else(|| wrong("`body_hex` is hexadecimal"))?,
             (body, None) => body.unwrap_or_default().as_bytes().to_vec(),
         };
-        Ok(Self { method, target, headers: headers.collect::<Result<_>>()?, body })
+        let route = text("route").unwrap_or("none").to_owned();
+        Ok(Self { method, target, route, headers: headers.collect::<Result<_>>()?, body })
     }
 }
 
@@ -104,6 +107,7 @@ fn begin(rules: &Arc<RuleSet>, guarding: &Guarding) -> Transaction {
 }
 
 fn feed(transaction: &mut Transaction, request: &Request) -> Verdict {
+    transaction.set_fact(ROUTE, request.route.as_bytes());
     transaction.connection((REMOTE, 1), ("", 0));
     let target = request.target.to_string();
     transaction.request_line(request.method.as_str().as_bytes(), target.as_bytes(), b"HTTP/1.1");
