@@ -117,7 +117,7 @@ impl<'w> Round<'w> {
                     world.documents.drop_index(caller, name, &index.name).await.unwrap();
                 }
             }
-            world.documents.remove(caller, name, Which::every(), true).await.unwrap();
+            world.documents.remove(caller, name, Which::every(), true, None).await.unwrap();
             world.documents.insert(caller, name, documents.clone(), None).await.unwrap();
         }
         world.finish().await;
@@ -280,7 +280,7 @@ impl<'w> Round<'w> {
         let change = Change { which, update, replace: false, multi, upsert: false };
         let server = server();
         let caller = self.world.caller(&server);
-        let changed = self.world.documents.update(caller, GOODS, change).await;
+        let changed = self.world.documents.update(caller, GOODS, change, None).await;
         let updated = |document: &Document| {
             let mut document = document.clone();
             parsed.apply(&mut document, None).map(|_| document)
