@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example prints")]
 
 use std::io::{BufRead, Write};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use yunzhan_waf::seclang::Sources;
@@ -31,7 +32,7 @@ impl Sources for Disk {
     }
 }
 
-fn main() {
+fn main() -> ExitCode {
     let path = std::env::args().nth(1).expect("the argument names a file of rules");
     let rules = match RuleSet::load(&path, &Disk) {
         Ok(rules) => Arc::new(rules),
@@ -39,7 +40,7 @@ fn main() {
             for problem in problems {
                 eprintln!("{}: {:?}: {}", problem.place, problem.rule, problem.message);
             }
-            std::process::exit(1);
+            return ExitCode::FAILURE;
         }
     };
     say(&format!("ready {} rules", rules.len()));
@@ -49,10 +50,14 @@ fn main() {
         let bytes = std::fs::read(file).expect("the file of the request can be read");
         let request = Request::read(&bytes).expect("the file holds a request");
         let rounds: usize = rounds.parse().expect("ROUNDS is a number");
-        let last = (0..rounds).map(|_| inspect(&rules, &request)).last();
+        let mut last = None;
+        for _ in 0..rounds {
+            last = Some(inspect(&rules, &request));
+        }
         let (status, matched) = last.expect("at least one round");
         say(&format!("done {status} {}", matched.join(",")));
     }
+    ExitCode::SUCCESS
 }
 
 fn say(line: &str) {

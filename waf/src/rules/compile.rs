@@ -30,41 +30,8 @@ pub(super) fn compile(
 ) -> Result<RuleSet, Vec<Problem>> {
     let mut gathered = Gathered::default();
     directives.into_iter().for_each(|directive| gathered.add(directive));
-    if let Some(open) = gathered.open.take() {
-        gathered.problems.push(problem(
-            &open.place,
-            open.id,
-            "the chain ends without a further rule",
-        ));
-    }
-    let Gathered {
-        chains,
-        markers,
-        settings,
-        signatures,
-        removals,
-        target_updates,
-        action_updates,
-        mut problems,
-        ..
-    } = gathered;
-    let mut chains = chains;
-    chains.retain(|chain| !removals.iter().any(|selection| chain.is_meant(selection)));
-    for (selection, targets) in &target_updates {
-        for chain in chains.iter_mut().filter(|chain| chain.is_meant(selection)) {
-            chain.update_targets(targets);
-        }
-    }
-    for (id, link, actions, place) in action_updates {
-        match chains
-            .iter_mut()
-            .find(|chain| chain.id == Some(id))
-            .and_then(|chain| chain.links.get_mut(link))
-        {
-            Some(link) => update_actions(&mut link.actions, actions),
-            None => problems.push(problem(&place, Some(id), "there is no such rule to update")),
-        }
-    }
+    gathered.update();
+    let Gathered { chains, markers, settings, signatures, problems, .. } = gathered;
     let mut compiler =
         Compiler { sources, unserved, left_out: Vec::new(), names: Symbols::new(), problems };
     let labels = Labels::of(&chains, &markers);
@@ -160,6 +127,28 @@ impl Gathered {
             }
             DirectiveKind::Setting(setting) => self.settings.apply(setting),
             DirectiveKind::Signature(signature) => self.signatures.push(signature),
+        }
+    }
+
+    /// Ends what is open, and does what directives say about rules of other places.
+    fn update(&mut self) {
+        let Self { chains, problems, .. } = self;
+        if let Some(open) = self.open.take() {
+            let message = "the chain ends without a further rule";
+            problems.push(problem(&open.place, open.id, message));
+        }
+        chains.retain(|chain| !self.removals.iter().any(|selection| chain.is_meant(selection)));
+        for (selection, targets) in &self.target_updates {
+            for chain in chains.iter_mut().filter(|chain| chain.is_meant(selection)) {
+                chain.update_targets(targets);
+            }
+        }
+        for (id, link, actions, place) in std::mem::take(&mut self.action_updates) {
+            let chain = chains.iter_mut().find(|chain| chain.id == Some(id));
+            match chain.and_then(|chain| chain.links.get_mut(link)) {
+                Some(link) => update_actions(&mut link.actions, actions),
+                None => problems.push(problem(&place, Some(id), "there is no such rule to update")),
+            }
         }
     }
 
