@@ -51,7 +51,8 @@ pub fn begin() -> Transaction {
     let context = Context {
         now_ms: 1_700_000_000_000,
         offset_s: 28_800,
-        unique_id: "1", mode: None,
+        unique_id: "1",
+        mode: None,
         collections: Arc::new(NoCollections),
         limits: Limits::default(),
     };

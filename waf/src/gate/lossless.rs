@@ -221,7 +221,7 @@ impl Random {
                 }
             }
             HirKind::Concat(parts) => {
-                parts.iter().for_each(|part| self.word(part, word, depth + 1))
+                parts.iter().for_each(|part| self.word(part, word, depth + 1));
             }
             HirKind::Alternation(parts) => {
                 let at = self.below(parts.len());
