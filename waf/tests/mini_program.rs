@@ -2,7 +2,8 @@
 //! team's own program and over the dialects of the client packages.
 //!
 //! `YUNZHAN_TEST_CRS` names the folder of a release of the OWASP Core Rule Set; then the same requests pass it at paranoia
-//! level 1 behind `crs.conf`. `YUNZHAN_TEST_SEED` repeats a run.
+//! level 1 behind `crs.conf`. `YUNZHAN_TEST_SEED` makes
+//! other requests.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 #![allow(clippy::print_stdout, reason = "the seed, and what is off, are told")]
@@ -11,7 +12,6 @@ mod common;
 mod traffic;
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
 use common::Request;
@@ -21,6 +21,9 @@ use yunzhan_waf::seclang::Sources;
 use yunzhan_waf::starter::WithBuiltIn;
 
 const REQUESTS: usize = 10_000;
+
+/// The requests are the same ones until somebody asks for others.
+const SEED: u64 = 20_261_125;
 
 /// Requests that are shown of those that were refused.
 const SHOWN_MAX: usize = 40;
@@ -41,7 +44,7 @@ fn the_core_rule_set_with_our_profile_refuses_no_honest_request() {
 
 fn pass(rules: &Arc<RuleSet>, name: &str) {
     let given = std::env::var("YUNZHAN_TEST_SEED").ok().and_then(|text| text.parse().ok());
-    let seed = given.unwrap_or_else(|| RandomState::new().build_hasher().finish());
+    let seed = given.unwrap_or(SEED);
     println!("seed {seed}");
     let mut random = Random(seed);
     let (mut refused, mut shown) = (0, Vec::new());
