@@ -7,6 +7,7 @@ mod functions;
 mod links;
 mod ratchet;
 mod rooms;
+mod rules;
 mod text;
 mod tree;
 mod words;
@@ -30,6 +31,7 @@ const CHECKS: &[Check] = &[
     ("text", text::check),
     ("heads", text::check_heads),
     ("links", links::check),
+    ("rules", rules::check),
 ];
 
 /// Something that is not as it should be: where, and what would be better.
