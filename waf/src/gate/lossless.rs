@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::sync::Arc;
 
 use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind};
@@ -13,8 +14,10 @@ use super::Gate;
 use crate::operator::{Kind, Operator};
 use crate::rules::{RuleSet, Unserved};
 use crate::seclang::Sources;
+use crate::seclang::ast::EngineMode;
 use crate::signature::Union;
 use crate::starter::{ROOT, WithBuiltIn};
+use crate::transaction::{Context, Limits, NoCollections, Transaction, Verdict};
 
 /// How many values are made; the variable raises it.
 const VALUES_DEFAULT: u64 = 1500;
@@ -88,12 +91,7 @@ fn gates_of_rule_sets_stop_no_match() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let values = number(VALUES_VARIABLE).unwrap_or(VALUES_DEFAULT);
     let seed = number(SEED_VARIABLE).unwrap_or(20_261_125);
-    let folders = std::env::var(FOLDERS_VARIABLE).unwrap_or_default();
-    let sets = folders
-        .split(':')
-        .filter(|folder| !folder.is_empty())
-        .map(|folder| format!("set:{folder}"));
-    for root in [ROOT.to_owned()].into_iter().chain(sets) {
+    for root in roots() {
         let rules = RuleSet::load_with(&root, &WithBuiltIn(&Disk), Unserved::LeaveOut).unwrap();
         let told = check(&rules, values, seed);
         // Written past the test harness, which hides what passing tests print.
@@ -135,6 +133,74 @@ fn check(rules: &RuleSet, values: u64, seed: u64) -> String {
         "{values} values, {} gates, {stopped} times stopped, {matched} matches in a sample",
         gated.len()
     )
+}
+
+/// Requests of this many arguments are made of the values.
+const ARGUMENTS: u64 = 10;
+
+#[test]
+fn requests_come_to_the_same_without_gates() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    // A request without gates costs what a hundred values do.
+    let requests = (number(VALUES_VARIABLE).unwrap_or(VALUES_DEFAULT) / 100).max(100);
+    let seed = number(SEED_VARIABLE).unwrap_or(20_261_125);
+    for root in roots() {
+        let load = || RuleSet::load_with(&root, &WithBuiltIn(&Disk), Unserved::LeaveOut).unwrap();
+        let (gated, mut open) = (load(), load());
+        open.chains
+            .iter_mut()
+            .flat_map(|chain| &mut chain.links)
+            .for_each(|link| link.gate = Gate::open());
+        let links = gated.chains.iter().flat_map(|chain| &chain.links);
+        let sources: Vec<Source> = links.map(|link| Source::of(&link.operator)).collect();
+        let (gated, open, mut random) = (Arc::new(gated), Arc::new(open), Random(seed | 1));
+        let mut told = 0;
+        for _ in 0..requests {
+            let values: Vec<Vec<u8>> = (0..ARGUMENTS).map(|_| random.value(&sources)).collect();
+            let (with, without) = (run(&gated, &values), run(&open, &values));
+            assert_eq!(with, without, "seed {seed}: {values:?}");
+            told += with.1.len();
+        }
+        let report = format!(
+            "{root}, seed {seed}: {requests} requests, {told} rules matched, with gates and without\n"
+        );
+        let _ = std::io::stderr().write_all(report.as_bytes());
+    }
+}
+
+/// What a request with these arguments, the last of them a cookie and a header too, comes to.
+fn run(rules: &Arc<RuleSet>, values: &[Vec<u8>]) -> (Verdict, Vec<u64>) {
+    let context = Context {
+        now_ms: 0,
+        offset_s: 0,
+        unique_id: "1",
+        mode: Some(EngineMode::DetectionOnly),
+        collections: Arc::new(NoCollections),
+        limits: Limits { work_bytes_max: u64::MAX, ..Limits::default() },
+    };
+    let mut transaction = Transaction::begin(Arc::clone(rules), context);
+    transaction.connection(("10.0.0.1", 1234), ("10.0.0.2", 80));
+    transaction.request_line(b"POST", b"/api?page=1", b"HTTP/1.1");
+    transaction.request_header(b"Host", b"a.example");
+    transaction.request_header(b"Content-Type", b"application/x-www-form-urlencoded");
+    if let Some(last) = values.last() {
+        transaction.request_header(b"Cookie", &[b"a=", last.as_slice()].concat());
+        transaction.request_header(b"User-Agent", last);
+    }
+    transaction.request_headers_end();
+    let escaped =
+        |value: &Vec<u8>| value.iter().map(|byte| format!("%{byte:02x}")).collect::<String>();
+    let pairs = values.iter().enumerate().map(|(at, value)| format!("a{at}={}", escaped(value)));
+    transaction.request_body(pairs.collect::<Vec<_>>().join("&").as_bytes());
+    let verdict = transaction.request_end();
+    (verdict, transaction.events().iter().filter_map(|event| event.rule).collect())
+}
+
+/// The set that is built in, and those in folders.
+fn roots() -> Vec<String> {
+    let folders = std::env::var(FOLDERS_VARIABLE).unwrap_or_default();
+    let folders = folders.split(':').filter(|folder| !folder.is_empty());
+    [ROOT.to_owned()].into_iter().chain(folders.map(|folder| format!("set:{folder}"))).collect()
 }
 
 /// What values near an operator's matches are made of.
