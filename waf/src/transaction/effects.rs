@@ -46,14 +46,15 @@ impl Transaction {
             }
             Effect::SetEnvironment(name, value) => {
                 let (name, value) = (self.expand(name), self.expand(value));
-                if self.environment.len() < COLLECTION_VARIABLES_MAX {
-                    self.environment.insert(name.into(), value);
+                let name = name.into_boxed_slice();
+                if self.environment.len() < COLLECTION_VARIABLES_MAX
+                    || self.environment.contains_key(&name)
+                {
+                    self.environment.insert(name, value);
                 }
             }
             Effect::Control(control) => self.control(control),
-            Effect::RemoveTarget(chains, target, filter) => {
-                self.remove_target(chains.clone(), target, filter.clone());
-            }
+            Effect::RemoveTarget(removed) => self.remove_target(removed),
             Effect::Remove(chains) => self.leave_out(chains),
         }
     }
@@ -78,7 +79,7 @@ impl Transaction {
             (Ok(place), value) => self.tx[place] = value,
             (Err(name), None) => drop(self.tx_others.remove(&name)),
             (Err(name), Some(value)) => {
-                if self.tx_others.len() < TX_OTHERS_MAX {
+                if self.tx_others.len() < TX_OTHERS_MAX || self.tx_others.contains_key(&name) {
                     self.tx_others.insert(name, value);
                 }
             }

@@ -12,6 +12,9 @@ mod request;
 mod response;
 mod run;
 mod store;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests;
 mod trace;
 
 use std::collections::HashMap;
@@ -21,8 +24,8 @@ pub use self::event::{Event, Refusal, VALUE_BYTES_MAX, Verdict};
 use self::store::{Span, Store};
 pub use self::trace::{Asked, Trace, TracedMatch};
 use crate::operator::Captures;
-use crate::rules::{NameFilter, RuleSet};
-use crate::seclang::ast::{BodyProcessor, Collection, EngineMode, Target, Variable};
+use crate::rules::{RemovedTarget, RuleSet};
+use crate::seclang::ast::{BodyProcessor, Collection, EngineMode, Variable};
 
 /// What a transaction is told about the world, since nothing here asks for it.
 pub struct Context<'c> {
@@ -120,7 +123,8 @@ pub struct Transaction {
     allowed: Allowed,
     /// Chains that `ctl` took away, by place; empty while there are none.
     removed: Vec<bool>,
-    removed_targets: Vec<RemovedTarget>,
+    /// What `ctl:ruleRemoveTarget…` took away, each once.
+    removed_targets: Vec<Arc<RemovedTarget>>,
     body: request::BodyState,
     answer: response::AnswerState,
     events: Vec<Event>,
@@ -156,13 +160,6 @@ struct Matched {
     value: Span,
 }
 
-/// What `ctl:ruleRemoveTarget…` took away.
-struct RemovedTarget {
-    chains: Box<[u32]>,
-    variable: Variable,
-    filter: Option<NameFilter>,
-}
-
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Allowed {
     #[default]
@@ -181,7 +178,7 @@ impl Transaction {
         let Context { now_ms, offset_s, unique_id, mode, collections, limits } = context;
         let mut begun = Self {
             world: World { now_ms, offset_s, collections, limits },
-            store: Store::new(&rules),
+            store: Store::new(&rules, limits.kept_bytes_max),
             tx: vec![None; rules.tx_names.len()],
             tx_others: HashMap::new(),
             open: HashMap::new(),
@@ -275,7 +272,9 @@ impl Transaction {
     }
 
     /// `ctl:ruleRemoveTarget…`.
-    fn remove_target(&mut self, chains: Box<[u32]>, target: &Target, filter: Option<NameFilter>) {
-        self.removed_targets.push(RemovedTarget { chains, variable: target.variable, filter });
+    fn remove_target(&mut self, removed: &Arc<RemovedTarget>) {
+        if !self.removed_targets.iter().any(|known| Arc::ptr_eq(known, removed)) {
+            self.removed_targets.push(Arc::clone(removed));
+        }
     }
 }
