@@ -3,7 +3,7 @@
 use super::{Kept, Opened, Transaction, World};
 use crate::operator::leading_number;
 use crate::rules::{Effect, Set, TxName};
-use crate::seclang::ast::{Collection, Control, Variable};
+use crate::seclang::ast::{Collection, Control, EngineMode, Variable};
 
 /// TX variables with names that were made while rules ran.
 const TX_OTHERS_MAX: usize = 1000;
@@ -150,6 +150,10 @@ impl Transaction {
 
     fn control(&mut self, control: &Control) {
         match control {
+            // Who was told to observe refuses nothing, whatever rules say.
+            Control::RuleEngine(EngineMode::On) if self.world.only_observes => {
+                self.mode = EngineMode::DetectionOnly;
+            }
             Control::RuleEngine(mode) => self.mode = *mode,
             Control::RequestBodyProcessor(processor) => self.choose_processor(*processor),
             Control::RequestBodyAccess(is_on) => self.body.is_accessed = *is_on,

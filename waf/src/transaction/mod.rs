@@ -35,7 +35,7 @@ pub struct Context<'c> {
     pub offset_s: i32,
     /// `UNIQUE_ID`.
     pub unique_id: &'c str,
-    /// Speaks louder than `SecRuleEngine`.
+    /// Speaks louder than `SecRuleEngine`; where it says that rules only detect, no `ctl:ruleEngine` makes them refuse.
     pub mode: Option<EngineMode>,
     /// Collections that outlive a request.
     pub collections: Arc<dyn Collections>,
@@ -142,6 +142,8 @@ struct World {
     offset_s: i32,
     collections: Arc<dyn Collections>,
     limits: Limits,
+    /// The caller wants no refusal.
+    only_observes: bool,
 }
 
 /// A collection that outlives the request.
@@ -176,8 +178,9 @@ impl Transaction {
     /// Begins a transaction.
     pub fn begin(rules: Arc<RuleSet>, context: Context<'_>) -> Self {
         let Context { now_ms, offset_s, unique_id, mode, collections, limits } = context;
+        let only_observes = mode == Some(EngineMode::DetectionOnly);
         let mut begun = Self {
-            world: World { now_ms, offset_s, collections, limits },
+            world: World { now_ms, offset_s, collections, limits, only_observes },
             store: Store::new(&rules, limits.kept_bytes_max),
             tx: vec![None; rules.tx_names.len()],
             tx_others: HashMap::new(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Context, Limits, NoCollections, Transaction, Verdict};
 use crate::rules::RuleSet;
 use crate::seclang::Sources;
+use crate::seclang::ast::EngineMode;
 
 struct One(String);
 
@@ -20,12 +21,16 @@ impl Sources for One {
 
 /// A transaction that has judged a form.
 fn judged(rules: &str, limits: Limits, body: &[u8]) -> Transaction {
+    judged_in(None, rules, limits, body)
+}
+
+fn judged_in(mode: Option<EngineMode>, rules: &str, limits: Limits, body: &[u8]) -> Transaction {
     let text = format!("SecRuleEngine On\nSecArgumentsLimit 5000\n{rules}");
     let context = Context {
         now_ms: 0,
         offset_s: 0,
         unique_id: "1",
-        mode: None,
+        mode,
         collections: Arc::new(NoCollections),
         limits,
     };
@@ -116,4 +121,17 @@ fn an_answer_beyond_the_bound_is_refused_where_a_directive_says_so() {
     };
     check("Reject", true);
     check("ProcessPartial", false);
+}
+
+#[test]
+fn who_observes_refuses_nothing_whatever_rules_say() {
+    let rules =
+        "SecAction \"id:1,phase:1,pass,nolog,ctl:ruleEngine=On\"\nSecAction \"id:2,phase:2,deny\"";
+    let check = |mode, is_refused: bool| {
+        let transaction = judged_in(mode, rules, Limits::default(), b"");
+        assert_eq!(transaction.is_refused(), is_refused, "{mode:?}");
+    };
+    check(Some(EngineMode::DetectionOnly), false);
+    check(Some(EngineMode::On), true);
+    check(None, true);
 }
