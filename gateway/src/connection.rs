@@ -109,10 +109,23 @@ impl Activity {
         }
     }
 
+    /// Bytes that are still to come of the body that the last head declared. A request that was refused before its body was
+    /// read has ended, and its body may come all the same.
+    fn body_bytes_due(&self) -> u64 {
+        let arrived = self.after_head_bytes.load(Ordering::Relaxed);
+        self.body_bytes.load(Ordering::Relaxed).saturating_sub(arrived)
+    }
+
     /// Notes bytes of an HTTP/1 connection, and looks at those that are a head.
     fn bytes_arrived(&self, bytes: &[u8], scan: &mut HeadScan) {
-        if !self.is_between_requests() {
-            self.after_head_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        let of_body = if self.is_between_requests() {
+            bytes.len().min(usize::try_from(self.body_bytes_due()).unwrap_or(usize::MAX))
+        } else {
+            bytes.len()
+        };
+        self.after_head_bytes.fetch_add(of_body as u64, Ordering::Relaxed);
+        let bytes = &bytes[of_body..];
+        if bytes.is_empty() {
             return;
         }
         if !self.head_began.swap(true, Ordering::Relaxed) {
@@ -307,7 +320,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noted<S> {
         if arrived.is_empty() {
             return polled;
         }
-        let is_target = scan.is_in_first_line() && facts.activity.is_between_requests();
+        // The bytes of a body have a length that was declared: not one of them may become three.
+        let is_target = scan.is_in_first_line()
+            && facts.activity.is_between_requests()
+            && facts.activity.body_bytes_due() == 0;
         let escaped = if is_target { escaped_target(arrived) } else { None };
         facts.activity.bytes_arrived(arrived, scan);
         if let Some(escaped) = escaped {
@@ -380,6 +396,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Noted<S> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
 
@@ -408,5 +425,36 @@ mod tests {
         );
         activity.request_ended();
         assert_eq!(activity.overrun(&BOUNDS, false), None);
+    }
+
+    /// What a connection reads of bytes that arrive at once, after a request that declared a body of so many bytes.
+    async fn read_behind(body_bytes: u64, arriving: &str) -> (String, Option<Lengths>) {
+        let remote = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        let facts = Arc::new(ConnectionFacts::new(remote, false, "http/1.1"));
+        let mut scan = HeadScan::default();
+        facts.activity.bytes_arrived(b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\n", &mut scan);
+        facts.activity.request_began(body_bytes);
+        facts.activity.request_ended();
+        let (stream, left) = (arriving.as_bytes(), Vec::new());
+        let mut noted = Noted { stream, facts: Arc::clone(&facts), scan: Some(scan), left };
+        let mut read = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut noted, &mut read).await.unwrap();
+        (String::from_utf8(read).unwrap(), facts.activity.request_began(0))
+    }
+
+    #[tokio::test]
+    async fn a_body_that_nobody_waited_for_stays_as_long_as_it_is() {
+        let next = "GET /a<b HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n";
+        let (read, lengths) = read_behind(0, next).await;
+        assert!(read.starts_with("GET /a%3Cb HTTP/1.1"), "{read}");
+        assert_eq!(lengths.map(|it| it.content_length), Some(2));
+
+        let body = "<\"\"\"> #\r\n\r\n";
+        let (read, lengths) = read_behind(body.len() as u64, body).await;
+        assert_eq!((read.as_str(), lengths), (body, None), "the body is no target and no head");
+
+        let (read, lengths) = read_behind(body.len() as u64, &format!("{body}{next}")).await;
+        assert_eq!(read, format!("{body}{next}"));
+        assert_eq!(lengths.map(|it| (it.content_length, it.has_fragment)), Some((2, false)));
     }
 }

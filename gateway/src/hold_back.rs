@@ -2,10 +2,12 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout_at};
 use yunzhan_base::Body;
 use yunzhan_base::body::BodyError;
 
@@ -22,14 +24,17 @@ enum Rest {
     Stream(Option<Result<Frame<Bytes>, BodyError>>, Body),
 }
 
-/// Reads so many bytes, or all if there are fewer.
-pub(crate) async fn hold(mut body: Body, bytes_max: usize) -> HeldBack {
+/// Reads so many bytes, or all if there are fewer, or what comes in so much time: an answer that tells of what goes on, bit
+/// by bit, reaches its reader all the same.
+pub(crate) async fn hold(mut body: Body, bytes_max: usize, wait_max: Duration) -> HeldBack {
     if let Body::Held(begun) = body {
         return HeldBack { begun, rest: Rest::Nothing };
     }
+    let until = Instant::now() + wait_max;
     let mut begun = BytesMut::new();
     while begun.len() < bytes_max {
-        let Some(frame) = body.frame().await else {
+        let Ok(frame) = timeout_at(until, body.frame()).await else { break };
+        let Some(frame) = frame else {
             return HeldBack { begun: begun.freeze(), rest: Rest::Nothing };
         };
         match frame.map(Frame::into_data) {
@@ -105,5 +110,38 @@ impl http_body::Body for Continued {
             hint.set_upper(upper);
         }
         hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A body of which one piece has come.
+    struct Begun(Option<Bytes>);
+
+    impl http_body::Body for Begun {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            match self.0.take() {
+                Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+                None => Poll::Pending,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_end_is_not_held_for_ever() {
+        let body = Body::streaming(Begun(Some(Bytes::from_static(b"10 %"))));
+        let held = hold(body, 100, Duration::from_millis(1)).await;
+        assert_eq!(held.begun(), b"10 %");
+        let mut body = held.into_body();
+        let frame = body.frame().await.and_then(Result::ok).and_then(|it| it.into_data().ok());
+        assert_eq!(frame, Some(Bytes::from_static(b"10 %")));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{Request, Response, response};
 use hyper::body::Incoming;
@@ -201,6 +201,9 @@ impl Gateway {
     }
 }
 
+/// How long the beginning of an answer's body is waited for; then what has come is judged, and the rest passes.
+const HOLD_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// An exchange from its head to its last byte. Dropping it, whenever that is, finishes it exactly once.
 pub(crate) struct Flight(Box<Inner>);
 
@@ -264,7 +267,7 @@ impl Flight {
             BodyPlan::Pass => Ok(()),
             BodyPlan::Refuse(error) => Err(error),
             BodyPlan::Hold { bytes_max } => {
-                let held = hold_back::hold(std::mem::take(body), bytes_max).await;
+                let held = hold_back::hold(std::mem::take(body), bytes_max, HOLD_TIME_MAX).await;
                 let verdict = stage.response_body(exchange, held.begun());
                 *body = held.into_body();
                 verdict

@@ -69,6 +69,10 @@ fn request(kind: &str, value: &[u8]) -> Request {
         "form" => Request::post("/api/form", "application/x-www-form-urlencoded", value),
         "text" => Request::post("/api/text", "text/plain", value),
         "xml" => Request::post("/api/xml", "text/xml", value),
+        "as" => {
+            let (media, body) = text.split_once(": ").unwrap();
+            Request::post("/api/any", media, body.as_bytes())
+        }
         "path" => Request::get(&text),
         "method" => Request { method: text, ..Request::get("/api/goods") },
         "header" => {

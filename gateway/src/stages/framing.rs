@@ -98,6 +98,12 @@ fn check_target(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<()> 
     if headers.get(HOST).is_some_and(|host| host.is_empty() || host.as_bytes().contains(&b'%')) {
         return Err(Error::new(Kind::Malformed, "the host is not the name of one"));
     }
+    // The route goes by the one, and rules and upstreams look at the other (RFC 9113 section 8.3.1).
+    if let (Some(authority), Some(host)) = (uri.authority(), headers.get(HOST))
+        && !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes())
+    {
+        return Err(Error::new(Kind::Malformed, "the target and the header name different hosts"));
+    }
     let path = uri.path();
     if !path.starts_with('/') {
         return Err(Error::new(
@@ -177,6 +183,18 @@ mod tests {
             }
             assert!(headers.is_empty() || check_lengths(&headers).is_err(), "{codings:?}");
         }
+    }
+
+    #[test]
+    fn a_request_has_one_host() {
+        let check = |target: &str, host: &'static str| {
+            let headers = HeaderMap::from_iter([(HOST, host.parse().unwrap())]);
+            check_target(&target.parse().unwrap(), &headers, Version::HTTP_2).is_ok()
+        };
+        assert!(check("https://a.example:8443/x", "A.example:8443"));
+        assert!(check("/x", "b.example"));
+        assert!(!check("https://a.example/x", "b.example"));
+        assert!(!check("https://a.example:8443/x", "a.example"));
     }
 
     #[test]

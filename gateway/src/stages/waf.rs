@@ -266,9 +266,14 @@ impl Stage for WafStage {
             return BodyPlan::Refuse(refused(&refusal));
         }
         if !transaction.wants_response_body() {
-            return BodyPlan::Pass;
+            // What the rules of phase 4 count and judge is not the body alone.
+            return match transaction.response_end() {
+                Verdict::Pass => BodyPlan::Pass,
+                Verdict::Refuse(refusal) => BodyPlan::Refuse(refused(&refusal)),
+            };
         }
-        BodyPlan::Hold { bytes_max: transaction.response_body_bytes_max() }
+        // One byte more says that there is more.
+        BodyPlan::Hold { bytes_max: transaction.response_body_bytes_max().saturating_add(1) }
     }
 
     fn response_body(&self, exchange: &mut Exchange, body: &[u8]) -> Result<()> {

@@ -80,3 +80,15 @@ async fn where_rules_lead_is_not_refused_again() {
     assert!(answer.contains("location: /elsewhere\r\n"), "{answer}");
     assert_eq!(summary(&raw(served.address, post("a").as_bytes()).await), "200 a");
 }
+
+/// Scores of the answer's head are judged in phase 4, whether or not its body is looked at.
+#[tokio::test]
+async fn what_phase_3_counts_is_judged_where_no_body_is_held() {
+    let rules = r#"
+SecRule RESPONSE_STATUS "@eq 200" "id:1,phase:3,pass,nolog,setvar:tx.out=+4"
+SecRule TX:out "@ge 4" "id:2,phase:4,deny"
+"#;
+    let served = serve_behind(guarding(rules, Arc::new(Threads::default()))).await;
+    let answer = raw(served.address, b"GET /echo/a HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+}

@@ -1,10 +1,11 @@
 //! Directives to a rule set.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use regex::bytes::RegexBuilder;
 
-use super::link::{Chain, Effect, Link, NameFilter, Set, Skip, Source, TargetText};
+use super::link::{Chain, Effect, Link, NameFilter, RemovedTarget, Set, Skip, Source, TargetText};
 use super::lists::is_dynamic;
 use super::template::{Symbols, Template};
 use super::{PHASES, RuleSet, Settings, Unserved};
@@ -496,7 +497,8 @@ impl Compiler<'_> {
             Action::Control(Control::Remove(selection)) => Effect::Remove(meant(all, selection)),
             Action::Control(Control::RemoveTarget(selection, target)) => {
                 let filter = self.filter(target)?;
-                Effect::RemoveTarget(meant(all, selection), target.clone(), filter)
+                let (chains, variable) = (meant(all, selection), target.variable);
+                Effect::RemoveTarget(Arc::new(RemovedTarget { chains, variable, filter }))
             }
             Action::Control(control) => Effect::Control(control.clone()),
             _ => return Ok(None),

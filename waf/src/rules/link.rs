@@ -1,12 +1,14 @@
 //! One rule, and a chain of rules.
 
+use std::sync::Arc;
+
 use regex::bytes::Regex;
 
 use super::lists::{GroupId, ListId};
 use super::template::{Template, TxName};
 use crate::gate::Gate;
 use crate::operator::Operator;
-use crate::seclang::ast::{Collection, Control, Disruptive, Place, Sanitise, Target, Variable};
+use crate::seclang::ast::{Collection, Control, Disruptive, Place, Sanitise, Variable};
 use crate::transformation::Transformation;
 
 /// A rule with those that are chained to it: all must match.
@@ -123,10 +125,19 @@ pub(crate) enum Effect {
     SetKey(Collection, Template),
     SetEnvironment(Template, Template),
     Control(Control),
-    /// `ctl:ruleRemoveTarget…`: the places in `chains` that are meant, and the target.
-    RemoveTarget(Box<[u32]>, Target, Option<NameFilter>),
+    /// `ctl:ruleRemoveTarget…`.
+    RemoveTarget(Arc<RemovedTarget>),
     /// `ctl:ruleRemoveBy…`: the places in `chains` that are meant.
     Remove(Box<[u32]>),
+}
+
+/// A target that some rules no longer look at.
+#[derive(Debug)]
+pub(crate) struct RemovedTarget {
+    /// The places in `chains` that are meant, in order.
+    pub(crate) chains: Box<[u32]>,
+    pub(crate) variable: Variable,
+    pub(crate) filter: Option<NameFilter>,
 }
 
 /// What becomes of a variable.

@@ -12,7 +12,7 @@ mod template;
 
 use std::collections::HashMap;
 
-pub(crate) use self::link::{Chain, Effect, Link, NameFilter, Set, Skip, Source, TargetText};
+pub(crate) use self::link::{Chain, Effect, Link, RemovedTarget, Set, Skip, Source, TargetText};
 pub(crate) use self::lists::{GroupId, ListId, Lists};
 pub use self::settings::Settings;
 pub(crate) use self::template::{Part, Template, TxName};

@@ -128,17 +128,28 @@ impl Transaction {
 
     /// Text with its macros replaced. What a macro names and is not there leaves nothing behind.
     pub(super) fn expand(&self, template: &Template) -> Vec<u8> {
+        self.expand_up_to(template, usize::MAX)
+    }
+
+    /// The first bytes of such a text, without a look at the rest.
+    pub(super) fn expand_up_to(&self, template: &Template, bytes_max: usize) -> Vec<u8> {
         let mut text = Vec::new();
         for part in &template.0 {
+            let room = bytes_max - text.len();
+            let mut push = |bytes: &[u8]| text.extend_from_slice(&bytes[..bytes.len().min(room)]);
             match part {
-                Part::Literal(literal) => text.extend_from_slice(literal),
-                Part::Tx(place) => {
-                    text.extend_from_slice(self.tx[*place as usize].as_deref().unwrap_or_default());
+                Part::Literal(literal) => push(literal),
+                Part::Tx(place) => push(self.tx[*place as usize].as_deref().unwrap_or_default()),
+                Part::List(list) => push(self.store.first(*list).unwrap_or_default()),
+                // It may be a whole body, and nearly every message quotes it.
+                Part::Dynamic(Variable::MatchedVar, _) => {
+                    push(self.matched.last().map_or(&[], |it| self.store.bytes(it.value)));
                 }
-                Part::List(list) => {
-                    text.extend_from_slice(self.store.first(*list).unwrap_or_default());
+                Part::Dynamic(variable, name) => {
+                    let mut quoted = Vec::new();
+                    self.quote(*variable, name.as_deref(), &mut quoted);
+                    push(&quoted);
                 }
-                Part::Dynamic(variable, name) => self.quote(*variable, name.as_deref(), &mut text),
             }
         }
         text

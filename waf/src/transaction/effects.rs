@@ -3,7 +3,7 @@
 use super::{Kept, Opened, Transaction, World};
 use crate::operator::leading_number;
 use crate::rules::{Effect, Set, TxName};
-use crate::seclang::ast::{Collection, Control, Variable};
+use crate::seclang::ast::{Collection, Control, EngineMode, Variable};
 
 /// TX variables with names that were made while rules ran.
 const TX_OTHERS_MAX: usize = 1000;
@@ -46,14 +46,15 @@ impl Transaction {
             }
             Effect::SetEnvironment(name, value) => {
                 let (name, value) = (self.expand(name), self.expand(value));
-                if self.environment.len() < COLLECTION_VARIABLES_MAX {
-                    self.environment.insert(name.into(), value);
+                let name = name.into_boxed_slice();
+                if self.environment.len() < COLLECTION_VARIABLES_MAX
+                    || self.environment.contains_key(&name)
+                {
+                    self.environment.insert(name, value);
                 }
             }
             Effect::Control(control) => self.control(control),
-            Effect::RemoveTarget(chains, target, filter) => {
-                self.remove_target(chains.clone(), target, filter.clone());
-            }
+            Effect::RemoveTarget(removed) => self.remove_target(removed),
             Effect::Remove(chains) => self.leave_out(chains),
         }
     }
@@ -78,7 +79,7 @@ impl Transaction {
             (Ok(place), value) => self.tx[place] = value,
             (Err(name), None) => drop(self.tx_others.remove(&name)),
             (Err(name), Some(value)) => {
-                if self.tx_others.len() < TX_OTHERS_MAX {
+                if self.tx_others.len() < TX_OTHERS_MAX || self.tx_others.contains_key(&name) {
                     self.tx_others.insert(name, value);
                 }
             }
@@ -149,6 +150,10 @@ impl Transaction {
 
     fn control(&mut self, control: &Control) {
         match control {
+            // Who was told to observe refuses nothing, whatever rules say.
+            Control::RuleEngine(EngineMode::On) if self.world.only_observes => {
+                self.mode = EngineMode::DetectionOnly;
+            }
             Control::RuleEngine(mode) => self.mode = *mode,
             Control::RequestBodyProcessor(processor) => self.choose_processor(*processor),
             Control::RequestBodyAccess(is_on) => self.body.is_accessed = *is_on,

@@ -12,6 +12,9 @@ mod request;
 mod response;
 mod run;
 mod store;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests;
 mod trace;
 
 use std::collections::HashMap;
@@ -21,8 +24,8 @@ pub use self::event::{Event, Refusal, VALUE_BYTES_MAX, Verdict};
 use self::store::{Span, Store};
 pub use self::trace::{Asked, Trace, TracedMatch};
 use crate::operator::Captures;
-use crate::rules::{NameFilter, RuleSet};
-use crate::seclang::ast::{BodyProcessor, Collection, EngineMode, Target, Variable};
+use crate::rules::{RemovedTarget, RuleSet};
+use crate::seclang::ast::{BodyProcessor, Collection, EngineMode, Variable};
 
 /// What a transaction is told about the world, since nothing here asks for it.
 pub struct Context<'c> {
@@ -32,7 +35,7 @@ pub struct Context<'c> {
     pub offset_s: i32,
     /// `UNIQUE_ID`.
     pub unique_id: &'c str,
-    /// Speaks louder than `SecRuleEngine`.
+    /// Speaks louder than `SecRuleEngine`; where it says that rules only detect, no `ctl:ruleEngine` makes them refuse.
     pub mode: Option<EngineMode>,
     /// Collections that outlive a request.
     pub collections: Arc<dyn Collections>,
@@ -120,7 +123,8 @@ pub struct Transaction {
     allowed: Allowed,
     /// Chains that `ctl` took away, by place; empty while there are none.
     removed: Vec<bool>,
-    removed_targets: Vec<RemovedTarget>,
+    /// What `ctl:ruleRemoveTarget…` took away, each once.
+    removed_targets: Vec<Arc<RemovedTarget>>,
     body: request::BodyState,
     answer: response::AnswerState,
     events: Vec<Event>,
@@ -138,6 +142,8 @@ struct World {
     offset_s: i32,
     collections: Arc<dyn Collections>,
     limits: Limits,
+    /// The caller wants no refusal.
+    only_observes: bool,
 }
 
 /// A collection that outlives the request.
@@ -156,13 +162,6 @@ struct Matched {
     value: Span,
 }
 
-/// What `ctl:ruleRemoveTarget…` took away.
-struct RemovedTarget {
-    chains: Box<[u32]>,
-    variable: Variable,
-    filter: Option<NameFilter>,
-}
-
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Allowed {
     #[default]
@@ -179,9 +178,10 @@ impl Transaction {
     /// Begins a transaction.
     pub fn begin(rules: Arc<RuleSet>, context: Context<'_>) -> Self {
         let Context { now_ms, offset_s, unique_id, mode, collections, limits } = context;
+        let only_observes = mode == Some(EngineMode::DetectionOnly);
         let mut begun = Self {
-            world: World { now_ms, offset_s, collections, limits },
-            store: Store::new(&rules),
+            world: World { now_ms, offset_s, collections, limits, only_observes },
+            store: Store::new(&rules, limits.kept_bytes_max),
             tx: vec![None; rules.tx_names.len()],
             tx_others: HashMap::new(),
             open: HashMap::new(),
@@ -275,7 +275,9 @@ impl Transaction {
     }
 
     /// `ctl:ruleRemoveTarget…`.
-    fn remove_target(&mut self, chains: Box<[u32]>, target: &Target, filter: Option<NameFilter>) {
-        self.removed_targets.push(RemovedTarget { chains, variable: target.variable, filter });
+    fn remove_target(&mut self, removed: &Arc<RemovedTarget>) {
+        if !self.removed_targets.iter().any(|known| Arc::ptr_eq(known, removed)) {
+            self.removed_targets.push(Arc::clone(removed));
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! The response: from what is sent to the variables that rules look at.
 
-use super::{Transaction, Verdict};
+use super::{Refusal, Transaction, Verdict};
 use crate::rules::Settings;
 use crate::seclang::ast::{EngineMode, Variable};
+
+/// The status of a refusal of an answer beyond the bound.
+const STATUS_BEYOND: u16 = 403;
 
 /// The body of the response as it passes.
 pub(super) struct AnswerState {
@@ -81,6 +84,14 @@ impl Transaction {
     pub fn response_end(&mut self) -> Verdict {
         if self.answer.is_cut {
             self.set(Variable::OutboundDataError, b"1");
+        }
+        if self.answer.is_cut
+            && self.rules.settings.response_body_limit_rejects
+            && self.mode == EngineMode::On
+        {
+            let status = STATUS_BEYOND;
+            let refusal = Refusal { status, location: None, rule: None, is_drop: false };
+            self.verdict = Verdict::Refuse(refusal);
         }
         let bytes = std::mem::take(&mut self.answer.bytes);
         if !bytes.is_empty() {

@@ -10,6 +10,9 @@ use crate::transformation::Transformation;
 /// Work of one question to an operator beyond the bytes that it reads.
 const WORK_PER_QUESTION: u64 = 16;
 
+/// Bytes of an event's message, of its data and of each of its tags: macros quote values, and those may be whole bodies.
+const TEXT_BYTES_MAX: usize = 4096;
+
 /// The status of a refusal whose rule names none.
 const STATUS_DEFAULT: u16 = 403;
 
@@ -131,10 +134,14 @@ impl Transaction {
             rule: chain.id,
             place: chain.place.clone(),
             phase: self.phase,
-            message: text(self.expand(&chain.message)),
-            data: text(self.expand(&chain.log_data)),
+            message: text(self.expand_up_to(&chain.message, TEXT_BYTES_MAX)),
+            data: text(self.expand_up_to(&chain.log_data, TEXT_BYTES_MAX)),
             severity: chain.severity,
-            tags: chain.tags.iter().map(|tag| text(self.expand(tag))).collect(),
+            tags: chain
+                .tags
+                .iter()
+                .map(|tag| text(self.expand_up_to(tag, TEXT_BYTES_MAX)))
+                .collect(),
             revision: chain.revision.clone(),
             version: chain.version.clone(),
             variable,
@@ -195,14 +202,18 @@ impl Transaction {
         list: u32,
         forms: &[u32],
     ) -> bool {
+        let (mut is_match, mut before) = (false, None);
         if self.store.count(list) == 0 {
             return false;
         }
-        let (mut is_match, mut before) = (false, None);
         for &form in forms {
-            let shown = self.store.prepare(question.rules, form);
-            let worked = self.store.take_worked() as u64;
-            self.work_left = self.work_left.saturating_sub(worked);
+            if self.work_left == 0 {
+                return is_match;
+            }
+            let shown = self.store.prepare_within(question.rules, form, &mut self.work_left);
+            if self.work_left == 0 {
+                return is_match;
+            }
             if before != Some(shown) && self.store.may_match(shown, &question.link.gate) {
                 is_match |= self.ask_form(question, target, list, (shown, before));
             }
@@ -225,7 +236,15 @@ impl Transaction {
             }
             let (name, form) = (self.store.name(list, at), self.store.form(shown, at));
             let is_known = before.is_some_and(|before| self.store.form(before, at) == form);
-            if is_known || !self.is_meant(question, target, self.store.bytes(name)) {
+            if is_known {
+                continue;
+            }
+            let name_bytes = self.store.bytes(name);
+            let is_meant = self.is_meant(question, target, name_bytes);
+            if target.filter.is_some() || !question.link.excluded.is_empty() {
+                self.work_left = self.work_left.saturating_sub(name_bytes.len() as u64);
+            }
+            if !is_meant {
                 continue;
             }
             let value = self.store.bytes(form);
@@ -263,7 +282,7 @@ impl Transaction {
             return self.ask_through(question, target.variable, &name, value);
         }
         // Most rules only compare a number, and few of those match.
-        self.work_left = self.work_left.saturating_sub(WORK_PER_QUESTION);
+        self.work_left = self.work_left.saturating_sub(WORK_PER_QUESTION + value.len() as u64);
         self.captures.is_wanted = false;
         if link.operator.matches(value, question.expanded, &mut self.captures) == link.is_negated {
             return false;
@@ -274,6 +293,9 @@ impl Transaction {
 
     fn ask_dynamic(&mut self, question: &Question<'_>, target: &TargetText) -> bool {
         let mut values = self.dynamic_values(target.variable);
+        let read = |(_, name, value): &(Variable, Vec<u8>, Vec<u8>)| name.len() + value.len();
+        let read: usize = values.iter().map(read).sum();
+        self.work_left = self.work_left.saturating_sub(read as u64);
         values.retain(|(_, name, _)| self.is_meant(question, target, name));
         if target.is_count {
             return self.ask_number(question, target, values.len());
@@ -350,6 +372,9 @@ impl Transaction {
     /// Notes a match of a value that is not in a list.
     fn hit(&mut self, link: &Link, variable: Variable, name: &[u8], value: &[u8]) -> bool {
         let (name, value) = (self.store.keep(name), self.store.keep(value));
+        if self.store.is_full() {
+            self.work_left = 0;
+        }
         self.matched.push(Matched { variable, name, value });
         self.matched_now(link);
         true

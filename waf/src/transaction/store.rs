@@ -40,17 +40,21 @@ pub(super) struct Store {
     epochs: Vec<u32>,
     views: Vec<View>,
     scratch: Vec<u8>,
-    /// Bytes that went through transformations since the last question.
-    worked: usize,
+    /// Bytes that may yet go through transformations. Once it is 0, views are no longer what their lists are, and no rule may
+    /// be asked of them.
+    work_left: u64,
+    /// Bytes of the arena beyond which nothing is transformed.
+    kept_bytes_max: usize,
 }
 
 impl Store {
-    pub(super) fn new(rules: &RuleSet) -> Self {
+    pub(super) fn new(rules: &RuleSet, kept_bytes_max: usize) -> Self {
         let lists = rules.lists.count as usize;
         Self {
             arena: Vec::with_capacity(4096),
             lists: vec![Vec::new(); lists],
             epochs: vec![0; lists],
+            kept_bytes_max,
             views: rules.lists.groups.iter().map(|_| View::default()).collect(),
             ..Self::default()
         }
@@ -72,9 +76,9 @@ impl Store {
         self.arena.len()
     }
 
-    /// Bytes that went through transformations since this was asked last.
-    pub(super) fn take_worked(&mut self) -> usize {
-        std::mem::take(&mut self.worked)
+    /// Whether more is kept than may be.
+    pub(super) fn is_full(&self) -> bool {
+        self.arena.len() > self.kept_bytes_max
     }
 
     /// Adds a value to a collection, if any rule looks at it.
@@ -140,8 +144,21 @@ impl Store {
         Some(self.bytes(self.items[*item as usize].value))
     }
 
-    /// Sees to it that a group shows its list as it is, and gives the group that shows the same with less work.
-    pub(super) fn prepare(&mut self, rules: &RuleSet, id: GroupId) -> GroupId {
+    /// Sees to it that a group shows its list as it is, and gives the group that shows the same with less work. Takes the
+    /// bytes that it reads from `work_left`; where they reach 0 the group is not to be looked at.
+    pub(super) fn prepare_within(
+        &mut self,
+        rules: &RuleSet,
+        id: GroupId,
+        work_left: &mut u64,
+    ) -> GroupId {
+        self.work_left = *work_left;
+        let shown = self.prepare(rules, id);
+        *work_left = self.work_left;
+        shown
+    }
+
+    fn prepare(&mut self, rules: &RuleSet, id: GroupId) -> GroupId {
         let group = &rules.lists.groups[id as usize];
         let Some((before, step)) = group.last else {
             self.extend_raw(id, group.list);
@@ -213,8 +230,12 @@ impl Store {
         if !may_change {
             return (form, small);
         }
+        self.work_left = self.work_left.saturating_sub(u64::from(form.len));
+        if self.work_left == 0 || self.is_full() {
+            self.work_left = 0;
+            return (form, small);
+        }
         let mut next = std::mem::take(&mut self.scratch);
-        self.worked += form.len as usize;
         let changed = step.apply(self.bytes(form), &mut next).then(|| self.keep(&next));
         self.scratch = next;
         match changed {
