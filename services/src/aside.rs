@@ -203,7 +203,10 @@ mod tests {
             let call = || async {
                 let inner = run(true, async { 7 });
                 // The outer call becomes long in the moment in which the inner one begins to stand in line.
-                std::thread::sleep(2 * LONG);
+                let begun = Instant::now();
+                while begun.elapsed() < 2 * LONG {
+                    std::hint::spin_loop();
+                }
                 inner.await
             };
             let calls: Vec<_> = (0..most).map(|_| tokio::spawn(run(false, call()))).collect();
