@@ -29,6 +29,17 @@ static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
 thread_local! {
     /// This thread has handed its other tasks away already.
     static IS_ASIDE: Cell<bool> = const { Cell::new(false) };
+
+    /// What this thread is at, unless it is aside.
+    static AT: Cell<At> = const { Cell::new(At::Nothing) };
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum At {
+    Nothing,
+    Call,
+    /// A call inside of which another one is known to take long.
+    LongCall,
 }
 
 type Turn = Pin<Box<dyn Future<Output = Result<SemaphorePermit<'static>, AcquireError>> + Send>>;
@@ -66,6 +77,21 @@ fn hand_over<T>(work: impl FnOnce() -> T) -> T {
     })
 }
 
+/// Polls a call; tells besides whether one inside it is known to take long.
+fn poll_call<T>(poll: impl FnOnce() -> Poll<T>) -> (Poll<T>, bool) {
+    /// Also when the call panics.
+    struct Back;
+    impl Drop for Back {
+        fn drop(&mut self) {
+            AT.set(At::Nothing);
+        }
+    }
+    AT.set(At::Call);
+    let _back = Back;
+    let polled = poll();
+    (polled, AT.get() == At::LongCall)
+}
+
 /// Only a runtime of several threads has another one.
 fn can_hand_over() -> bool {
     Handle::try_current()
@@ -81,11 +107,22 @@ impl<T> Future for Aside<'_, T> {
             this.turn = None;
             return this.work.as_mut().poll(context);
         }
-        if !this.is_long || !can_hand_over() {
-            let begun = Instant::now();
-            let polled = this.work.as_mut().poll(context);
-            this.is_long = begun.elapsed() >= LONG;
-            return polled;
+        let is_inside = AT.get() != At::Nothing;
+        match this.is_long && can_hand_over() {
+            false if is_inside => return this.work.as_mut().poll(context),
+            false => {
+                let begun = Instant::now();
+                let (polled, is_long) = poll_call(|| this.work.as_mut().poll(context));
+                this.is_long = is_long || begun.elapsed() >= LONG;
+                return polled;
+            }
+            // The turn is taken by the outermost call: were both in line, each could keep what the other one waits for.
+            true if is_inside => {
+                AT.set(At::LongCall);
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            true => {}
         }
         let turn = this.turn.get_or_insert_with(|| Box::pin(TURNS.acquire()));
         let Poll::Ready(turn) = turn.as_mut().poll(context) else { return Poll::Pending };
@@ -154,6 +191,31 @@ mod tests {
             let all: Vec<_> = (0..4 * most).map(computing).collect();
             for one in all {
                 one.await.unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn calls_inside_calls_do_not_keep_each_other_s_turns() {
+        on_one_worker(async {
+            let most = std::thread::available_parallelism().unwrap().get();
+            let all_turns = TURNS.acquire_many(u32::try_from(most).unwrap()).await.unwrap();
+            let call = || async {
+                let inner = run(true, async { 7 });
+                // The outer call becomes long in the moment in which the inner one begins to stand in line.
+                let begun = Instant::now();
+                while begun.elapsed() < 2 * LONG {
+                    std::hint::spin_loop();
+                }
+                inner.await
+            };
+            let calls: Vec<_> = (0..most).map(|_| tokio::spawn(run(false, call()))).collect();
+            // Until each of them stands there.
+            tokio::time::sleep(LONG * 4 * u32::try_from(most).unwrap()).await;
+            drop(all_turns);
+            for call in calls {
+                let called = tokio::time::timeout(Duration::from_secs(10), call).await;
+                assert_eq!(called.expect("they wait for each other").unwrap(), 7);
             }
         });
     }

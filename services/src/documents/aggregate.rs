@@ -30,6 +30,9 @@ use super::{Caller, Documents, Which};
 /// Documents that are pushed through together; others may run between two batches.
 const BATCH_DOCUMENTS: usize = 64;
 
+/// A batch is pushed through when it holds this many bytes of BSON, however few documents they are.
+const BATCH_BYTES: usize = 1 << 20;
+
 /// Work that a lookup costs besides what it reads: planning, and asking the database.
 const LOOKUP_WORK: usize = 4;
 
@@ -263,7 +266,7 @@ impl Reading<'_> {
         let mut walk = walk.reading(walked.needs.clone());
         let enough = walked.limit.filter(|_| walk.is_ordered).unwrap_or(u64::MAX);
         let (mut batch, mut found) = (Vec::with_capacity(BATCH_DOCUMENTS), 0);
-        let mut spent = Vec::new();
+        let (mut spent, mut bytes) = (Vec::new(), 0);
         while found < enough {
             let Some(stored) = walk.next().await.map_err(|error| self.explain(error))? else {
                 break;
@@ -274,14 +277,20 @@ impl Reading<'_> {
                 continue;
             }
             found += 1;
+            bytes += stored.body.len();
             batch.push(document);
-            if batch.len() >= BATCH_DOCUMENTS {
+            if batch.len() >= BATCH_DOCUMENTS || bytes >= BATCH_BYTES {
                 let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH_DOCUMENTS));
                 self.work_left.store(walk.work_left(), Ordering::Relaxed);
                 if self.flow(links, full, setting, results, &mut spent).await? == Flow::Done {
                     return Ok(());
                 }
                 walk.limit_work(self.work_left.load(Ordering::Relaxed));
+                if bytes >= BATCH_BYTES {
+                    // What they lend would stay as large as they were.
+                    spent.clear();
+                }
+                bytes = 0;
             }
         }
         self.work_left.store(walk.work_left(), Ordering::Relaxed);

@@ -153,7 +153,8 @@ impl Documents {
             // It came from the filter; the owner is written below.
             document.remove(OWNER_FIELD);
         }
-        let (mut ids, indexes) = (self.ids(reach, None), &table.collection.indexes);
+        let unit_key = edit.once.map(|once| once.unit_key.as_str());
+        let (mut ids, indexes) = (self.ids(reach, unit_key), &table.collection.indexes);
         let prepared = prepare_insert(document, reach, &mut ids, indexes)?;
         gate.creates(std::slice::from_ref(&prepared)).await?;
         let done = Changed { upserted: Some(prepared.id.clone()), ..Changed::default() };

@@ -110,7 +110,8 @@ impl Documents {
                 }
                 (Err(error), _) if error.kind() == Kind::Conflict => pause(attempt).await,
                 (Err(error), _) if error.kind() == Kind::AlreadyExists => {
-                    return Err(taken(&table, error));
+                    let changed = touched.iter().map(|stored| &*stored.key).zip(&unit.keys);
+                    return Err(taken(&table, changed, error).await);
                 }
                 (Err(error), _) => return Err(error),
             }

@@ -6,13 +6,16 @@ use yunzhan_engine::sql::SLOTS;
 
 use super::edit::{ATTEMPTS_MAX, contended, only};
 use super::logic::id::{Ids, slot_of_owner};
-use super::logic::index::keys_of;
+use super::logic::index::{DocumentKeys, keys_of};
 use super::logic::permission::{Operation, Reach};
 use super::logic::shape::{INSERT_DOCUMENTS_MAX, Prepared, decode, prepare_insert};
 use super::once::{Idempotency, Once};
 use super::store::Table;
 use super::transaction::Before;
 use super::{Caller, Changed, Documents};
+
+/// Documents of a refused unit of which is looked which index they hit.
+const TAKEN_DOCUMENTS_MAX: usize = 20;
 
 impl Documents {
     /// Adds documents, all or none, and gives their ids in order. With an idempotency key, which goes with one document,
@@ -90,7 +93,10 @@ impl Documents {
                 once.repeated(table).await.map(Some)
             }
             (Ok(_), _) => Ok(None),
-            (Err(error), _) if error.kind() == Kind::AlreadyExists => Err(taken(table, error)),
+            (Err(error), _) if error.kind() == Kind::AlreadyExists => {
+                let keys = documents.iter().map(|one| (&*one.key, &one.keys));
+                Err(taken(table, keys, error).await)
+            }
             (Err(error), _) => Err(error),
         }
     }
@@ -130,9 +136,36 @@ pub(super) fn check_insert(documents: usize) -> Result<()> {
     }
 }
 
-/// The refusal of a unit that wrote what stands there already: an id, or a value that an index lets stand once.
-pub(super) fn taken(table: &Table<'_>, error: Error) -> Error {
-    let unique = table.collection.indexes.iter().filter(|index| index.unique && index.is_kept());
+/// The refusal of a unit that wrote what stands there already: an id, or a value that an index lets stand once. It names the
+/// index that was hit, if one of the first documents hit one.
+pub(super) async fn taken(
+    table: &Table<'_>,
+    documents: impl Iterator<Item = (&[u8], &DocumentKeys)>,
+    error: Error,
+) -> Error {
+    for (document, keys) in documents.take(TAKEN_DOCUMENTS_MAX) {
+        for (index, entries) in table.collection.indexes.iter().zip(&keys.0) {
+            let wanted = if index.unique && index.is_kept() { &*entries.keys } else { &[] };
+            for entry in wanted {
+                // Whoever cannot look names them all.
+                let holder = table.unique_holder(index.id, entry).await.unwrap_or_default();
+                if holder.is_some_and(|holder| holder != document) {
+                    let message = format!(
+                        "a document with the value that the unique index {} lets stand once exists already",
+                        index.name
+                    );
+                    return Error::new(Kind::AlreadyExists, message).because(error);
+                }
+            }
+        }
+    }
+    taken_somewhere(std::slice::from_ref(table), error)
+}
+
+/// As [`taken`], where nobody looks what it was.
+pub(super) fn taken_somewhere(tables: &[Table<'_>], error: Error) -> Error {
+    let indexes = tables.iter().flat_map(|table| &table.collection.indexes);
+    let unique = indexes.filter(|index| index.unique && index.is_kept());
     let names: Vec<&str> = unique.map(|index| index.name.as_str()).collect();
     let message = match names.as_slice() {
         [] => "a document with this _id exists already".to_owned(),

@@ -278,22 +278,23 @@ impl<'a> Nearest<'a> {
                 self.table.bare_entries(self.index, &range, Side::First, PAGE_ENTRIES).await?;
             let Some(last) = self.take(page).await? else { return Ok(true) };
             range.from = after(&last.entry);
-            self.read_equal(last).await?;
+            self.read_equal(last, entries_end).await?;
         }
         Ok(false)
     }
 
-    /// Reads the rest of the documents at one place: a page may have ended amid them.
-    async fn read_equal(&mut self, mut last: BareEntry) -> Result<()> {
-        loop {
+    /// Reads the rest of the documents at one place, as far as entries are wanted: a page may have ended amid them.
+    async fn read_equal(&mut self, mut last: BareEntry, entries_end: u64) -> Result<()> {
+        while self.entries <= entries_end {
             let (entry, document) = (&last.entry, &last.document);
             let page =
                 self.table.bare_entries_after(self.index, entry, document, PAGE_ENTRIES).await?;
             match self.take(page).await? {
                 Some(next) => last = next,
-                None => return Ok(()),
+                None => break,
             }
         }
+        Ok(())
     }
 
     /// Lets the entries of a page wait, and gives the last one of a full page.

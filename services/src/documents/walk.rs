@@ -409,12 +409,14 @@ impl Walk<'_> {
         if fields.is_empty() { place.into_iter().collect() } else { fields }
     }
 
-    /// The refusal of a walk that found no end, with the fields that an index is missing on.
+    /// The refusal of a walk that found no end, with the fields that an index is missing on if one is.
     fn too_long(&self) -> Error {
         let fields = self.wanted_index();
-        let advice = match fields.is_empty() {
-            true => "narrow it by _id".to_owned(),
-            false => format!("it lacks an index on {}", fields.join(", ")),
+        let led_by = self.index.map(|place| &self.table.collection.indexes[place]);
+        let advice = match led_by.filter(|index| index.leads_by(&fields)) {
+            Some(index) => format!("the index {} leads to too many; narrow the query", index.name),
+            None if fields.is_empty() => "narrow it by _id".to_owned(),
+            None => format!("it lacks an index on {}", fields.join(", ")),
         };
         let work_max = self.work_max;
         let message =

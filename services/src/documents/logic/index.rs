@@ -121,6 +121,17 @@ impl Index {
         self.id != OWNER_INDEX
     }
 
+    /// Whether it knows all of these fields, of which there are some, written as they are to add an index.
+    pub(in crate::documents) fn leads_by(&self, fields: &[String]) -> bool {
+        let has = |wanted: &String| match &self.keys {
+            Keys::Fields(order) => order.fields().iter().any(|field| field.path.is(wanted)),
+            Keys::Geo(path) => wanted
+                .strip_suffix(GEO_DIRECTION)
+                .is_some_and(|field| field.strip_suffix(':').is_some_and(|field| path.is(field))),
+        };
+        !fields.is_empty() && fields.iter().all(has)
+    }
+
     /// The keys of a document in it.
     ///
     /// # Errors

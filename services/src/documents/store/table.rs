@@ -93,6 +93,8 @@ const REMOVE_ENTRY: &str = "DELETE FROM {index_entries}
 const INSERT_UNIQUE: &str = "INSERT INTO {unique_entries} (env, collection, index_id, entry, document) VALUES (?, ?, ?, ?, ?)";
 const REMOVE_UNIQUE: &str = "DELETE FROM {unique_entries}
      WHERE env = ? AND collection = ? AND index_id = ? AND entry = ? AND document = ?";
+const UNIQUE_HOLDER: &str = "SELECT document FROM {unique_entries}
+     WHERE env = ? AND collection = ? AND index_id = ? AND entry = ?";
 // What the building of an index adds, unless somebody changed the document since it was read: then they added it.
 const BUILD_ENTRY: &str =
     "{insert_or_ignore} INTO {index_entries} (env, collection, index_id, entry, document)
@@ -539,6 +541,18 @@ impl Table<'_> {
                 .push(collections::flag_index(self.env, collection, index.id, multikey, truncated));
         }
         steps.push(collections::advance(self.env, collection, index.id, reached, done));
+    }
+
+    /// The document that has a value which a unique index lets stand once.
+    pub(in crate::documents) async fn unique_holder(
+        &self,
+        index: i64,
+        entry: &[u8],
+    ) -> Result<Option<Vec<u8>>> {
+        let place = everywhere(&[], None);
+        let params = self.params([Value::Integer(index), blob(entry)]);
+        let rows = self.store.read(self.env, place, UNIQUE_HOLDER, &[UNIQUE], params).await?;
+        rows.into_iter().next().map(|row| Columns::from(row).bytes()).transpose()
     }
 
     /// The step that remembers, with the unit, what its call asked for and what it came to.

@@ -89,6 +89,27 @@ fn a_long_walk_ends_and_names_the_missing_index() {
 }
 
 #[test]
+fn a_long_walk_along_an_index_asks_for_a_narrower_query() {
+    let config = Config { scan_documents_max: 100, ..Config::default() };
+    on_every_engine(&config, async |world| {
+        let world = world.with_collections(&[("goods", Preset::ReadOnly)]).await;
+        let server = server();
+        let documents = (0..300).map(|n| doc! { "n": n, "kind": "tea" }).collect();
+        world.documents.insert(world.caller(&server), "goods", documents, None).await.unwrap();
+        world.index(doc! { "kind": 1 }, false).await.unwrap();
+        world.finish().await;
+        let mut told = String::new();
+        for query in [doc! { "kind": "tea" }, doc! { "kind": "tea", "n": -1 }] {
+            told += &world.list(&server, "goods", Find { limit: 200, ..find(query) }).await;
+        }
+        expect![[r#"
+            TooLarge: this call would cost more than reading 100 small documents; the index kind_1 leads to too many; narrow the query
+            TooLarge: this call would cost more than reading 100 small documents; it lacks an index on kind, n
+        "#]].assert_eq(&told);
+    });
+}
+
+#[test]
 fn a_walk_costs_bytes_and_conditions() {
     let config = Config { scan_documents_max: 1000, ..Config::default() };
     on_every_engine(&config, async |world| {

@@ -300,6 +300,30 @@ fn what_is_beside_a_point_in_the_index_may_be_far_from_it() {
 }
 
 #[test]
+fn many_at_one_place_are_read_once_though_rings_shrink() {
+    // Beside the point in the index are places far away; over the antimeridian, near it, stand very many at one place.
+    let many: Vec<Document> = (0..4000)
+        .map(|n| {
+            let at = match n {
+                0..20 => (179.9998, 31.0),
+                20..100 => (100.0 + f64::from(n) / 100.0, 31.0),
+                _ => (-179.9995, 31.0),
+            };
+            doc! { "_id": format!("g{n:04}"), "at": point(at) }
+        })
+        .collect();
+    on_every_engine(&Config::default(), async |world| {
+        let world = world.with_goods(&many).await;
+        world.index(doc! { "at": "2dsphere" }, false).await.unwrap();
+        world.finish().await;
+        let told = world.explained(near((179.9999, 31.0), 0.0, f64::INFINITY), doc! {}, 20).await;
+        let entries = told.entries_examined.unwrap();
+        assert!(entries < 12_000, "{entries} entries");
+        assert_eq!(told.documents_matched, 20);
+    });
+}
+
+#[test]
 fn geo_near_reads_as_much_as_its_limit_needs() {
     // A scan of these documents would be too long.
     let config = Config { aggregate_documents_max: 1000, ..Config::default() };

@@ -318,7 +318,7 @@ fn a_unique_value_stands_once() {
             AlreadyExists
             "b"
             AlreadyExists
-            AlreadyExists: a document with this _id, or with a value that the unique index m_1 lets stand once, exists already
+            AlreadyExists: a document with the value that the unique index m_1 lets stand once exists already
             matched 1 updated 1 upserted None
             "c"
         "#]].assert_eq(&text);

@@ -156,7 +156,7 @@ fn steps_of_entry(
 fn already_there(tables: &[Table<'_>], error: Error) -> Error {
     let mut all = tables.iter().flat_map(|table| &table.collection.indexes);
     match all.any(|index| index.unique) {
-        true => crate::documents::insert::taken(&tables[0], error),
+        true => crate::documents::insert::taken_somewhere(tables, error),
         false => conflict().because(error),
     }
 }
