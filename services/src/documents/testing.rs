@@ -1,6 +1,7 @@
 //! A small world for tests: one environment's documents on every engine that is there, and callers of all kinds.
 
 use std::fmt::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,42 @@ impl Sql for Broken {
 
     fn write<'a>(&'a self, _: &'a Place, _: Unit) -> SqlFuture<'a, Written> {
         Box::pin(async { Err(Error::new(self.0, self.0.entry().en)) })
+    }
+}
+
+/// A database that counts who reads documents, and is gone after so many writes.
+pub(crate) struct Watched {
+    sql: SharedSql,
+    document_reads: AtomicUsize,
+    writes_left: AtomicUsize,
+}
+
+impl Watched {
+    /// How often documents were read since the last time.
+    pub(crate) fn document_reads(&self) -> usize {
+        self.document_reads.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl Sql for Watched {
+    fn read<'a>(
+        &'a self,
+        how: Consistency,
+        place: &'a Place,
+        what: Statement,
+    ) -> SqlFuture<'a, Rows> {
+        if what.tables.contains(&Logical("documents")) {
+            self.document_reads.fetch_add(1, Ordering::Relaxed);
+        }
+        self.sql.read(how, place, what)
+    }
+
+    fn write<'a>(&'a self, place: &'a Place, unit: Unit) -> SqlFuture<'a, Written> {
+        let one_less = |left: usize| left.checked_sub(1);
+        match self.writes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
+            Ok(_) => self.sql.write(place, unit),
+            Err(_) => Box::pin(async { Err(Error::new(Kind::Unavailable, "gone")) }),
+        }
     }
 }
 
@@ -143,6 +180,18 @@ impl World {
         let envs = Live::new(Envs::new([demo(&self.env)]).unwrap());
         let sql = Arc::new(Faulty::new(Arc::clone(&self.sql), faults));
         Documents::new(sql, envs, Clock::manual(NOW_MS), Config::default())
+    }
+
+    /// The service over this database as long as it makes no more than so many writes, and the view of who reads.
+    pub(crate) fn over_watched_database(&self, writes: usize) -> (Documents, Arc<Watched>) {
+        let envs = Live::new(Envs::new([demo(&self.env)]).unwrap());
+        let sql = Arc::new(Watched {
+            sql: Arc::clone(&self.sql),
+            document_reads: AtomicUsize::new(0),
+            writes_left: AtomicUsize::new(writes),
+        });
+        let clock = Clock::manual(NOW_MS);
+        (Documents::new(Arc::clone(&sql) as SharedSql, envs, clock, Config::default()), sql)
     }
 
     /// The service over a database that answers nothing but this.
