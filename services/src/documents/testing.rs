@@ -19,7 +19,7 @@ use yunzhan_engine::sql::{
     SqlFuture, Statement, Step, Unit, Value, Written, intern,
 };
 
-use super::{Caller, Config, Documents, MIGRATIONS, Preset};
+use super::{Caller, Config, Documents, Index, MIGRATIONS, Preset};
 
 /// 2026-01-01T00:00:00Z: the time at which every test happens.
 pub(crate) const NOW_MS: i64 = 1_767_225_600_000;
@@ -232,6 +232,21 @@ impl World {
         let step = Step { statement, expect: Expect::Rows(1) };
         let place = Place { database: Database::Env(self.env.clone()), key: Key::Slot(0) };
         self.sql.write(&place, Unit { steps: vec![step], idempotency: None }).await.unwrap();
+    }
+
+    /// The entries of an index as they are stored, and those that may stand once.
+    pub(crate) async fn entries(&self, index: &Index) -> [Rows; 2] {
+        const TABLES: &[Logical] = &[Logical("index_entries"), Logical("unique_entries")];
+        let place = Place { database: Database::Env(self.env.clone()), key: Key::Slot(0) };
+        let read = async |table: &str| {
+            let sql = format!(
+                "SELECT entry, document FROM {{{table}}} WHERE index_id = ? ORDER BY entry, document"
+            );
+            let params = vec![Value::Integer(index.id)];
+            let statement = Statement { sql: intern(&sql).unwrap(), tables: TABLES, params };
+            self.sql.read(Consistency::Primary, &place, statement).await.unwrap()
+        };
+        [read("index_entries").await, read("unique_entries").await]
     }
 
     pub(crate) fn caller<'a>(&'a self, principal: &'a Principal) -> Caller<'a> {
