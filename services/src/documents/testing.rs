@@ -249,6 +249,15 @@ impl World {
         [read("index_entries").await, read("unique_entries").await]
     }
 
+    /// Loses what calls with an idempotency key came to, but not that they were made.
+    pub(crate) async fn lose_answers(&self) {
+        let sql = "DELETE FROM {idempotency} WHERE unit_key LIKE '%:request'";
+        let statement = Statement { sql, tables: &[Logical("idempotency")], params: Vec::new() };
+        let step = Step { statement, expect: Expect::Any };
+        let place = Place { database: Database::Env(self.env.clone()), key: Key::Slot(0) };
+        self.sql.write(&place, Unit { steps: vec![step], idempotency: None }).await.unwrap();
+    }
+
     pub(crate) fn caller<'a>(&'a self, principal: &'a Principal) -> Caller<'a> {
         Caller { env: &self.env, principal }
     }
