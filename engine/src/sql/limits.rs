@@ -10,8 +10,10 @@ pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
 pub const IDEMPOTENCY_AGE_MS: i64 = 24 * 60 * 60 * 1000;
 /// How often forgotten answers are swept, by the clock of the engine.
 pub(crate) const SWEEP_EVERY_MS: i64 = 60 * 1000;
+/// How soon a sweep that left some for the next is followed by it.
+const SWEEP_AGAIN_MS: i64 = 1000;
 /// Forgotten answers that one sweep deletes, so that no unit waits long behind it.
-pub(crate) const SWEEP_ROWS_MAX: i64 = 10_000;
+pub(crate) const SWEEP_ROWS_MAX: u32 = 10_000;
 /// The values of one answer together: a result that must be held whole may not eat the process.
 pub const RESULT_BYTES_MAX: usize = 64 << 20;
 
@@ -22,6 +24,15 @@ pub(crate) fn rows_max(place: &Place) -> usize {
             merge.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
         }
         Key::Slot(_) => usize::MAX,
+    }
+}
+
+/// The moment that counts as the one of a sweep at `now_ms` which deleted so many rows: the next comes
+/// [`SWEEP_EVERY_MS`] after it, and after a full one a second from now, so that answers never come faster than they go.
+pub(crate) fn swept_ms(now_ms: i64, rows: u64) -> i64 {
+    match rows < u64::from(SWEEP_ROWS_MAX) {
+        true => now_ms,
+        false => now_ms - SWEEP_EVERY_MS + SWEEP_AGAIN_MS,
     }
 }
 

@@ -112,8 +112,14 @@ impl Once {
     }
 
     /// As [`Once::recall`], where the engine has said that the call was done before.
+    ///
+    /// # Errors
+    /// `InvalidParameter` too when what it came to is forgotten: a sweep takes the two memories of a call one by one.
     pub(super) async fn repeated(&self, table: &Table<'_>) -> Result<Changed> {
-        Ok(self.recall(table).await?.unwrap_or_default())
+        self.recall(table).await?.ok_or_else(|| {
+            let message = "the call with this Idempotency-Key was done before, and its answer is forgotten; look at what is stored, and take a new key";
+            Error::new(Kind::InvalidParameter, message)
+        })
     }
 
     /// Names the memory beside the engine's own, which forgets both at the same age.

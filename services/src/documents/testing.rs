@@ -1,6 +1,7 @@
 //! A small world for tests: one environment's documents on every engine that is there, and callers of all kinds.
 
 use std::fmt::Write;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use yunzhan_engine::sql::{
     SqlFuture, Statement, Step, Unit, Value, Written, intern,
 };
 
-use super::{Caller, Config, Documents, MIGRATIONS, Preset};
+use super::{Caller, Config, Documents, Index, MIGRATIONS, Preset};
 
 /// 2026-01-01T00:00:00Z: the time at which every test happens.
 pub(crate) const NOW_MS: i64 = 1_767_225_600_000;
@@ -46,6 +47,42 @@ impl Sql for Broken {
 
     fn write<'a>(&'a self, _: &'a Place, _: Unit) -> SqlFuture<'a, Written> {
         Box::pin(async { Err(Error::new(self.0, self.0.entry().en)) })
+    }
+}
+
+/// A database that counts who reads documents, and is gone after so many writes.
+pub(crate) struct Watched {
+    sql: SharedSql,
+    document_reads: AtomicUsize,
+    writes_left: AtomicUsize,
+}
+
+impl Watched {
+    /// How often documents were read since the last time.
+    pub(crate) fn document_reads(&self) -> usize {
+        self.document_reads.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl Sql for Watched {
+    fn read<'a>(
+        &'a self,
+        how: Consistency,
+        place: &'a Place,
+        what: Statement,
+    ) -> SqlFuture<'a, Rows> {
+        if what.tables.contains(&Logical("documents")) {
+            self.document_reads.fetch_add(1, Ordering::Relaxed);
+        }
+        self.sql.read(how, place, what)
+    }
+
+    fn write<'a>(&'a self, place: &'a Place, unit: Unit) -> SqlFuture<'a, Written> {
+        let one_less = |left: usize| left.checked_sub(1);
+        match self.writes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
+            Ok(_) => self.sql.write(place, unit),
+            Err(_) => Box::pin(async { Err(Error::new(Kind::Unavailable, "gone")) }),
+        }
     }
 }
 
@@ -145,6 +182,18 @@ impl World {
         Documents::new(sql, envs, Clock::manual(NOW_MS), Config::default())
     }
 
+    /// The service over this database as long as it makes no more than so many writes, and the view of who reads.
+    pub(crate) fn over_watched_database(&self, writes: usize) -> (Documents, Arc<Watched>) {
+        let envs = Live::new(Envs::new([demo(&self.env)]).unwrap());
+        let sql = Arc::new(Watched {
+            sql: Arc::clone(&self.sql),
+            document_reads: AtomicUsize::new(0),
+            writes_left: AtomicUsize::new(writes),
+        });
+        let clock = Clock::manual(NOW_MS);
+        (Documents::new(Arc::clone(&sql) as SharedSql, envs, clock, Config::default()), sql)
+    }
+
     /// The service over a database that answers nothing but this.
     pub(crate) fn over_broken_database(&self, kind: Kind) -> Arc<Documents> {
         let envs = Live::new(Envs::new([demo(&self.env)]).unwrap());
@@ -181,6 +230,30 @@ impl World {
             });
         let statement = Statement { sql, tables: TABLES, params: params.collect() };
         let step = Step { statement, expect: Expect::Rows(1) };
+        let place = Place { database: Database::Env(self.env.clone()), key: Key::Slot(0) };
+        self.sql.write(&place, Unit { steps: vec![step], idempotency: None }).await.unwrap();
+    }
+
+    /// The entries of an index as they are stored, and those that may stand once.
+    pub(crate) async fn entries(&self, index: &Index) -> [Rows; 2] {
+        const TABLES: &[Logical] = &[Logical("index_entries"), Logical("unique_entries")];
+        let place = Place { database: Database::Env(self.env.clone()), key: Key::Slot(0) };
+        let read = async |table: &str| {
+            let sql = format!(
+                "SELECT entry, document FROM {{{table}}} WHERE index_id = ? ORDER BY entry, document"
+            );
+            let params = vec![Value::Integer(index.id)];
+            let statement = Statement { sql: intern(&sql).unwrap(), tables: TABLES, params };
+            self.sql.read(Consistency::Primary, &place, statement).await.unwrap()
+        };
+        [read("index_entries").await, read("unique_entries").await]
+    }
+
+    /// Loses what calls with an idempotency key came to, but not that they were made.
+    pub(crate) async fn lose_answers(&self) {
+        let sql = "DELETE FROM {idempotency} WHERE unit_key LIKE '%:request'";
+        let statement = Statement { sql, tables: &[Logical("idempotency")], params: Vec::new() };
+        let step = Step { statement, expect: Expect::Any };
         let place = Place { database: Database::Env(self.env.clone()), key: Key::Slot(0) };
         self.sql.write(&place, Unit { steps: vec![step], idempotency: None }).await.unwrap();
     }

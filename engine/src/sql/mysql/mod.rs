@@ -20,7 +20,7 @@ use yunzhan_base::{Clock, Error, Kind, Result};
 
 use self::unit::Tried;
 use super::dialect::{Text, Texts};
-use super::limits::{IDEMPOTENCY_AGE_MS, SWEEP_EVERY_MS, SWEEP_ROWS_MAX};
+use super::limits::{IDEMPOTENCY_AGE_MS, SWEEP_EVERY_MS, SWEEP_ROWS_MAX, swept_ms};
 use super::limits::{check_statement, check_unit, rows_max};
 use super::migrate::Migrations;
 use super::{
@@ -188,18 +188,21 @@ impl Shared {
     /// Forgets old answers now and then. A failure leaves them for the next time.
     async fn sweep(&self, connection: &mut Conn) {
         let now_ms = self.clock.now_ms();
-        let swept_ms = self.swept_ms.load(Ordering::Relaxed);
-        let is_due = now_ms - swept_ms >= SWEEP_EVERY_MS;
+        let last_ms = self.swept_ms.load(Ordering::Relaxed);
+        let is_due = now_ms - last_ms >= SWEEP_EVERY_MS;
         let takes_it =
-            |order| self.swept_ms.compare_exchange(swept_ms, now_ms, order, order).is_ok();
+            |order| self.swept_ms.compare_exchange(last_ms, now_ms, order, order).is_ok();
         if is_due && takes_it(Ordering::Relaxed) {
+            let mut rows = 0;
             for scope in [Scope::System, Scope::Env] {
-                let _ = self.sweep_now(connection, scope, now_ms).await;
+                rows = self.sweep_now(connection, scope, now_ms).await.unwrap_or(0).max(rows);
             }
+            self.swept_ms.store(swept_ms(now_ms, rows), Ordering::Relaxed);
         }
     }
 
-    async fn sweep_now(&self, connection: &mut Conn, scope: Scope, now_ms: i64) -> Result<()> {
+    /// Deletes forgotten answers, and gives how many.
+    async fn sweep_now(&self, connection: &mut Conn, scope: Scope, now_ms: i64) -> Result<u64> {
         const SWEEP: Statement = Statement {
             sql: "DELETE FROM {idempotency} WHERE committed_ms < ? LIMIT ?",
             tables: &[Logical("idempotency")],
@@ -207,7 +210,8 @@ impl Shared {
         };
         let text = self.texts.of(scope, &SWEEP)?;
         let params = (now_ms - IDEMPOTENCY_AGE_MS, SWEEP_ROWS_MAX);
-        connection.exec_drop(text.sql.as_str(), params).await.map_err(codes::error)
+        connection.exec_drop(text.sql.as_str(), params).await.map_err(codes::error)?;
+        Ok(connection.affected_rows())
     }
 }
 

@@ -18,7 +18,7 @@ use super::file::{Failed, File};
 use super::queue::{Taken, Waiting};
 use super::{Shared, codes, format};
 use crate::sql::dialect::Dialect;
-use crate::sql::limits::{IDEMPOTENCY_AGE_MS, SWEEP_EVERY_MS, SWEEP_ROWS_MAX};
+use crate::sql::limits::{IDEMPOTENCY_AGE_MS, SWEEP_EVERY_MS, SWEEP_ROWS_MAX, swept_ms};
 use crate::sql::limits::{changed_from, changed_text};
 use crate::sql::migrate::Scope;
 use crate::sql::{Step, Token, Unit, Value, Written};
@@ -310,9 +310,9 @@ impl<'a> Writer<'a> {
     fn sweep(&mut self) {
         let now_ms = self.shared.clock.now_ms();
         if now_ms - self.swept_ms >= SWEEP_EVERY_MS {
-            self.swept_ms = now_ms;
-            let params = [now_ms - IDEMPOTENCY_AGE_MS, SWEEP_ROWS_MAX].map(Value::Integer);
-            let _ = self.session.change(&self.memory.sweep, &params);
+            let params = [now_ms - IDEMPOTENCY_AGE_MS, SWEEP_ROWS_MAX.into()].map(Value::Integer);
+            let swept = self.session.change(&self.memory.sweep, &params);
+            self.swept_ms = swept_ms(now_ms, swept.unwrap_or(0));
         }
     }
 

@@ -47,6 +47,7 @@ macro_rules! sql_suite {
             failed_units_leave_no_answer
             one_of_many_repetitions_writes
             remembered_answers_are_forgotten
+            many_remembered_answers_are_forgotten_soon
             duplicates_have_their_own_kind
             upserts_and_ignored_duplicates_count_alike
             updates_count_the_rows_they_match

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use yunzhan_base::Kind;
 
-use super::{Subject, all, blob, expecting, keyed, kind_of, put, set_number, step, text, unit};
-use crate::sql::Value;
-use crate::sql::limits::IDEMPOTENCY_AGE_MS;
+use super::{
+    Subject, all, blob, demo, expecting, keyed, kind_of, place, put, set_number, step, text, unit,
+};
+use crate::sql::limits::{IDEMPOTENCY_AGE_MS, SWEEP_ROWS_MAX};
+use crate::sql::{Consistency, Expect, Logical, Statement, Step, Value, intern};
 
 /// What was acknowledged is there, also for a reader that looks at once.
 pub async fn committed_units_are_visible(subject: &Subject) {
@@ -86,6 +88,36 @@ pub async fn remembered_answers_are_forgotten(subject: &Subject) {
     // Sweeping goes with any unit; the one after it finds nothing.
     subject.put(b"a", 1).await.expect("a write");
     assert!(!subject.write(order()).await.expect("a write").repeated);
+}
+
+/// After a sweep that left some the next comes soon.
+pub async fn many_remembered_answers_are_forgotten_soon(subject: &Subject) {
+    const DIGITS: &str =
+        "(SELECT 0 AS n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4
+        UNION SELECT 5 UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9)";
+    const TABLES: &[Logical] = &[Logical("idempotency")];
+    let fill = format!(
+        "INSERT INTO {{idempotency}} (env, unit_key, changed, committed_ms)
+         SELECT 'demo', a.n * 1000 + b.n * 100 + c.n * 10 + d.n, '', 1
+         FROM {DIGITS} a, {DIGITS} b, {DIGITS} c, {DIGITS} d"
+    );
+    let filling = Statement { sql: intern(&fill).expect("room"), tables: TABLES, params: vec![] };
+    // One more than a sweep takes.
+    let more = "INSERT INTO {idempotency} (env, unit_key, changed, committed_ms) VALUES ('demo', 'x', '', 1)";
+    let more = Statement { sql: more, tables: TABLES, params: vec![] };
+    let step = |statement| Step { statement, expect: Expect::Any };
+    let filled = subject.write(unit(vec![step(filling), step(more)])).await.expect("a write");
+    assert_eq!(filled.changed, [u64::from(SWEEP_ROWS_MAX), 1]);
+    let sql = "SELECT COUNT(*) FROM {idempotency}";
+    let count = Statement { sql, tables: TABLES, params: vec![] };
+    let mut left = Vec::new();
+    for (id, after_ms) in [(b"a", 60_000), (b"b", 999), (b"c", 1)] {
+        subject.clock.advance(Duration::from_millis(after_ms));
+        subject.put(id, 1).await.expect("a write");
+        let found = subject.sql.read(Consistency::Primary, &place(&demo()), count.clone()).await;
+        left.push(found.expect("a count").0[0].0[0].clone());
+    }
+    assert_eq!(left, [1, 1, 0].map(Value::Integer));
 }
 
 /// Primary keys and unique indexes refuse with the same kind.

@@ -13,7 +13,7 @@ use super::{change, find, told};
 use crate::documents::indexes::build_page;
 use crate::documents::store::Side;
 use crate::documents::testing::{World, on_every_engine, server, user};
-use crate::documents::{Config, Index, Keys, NewIndex, Preset, State, Which};
+use crate::documents::{Config, Documents, Index, Keys, NewIndex, Preset, State, Which};
 
 fn index(definition: &Document, unique: bool) -> NewIndex {
     NewIndex { name: None, keys: Keys::parse(definition).unwrap(), unique }
@@ -27,9 +27,13 @@ impl World {
 
     /// Works until nothing is left to do, and gives the collection's own indexes.
     pub(super) async fn finish(&self) -> String {
+        self.finish_by(&self.documents).await
+    }
+
+    async fn finish_by(&self, documents: &Documents) -> String {
         for _ in 0..1000 {
-            self.documents.work_on_indexes().await.unwrap();
-            let indexes = self.documents.indexes(&self.env, "goods").await.unwrap();
+            documents.work_on_indexes().await.unwrap();
+            let indexes = documents.indexes(&self.env, "goods").await.unwrap();
             let is_done = |state| matches!(state, State::Ready | State::Failed);
             if indexes.iter().all(|index| is_done(index.state)) {
                 let own = indexes.iter().filter(|index| index.is_own());
@@ -289,6 +293,62 @@ fn nobody_writes_past_an_index() {
         let moved = change(doc! { "_id": "x" }, doc! { "$set": { "n": 99 } });
         other.update(caller, "goods", moved, None).await.unwrap();
         assert_eq!(world.total(doc! { "n": 99 }).await, 2);
+    });
+}
+
+/// Each server ends before another page of its index is in the database, and the next goes on from there, although documents
+/// behind and before that place have changed or gone meanwhile.
+#[test]
+fn a_building_goes_on_where_another_server_ended() {
+    on_every_engine(&Config::default(), async |world| {
+        let world = shop(world, 450).await;
+        let server = server();
+        let make = async |name: String| {
+            let new = NewIndex { name: Some(name), ..index(&doc! { "m": 1 }, true) };
+            world.documents.create_index(world.caller(&server), "goods", new).await.unwrap();
+        };
+        let mut told = String::new();
+        for pages in 0..4 {
+            make(format!("ended_{pages}")).await;
+            let (ending, _) = world.over_watched_database(pages);
+            ending.indexes(&world.env, "goods").await.unwrap();
+            let ended = ending.work_on_indexes().await.unwrap_err();
+            assert_eq!(ended.kind(), Kind::Unavailable);
+            drop(ending);
+            let next = world.other_server();
+            let left = next.indexes(&world.env, "goods").await.unwrap();
+            writeln!(told, "{}", line(left.last().unwrap()).trim()).unwrap();
+            for (n, from) in [(pages, 0), (pages + 10, 200)] {
+                let id = |n: usize| format!("g{:04}", from + n);
+                let set = doc! { "$set": { "m": i32::try_from(1000 + from + n).unwrap() } };
+                world.update(&server, "goods", change(doc! { "_id": id(n) }, set)).await;
+                let gone = Which::One(id(n + 20).into());
+                let caller = world.caller(&server);
+                world.documents.remove(caller, "goods", gone, false, None).await.unwrap();
+            }
+            let finished = world.finish_by(&next).await;
+            writeln!(told, "  {}", finished.lines().last().unwrap()).unwrap();
+        }
+        expect![[r#"
+            ended_0 unique true Building 0/450 -
+              ended_0 unique true Ready 448/450 -
+            ended_1 unique true Building 200/448 -
+              ended_1 unique true Ready 447/448 -
+            ended_2 unique true Building 400/446 -
+              ended_2 unique true Ready 446/446 -
+            ended_3 unique true Building 444/444 -
+              ended_3 unique true Ready 444/444 -
+        "#]]
+        .assert_eq(&told);
+        make("whole".to_owned()).await;
+        world.finish().await;
+        let indexes = world.documents.indexes(&world.env, "goods").await.unwrap();
+        let own: Vec<_> = indexes.iter().filter(|index| index.is_own()).collect();
+        let whole = world.entries(own.iter().find(|index| index.name == "whole").unwrap()).await;
+        assert_eq!(whole.each_ref().map(|rows| rows.0.len()), [442, 442]);
+        for index in &own {
+            assert_eq!(world.entries(index).await, whole, "{}", index.name);
+        }
     });
 }
 

@@ -159,6 +159,26 @@ fn a_key_belongs_to_one_request_on_one_document() {
     });
 }
 
+/// The engine knows that the call was done, and nobody what it came to.
+#[test]
+fn a_lost_answer_is_not_made_up() {
+    on_every_engine(&Config::default(), async |world| {
+        let (world, anna) = (with_two_notes(world).await, user("anna"));
+        for kind in CALLS {
+            call(&world, &world.documents, &anna, kind, &format!("key-{kind}")).await.unwrap();
+        }
+        let before = sum(&world).await;
+        world.lose_answers().await;
+        for kind in CALLS {
+            let key = format!("key-{kind}");
+            let told = call(&world, &world.documents, &anna, kind, &key).await.unwrap_err();
+            expect![[r#"invalid_parameter: the call with this Idempotency-Key was done before, and its answer is forgotten; look at what is stored, and take a new key"#]]
+                .assert_eq(&format!("{told:?}"));
+        }
+        assert_eq!(sum(&world).await, before);
+    });
+}
+
 #[test]
 fn what_was_lost_on_the_way_happens_once() {
     on_every_engine(&Config::default(), async |world| {

@@ -140,6 +140,62 @@ fn every_operation_of_every_caller_has_the_answer_of_the_rule() {
     });
 }
 
+/// What `get` found counts for the whole call, and a call fetches at most 24 documents.
+#[test]
+fn a_call_fetches_each_document_once_and_few_of_them() {
+    on_every_engine(&Config::default(), async |world| {
+        let world = world.with_notes("{}").await;
+        let world = world.with_collections(&[("shops", Preset::Private)]).await;
+        for n in 0..30 {
+            let shop = doc! { "_id": format!("s{n}"), "open": true, "city": "x" };
+            world.add(&server(), "shops", shop).await.unwrap();
+        }
+        let (documents, watched) = world.over_watched_database(usize::MAX);
+        let anna = user("anna");
+        let mut told = String::new();
+        for rules in [
+            r#"{"create":true}"#,
+            r#"{"create":"get('database.shops.s1').open == true && get('database.shops.s1').city == 'x'"}"#,
+            r#"{"create":"get('database.shops.' + doc.shop).open == true"}"#,
+            r#"{"create":"get('database.shops.none-' + doc.shop).open != true"}"#,
+        ] {
+            world.rule("notes", rules).await.unwrap();
+            documents.indexes(&world.env, "notes").await.unwrap();
+            writeln!(told, "{rules}").unwrap();
+            for (notes, shops) in [(1, 1), (30, 1), (30, 24), (30, 25)] {
+                let made = (0..notes).map(|n| doc! { "shop": format!("s{}", n % shops) });
+                let caller = world.caller(&anna);
+                let added = documents.insert(caller, "notes", made.collect(), None).await;
+                let added = added.map_or_else(|error| format!("{error:?}"), |_| "added".to_owned());
+                let reads = watched.document_reads();
+                writeln!(told, "  {notes} of {shops} shops: {reads} fetched, {added}").unwrap();
+            }
+        }
+        expect![[r#"
+            {"create":true}
+              1 of 1 shops: 0 fetched, added
+              30 of 1 shops: 0 fetched, added
+              30 of 24 shops: 0 fetched, added
+              30 of 25 shops: 0 fetched, added
+            {"create":"get('database.shops.s1').open == true && get('database.shops.s1').city == 'x'"}
+              1 of 1 shops: 1 fetched, added
+              30 of 1 shops: 1 fetched, added
+              30 of 24 shops: 1 fetched, added
+              30 of 25 shops: 1 fetched, added
+            {"create":"get('database.shops.' + doc.shop).open == true"}
+              1 of 1 shops: 1 fetched, added
+              30 of 1 shops: 1 fetched, added
+              30 of 24 shops: 24 fetched, added
+              30 of 25 shops: 25 fetched, too_large: the rules would need over 24 other documents
+            {"create":"get('database.shops.none-' + doc.shop).open != true"}
+              1 of 1 shops: 1 fetched, added
+              30 of 1 shops: 1 fetched, added
+              30 of 24 shops: 24 fetched, added
+              30 of 25 shops: 25 fetched, too_large: the rules would need over 24 other documents
+        "#]].assert_eq(&told);
+    });
+}
+
 #[test]
 fn a_denied_document_shows_through_nothing() {
     const OWN: &str =
