@@ -2,7 +2,6 @@
 //!
 //! The rules are the tests' own, few and plain: what rule sets find is not the matter here.
 
-mod built_in;
 mod operations;
 mod scene;
 mod unconfigured;
