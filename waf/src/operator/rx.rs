@@ -20,7 +20,6 @@ const GROUPS_MAX: usize = 10;
 #[derive(Debug)]
 pub(crate) struct Rx {
     /// As translated for the crate, without Unicode and with `.` for every byte.
-    #[allow(dead_code, reason = "gates read it")]
     pub(crate) pattern: String,
     pub(crate) regex: Regex,
 }
