@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,7 +11,21 @@ use http_body::{Frame, SizeHint};
 /// An error of a body that streams: a broken connection, a bound that was reached.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
-type Stream = Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send>>;
+type Boxed = Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError> + Send>>;
+
+/// A body behind a pointer. Whoever polls it owns it, so the lock is never contended; it is what lets a call that holds a
+/// body be shared between threads.
+pub struct Stream(Mutex<Boxed>);
+
+impl Stream {
+    fn get_mut(&mut self) -> &mut Boxed {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Boxed) -> T) -> T {
+        look(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 /// Bytes that are there already, or a stream of them with trailers. Answers of built-in services never allocate for it.
 #[derive(Default)]
@@ -30,7 +45,30 @@ impl Body {
     where
         B: http_body::Body<Data = Bytes, Error = BodyError> + Send + 'static,
     {
-        Self::Streaming(Box::pin(body))
+        Self::Streaming(Stream(Mutex::new(Box::pin(body))))
+    }
+
+    /// The bytes that are here. A body that is still arriving has none to show.
+    pub fn held(&self) -> &Bytes {
+        static NOTHING: Bytes = Bytes::new();
+        match self {
+            Self::Held(bytes) => bytes,
+            Self::Empty | Self::Streaming(_) => &NOTHING,
+        }
+    }
+
+    /// The next bytes, none at the end. Trailers are passed over.
+    pub async fn next(&mut self) -> Option<Result<Bytes, BodyError>> {
+        loop {
+            let frame = std::future::poll_fn(|context| {
+                http_body::Body::poll_frame(Pin::new(&mut *self), context)
+            });
+            match frame.await?.map(Frame::into_data) {
+                Ok(Ok(bytes)) => return Some(Ok(bytes)),
+                Ok(Err(_trailers)) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
     }
 }
 
@@ -73,7 +111,7 @@ impl http_body::Body for Body {
                 *self = Self::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Self::Streaming(stream) => stream.as_mut().poll_frame(context),
+            Self::Streaming(stream) => stream.get_mut().as_mut().poll_frame(context),
         }
     }
 
@@ -81,7 +119,7 @@ impl http_body::Body for Body {
         match self {
             Self::Empty => true,
             Self::Held(_) => false,
-            Self::Streaming(stream) => stream.is_end_stream(),
+            Self::Streaming(stream) => stream.look(|body| body.is_end_stream()),
         }
     }
 
@@ -89,7 +127,7 @@ impl http_body::Body for Body {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Held(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Streaming(stream) => stream.size_hint(),
+            Self::Streaming(stream) => stream.look(|body| body.size_hint()),
         }
     }
 }

@@ -1,22 +1,12 @@
-//! One request as a service sees it: already routed, authenticated, bounded and held.
-
-use std::borrow::Cow;
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Instant;
+//! One request as a service sees it: already routed, authenticated and bounded.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Response, Uri};
+use http::{HeaderMap, Method, Uri};
+use std::borrow::Cow;
 
 use crate::body::Body;
-use crate::env::Env;
+use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::ids::RequestId;
-use crate::principal::Principal;
-
-/// What a service answers: a response, or an error that the route's dialect renders.
-pub type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>>> + Send>>;
 
 /// The most path parameters that a route of ours has.
 pub const PATH_PARAMS_MAX: usize = 4;
@@ -30,20 +20,12 @@ pub struct Call {
     pub uri: Uri,
     /// The headers as sent.
     pub headers: HeaderMap,
-    /// The whole body; never more than the route's bound.
-    pub body: Bytes,
+    /// The body, as the route's policy accepts it: held whole, or still arriving.
+    pub body: Body,
     /// Values of the path's `{name}` segments, decoded.
     pub params: Params,
-    /// Who asks; at least what the route's access demands.
-    pub principal: Principal,
-    /// The environment that the request is in.
-    pub env: Option<Arc<Env>>,
-    /// Names this request in answers and logs.
-    pub request_id: RequestId,
-    /// When the gateway stops waiting.
-    pub deadline: Instant,
-    /// The client's address.
-    pub remote: SocketAddr,
+    /// Who asks, in which environment, until when.
+    pub context: Context,
 }
 
 /// Path parameters by name, in the order of the path.
@@ -53,14 +35,9 @@ pub struct Params(Vec<(&'static str, String)>);
 // === impl Call ===
 
 impl Call {
-    /// The environment, or the refusal for a request that named none.
-    pub fn env(&self) -> Result<&Arc<Env>> {
-        self.env.as_ref().ok_or_else(|| {
-            Error::new(
-                Kind::EnvNotFound,
-                "the request names no environment; send ?env=, client_id= or a token",
-            )
-        })
+    /// The bytes of a body that is held whole. Empty for a route that takes none; a streaming route takes [`Call::body`].
+    pub fn bytes(&self) -> &Bytes {
+        self.body.held()
     }
 
     /// The first query parameter of this name, percent-decoded, with `+` as a space.

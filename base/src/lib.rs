@@ -5,11 +5,13 @@
 //!
 //! Read first: [`route`] (what a service offers), [`call`] (what one request gives it), [`error`] (what it may refuse).
 
+pub mod access;
 pub mod audit;
 pub mod body;
 pub mod call;
 pub mod clock;
 pub mod config;
+pub mod context;
 pub mod data_dir;
 pub mod env;
 pub mod error;
@@ -18,17 +20,24 @@ pub mod fault;
 pub mod ids;
 pub mod live;
 pub mod mask;
+pub mod policy;
 pub mod principal;
+pub mod reply;
 pub mod route;
 pub mod secret;
+pub mod socket;
 
+pub use access::Access;
 pub use body::Body;
-pub use call::{Answer, Call};
+pub use call::Call;
 pub use clock::Clock;
+pub use context::Context;
 pub use data_dir::DataDir;
 pub use error::{Error, Kind, Result};
 pub use ids::{EnvId, RequestId};
 pub use live::Live;
+pub use policy::{Accepts, Goal, RoutePolicy, WafMode};
 pub use principal::Principal;
-pub use route::{Access, Endpoint, Route, RouteSpec, Tier};
+pub use reply::{Reply, ResponseFuture, Upgrade};
+pub use route::{Endpoint, Route, RouteSpec};
 pub use secret::Secret;

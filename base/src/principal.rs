@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Uri};
 
+use crate::access::Access;
 use crate::error::Error;
 use crate::ids::EnvId;
-use crate::route::Access;
 
 /// Who asks.
 #[derive(Clone, Debug, Default)]
@@ -81,14 +81,14 @@ pub struct Claim<'a> {
     pub uri: &'a Uri,
     /// The request's headers.
     pub headers: &'a HeaderMap,
-    /// The raw body, once it was asked for by [`Verdict::NeedsBody`].
+    /// The raw body, once it was asked for by [`AuthVerdict::NeedsBody`].
     pub body: Option<&'a Bytes>,
     /// The environment that host, `?env` or `client_id` named.
     pub env: Option<&'a EnvId>,
 }
 
 /// The answer to a [`Claim`].
-pub enum Verdict {
+pub enum AuthVerdict {
     /// Named, or [`Principal::Nobody`] when nothing was claimed and the route allows that.
     Known(Principal),
     /// The claim is false, expired or in the wrong place.
@@ -102,5 +102,5 @@ pub enum Verdict {
 /// Names the caller of a request. Identity implements it, the auth stage calls it, the server introduces them.
 pub trait Authenticate: Send + Sync {
     /// Decides from the head alone when it can; a token seen a moment ago costs one look-up and no allocation.
-    fn authenticate(&self, claim: &Claim<'_>) -> Verdict;
+    fn authenticate(&self, claim: &Claim<'_>) -> AuthVerdict;
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use yunzhan_base::audit::{Ledger, Record};
 use yunzhan_base::call::Params;
 use yunzhan_base::event::Events;
-use yunzhan_base::{Call, Clock, DataDir, Principal, RequestId, route};
+use yunzhan_base::{Call, Clock, Context, DataDir, Principal, RequestId, route};
 use yunzhan_engine::config;
 use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::{self, Migrations, Opening};
@@ -92,10 +92,9 @@ fn call(env: &str, name: &str) -> Call {
         headers: HeaderMap::new(),
         body: json!({ "name": name }).to_string().into(),
         params,
-        principal: Principal::Operator,
-        env: None,
-        request_id: RequestId::NONE,
-        deadline: Instant::now() + Duration::from_secs(10),
-        remote: SocketAddr::from(([127, 0, 0, 1], 1)),
+        context: Context {
+            principal: Principal::Operator,
+            ..Context::internal(RequestId::NONE, None, Duration::from_secs(10))
+        },
     }
 }

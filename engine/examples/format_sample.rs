@@ -11,7 +11,7 @@ use yunzhan_base::Clock;
 use yunzhan_engine::config;
 use yunzhan_engine::sql::sqlite::path_of;
 use yunzhan_engine::sql::suite::{MIGRATIONS, sample_unit};
-use yunzhan_engine::sql::{Database, Key, Migrations, Place, Sql, Sqlite};
+use yunzhan_engine::sql::{Database, Key, Migrations, ShardLocation, Sql, Sqlite};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -19,7 +19,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 async fn main() -> Outcome {
     let to = std::env::args().nth(1).map(PathBuf::from).ok_or("name the file to write")?;
     let root = TempDir::new()?;
-    let place = Place { database: Database::Env("demo".parse()?), key: Key::Slot(0) };
+    let place = ShardLocation { database: Database::Env("demo".parse()?), key: Key::Slot(0) };
     let migrations = Migrations::new(vec![("suite", MIGRATIONS)])?;
     let clock = Clock::manual(1_700_000_000_000);
     let sqlite = Sqlite::new(root.path().to_owned(), config::Sql::default(), migrations, clock)?;

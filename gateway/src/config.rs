@@ -4,11 +4,11 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use yunzhan_base::config::{ByteSize, FromConfig, Given, Reader, Reason, Words};
-use yunzhan_base::{Access, Tier};
+use yunzhan_base::policy::Cors;
+use yunzhan_base::{Accepts, Access, RoutePolicy, WafMode};
 use yunzhan_net::http::Target;
 
 use crate::connection::Bounds;
-use crate::stages::waf::Mode;
 
 /// A phone on a bad network sends a head within seconds; an attacker takes all the time there is.
 pub const HEAD_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
@@ -61,14 +61,8 @@ pub struct RemoteRoute {
     pub upstream: Target,
     /// Who may call.
     pub access: Access,
-    /// Label of the response-time goal.
-    pub tier: Tier,
-    /// The largest request body in bytes.
-    pub body_bytes_max: usize,
-    /// What rules against attacks may do here, where that differs from `waf.mode`.
-    pub waf: Option<Mode>,
-    /// How long the upstream may take until the head of its answer; an upload that streams adds its own time, 10 minutes at most.
-    pub timeout: Duration,
+    /// What is enforced here.
+    pub policy: RoutePolicy,
 }
 
 impl Default for Config {
@@ -211,7 +205,7 @@ impl RemoteRoute {
         );
         let name: Option<String> =
             reader.live_optional("name", "name in logs and metrics; the path when it is not given");
-        let waf: Option<WafMode> = reader.live_optional(
+        let waf: Option<WafModeText> = reader.live_optional(
             "waf",
             "what rules against attacks may do here: `block`, `observe` or `off`; `waf.mode` when it is not given",
         );
@@ -224,10 +218,13 @@ impl RemoteRoute {
             path,
             upstream: upstream?.0,
             access: access.0,
-            tier: Tier::Ordinary,
-            body_bytes_max: body.as_usize(),
-            timeout,
-            waf: waf.map(|mode| mode.0),
+            policy: RoutePolicy {
+                timeout,
+                accepts: Accepts::Streaming { bytes_max: body.as_usize() as u64 },
+                waf: waf.map(|mode| mode.0),
+                cors: Cors::PassedOn,
+                ..RoutePolicy::ORDINARY
+            },
         })
     }
 }
@@ -254,29 +251,19 @@ impl FromConfig for Upstream {
 }
 
 /// What rules may do, as the file spells it.
-pub struct WafMode(pub Mode);
+pub struct WafModeText(pub WafMode);
 
-impl FromConfig for WafMode {
+impl FromConfig for WafModeText {
     fn expected() -> Words {
         Words::new(r#""block", "observe" or "off""#, r#""block"、"observe" 或 "off""#)
     }
 
     fn read(given: &Given<'_>) -> Result<Self, Reason> {
-        match given.text() {
-            Some("block") => Ok(Self(Mode::Block)),
-            Some("observe") => Ok(Self(Mode::Observe)),
-            Some("off") => Ok(Self(Mode::Off)),
-            _ => Err(Reason::none()),
-        }
+        given.text().and_then(WafMode::from_name).map(Self).ok_or(Reason::none())
     }
 
     fn show(&self) -> String {
-        let word = match self.0 {
-            Mode::Block => "block",
-            Mode::Observe => "observe",
-            Mode::Off => "off",
-        };
-        format!("\"{word}\"")
+        format!("\"{}\"", self.0.name())
     }
 }
 

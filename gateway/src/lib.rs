@@ -18,7 +18,7 @@ pub mod tls;
 mod upstream;
 
 pub use config::Config;
-pub use pipeline::{Gateway, Parts};
-pub use stages::waf::{Exclusion, Guarding, Mode, ROUTE_FACT, Waf};
+pub use pipeline::{Dependencies, Gateway};
+pub use stages::waf::{Exclusion, ROUTE_FACT, Waf, WafPolicy};
 pub use table::check_routes;
 pub use upstream::files::{Asset, Files};

@@ -10,7 +10,7 @@ use yunzhan_base::env::Envs;
 use yunzhan_base::event::{Event, Events, Outcome, RequestEnded};
 use yunzhan_base::ids::RequestIds;
 use yunzhan_base::principal::Authenticate;
-use yunzhan_base::{Body, Error, Kind, Live, Principal, Result, Route};
+use yunzhan_base::{Body, Error, Kind, Live, Principal, Result, Route, WafMode};
 use yunzhan_net::http::Client;
 
 use crate::config::Config;
@@ -20,7 +20,7 @@ use crate::head_scan::Lengths;
 use crate::held::{Budget, RequestBody};
 use crate::hold_back;
 use crate::respond::{self, Tracked};
-use crate::stages::waf::{self, Waf};
+use crate::stages::waf::{Waf, WafStage};
 use crate::stages::{auth, framing, route};
 use crate::table::Table;
 use crate::upstream;
@@ -52,7 +52,7 @@ pub trait Stage: Send + Sync {
 pub enum Step<'x> {
     /// Go on.
     Next,
-    /// Answer this, and let no later stage see the request.
+    /// ResponseFuture this, and let no later stage see the request.
     Reply(Box<Response<Body>>),
     /// Say no, in the dialect of the route.
     Refuse(Error),
@@ -74,7 +74,7 @@ pub enum BodyPlan {
 }
 
 /// What a gateway is made of.
-pub struct Parts {
+pub struct Dependencies {
     /// Bounds, remote routes, time-outs.
     pub config: Config,
     /// The services' routes.
@@ -110,7 +110,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// Builds the table and the stages. Refuses two routes that claim one method and path.
-    pub fn new(parts: Parts) -> Result<Arc<Self>> {
+    pub fn new(parts: Dependencies) -> Result<Arc<Self>> {
         let files = parts.files.map(Arc::new);
         let table = Live::new(Table::build(
             &parts.routes,
@@ -135,7 +135,7 @@ impl Gateway {
                 budget.clone(),
             )),
             // Before business code parses anything, and once it is known who asks and which route's rules hold.
-            Box::new(waf::WafStage::new(
+            Box::new(WafStage::new(
                 parts.waf,
                 bounds.clone(),
                 budget.clone(),
@@ -165,9 +165,9 @@ impl Gateway {
 
     /// The name of the route that would answer, and what rules against attacks may do there, where that differs from
     /// everywhere; `none` where no route does.
-    pub fn route_of(&self, method: &http::Method, path: &str) -> (&'static str, Option<waf::Mode>) {
+    pub fn route_of(&self, method: &http::Method, path: &str) -> (&'static str, Option<WafMode>) {
         let found = self.table.peek().find(method, path);
-        found.map_or(("none", None), |matched| (matched.rule.name, matched.rule.waf))
+        found.map_or(("none", None), |matched| (matched.rule.name, matched.rule.policy.waf))
     }
 
     /// Answers one request. The exchange exists before the future is first polled, so that a client who leaves at once is
@@ -295,7 +295,12 @@ impl Flight {
                 }
             }
         }
-        (gateway.stages.len(), upstream::forward(exchange, &gateway.bounds, &gateway.budget).await)
+        (
+            gateway.stages.len(),
+            upstream::forward(exchange, &gateway.bounds, &gateway.budget)
+                .await
+                .map(|reply| reply.into_response().expect("no route upgrades yet")),
+        )
     }
 }
 

@@ -6,12 +6,11 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use http::{HeaderValue, Method};
 use yunzhan_base::call::{self, Params};
 use yunzhan_base::route::RenderError;
-use yunzhan_base::{Access, Error, Kind, Result, Route, RouteSpec, Tier};
+use yunzhan_base::{Access, Error, Kind, Result, Route, RoutePolicy, RouteSpec};
 use yunzhan_net::http::Client;
 
 use crate::config::RemoteRoute;
 use crate::respond;
-use crate::stages::waf::Mode;
 use crate::upstream::files::Files;
 use crate::upstream::remote::Remote;
 
@@ -23,11 +22,8 @@ const NAMES_MAX: usize = call::PATH_PARAMS_MAX;
 pub(crate) struct Rule {
     pub(crate) name: &'static str,
     pub(crate) access: Access,
-    pub(crate) tier: Tier,
-    pub(crate) body_bytes_max: usize,
+    pub(crate) policy: RoutePolicy,
     pub(crate) render_error: RenderError,
-    /// What rules against attacks may do here, where that differs from everywhere.
-    pub(crate) waf: Option<Mode>,
     pub(crate) destination: Destination,
     parameter_names: Vec<&'static str>,
 }
@@ -170,16 +166,18 @@ impl Table {
 // === impl Rule ===
 
 impl Rule {
+    pub(crate) fn body_bytes_max(&self) -> usize {
+        usize::try_from(self.policy.accepts.bytes_max()).unwrap_or(usize::MAX)
+    }
+
     fn local(route: &Route) -> Self {
         let spec = route.spec;
         Self {
             name: spec.name,
             access: spec.access,
-            tier: spec.tier,
-            body_bytes_max: spec.body_bytes_max,
+            policy: spec.policy,
             render_error: spec.render_error,
             parameter_names: parameter_names(spec.path),
-            waf: None,
             destination: Destination::Local(Local(route.clone())),
         }
     }
@@ -188,11 +186,9 @@ impl Rule {
         Ok(Self {
             name: interned(&route.name),
             access: route.access,
-            tier: route.tier,
-            body_bytes_max: route.body_bytes_max,
+            policy: route.policy,
             render_error: respond::plain,
             parameter_names: Vec::new(),
-            waf: route.waf,
             destination: Destination::Remote(Remote::new(route, client)?),
         })
     }
@@ -201,11 +197,9 @@ impl Rule {
         Self {
             name: "files",
             access: Access::Public,
-            tier: Tier::Ordinary,
-            body_bytes_max: 0,
+            policy: RoutePolicy::ORDINARY,
             render_error: respond::plain,
             parameter_names: Vec::new(),
-            waf: None,
             destination: Destination::Files(files),
         }
     }

@@ -12,7 +12,7 @@ use yunzhan_base::config::Lang;
 use yunzhan_base::event::{Events, Level, Observe};
 use yunzhan_base::{Clock, DataDir, Error, Kind, Result, Route, route};
 use yunzhan_gateway::tls::{Certificate, CertificateFiles};
-use yunzhan_gateway::{Files, Gateway, Parts, Waf};
+use yunzhan_gateway::{Dependencies, Files, Gateway, Waf};
 use yunzhan_net::http::Client;
 use yunzhan_net::shutdown::Trigger;
 
@@ -30,7 +30,7 @@ use crate::observe::notices::Notices;
 use crate::reload::{self, Reloader};
 use crate::rooms::{self, Rooms};
 use crate::serve;
-use crate::waf::Keeper;
+use crate::waf::RuleSetManager;
 
 /// What a server is started with.
 pub(crate) struct Start {
@@ -87,8 +87,8 @@ impl App {
         if demo && config.demo {
             rooms.make_demo().await?;
         }
-        let keeper = Arc::new(Keeper::open(data.dir.clone(), &config.waf)?);
-        let gateway = open_gateway(&config, &rooms, &client, &events, keeper.waf())?;
+        let rule_sets = Arc::new(RuleSetManager::open(data.dir.clone(), &config.waf)?);
+        let gateway = open_gateway(&config, &rooms, &client, &events, rule_sets.waf())?;
         let certificate = open_certificate(&data, &config)?;
         let phase = Arc::new(Phase::default());
         let reloader = Arc::new(Reloader::new(reload::Parts {
@@ -97,7 +97,7 @@ impl App {
             settings,
             events: events.clone(),
             gateway: Arc::clone(&gateway),
-            keeper: Arc::clone(&keeper),
+            rule_sets: Arc::clone(&rule_sets),
             certificate: certificate.clone(),
         }));
         let own = Arc::new(Control {
@@ -108,7 +108,7 @@ impl App {
             data: data.dir.root().to_owned(),
             started,
             gateway: Arc::clone(&gateway),
-            keeper,
+            rule_sets,
             attempts,
         });
         Ok(Self {
@@ -136,7 +136,7 @@ impl App {
 
     /// A gateway of the control routes, for callers whom `authenticate` names.
     pub(crate) fn control_gateway(&self, authenticate: ControlAuth) -> Result<Arc<Gateway>> {
-        Gateway::new(Parts {
+        Gateway::new(Dependencies {
             config: yunzhan_gateway::Config::default(),
             routes: self.control.clone(),
             files: None,
@@ -203,7 +203,7 @@ fn open_gateway(
     events: &Events,
     waf: &Waf,
 ) -> Result<Arc<Gateway>> {
-    Gateway::new(Parts {
+    Gateway::new(Dependencies {
         config: config.gateway.clone(),
         routes: rooms.routes(),
         files: open_site(config, rooms)?,

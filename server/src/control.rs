@@ -8,10 +8,11 @@ use std::time::Instant;
 use http::header::{self, HeaderValue};
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
-use yunzhan_base::principal::{Authenticate, Claim, Verdict};
+use yunzhan_base::principal::{AuthVerdict, Authenticate, Claim};
 use yunzhan_base::route::RenderError;
 use yunzhan_base::{
-    Access, Answer, Body, Call, Endpoint, Error, Kind, Principal, Result, RouteSpec, Secret, Tier,
+    Access, Body, Call, Endpoint, Error, Kind, Principal, Reply, ResponseFuture, Result,
+    RoutePolicy, RouteSpec, Secret,
 };
 use yunzhan_gateway::Gateway;
 use yunzhan_services::envs::EnvStore;
@@ -20,7 +21,7 @@ use crate::observe::attempts::Attempts;
 use crate::observe::metrics::Metrics;
 use crate::process;
 use crate::reload::Reloader;
-use crate::waf::{self, Keeper};
+use crate::waf::{self, RuleSetManager};
 
 /// Most routes take no body, or a name.
 const BODY_BYTES_MAX: usize = 8 << 10;
@@ -33,12 +34,12 @@ const RENDER: RenderError = yunzhan_services::dialect::control::render_error;
 /// Every route of the server itself. Health and metrics are open: who may reach the control listener may see them.
 pub(crate) const CONTROL: &[Endpoint<Control>] = &[
     endpoint("server.status", Method::GET, "/control/v1/status", Access::Operator, status),
-    chore(
+    slow(
         BODY_BYTES_MAX,
         endpoint("server.reload", Method::POST, "/control/v1/reload", Access::Operator, reload),
     ),
     endpoint("waf.control.show", Method::GET, "/control/v1/waf", Access::Operator, waf::show),
-    chore(
+    slow(
         BODY_BYTES_MAX,
         endpoint(
             "waf.control.import",
@@ -48,7 +49,7 @@ pub(crate) const CONTROL: &[Endpoint<Control>] = &[
             waf::import,
         ),
     ),
-    chore(
+    slow(
         BODY_BYTES_MAX,
         endpoint(
             "waf.control.use",
@@ -58,7 +59,7 @@ pub(crate) const CONTROL: &[Endpoint<Control>] = &[
             waf::choose,
         ),
     ),
-    chore(
+    slow(
         EXPLAIN_BYTES_MAX,
         endpoint(
             "waf.control.test",
@@ -85,24 +86,22 @@ const fn endpoint(
     method: Method,
     path: &'static str,
     access: Access,
-    handle: fn(Arc<Control>, Call) -> Answer,
+    handle: fn(Arc<Control>, Call) -> ResponseFuture,
 ) -> Endpoint<Control> {
     let spec = RouteSpec {
         name,
         method,
         path,
         access,
-        tier: Tier::Background,
-        body_bytes_max: BODY_BYTES_MAX,
+        policy: RoutePolicy::CONTROL.buffered(BODY_BYTES_MAX),
         render_error: RENDER,
     };
     Endpoint { spec, handle }
 }
 
 /// The same for what compiles rules, with a bound on its body.
-const fn chore(body_bytes_max: usize, mut endpoint: Endpoint<Control>) -> Endpoint<Control> {
-    endpoint.spec.tier = Tier::Chore;
-    endpoint.spec.body_bytes_max = body_bytes_max;
+const fn slow(body_bytes_max: usize, mut endpoint: Endpoint<Control>) -> Endpoint<Control> {
+    endpoint.spec.policy = RoutePolicy::OPERATOR.buffered(body_bytes_max);
     endpoint
 }
 
@@ -123,7 +122,7 @@ pub(crate) struct Control {
     /// The clients' gateway, whose routes say what rules may do.
     pub(crate) gateway: Arc<Gateway>,
     /// The rules against attacks.
-    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) rule_sets: Arc<RuleSetManager>,
     /// Who attempted what.
     pub(crate) attempts: Arc<Attempts>,
 }
@@ -162,7 +161,7 @@ impl Phase {
 
 // === Handlers ===
 
-fn status(control: Arc<Control>, _call: Call) -> Answer {
+fn status(control: Arc<Control>, _call: Call) -> ResponseFuture {
     Box::pin(async move {
         Ok(json_answer(&json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -175,7 +174,7 @@ fn status(control: Arc<Control>, _call: Call) -> Answer {
     })
 }
 
-fn reload(control: Arc<Control>, _call: Call) -> Answer {
+fn reload(control: Arc<Control>, _call: Call) -> ResponseFuture {
     Box::pin(async move {
         let reloaded = tokio::task::spawn_blocking(move || control.reloader.reload()).await;
         let reloaded = reloaded.map_err(|error| Error::internal("reloading").because(error))??;
@@ -183,12 +182,12 @@ fn reload(control: Arc<Control>, _call: Call) -> Answer {
     })
 }
 
-fn healthz(_control: Arc<Control>, _call: Call) -> Answer {
-    Box::pin(async { Ok(text_answer("ok\n".into(), "text/plain; charset=utf-8")) })
+fn healthz(_control: Arc<Control>, _call: Call) -> ResponseFuture {
+    Box::pin(async { Ok(text_answer("ok\n".into(), "text/plain; charset=utf-8").into()) })
 }
 
 /// Ready means that a request would be answered: the doors are open, and so is the database.
-fn readyz(control: Arc<Control>, _call: Call) -> Answer {
+fn readyz(control: Arc<Control>, _call: Call) -> ResponseFuture {
     Box::pin(async move {
         let phase = control.phase.name();
         let word = if phase == READY_NAME && control.envs.refresh().await.is_err() {
@@ -200,17 +199,17 @@ fn readyz(control: Arc<Control>, _call: Call) -> Answer {
         if word != READY_NAME {
             *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         }
-        Ok(answer)
+        Ok(answer.into())
     })
 }
 
-fn metrics(control: Arc<Control>, _call: Call) -> Answer {
+fn metrics(control: Arc<Control>, _call: Call) -> ResponseFuture {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Box::pin(async move { Ok(text_answer(control.metrics.render(), OPEN_METRICS)) })
+    Box::pin(async move { Ok(text_answer(control.metrics.render(), OPEN_METRICS).into()) })
 }
 
-pub(crate) fn json_answer(value: &Value) -> Response<Body> {
-    text_answer(value.to_string(), "application/json; charset=utf-8")
+pub(crate) fn json_answer(value: &Value) -> Reply {
+    text_answer(value.to_string(), "application/json; charset=utf-8").into()
 }
 
 fn text_answer(text: String, media_type: &'static str) -> Response<Body> {
@@ -252,8 +251,8 @@ impl ControlAuth {
 }
 
 impl Authenticate for ControlAuth {
-    fn authenticate(&self, claim: &Claim<'_>) -> Verdict {
-        self.decide(claim).map_or_else(Verdict::Refused, Verdict::Known)
+    fn authenticate(&self, claim: &Claim<'_>) -> AuthVerdict {
+        self.decide(claim).map_or_else(AuthVerdict::Refused, AuthVerdict::Known)
     }
 }
 

@@ -9,7 +9,7 @@ use yunzhan_gateway::Gateway;
 use yunzhan_gateway::tls::{Certificate, CertificateFiles};
 
 use crate::config::{Config, Source};
-use crate::waf::Keeper;
+use crate::waf::RuleSetManager;
 
 /// What follows the configuration, and what it was when the server started.
 pub(crate) struct Parts {
@@ -19,7 +19,7 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) events: Events,
     pub(crate) gateway: Arc<Gateway>,
-    pub(crate) keeper: Arc<Keeper>,
+    pub(crate) rule_sets: Arc<RuleSetManager>,
     pub(crate) certificate: Option<(Certificate, CertificateFiles)>,
 }
 
@@ -83,7 +83,7 @@ impl Reloader {
             }
             None => None,
         };
-        let rules = self.parts.keeper.prepare(&config.waf)?;
+        let rules = self.parts.rule_sets.prepare(&config.waf)?;
         self.parts.gateway.reconfigure(&config.gateway)?;
         rules.commit();
         if let Some((served, read)) = certificate {

@@ -1,20 +1,20 @@
 //! The rules against attacks: which they are, where they lie, and what they may do.
 //!
-//! `keeper.rs` says which guard now and changes them, `release.rs` is a folder of rules, `explain.rs` says what rules do with
+//! `rule_sets.rs` says which are active and changes them, `release.rs` is a folder of rules, `explain.rs` says what rules do with
 //! one request, `control.rs` is what operators call.
 
 mod control;
 mod explain;
-mod keeper;
 mod release;
+mod rule_sets;
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
+use yunzhan_base::WafMode;
 use yunzhan_base::config::{ByteSize, FromConfig, Given, Reader, Reason, Words};
 use yunzhan_base::{Error, Kind, Result};
-use yunzhan_gateway::Mode;
-use yunzhan_gateway::config::WafMode;
+use yunzhan_gateway::config::WafModeText;
 use yunzhan_waf::RuleSet;
 use yunzhan_waf::seclang::Sources;
 use yunzhan_waf::seclang::ast::Problem;
@@ -22,10 +22,10 @@ use yunzhan_waf::starter::{BuiltIn, ROOT, WithBuiltIn};
 use yunzhan_waf::transaction::Limits;
 
 pub(crate) use control::{attempts, choose, explain, import, show};
-pub(crate) use keeper::Keeper;
+pub(crate) use rule_sets::RuleSetManager;
 
 /// A server that nobody configured is guarded: the rules that are built in are tested against traffic like its own.
-const MODE_DEFAULT: WafMode = WafMode(Mode::Block);
+const MODE_DEFAULT: WafModeText = WafModeText(WafMode::Block);
 
 /// Mistakes that an error tells of; whoever has more fixes these first.
 const PROBLEMS_TOLD_MAX: usize = 20;
@@ -38,7 +38,7 @@ const WORK_BYTES: RangeInclusive<ByteSize> = ByteSize::mib(1)..=ByteSize::gib(16
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     /// What rules may do.
-    pub(crate) mode: Mode,
+    pub(crate) mode: WafMode,
     /// A file of rules in ModSecurity's language instead of the imported or built-in ones.
     pub(crate) rules: Option<PathBuf>,
     /// Whether the log quotes requests as they are.

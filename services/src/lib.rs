@@ -4,10 +4,10 @@
 //! `logic.rs` (pure decisions), `store.rs` (all its SQL), `control.rs` (its control routes), `tests.rs`. Know one, know
 //! all. No service knows a listener, a stage of the gateway or TLS.
 
-mod aside;
 mod columns;
 mod crypto;
 pub mod dialect;
 pub mod documents;
 pub mod envs;
 pub mod identity;
+mod offload;

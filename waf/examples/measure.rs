@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use yunzhan_waf::seclang::Sources;
 use yunzhan_waf::transaction::{Limits, NoCollections};
-use yunzhan_waf::{Context, RuleSet, Transaction, Verdict};
+use yunzhan_waf::{HostContext, RuleSet, Transaction, Verdict};
 
 /// What every request is answered with.
 const ANSWER: &[u8] = br#"{"code":0,"message":"ok","data":{"id":"66a1f0","count":3}}"#;
@@ -91,7 +91,7 @@ impl<'a> Request<'a> {
 
 /// Runs all phases, up to a refusal, and the last one.
 fn inspect(rules: &Arc<RuleSet>, request: &Request<'_>) -> (u16, Vec<String>) {
-    let context = Context {
+    let context = HostContext {
         now_ms: 1_700_000_000_000,
         offset_s: 0,
         unique_id: "1",

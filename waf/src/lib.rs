@@ -20,4 +20,4 @@ pub mod transaction;
 pub mod transformation;
 
 pub use rules::RuleSet;
-pub use transaction::{Context, Transaction, Verdict};
+pub use transaction::{HostContext, Transaction, Verdict};

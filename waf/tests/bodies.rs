@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use yunzhan_waf::seclang::Sources;
 use yunzhan_waf::transaction::{Limits, NoCollections};
-use yunzhan_waf::{Context, RuleSet, Transaction};
+use yunzhan_waf::{HostContext, RuleSet, Transaction};
 
 const RULES: &str = r#"
 SecRuleEngine On
@@ -31,7 +31,7 @@ impl Sources for Only {
 /// In a body, `|` is CRLF.
 fn check(content_type: &str, body: &str, wanted: &str) {
     let rules = Arc::new(RuleSet::load("rules.conf", &Only).expect("the rules are sound"));
-    let context = Context {
+    let context = HostContext {
         now_ms: 0,
         offset_s: 0,
         unique_id: "1",

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use yunzhan_waf::seclang::Sources;
 use yunzhan_waf::transaction::{Limits, NoCollections};
-use yunzhan_waf::{Context, RuleSet, Transaction, Verdict};
+use yunzhan_waf::{HostContext, RuleSet, Transaction, Verdict};
 
 /// A part of the title and rules of a case, how many cases differ for it, and why.
 const DEVIATIONS: &[(&str, usize, &str)] = &[(
@@ -88,7 +88,7 @@ fn run(case: &Value) -> Option<String> {
             );
         }
     };
-    let context = Context {
+    let context = HostContext {
         now_ms: 0,
         offset_s: 0,
         unique_id: "1",

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use yunzhan_base::config::{ByteSize, Document, Lang, Place, Reader, Variables};
+use yunzhan_base::config::{ByteSize, Document, Lang, SourceSpan, Reader, Variables};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(input) = std::str::from_utf8(bytes) else { return };
@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
     let secret = read(&mut document.root());
     let Err(problems) = document.finish() else { return };
     for problem in &problems.list {
-        if let Place::Line { line, .. } = problem.place {
+        if let SourceSpan::Line { line, .. } = problem.place {
             assert!(line <= text.lines().count() + 1, "a mistake beyond the end of the file");
         }
     }

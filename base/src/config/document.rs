@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::problem::{Place, Problem, Problems, Show};
+use super::problem::{Problem, Problems, Show, SourceSpan};
 use super::reader::Reader;
 use super::reference::Reference;
 use super::suggest::nearest;
@@ -90,10 +90,10 @@ impl Document {
         if too_large {
             let message = format!("the file is larger than {DOCUMENT_BYTES_MAX} bytes");
             let zh = format!("文件大于 {DOCUMENT_BYTES_MAX} 字节");
-            document.report("", Place::Whole, (message, zh).into(), Vec::new());
+            document.report("", SourceSpan::Whole, (message, zh).into(), Vec::new());
         }
         for (message, span) in errors {
-            let place = span.map_or(Place::Whole, |span| document.place(&span, Show::Guess));
+            let place = span.map_or(SourceSpan::Whole, |span| document.place(&span, Show::Guess));
             let words =
                 Words::new(format!("not TOML: {message}"), format!("不是合法的 TOML: {message}"));
             document.report("", place, words, Vec::new());
@@ -145,11 +145,11 @@ impl Document {
         (self.read_file)(path)
     }
 
-    pub(super) fn place(&self, span: &Span, show: Show) -> Place {
-        Place::of(&self.text, span, show)
+    pub(super) fn place(&self, span: &Span, show: Show) -> SourceSpan {
+        SourceSpan::of(&self.text, span, show)
     }
 
-    pub(super) fn report(&self, key: &str, place: Place, message: Words, notes: Vec<Words>) {
+    pub(super) fn report(&self, key: &str, place: SourceSpan, message: Words, notes: Vec<Words>) {
         self.record.borrow_mut().problems.push(Problem {
             key: key.to_owned(),
             place,
@@ -225,7 +225,7 @@ impl Document {
                 |near| Words::new(format!("did you mean {near}?"), format!("是否想写 {near}?"));
             let message =
                 Words::new(format!("unknown variable {name}"), format!("未知的环境变量 {name}"));
-            let place = Place::Variable(name.clone());
+            let place = SourceSpan::Variable(name.clone());
             self.report("", place, message, suggestion.map(note).into_iter().collect());
         }
     }

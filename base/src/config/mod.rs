@@ -30,7 +30,7 @@ mod value;
 mod words;
 
 pub use document::{Change, DOCUMENT_BYTES_MAX, Document, Setting, Settings, Variables};
-pub use problem::{Place, Problem, Problems};
+pub use problem::{Problem, Problems, SourceSpan};
 pub use reader::Reader;
 pub use reference::{Reference, markdown};
 pub use units::ByteSize;

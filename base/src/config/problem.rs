@@ -32,7 +32,7 @@ pub(super) enum Show {
 
 /// Where a mistake stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum SourceSpan {
     /// In the file.
     Line {
         /// From 1.
@@ -56,7 +56,7 @@ pub struct Problem {
     /// Dotted name of the key, or empty.
     pub key: String,
     /// Where.
-    pub place: Place,
+    pub place: SourceSpan,
     /// What is wrong.
     pub message: Words,
     /// What would be right: default, variable, suggestion.
@@ -72,9 +72,9 @@ pub struct Problems {
     pub list: Vec<Problem>,
 }
 
-// === impl Place ===
+// === impl SourceSpan ===
 
-impl Place {
+impl SourceSpan {
     /// The place of a span in the file's text.
     pub(super) fn of(source: &str, span: &Span, show: Show) -> Self {
         let start = floor_boundary(source, span.start);
@@ -142,22 +142,22 @@ impl Problem {
     pub fn render(&self, file: &str, lang: Lang) -> String {
         let mut text = format!("{}: {}\n", lang.pick("error", "错误"), self.message.in_lang(lang));
         let gutter = match &self.place {
-            Place::Line { line, .. } => line.to_string().len(),
-            Place::Variable(_) | Place::Whole => 1,
+            SourceSpan::Line { line, .. } => line.to_string().len(),
+            SourceSpan::Variable(_) | SourceSpan::Whole => 1,
         };
         let margin = " ".repeat(gutter);
         let key = if self.key.is_empty() { String::new() } else { format!(" ({})", self.key) };
         match &self.place {
-            Place::Line { line, column, width, text: shown } => {
+            SourceSpan::Line { line, column, width, text: shown } => {
                 let (shown, caret_column) = window(shown, *column);
                 let (pad, caret) = underline(&shown, caret_column, *width);
                 text += &format!("{margin}--> {file}:{line}:{column}{key}\n{margin} |\n");
                 text += &format!("{line} | {shown}\n{margin} | {pad}{caret}\n");
             }
-            Place::Variable(name) => {
+            SourceSpan::Variable(name) => {
                 text += &format!("{margin}--> {} {name}{key}\n", lang.pick("variable", "环境变量"));
             }
-            Place::Whole => text += &format!("{margin}--> {file}{key}\n"),
+            SourceSpan::Whole => text += &format!("{margin}--> {file}{key}\n"),
         }
         for note in &self.notes {
             text += &format!("{margin} = {}\n", note.in_lang(lang));
@@ -173,13 +173,13 @@ impl Problem {
             object["key"] = json!(self.key);
         }
         match &self.place {
-            Place::Line { line, column, .. } => {
+            SourceSpan::Line { line, column, .. } => {
                 object["file"] = json!(file);
                 object["line"] = json!(line);
                 object["column"] = json!(column);
             }
-            Place::Variable(name) => object["variable"] = json!(name),
-            Place::Whole => object["file"] = json!(file),
+            SourceSpan::Variable(name) => object["variable"] = json!(name),
+            SourceSpan::Whole => object["file"] = json!(file),
         }
         object
     }
@@ -238,7 +238,7 @@ impl Problems {
             let message = Words::new(format!("and {more} more"), format!("另有 {more} 处"));
             list.push(Problem {
                 key: String::new(),
-                place: Place::Whole,
+                place: SourceSpan::Whole,
                 message,
                 notes: Vec::new(),
             });

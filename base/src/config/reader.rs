@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use super::document::{Document, Setting, VARIABLE_PREFIX};
-use super::problem::{Place, Show};
+use super::problem::{Show, SourceSpan};
 use super::reference::Reference;
 use super::tree::{Entry, Item, Node, Span, Table};
 use super::value::{FromConfig, Given};
@@ -233,7 +233,9 @@ impl<'d> Reader<'d> {
         let show = if is_secret { Show::KeyOnly } else { Show::Value };
         let place = match self.find(key) {
             Some(found) => self.place(&found.place, show),
-            None => self.header.map_or(Place::Whole, |span| self.document.place(span, Show::Guess)),
+            None => {
+                self.header.map_or(SourceSpan::Whole, |span| self.document.place(span, Show::Guess))
+            }
         };
         self.document.report(&self.dotted(key), place, message.into(), Vec::new());
     }
@@ -408,10 +410,10 @@ impl<'d> Reader<'d> {
         self.document.report(&self.dotted(key), self.place(origin, show), message, notes);
     }
 
-    fn place(&self, origin: &Origin<'_>, show: Show) -> Place {
+    fn place(&self, origin: &Origin<'_>, show: Show) -> SourceSpan {
         match origin {
             Origin::File(span) => self.document.place(span, show),
-            Origin::Variable(name) => Place::Variable(name.clone()),
+            Origin::Variable(name) => SourceSpan::Variable(name.clone()),
         }
     }
 

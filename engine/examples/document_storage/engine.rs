@@ -9,8 +9,8 @@ use yunzhan_base::Clock;
 use yunzhan_engine::config;
 use yunzhan_engine::sql::sqlite::path_of;
 use yunzhan_engine::sql::{
-    Consistency, Database, Expect, Key, Logical, Migration, Migrations, Place, Scope, SharedSql,
-    Sqlite, Statement, Step, Unit, Value,
+    Consistency, Database, Expect, Key, Logical, Migration, Migrations, Scope, ShardLocation,
+    SharedSql, Sqlite, Statement, Value, WriteBatch, WriteStep,
 };
 
 use crate::sample::Sample;
@@ -71,8 +71,8 @@ pub(crate) fn measure() -> Outcome {
     Ok(())
 }
 
-fn place() -> Outcome<Place> {
-    Ok(Place { database: Database::Env("shop".parse()?), key: Key::Slot(0) })
+fn place() -> Outcome<ShardLocation> {
+    Ok(ShardLocation { database: Database::Env("shop".parse()?), key: Key::Slot(0) })
 }
 
 fn engine_in(root: &Path) -> Outcome<SharedSql> {
@@ -139,12 +139,12 @@ fn engine_inserts(
     Ok(())
 }
 
-fn put(number: u64) -> Unit {
+fn put(number: u64) -> WriteBatch {
     let sample = Sample::of(number);
     let mut params = params(&sample);
     params.push(Value::Blob(sample.bson()));
     let statement = Statement { sql: PUT, tables: DOCUMENTS, params };
-    Unit { steps: vec![Step { statement, expect: Expect::Rows(1) }], idempotency: None }
+    WriteBatch { steps: vec![WriteStep { statement, expect: Expect::Rows(1) }], idempotency: None }
 }
 
 async fn engine_reads(sql: &SharedSql) -> Outcome {

@@ -5,7 +5,9 @@
 use yunzhan_base::fault::{Effect, Faults, Point};
 use yunzhan_base::{Error, Kind, Result};
 
-use super::{Consistency, Place, Rows, SharedSql, Sql, SqlFuture, Statement, Unit, Written};
+use super::{
+    Consistency, Rows, ShardLocation, SharedSql, Sql, SqlFuture, Statement, WriteBatch, Written,
+};
 
 /// An engine that may fail on purpose.
 pub struct Faulty {
@@ -38,7 +40,7 @@ impl Sql for Faulty {
     fn read<'a>(
         &'a self,
         consistency: Consistency,
-        place: &'a Place,
+        place: &'a ShardLocation,
         statement: Statement,
     ) -> SqlFuture<'a, Rows> {
         Box::pin(async move {
@@ -47,7 +49,7 @@ impl Sql for Faulty {
         })
     }
 
-    fn write<'a>(&'a self, place: &'a Place, unit: Unit) -> SqlFuture<'a, Written> {
+    fn write<'a>(&'a self, place: &'a ShardLocation, unit: WriteBatch) -> SqlFuture<'a, Written> {
         Box::pin(async move {
             self.strike(Point::SqlWrite).await?;
             let written = self.inner.write(place, unit).await?;
@@ -65,7 +67,7 @@ mod tests {
 
     use super::*;
     use crate::sql::testing::Fresh;
-    use crate::sql::{Database, Expect, Key, Logical, Migrations, Step};
+    use crate::sql::{Database, Expect, Key, Logical, Migrations, WriteStep};
 
     const TABLES: &[Logical] = &[Logical("idempotency")];
     const PUT: &str = "INSERT INTO {idempotency} (env, unit_key, changed, committed_ms) VALUES ('', 'mark', '', ?)";
@@ -83,11 +85,11 @@ mod tests {
         let rules = vec![Rule { point, per_mille: 1000, effect: Effect::Fail }];
         faults.set(Plan { rules, until_ms: 1 });
         let faulty = Faulty::new(inner, faults);
-        let place = Place { database: Database::System, key: Key::Slot(0) };
+        let place = ShardLocation { database: Database::System, key: Key::Slot(0) };
         let unit = || {
             let put = statement(PUT, vec![crate::sql::Value::Integer(i64::MAX)]);
-            let steps = vec![Step { statement: put, expect: Expect::Any }];
-            Unit { steps, idempotency: Some("a".into()) }
+            let steps = vec![WriteStep { statement: put, expect: Expect::Any }];
+            WriteBatch { steps, idempotency: Some("a".into()) }
         };
         let first = faulty.write(&place, unit()).await;
         let count = statement(COUNT, vec![]);

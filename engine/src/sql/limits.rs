@@ -2,7 +2,7 @@
 
 use yunzhan_base::{Error, Kind, Result};
 
-use super::{Expect, Key, Place, Statement, Unit, Value};
+use super::{Expect, Key, ShardLocation, Statement, Value, WriteBatch};
 
 /// The longest idempotency key, in characters: a column of both dialects.
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
@@ -18,7 +18,7 @@ pub(crate) const SWEEP_ROWS_MAX: u32 = 10_000;
 pub const RESULT_BYTES_MAX: usize = 64 << 20;
 
 /// The most rows that `place` lets a read answer.
-pub(crate) fn rows_max(place: &Place) -> usize {
+pub(crate) fn rows_max(place: &ShardLocation) -> usize {
     match &place.key {
         Key::All(merge) => {
             merge.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
@@ -42,7 +42,7 @@ pub(crate) fn too_large() -> Error {
 }
 
 /// The bytes that a unit holds while it waits.
-pub(crate) fn bytes_of(unit: &Unit) -> usize {
+pub(crate) fn bytes_of(unit: &WriteBatch) -> usize {
     let values = unit.steps.iter().flat_map(|step| &step.statement.params);
     values.map(|value| size_of::<Value>() + heap_bytes(value)).sum()
 }
@@ -56,7 +56,7 @@ fn heap_bytes(value: &Value) -> usize {
 }
 
 /// Refuses what one of the backends could not keep.
-pub(crate) fn check_unit(unit: &Unit) -> Result<()> {
+pub(crate) fn check_unit(unit: &WriteBatch) -> Result<()> {
     if let Some(key) = &unit.idempotency
         && (key.is_empty() || key.chars().count() > IDEMPOTENCY_KEY_CHARS_MAX)
     {
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn keys_are_bounded() {
-        let keyed = |key: &str| Unit { steps: vec![], idempotency: Some(key.to_owned()) };
+        let keyed = |key: &str| WriteBatch { steps: vec![], idempotency: Some(key.to_owned()) };
         assert!(check_unit(&keyed(&"é".repeat(255))).is_ok());
         assert!(check_unit(&keyed(&"é".repeat(256))).is_err());
         assert!(check_unit(&keyed("")).is_err());

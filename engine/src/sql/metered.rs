@@ -5,7 +5,9 @@ use std::time::Instant;
 use yunzhan_base::Result;
 use yunzhan_base::event::{Event, Events, SqlEnded};
 
-use super::{Consistency, Place, Rows, SharedSql, Sql, SqlFuture, Statement, Unit, Written};
+use super::{
+    Consistency, Rows, ShardLocation, SharedSql, Sql, SqlFuture, Statement, WriteBatch, Written,
+};
 
 /// An engine that is watched.
 pub struct Metered {
@@ -39,7 +41,7 @@ impl Sql for Metered {
     fn read<'a>(
         &'a self,
         consistency: Consistency,
-        place: &'a Place,
+        place: &'a ShardLocation,
         statement: Statement,
     ) -> SqlFuture<'a, Rows> {
         Box::pin(async move {
@@ -48,7 +50,7 @@ impl Sql for Metered {
         })
     }
 
-    fn write<'a>(&'a self, place: &'a Place, unit: Unit) -> SqlFuture<'a, Written> {
+    fn write<'a>(&'a self, place: &'a ShardLocation, unit: WriteBatch) -> SqlFuture<'a, Written> {
         Box::pin(async move {
             let watch = self.watch("write");
             watch.end(self.inner.write(place, unit).await)
@@ -83,7 +85,7 @@ mod tests {
 
     use super::*;
     use crate::sql::testing::Fresh;
-    use crate::sql::{Database, Expect, Key, Migrations, Step};
+    use crate::sql::{Database, Expect, Key, Migrations, WriteStep};
 
     #[derive(Default)]
     struct Seen(Mutex<Vec<(&'static str, Option<Kind>)>>);
@@ -102,11 +104,11 @@ mod tests {
         let inner = fresh.open(Migrations::new(vec![]).unwrap(), Clock::System).await;
         let seen = Arc::new(Seen::default());
         let metered = Metered::new(inner, Events::to(vec![Arc::clone(&seen) as Arc<dyn Observe>]));
-        let place = Place { database: Database::System, key: Key::Slot(0) };
+        let place = ShardLocation { database: Database::System, key: Key::Slot(0) };
         let statement = |sql| Statement { sql, tables: &[], params: vec![] };
         metered.read(Consistency::Primary, &place, statement("SELECT 1")).await.unwrap();
-        let wrong = Step { statement: statement("DELETE"), expect: Expect::Any };
-        let unit = Unit { steps: vec![wrong], idempotency: None };
+        let wrong = WriteStep { statement: statement("DELETE"), expect: Expect::Any };
+        let unit = WriteBatch { steps: vec![wrong], idempotency: None };
         metered.write(&place, unit).await.unwrap_err();
         let seen = seen.0.lock().unwrap().clone();
         assert_eq!(seen, [("read", None), ("write", Some(Kind::Internal))]);

@@ -1,6 +1,6 @@
 //! The SQL engine: SQLite inside the process, MySQL, MariaDB or TiDB when an address is given.
 //!
-//! Callers say *where* ([`Place`]), *what* ([`Statement`], [`Unit`]) and *how fresh* ([`Consistency`]); table names are
+//! Callers say *where* ([`ShardLocation`]), *what* ([`Statement`], [`WriteBatch`]) and *how fresh* ([`Consistency`]); table names are
 //! logical (`{documents}`), so that sharding and read/write splitting can be wrappers that never parse SQL, and
 //! read-your-writes has its [`Token`] from the first day.
 //!
@@ -52,12 +52,12 @@ pub trait Sql: Send + Sync {
     fn read<'a>(
         &'a self,
         consistency: Consistency,
-        place: &'a Place,
+        place: &'a ShardLocation,
         statement: Statement,
     ) -> SqlFuture<'a, Rows>;
 
     /// Writes a unit, detached from the caller: dropping the future does not undo or cancel it.
-    fn write<'a>(&'a self, place: &'a Place, unit: Unit) -> SqlFuture<'a, Written>;
+    fn write<'a>(&'a self, place: &'a ShardLocation, unit: WriteBatch) -> SqlFuture<'a, Written>;
 }
 
 /// A shared database.
@@ -65,7 +65,7 @@ pub type SharedSql = Arc<dyn Sql>;
 
 /// Where rows live.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct ShardLocation {
     /// The environment, or the system's own tables.
     pub database: Database,
     /// One slot, or all of them with a merge order and a limit.
@@ -179,16 +179,16 @@ pub struct Token(pub String);
 
 /// A unit of writing: steps that happen all or not at all.
 #[derive(Clone, Debug, Default)]
-pub struct Unit {
+pub struct WriteBatch {
     /// The steps in order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<WriteStep>,
     /// Remembers this unit's answer, so that a repetition answers the same.
     pub idempotency: Option<String>,
 }
 
 /// One step of a unit.
 #[derive(Clone, Debug)]
-pub struct Step {
+pub struct WriteStep {
     /// What to do.
     pub statement: Statement,
     /// What must come of it, else the whole unit fails with [`yunzhan_base::Kind::Conflict`].

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use yunzhan_base::env::Envs;
 use yunzhan_base::event::Events;
-use yunzhan_base::principal::{Authenticate, Claim, Verdict};
+use yunzhan_base::principal::{Authenticate, Claim, AuthVerdict};
 use yunzhan_base::{Access, Live, Principal, Tier};
 use yunzhan_gateway::config::RemoteRoute;
 use yunzhan_gateway::{Config, Gateway, Parts, Waf};
@@ -26,8 +26,8 @@ const SILENCE: Duration = Duration::from_millis(30);
 struct Nobody;
 
 impl Authenticate for Nobody {
-    fn authenticate(&self, _: &Claim<'_>) -> Verdict {
-        Verdict::Known(Principal::Nobody)
+    fn authenticate(&self, _: &Claim<'_>) -> AuthVerdict {
+        AuthVerdict::Known(Principal::Nobody)
     }
 }
 

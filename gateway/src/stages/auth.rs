@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use yunzhan_base::env::Envs;
-use yunzhan_base::principal::{Authenticate, Claim, Verdict};
+use yunzhan_base::principal::{AuthVerdict, Authenticate, Claim};
 use yunzhan_base::{Access, Error, Kind, Live, Principal, Result};
 
 use crate::connection::Bounds;
@@ -31,7 +31,7 @@ impl AuthStage {
         Self { authenticate, envs, bounds, budget }
     }
 
-    fn ask(&self, exchange: &Exchange, access: Access, body: Option<&Bytes>) -> Verdict {
+    fn ask(&self, exchange: &Exchange, access: Access, body: Option<&Bytes>) -> AuthVerdict {
         self.authenticate.authenticate(&Claim {
             access,
             method: &exchange.head.method,
@@ -55,10 +55,10 @@ impl AuthStage {
             Err(error) => return Step::Refuse(error),
         };
         let known = match self.ask(exchange, access, Some(&body)) {
-            Verdict::Known(principal) => Ok(principal),
-            Verdict::Refused(error) => Err(error),
-            Verdict::Wait(look_up) => look_up.await,
-            Verdict::NeedsBody => Err(Error::internal("the body was asked for twice")),
+            AuthVerdict::Known(principal) => Ok(principal),
+            AuthVerdict::Refused(error) => Err(error),
+            AuthVerdict::Wait(look_up) => look_up.await,
+            AuthVerdict::NeedsBody => Err(Error::internal("the body was asked for twice")),
         };
         self.settle(exchange, access, known)
     }
@@ -100,17 +100,17 @@ impl AuthStage {
 impl Stage for AuthStage {
     fn request<'x>(&'x self, exchange: &'x mut Exchange) -> Step<'x> {
         let Some(matched) = &exchange.matched else { return Step::Next };
-        let (access, bytes_max) = (matched.rule.access, matched.rule.body_bytes_max);
+        let (access, bytes_max) = (matched.rule.access, matched.rule.body_bytes_max());
         if access == Access::Public {
             return Step::Next;
         }
         match self.ask(exchange, access, None) {
-            Verdict::Known(principal) => self.settle(exchange, access, Ok(principal)),
-            Verdict::Refused(error) => Step::Refuse(error),
-            Verdict::NeedsBody => {
+            AuthVerdict::Known(principal) => self.settle(exchange, access, Ok(principal)),
+            AuthVerdict::Refused(error) => Step::Refuse(error),
+            AuthVerdict::NeedsBody => {
                 Step::Wait(Box::pin(self.ask_with_body(exchange, access, bytes_max)))
             }
-            Verdict::Wait(look_up) => Step::Wait(Box::pin(async move {
+            AuthVerdict::Wait(look_up) => Step::Wait(Box::pin(async move {
                 let known = look_up.await;
                 self.settle(exchange, access, known)
             })),

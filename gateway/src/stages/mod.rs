@@ -2,6 +2,6 @@
 
 pub(crate) mod auth;
 pub(crate) mod framing;
-pub(crate) mod remembered;
+pub(crate) mod memory_collections;
 pub(crate) mod route;
 pub(crate) mod waf;

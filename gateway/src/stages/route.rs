@@ -35,7 +35,7 @@ impl RouteStage {
         }
         let matched = found?;
         exchange.render_error = matched.rule.render_error;
-        exchange.deadline = exchange.started + matched.rule.tier.deadline();
+        exchange.deadline = exchange.started + matched.rule.policy.timeout;
         let envs = self.envs.peek();
         exchange.env = host_env(&envs, &exchange.head);
         // `env` and `client_id` are words of our dialects; in a team's own API they mean what the team wants.

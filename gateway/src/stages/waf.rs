@@ -12,16 +12,16 @@ use http::{Response, StatusCode, Version, request, response};
 use yunzhan_base::event::{
     AttackKind, AttackSuspected, Event as Told, Events, Outcome, SuspectedMatch,
 };
-use yunzhan_base::{Body, Clock, Error, Kind, Live, Result, mask};
+use yunzhan_base::{Body, Clock, Error, Kind, Live, Result, WafMode, mask};
 use yunzhan_waf::seclang::ast::EngineMode;
 use yunzhan_waf::transaction::{Collections, Event, Limits, Refusal};
-use yunzhan_waf::{Context, RuleSet, Transaction, Verdict};
+use yunzhan_waf::{HostContext, RuleSet, Transaction, Verdict};
 
 use crate::connection::Bounds;
 use crate::exchange::Exchange;
 use crate::held::Budget;
 use crate::pipeline::{BodyPlan, Stage, Step};
-use crate::stages::remembered::Remembered;
+use crate::stages::memory_collections::MemoryCollections;
 
 /// Bodies up to this size are judged where the request is: a few hundred microseconds.
 const BODY_BYTES_AT_ONCE: usize = 16 << 10;
@@ -38,19 +38,19 @@ pub const ROUTE_FACT: &str = "yunzhan_route";
 /// The rules that requests pass. Clones see the same rules; replacing them drops no request.
 #[derive(Clone)]
 pub struct Waf {
-    live: Live<Guarding>,
+    live: Live<WafPolicy>,
     /// What rules remember between requests, whichever rules they are.
     collections: Arc<dyn Collections>,
 }
 
 /// What guards.
-pub struct Guarding {
+pub struct WafPolicy {
     /// What time it is.
     pub clock: Clock,
     /// The rules; none guards nothing.
     pub rules: Option<Arc<RuleSet>>,
     /// What they may do where a route does not say otherwise.
-    pub mode: Mode,
+    pub mode: WafMode,
     /// What one request may cost.
     pub limits: Limits,
     /// Whether events quote requests as they are, and not masked. They then hold what people wrote.
@@ -69,34 +69,23 @@ pub struct Exclusion {
     pub places: Box<[u32]>,
 }
 
-/// What rules may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Refuse.
-    Block,
-    /// Tell, and let everything pass.
-    Observe,
-    /// Nothing.
-    Off,
-}
-
 impl Waf {
     /// Guards with these.
-    pub fn new(guarding: Guarding) -> Self {
-        Self::remembering(guarding, Arc::new(Remembered::default()))
+    pub fn new(policy: WafPolicy) -> Self {
+        Self::with_collections(policy, Arc::new(MemoryCollections::default()))
     }
 
     /// The same, with what rules remember kept elsewhere.
-    pub fn remembering(guarding: Guarding, collections: Arc<dyn Collections>) -> Self {
-        Self { live: Live::new(guarding), collections }
+    pub fn with_collections(policy: WafPolicy, collections: Arc<dyn Collections>) -> Self {
+        Self { live: Live::new(policy), collections }
     }
 
     /// Guards nothing.
     pub fn off() -> Self {
-        Self::new(Guarding {
+        Self::new(WafPolicy {
             clock: Clock::System,
             rules: None,
-            mode: Mode::Off,
+            mode: WafMode::Off,
             limits: Limits::default(),
             log_is_plain: false,
             exclusions: Vec::new(),
@@ -104,17 +93,17 @@ impl Waf {
     }
 
     /// Guards with others from the next request on.
-    pub fn replace(&self, guarding: Guarding) {
-        self.live.store(guarding);
+    pub fn replace(&self, policy: WafPolicy) {
+        self.live.store(policy);
     }
 
     /// What guards now.
-    pub fn guarding(&self) -> Arc<Guarding> {
+    pub fn policy(&self) -> Arc<WafPolicy> {
         self.live.load()
     }
 }
 
-impl Guarding {
+impl WafPolicy {
     /// Leaves out the rules that do not run at a path.
     pub fn leave_out(&self, transaction: &mut Transaction, path: &str) {
         for exclusion in self.exclusions.iter().filter(|exclusion| exclusion.holds(path)) {
@@ -146,25 +135,25 @@ impl WafStage {
     }
 
     /// A transaction that has seen the head, unless nothing guards here.
-    fn begin(&self, exchange: &Exchange, mode: Option<Mode>) -> Option<Box<Transaction>> {
-        let guarding = self.waf.live.peek();
-        let rules = Arc::clone(guarding.rules.as_ref()?);
-        let mode = match mode.unwrap_or(guarding.mode) {
-            Mode::Off => return None,
-            Mode::Block => EngineMode::On,
-            Mode::Observe => EngineMode::DetectionOnly,
+    fn begin(&self, exchange: &Exchange, mode: Option<WafMode>) -> Option<Box<Transaction>> {
+        let policy = self.waf.live.peek();
+        let rules = Arc::clone(policy.rules.as_ref()?);
+        let mode = match mode.unwrap_or(policy.mode) {
+            WafMode::Off => return None,
+            WafMode::Block => EngineMode::On,
+            WafMode::Observe => EngineMode::DetectionOnly,
         };
         let id = exchange.request_id.hex();
-        let context = Context {
-            now_ms: guarding.clock.now_ms(),
+        let context = HostContext {
+            now_ms: policy.clock.now_ms(),
             offset_s: 0,
             unique_id: std::str::from_utf8(&id).unwrap_or_default(),
             mode: Some(mode),
             collections: Arc::clone(&self.waf.collections),
-            limits: guarding.limits,
+            limits: policy.limits,
         };
         let mut transaction = Box::new(Transaction::begin(rules, context));
-        guarding.leave_out(&mut transaction, exchange.head.uri.path());
+        policy.leave_out(&mut transaction, exchange.head.uri.path());
         transaction.set_fact(ROUTE_FACT, exchange.route_name().as_bytes());
         feed_head(&mut transaction, exchange);
         Some(transaction)
@@ -222,7 +211,7 @@ impl WafStage {
 impl Stage for WafStage {
     fn request<'x>(&'x self, exchange: &'x mut Exchange) -> Step<'x> {
         let Some(matched) = &exchange.matched else { return Step::Next };
-        let (mode, bytes_max) = (matched.rule.waf, matched.rule.body_bytes_max);
+        let (mode, bytes_max) = (matched.rule.policy.waf, matched.rule.body_bytes_max());
         let Some(mut transaction) = self.begin(exchange, mode) else { return Step::Next };
         let verdict = transaction.request_headers_end();
         if verdict != Verdict::Pass {

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use http::Response;
-use yunzhan_base::{Body, Call, Error, Kind, Result, Route};
+use yunzhan_base::context::Trace;
+use yunzhan_base::policy::Priority;
+use yunzhan_base::{Call, Context, Error, Kind, Reply, Result, Route};
 
 use crate::exchange::Exchange;
 use crate::held::Budget;
@@ -16,9 +17,9 @@ pub(crate) async fn answer(
     body_bytes_max: usize,
     body_timeout: Duration,
     budget: &Budget,
-) -> Result<Response<Body>> {
+) -> Result<Reply> {
     let body = exchange.body.hold(body_bytes_max, body_timeout, budget).await?;
-    let deadline = exchange.deadline.max(Instant::now() + route.spec.tier.deadline());
+    let deadline = exchange.deadline.max(Instant::now() + route.spec.policy.timeout);
     let Some(matched) = &mut exchange.matched else {
         return Err(Error::internal("a local upstream without a rule"));
     };
@@ -27,13 +28,18 @@ pub(crate) async fn answer(
         uri: exchange.head.uri.clone(),
         // Nobody behind the service reads them; the event needs method and path only.
         headers: std::mem::take(&mut exchange.head.headers),
-        body,
+        body: body.into(),
         params: std::mem::take(&mut matched.params),
-        principal: exchange.principal.clone(),
-        env: exchange.env.clone(),
-        request_id: exchange.request_id,
-        deadline,
-        remote: exchange.connection.remote,
+        context: Context {
+            request_id: exchange.request_id,
+            trace: Trace::begin(exchange.request_id),
+            principal: exchange.principal.clone(),
+            env: exchange.env.clone(),
+            variant: None,
+            deadline,
+            priority: Priority::Normal,
+            remote: exchange.connection.remote,
+        },
     };
     match tokio::time::timeout_at(deadline.into(), route.call(call)).await {
         Ok(answer) => answer,

@@ -4,8 +4,7 @@ pub(crate) mod files;
 pub(crate) mod local;
 pub(crate) mod remote;
 
-use http::Response;
-use yunzhan_base::{Body, Error, Live, Result};
+use yunzhan_base::{Error, Live, Reply, Result};
 
 use crate::connection::Bounds;
 use crate::exchange::Exchange;
@@ -17,7 +16,7 @@ pub(crate) async fn forward(
     exchange: &mut Exchange,
     bounds: &Live<Bounds>,
     budget: &Budget,
-) -> Result<Response<Body>> {
+) -> Result<Reply> {
     let Some(rule) = exchange.matched.as_ref().map(|matched| std::sync::Arc::clone(&matched.rule))
     else {
         return Err(Error::internal("a request passed the route stage without a rule"));
@@ -25,12 +24,14 @@ pub(crate) async fn forward(
     let body_timeout = bounds.peek().body_timeout;
     match &rule.destination {
         Destination::Local(local) => {
-            local::answer(&local.0, exchange, rule.body_bytes_max, body_timeout, budget).await
+            local::answer(&local.0, exchange, rule.body_bytes_max(), body_timeout, budget).await
         }
         // On the heap: a request for a built-in service does not carry the room that these two need.
         Destination::Remote(remote) => {
-            Box::pin(remote.answer(exchange, rule.body_bytes_max, body_timeout)).await
+            Box::pin(remote.answer(exchange, rule.body_bytes_max(), body_timeout))
+                .await
+                .map(Reply::from)
         }
-        Destination::Files(files) => Box::pin(files.answer(&exchange.head)).await,
+        Destination::Files(files) => Box::pin(files.answer(&exchange.head)).await.map(Reply::from),
     }
 }

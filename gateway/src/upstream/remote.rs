@@ -57,7 +57,11 @@ pub(crate) struct Remote {
 impl Remote {
     pub(crate) fn new(route: &RemoteRoute, client: &Client) -> Result<Self> {
         let pool = client.pool(&route.upstream)?;
-        Ok(Self { prefix: route.upstream.path_prefix().to_owned(), pool, timeout: route.timeout })
+        Ok(Self {
+            prefix: route.upstream.path_prefix().to_owned(),
+            pool,
+            timeout: route.policy.timeout,
+        })
     }
 
     /// Sends the request on and streams the answer back. A request that may have been seen is sent again only when that is

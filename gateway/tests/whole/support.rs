@@ -9,11 +9,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use yunzhan_base::env::{Env, Envs};
 use yunzhan_base::event::{Event, Events, Observe};
-use yunzhan_base::principal::{Authenticate, Claim, User, Verdict};
+use yunzhan_base::policy::Cors;
+use yunzhan_base::principal::{AuthVerdict, Authenticate, Claim, User};
 use yunzhan_base::route::bind;
-use yunzhan_base::{Access, Answer, Body, Call, Endpoint, Live, Principal, RouteSpec, Tier};
+use yunzhan_base::{
+    Access, Body, Call, Endpoint, Live, Principal, ResponseFuture, RoutePolicy, RouteSpec,
+};
 use yunzhan_gateway::config::RemoteRoute;
-use yunzhan_gateway::{Config, Gateway, Parts, Waf};
+use yunzhan_gateway::{Config, Dependencies, Gateway, Waf};
 use yunzhan_net::http::{Client, Target};
 use yunzhan_net::shutdown::Trigger;
 
@@ -37,8 +40,7 @@ const fn spec(name: &'static str, method: Method, path: &'static str, access: Ac
         method,
         path,
         access,
-        tier: Tier::Core,
-        body_bytes_max: BODY_BYTES_MAX,
+        policy: RoutePolicy::CORE.buffered(BODY_BYTES_MAX),
         render_error: |error, id| {
             let text =
                 format!("{} {} {}", error.kind().name(), error.message(), id.to_string().len());
@@ -49,29 +51,31 @@ const fn spec(name: &'static str, method: Method, path: &'static str, access: Ac
     }
 }
 
-fn echo(_: Arc<Echo>, call: Call) -> Answer {
-    Box::pin(async move { Ok(Response::new(Body::from(call.body))) })
+fn echo(_: Arc<Echo>, call: Call) -> ResponseFuture {
+    Box::pin(async move { Ok(Response::new(call.body).into()) })
 }
 
-fn name(_: Arc<Echo>, call: Call) -> Answer {
-    Box::pin(async move { Ok(Response::new(Body::from(call.params.get("name")?.to_owned()))) })
+fn name(_: Arc<Echo>, call: Call) -> ResponseFuture {
+    Box::pin(
+        async move { Ok(Response::new(Body::from(call.params.get("name")?.to_owned())).into()) },
+    )
 }
 
 /// Knows one person, by the token `小明`; where it comes in the body, it is the whole of it.
 struct OnePerson;
 
 impl Authenticate for OnePerson {
-    fn authenticate(&self, claim: &Claim<'_>) -> Verdict {
+    fn authenticate(&self, claim: &Claim<'_>) -> AuthVerdict {
         let claimed = claim.headers.get("authorization").map(http::HeaderValue::as_bytes);
         let is_known = match (claim.access, claim.body) {
-            (Access::UserInBody, None) => return Verdict::NeedsBody,
+            (Access::UserInBody, None) => return AuthVerdict::NeedsBody,
             (Access::UserInBody, Some(body)) => body == "小明",
             _ => claimed == Some("Bearer 小明".as_bytes()),
         };
         if !is_known {
-            return Verdict::Known(Principal::Nobody);
+            return AuthVerdict::Known(Principal::Nobody);
         }
-        Verdict::Known(Principal::User(Arc::new(User {
+        AuthVerdict::Known(Principal::User(Arc::new(User {
             env: "shop".parse().unwrap(),
             uid: "u1".into(),
             openid: Some("dev-小明".into()),
@@ -178,14 +182,14 @@ fn guarded(
         path: "/up/{*rest}".into(),
         upstream: Target::parse(&format!("http://{address}")).unwrap(),
         access: Access::Public,
-        tier: Tier::Ordinary,
-        body_bytes_max: 1 << 20,
-        timeout: Duration::from_secs(20),
-        waf: None,
+        policy: RoutePolicy {
+            cors: Cors::PassedOn,
+            ..RoutePolicy::ORDINARY.streaming(1 << 20).timeout(Duration::from_secs(20))
+        },
     }));
     change(&mut config);
     let seen = Arc::new(Seen::default());
-    let parts = Parts {
+    let dependencies = Dependencies {
         config,
         routes: bind(&Arc::new(Echo), ROUTES),
         files: None,
@@ -196,7 +200,7 @@ fn guarded(
         events: Events::to(vec![Arc::clone(&seen) as Arc<dyn Observe>]),
         seed: [1; 16],
     };
-    (Gateway::new(parts).unwrap(), seen)
+    (Gateway::new(dependencies).unwrap(), seen)
 }
 
 /// Sends raw bytes and reads until the server closes, or until it has been silent although a whole answer arrived.

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 
-use yunzhan_gateway::{Guarding, Mode, Waf};
+use yunzhan_base::WafMode;
+use yunzhan_gateway::{Waf, WafPolicy};
 use yunzhan_waf::RuleSet;
 use yunzhan_waf::seclang::Sources;
 use yunzhan_waf::seclang::ast::Collection;
@@ -38,16 +39,16 @@ impl Collections for Threads {
     fn store(&self, _: Collection, _: &[u8], _: HashMap<Box<[u8]>, Kept>, _: i64, _: i64) {}
 }
 
-fn guarding(rules: &'static str, collections: Arc<dyn Collections>) -> Waf {
-    let guarding = Guarding {
+fn policy(rules: &'static str, collections: Arc<dyn Collections>) -> Waf {
+    let policy = WafPolicy {
         clock: yunzhan_base::Clock::System,
         rules: Some(Arc::new(RuleSet::load("rules.conf", &File(rules)).unwrap())),
-        mode: Mode::Block,
+        mode: WafMode::Block,
         limits: Limits::default(),
         log_is_plain: false,
         exclusions: Vec::new(),
     };
-    Waf::remembering(guarding, collections)
+    Waf::with_collections(policy, collections)
 }
 
 fn post(body: &str) -> String {
@@ -60,7 +61,7 @@ fn post(body: &str) -> String {
 async fn large_bodies_are_judged_off_the_threads_that_serve() {
     let threads = Arc::new(Threads::default());
     let rules = r#"SecAction "id:1,phase:2,pass,nolog,initcol:ip=%{REMOTE_ADDR}""#;
-    let served = serve_behind(guarding(rules, Arc::clone(&threads) as _)).await;
+    let served = serve_behind(policy(rules, Arc::clone(&threads) as _)).await;
     let large = "x".repeat(BODY_BYTES_MAX);
     for body in ["small", &large] {
         let answer = raw(served.address, post(body).as_bytes()).await;
@@ -74,7 +75,7 @@ async fn large_bodies_are_judged_off_the_threads_that_serve() {
 #[tokio::test]
 async fn where_rules_lead_is_not_refused_again() {
     let rules = r#"SecRule REQUEST_METHOD "@streq GET" "id:1,phase:1,redirect:/elsewhere""#;
-    let served = serve_behind(guarding(rules, Arc::new(Threads::default()))).await;
+    let served = serve_behind(policy(rules, Arc::new(Threads::default()))).await;
     let answer = raw(served.address, b"GET /echo/a HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 302 "), "{answer}");
     assert!(answer.contains("location: /elsewhere\r\n"), "{answer}");
@@ -88,7 +89,7 @@ async fn what_phase_3_counts_is_judged_where_no_body_is_held() {
 SecRule RESPONSE_STATUS "@eq 200" "id:1,phase:3,pass,nolog,setvar:tx.out=+4"
 SecRule TX:out "@ge 4" "id:2,phase:4,deny"
 "#;
-    let served = serve_behind(guarding(rules, Arc::new(Threads::default()))).await;
+    let served = serve_behind(policy(rules, Arc::new(Threads::default()))).await;
     let answer = raw(served.address, b"GET /echo/a HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
 }

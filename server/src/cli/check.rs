@@ -12,7 +12,7 @@ use super::{EXIT_DONE, EXIT_FAILED};
 use crate::config::Config;
 use crate::data;
 use crate::rooms;
-use crate::waf::Keeper;
+use crate::waf::RuleSetManager;
 
 /// What was found.
 struct Findings {
@@ -79,8 +79,8 @@ fn named_files(config: &Config, context: &Context) -> Vec<Error> {
     let certificate = config.certificate.as_ref().map(|files| Certificate::load(files).map(drop));
     let site = config.site.as_deref().map(|folder| Files::folder(folder).map(drop));
     let routes = check_routes(rooms::public_specs(), &config.gateway.routes);
-    let guarding = Keeper::open(context.dir.clone(), &config.waf).map(drop);
-    [certificate, site, Some(routes), Some(guarding)]
+    let policy = RuleSetManager::open(context.dir.clone(), &config.waf).map(drop);
+    [certificate, site, Some(routes), Some(policy)]
         .into_iter()
         .flatten()
         .filter_map(Result::err)

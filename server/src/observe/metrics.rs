@@ -139,7 +139,7 @@ impl Metrics {
     /// Metrics of these routes; others are met later.
     pub(crate) fn new<'r>(routes: impl IntoIterator<Item = &'r RouteSpec>) -> Self {
         let tiers: HashMap<_, _> =
-            routes.into_iter().map(|spec| (spec.name, spec.tier.name())).collect();
+            routes.into_iter().map(|spec| (spec.name, spec.policy.goal.name())).collect();
         let mut metrics = Self {
             registry: Registry::with_prefix("yunzhan"),
             requests: Family::default(),

@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use http::Response;
 use serde_json::Value;
-use yunzhan_base::{Answer, Body, Call, Error, Kind, Result};
+use yunzhan_base::{Call, Error, Kind, Reply, ResponseFuture, Result};
 
-use super::Keeper;
+use super::RuleSetManager;
 use super::explain::{self as explaining, Request};
 use crate::control::{Control, json_answer};
 
@@ -17,39 +16,39 @@ const ROWS_DEFAULT: usize = 20;
 const ROWS_MAX: usize = 1000;
 
 /// Which rules guard.
-pub(crate) fn show(control: Arc<Control>, _call: Call) -> Answer {
-    blocking(control, Keeper::show)
+pub(crate) fn show(control: Arc<Control>, _call: Call) -> ResponseFuture {
+    blocking(control, RuleSetManager::show)
 }
 
 /// Takes a release from a folder of this machine, and uses it.
-pub(crate) fn import(control: Arc<Control>, call: Call) -> Answer {
-    blocking(control, move |keeper| {
+pub(crate) fn import(control: Arc<Control>, call: Call) -> ResponseFuture {
+    blocking(control, move |rule_sets| {
         let folder = member(&call, "folder")?;
         let folder = Path::new(&folder);
         if !folder.is_absolute() {
             return Err(Error::new(Kind::InvalidParameter, "`folder` is an absolute path"));
         }
-        keeper.import(folder)
+        rule_sets.import(folder)
     })
 }
 
 /// Uses another set.
-pub(crate) fn choose(control: Arc<Control>, call: Call) -> Answer {
-    blocking(control, move |keeper| keeper.use_set(&member(&call, "set")?))
+pub(crate) fn choose(control: Arc<Control>, call: Call) -> ResponseFuture {
+    blocking(control, move |rule_sets| rule_sets.use_set(&member(&call, "set")?))
 }
 
 /// Says what rules do with one request.
-pub(crate) fn explain(control: Arc<Control>, call: Call) -> Answer {
+pub(crate) fn explain(control: Arc<Control>, call: Call) -> ResponseFuture {
     let gateway = Arc::clone(&control.gateway);
-    blocking(control, move |keeper| {
-        let request = Request::read(&call.body)?;
+    blocking(control, move |rule_sets| {
+        let request = Request::read(call.bytes())?;
         let (route, mode) = request.route(&gateway);
-        explaining::explain(&keeper.waf().guarding(), &request, route, mode)
+        explaining::explain(&rule_sets.waf().policy(), &request, route, mode)
     })
 }
 
 /// Who attempted most.
-pub(crate) fn attempts(control: Arc<Control>, call: Call) -> Answer {
+pub(crate) fn attempts(control: Arc<Control>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let rows = match call.query("limit")? {
             None => ROWS_DEFAULT,
@@ -68,17 +67,17 @@ pub(crate) fn attempts(control: Arc<Control>, call: Call) -> Answer {
 /// Rules are compiled and files are read on a thread that may wait.
 fn blocking(
     control: Arc<Control>,
-    work: impl FnOnce(&Keeper) -> Result<Value> + Send + 'static,
-) -> Answer {
+    work: impl FnOnce(&RuleSetManager) -> Result<Value> + Send + 'static,
+) -> ResponseFuture {
     Box::pin(async move {
-        let done = tokio::task::spawn_blocking(move || work(&control.keeper)).await;
+        let done = tokio::task::spawn_blocking(move || work(&control.rule_sets)).await;
         let answer = done.map_err(|error| Error::internal("rules").because(error))??;
-        Ok::<Response<Body>, Error>(json_answer(&answer))
+        Ok::<Reply, Error>(json_answer(&answer))
     })
 }
 
 fn member(call: &Call, name: &str) -> Result<String> {
-    let asked: Option<Value> = serde_json::from_slice(&call.body).ok();
+    let asked: Option<Value> = serde_json::from_slice(call.bytes()).ok();
     let found = asked.as_ref().and_then(|asked| asked.get(name)).and_then(Value::as_str);
     let text = format!("the body is a JSON object with the text `{name}`");
     found.map(str::to_owned).ok_or_else(|| Error::new(Kind::InvalidParameter, text))

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use http::{Method, Uri};
 use serde_json::{Value, json};
+use yunzhan_base::WafMode;
 use yunzhan_base::{Clock, Error, Kind, Result};
-use yunzhan_gateway::{Gateway, Guarding, Mode, ROUTE_FACT};
+use yunzhan_gateway::{Gateway, ROUTE_FACT, WafPolicy};
 use yunzhan_waf::seclang::ast::EngineMode;
 use yunzhan_waf::transaction::{Asked, NoCollections, TracedMatch};
-use yunzhan_waf::{Context, RuleSet, Transaction, Verdict};
+use yunzhan_waf::{HostContext, RuleSet, Transaction, Verdict};
 
-use super::keeper::mode_name;
 use super::release;
+use super::rule_sets::mode_name;
 
 /// The request that is explained: what somebody might have sent.
 pub(super) struct Request {
@@ -58,7 +59,7 @@ impl Request {
 
 impl Request {
     /// The name of the route that would answer it, and what rules may do there if that is special.
-    pub(super) fn route(&self, gateway: &Gateway) -> (&'static str, Option<Mode>) {
+    pub(super) fn route(&self, gateway: &Gateway) -> (&'static str, Option<WafMode>) {
         gateway.route_of(&self.method, self.target.path())
     }
 }
@@ -85,35 +86,35 @@ fn unhex(digits: &str) -> Option<Vec<u8>> {
 /// # Errors
 /// No rules guard.
 pub(super) fn explain(
-    guarding: &Guarding,
+    policy: &WafPolicy,
     request: &Request,
     route: &str,
-    mode: Option<Mode>,
+    mode: Option<WafMode>,
 ) -> Result<Value> {
-    let Some(rules) = &guarding.rules else {
+    let Some(rules) = &policy.rules else {
         let text = "no rules are there to explain; import some with `yunzhan waf import`, or name them in waf.rules";
         return Err(Error::new(Kind::NotFound, text));
     };
-    let mut transaction = begin(rules, guarding);
+    let mut transaction = begin(rules, policy);
     transaction.keep_trace();
-    guarding.leave_out(&mut transaction, request.target.path());
+    policy.leave_out(&mut transaction, request.target.path());
     transaction.set_fact(ROUTE_FACT, route.as_bytes());
     let verdict = feed(&mut transaction, request);
     transaction.log();
-    let mut told = told(&transaction, &verdict, mode.unwrap_or(guarding.mode));
+    let mut told = told(&transaction, &verdict, mode.unwrap_or(policy.mode));
     told["route"] = route.into();
     Ok(told)
 }
 
 /// As in traffic, but that rules may refuse whatever the mode, and that nothing is remembered.
-fn begin(rules: &Arc<RuleSet>, guarding: &Guarding) -> Transaction {
-    let context = Context {
+fn begin(rules: &Arc<RuleSet>, policy: &WafPolicy) -> Transaction {
+    let context = HostContext {
         now_ms: Clock::System.now_ms(),
         offset_s: 0,
         unique_id: "test",
         mode: Some(EngineMode::On),
         collections: Arc::new(NoCollections),
-        limits: guarding.limits,
+        limits: policy.limits,
     };
     Transaction::begin(Arc::clone(rules), context)
 }
@@ -135,7 +136,7 @@ fn feed(transaction: &mut Transaction, request: &Request) -> Verdict {
     }
 }
 
-fn told(transaction: &Transaction, verdict: &Verdict, mode: Mode) -> Value {
+fn told(transaction: &Transaction, verdict: &Verdict, mode: WafMode) -> Value {
     let trace = transaction.trace().cloned().unwrap_or_default();
     let matched: Vec<Value> = trace.asked.iter().map(told_rule).collect();
     let scores: serde_json::Map<String, Value> = transaction
@@ -218,16 +219,16 @@ SecRule ARGS "@rx union\s+(select)" "id:2,phase:2,deny,capture,t:none,t:lowercas
 "#;
 
     fn explained(request: &str) -> Value {
-        let guarding = Guarding {
+        let policy = WafPolicy {
             clock: yunzhan_base::Clock::System,
             rules: Some(Arc::new(RuleSet::load("rules.conf", &One(RULES)).unwrap())),
-            mode: Mode::Observe,
+            mode: WafMode::Observe,
             limits: Limits::default(),
             log_is_plain: false,
             exclusions: Vec::new(),
         };
         let request = Request::read(request.as_bytes()).unwrap();
-        explain(&guarding, &request, "files", None).unwrap()
+        explain(&policy, &request, "files", None).unwrap()
     }
 
     #[test]

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, Uri};
 use yunzhan_base::audit::{Ledger, Record};
 use yunzhan_base::call::Params;
 use yunzhan_base::event::Events;
-use yunzhan_base::principal::{Authenticate, Claim, Verdict};
+use yunzhan_base::principal::{Authenticate, Claim, AuthVerdict};
 use yunzhan_base::{Access, Body, Call, Clock, Principal, RequestId};
 use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::Migrations;
@@ -79,11 +79,11 @@ impl Rig {
     pub fn admit(&self, access: Access, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Option<Principal> {
         let claim = |body| Claim { access, method: &Method::POST, uri, headers, body, env: None };
         match self.identity.authenticate(&claim(None)) {
-            Verdict::NeedsBody => match self.identity.authenticate(&claim(Some(body))) {
-                Verdict::Known(principal) => Some(principal),
+            AuthVerdict::NeedsBody => match self.identity.authenticate(&claim(Some(body))) {
+                AuthVerdict::Known(principal) => Some(principal),
                 _ => None,
             },
-            Verdict::Known(principal) => Some(principal),
+            AuthVerdict::Known(principal) => Some(principal),
             _ => None,
         }
     }

@@ -24,7 +24,7 @@ pub fn render_error(error: &Error, request_id: RequestId) -> Response<Body> {
         error_description: error.message(),
         request_id: request_id.to_string(),
     };
-    json::answer(entry.status, &refusal)
+    json::response(entry.status, &refusal)
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use http::{Method, Response};
 use serde::Serialize;
-use yunzhan_base::{Access, Answer, Body, Call, Endpoint, Error, RequestId, RouteSpec, Tier};
+use yunzhan_base::{
+    Access, Body, Call, Endpoint, Error, RequestId, ResponseFuture, RoutePolicy, RouteSpec,
+};
 
 use super::json;
 
@@ -16,15 +18,14 @@ pub(crate) const fn endpoint<S>(
     name: &'static str,
     method: Method,
     path: &'static str,
-    handle: fn(Arc<S>, Call) -> Answer,
+    handle: fn(Arc<S>, Call) -> ResponseFuture,
 ) -> Endpoint<S> {
     let spec = RouteSpec {
         name,
         method,
         path,
         access: Access::Operator,
-        tier: Tier::Ordinary,
-        body_bytes_max: BODY_BYTES_MAX,
+        policy: RoutePolicy::CONTROL.buffered(BODY_BYTES_MAX),
         render_error,
     };
     Endpoint { spec, handle }
@@ -42,7 +43,7 @@ pub fn render_error(error: &Error, request_id: RequestId) -> Response<Body> {
     let kind = error.kind();
     let refusal =
         Refusal { code: kind.name(), message: error.message(), request_id: request_id.to_string() };
-    json::answer(kind.entry().status, &refusal)
+    json::response(kind.entry().status, &refusal)
 }
 
 #[cfg(test)]

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use yunzhan_base::{Body, Call, Error, Kind, Result};
+use yunzhan_base::{Body, Call, Error, Kind, Reply, Result};
 
 /// Reads a body. An empty one counts as `{}`; members that nobody asks for are passed over, since SDKs send some.
 pub(crate) fn read<T: DeserializeOwned>(call: &Call) -> Result<T> {
-    parse(if call.body.is_empty() { b"{}" } else { &call.body })
+    parse(if call.bytes().is_empty() { b"{}" } else { call.bytes() })
 }
 
 /// As [`read`], from bytes, of which there must be some.
@@ -33,15 +33,20 @@ fn words(error: &serde_json::Error) -> String {
     format!("a value is not of the kind that its member takes, at line {line} column {column}")
 }
 
-/// An answer that may hold tokens or keys, so nobody may keep it.
-pub(crate) fn answer(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+/// A reply that may hold tokens or keys, so nobody may keep it.
+pub(crate) fn answer(status: StatusCode, body: &impl Serialize) -> Reply {
+    response(status, body).into()
+}
+
+/// As [`answer`], for refusals.
+pub(crate) fn response(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     let json = serde_json::to_vec(body).expect("answers are plain data");
     let mut response = prepared(json.into());
     *response.status_mut() = status;
     response
 }
 
-/// An answer whose JSON was written before.
+/// A response whose JSON was written before.
 pub(crate) fn prepared(json: Bytes) -> Response<Body> {
     let mut response = Response::new(Body::from(json));
     let headers = response.headers_mut();
@@ -51,8 +56,8 @@ pub(crate) fn prepared(json: Bytes) -> Response<Body> {
     response
 }
 
-/// The usual answer.
-pub(crate) fn ok(body: &impl Serialize) -> Response<Body> {
+/// The usual reply.
+pub(crate) fn ok(body: &impl Serialize) -> Reply {
     answer(StatusCode::OK, body)
 }
 

@@ -2,7 +2,7 @@
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
-use yunzhan_base::{Body, Error, RequestId};
+use yunzhan_base::{Body, Error, Reply, RequestId};
 use yunzhan_query::ejson::Mode;
 
 use crate::documents;
@@ -10,8 +10,12 @@ use crate::documents;
 /// Bytes that an answer is begun with: most fit, and the others grow.
 const ANSWER_BYTES: usize = 512;
 
-/// An answer of status 200.
-pub(crate) fn json(text: String) -> Response<Body> {
+/// A reply of status 200.
+pub(crate) fn json(text: String) -> Reply {
+    response(text).into()
+}
+
+fn response(text: String) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
     response
         .headers_mut()
@@ -25,7 +29,7 @@ pub(crate) fn refusal(error: &Error, request_id: RequestId) -> Response<Body> {
     object.text("code", error.kind().entry().code);
     object.text("message", error.message());
     object.request_id(request_id);
-    json(object.close())
+    response(object.close())
 }
 
 /// A JSON object whose fields are written one after the other.

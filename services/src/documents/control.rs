@@ -8,7 +8,7 @@ use bson::{Bson, Document};
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use yunzhan_base::{Answer, Call, Endpoint, EnvId, Error, Kind, Result};
+use yunzhan_base::{Call, Endpoint, EnvId, Error, Kind, ResponseFuture, Result};
 use yunzhan_query::ejson::Mode;
 
 use super::logic::index::GEO_DIRECTION;
@@ -129,7 +129,7 @@ struct NewPermission {
     rules: Option<Value>,
 }
 
-fn list(documents: Arc<Documents>, call: Call) -> Answer {
+fn list(documents: Arc<Documents>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let env = documents.known_env(call.params.get("env")?)?;
         let collections = documents.collections(&env).await?;
@@ -138,7 +138,7 @@ fn list(documents: Arc<Documents>, call: Call) -> Answer {
     })
 }
 
-fn create(documents: Arc<Documents>, call: Call) -> Answer {
+fn create(documents: Arc<Documents>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let env = documents.known_env(call.params.get("env")?)?;
         let new: NewCollection = json::read(&call)?;
@@ -149,7 +149,7 @@ fn create(documents: Arc<Documents>, call: Call) -> Answer {
     })
 }
 
-fn set_permission(documents: Arc<Documents>, call: Call) -> Answer {
+fn set_permission(documents: Arc<Documents>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let env = documents.known_env(call.params.get("env")?)?;
         let new: NewPermission = json::read(&call)?;
@@ -173,7 +173,7 @@ fn set_permission(documents: Arc<Documents>, call: Call) -> Answer {
     })
 }
 
-fn list_indexes(documents: Arc<Documents>, call: Call) -> Answer {
+fn list_indexes(documents: Arc<Documents>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let env = documents.known_env(call.params.get("env")?)?;
         let indexes = documents.indexes(&env, call.params.get("collection")?).await?;
@@ -182,7 +182,7 @@ fn list_indexes(documents: Arc<Documents>, call: Call) -> Answer {
     })
 }
 
-fn create_index(documents: Arc<Documents>, call: Call) -> Answer {
+fn create_index(documents: Arc<Documents>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let env = documents.known_env(call.params.get("env")?)?;
         let wanted: WantedIndex = json::read(&call)?;
@@ -197,7 +197,7 @@ fn create_index(documents: Arc<Documents>, call: Call) -> Answer {
     })
 }
 
-fn drop_index(documents: Arc<Documents>, call: Call) -> Answer {
+fn drop_index(documents: Arc<Documents>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let env = documents.known_env(call.params.get("env")?)?;
         let (collection, name) = (call.params.get("collection")?, call.params.get("index")?);
@@ -206,11 +206,11 @@ fn drop_index(documents: Arc<Documents>, call: Call) -> Answer {
     })
 }
 
-fn find(documents: Arc<Documents>, call: Call) -> Answer {
+fn find(documents: Arc<Documents>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let env = documents.known_env(call.params.get("env")?)?;
         let (caller, collection) = (caller(&env, &call), call.params.get("collection")?);
-        let mut members = Members::read(&call.body, documents.now_ms())?;
+        let mut members = Members::read(call.bytes(), documents.now_ms())?;
         let find = Find {
             which: members.which()?,
             order: members.order()?,
@@ -231,21 +231,21 @@ fn find(documents: Arc<Documents>, call: Call) -> Answer {
     })
 }
 
-fn count(documents: Arc<Documents>, call: Call) -> Answer {
+fn count(documents: Arc<Documents>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let env = documents.known_env(call.params.get("env")?)?;
-        let which = Members::read(&call.body, documents.now_ms())?.which()?;
+        let which = Members::read(call.bytes(), documents.now_ms())?.which()?;
         let collection = call.params.get("collection")?;
         let total = documents.count(caller(&env, &call), collection, which).await?;
         Ok(json::ok(&serde_json::json!({ "total": total })))
     })
 }
 
-fn explain(documents: Arc<Documents>, call: Call) -> Answer {
+fn explain(documents: Arc<Documents>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let env = documents.known_env(call.params.get("env")?)?;
         let (caller, collection) = (caller(&env, &call), call.params.get("collection")?);
-        let mut members = Members::read(&call.body, documents.now_ms())?;
+        let mut members = Members::read(call.bytes(), documents.now_ms())?;
         let (which, order) = (members.which()?, members.order()?);
         let limit = members.count("limit")?.unwrap_or(LIMIT_DEFAULT);
         let told = documents.explain(caller, collection, which, &order, limit).await?;
@@ -292,7 +292,7 @@ fn show_index(index: &Index) -> ShownIndex<'_> {
 }
 
 fn caller<'c>(env: &'c EnvId, call: &'c Call) -> Caller<'c> {
-    Caller { env, principal: &call.principal }
+    Caller { env, principal: &call.context.principal }
 }
 
 fn show(collection: &Collection) -> Shown<'_> {

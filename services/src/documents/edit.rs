@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bson::{Bson, Document};
 use yunzhan_base::{Error, Kind, Result};
-use yunzhan_engine::sql::Step;
+use yunzhan_engine::sql::WriteStep;
 use yunzhan_query::{Budget, Filter, Update};
 
 use super::change::apply;
@@ -19,7 +19,7 @@ use super::rules::Gate;
 use super::store::{Stored, Table};
 use super::transaction::Before;
 use super::{Changed, Documents};
-use crate::aside::{self, LONG_BYTES};
+use crate::offload::{self, LONG_BYTES};
 
 /// Tries of one unit. Those of this process who change a single document queue, so a try is lost to another process or to
 /// a unit of many, and the pauses between tries grow: all of them together take about as long as a client waits.
@@ -153,7 +153,7 @@ async fn read_again(table: &Table<'_>, documents: Vec<Stored>) -> Result<Vec<Sto
 /// A unit of edits while it is put together.
 struct EditUnit<'a> {
     table: Table<'a>,
-    steps: Vec<Step>,
+    steps: Vec<WriteStep>,
     /// The slot of each document that becomes another one.
     slots: Vec<u16>,
     /// The keys of each document that becomes another one.
@@ -174,7 +174,7 @@ impl<'a> EditUnit<'a> {
             return Ok(());
         }
         self.changed.matched += 1;
-        aside::at_once(stored.body.len() >= LONG_BYTES, || match edit.update {
+        offload::run_now(stored.body.len() >= LONG_BYTES, || match edit.update {
             None => self.remove(stored, &before),
             Some(update) => self.update(stored, before, update, edit),
         })

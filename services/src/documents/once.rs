@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use aws_lc_rs::digest::{SHA256, digest};
 use bson::{Bson, Document};
 use yunzhan_base::{Error, Kind, Result};
-use yunzhan_engine::sql::Step;
+use yunzhan_engine::sql::WriteStep;
 
 use super::logic::shape::{decode, encode};
 use super::store::Table;
@@ -77,7 +77,7 @@ impl Once {
     ///
     /// # Errors
     /// `TooLarge` for a document that is not remembered.
-    pub(super) fn remember(&self, table: &Table<'_>, answer: &Changed) -> Result<Step> {
+    pub(super) fn remember(&self, table: &Table<'_>, answer: &Changed) -> Result<WriteStep> {
         let memory = format!("{}:{}", self.digest, hex::encode(self.written(answer)?));
         Ok(table.remember_request(&self.request_key(), &memory, self.now_ms))
     }

@@ -18,7 +18,7 @@ use super::near::Nearest;
 use super::store::{Stored, Table};
 use super::walk::Walk;
 use super::{Caller, Documents, Which};
-use crate::aside::{self, LONG_BYTES};
+use crate::offload::{self, LONG_BYTES};
 
 /// Most bytes of BSON in one answer. A thousand documents of 16 KiB fit; more than that wants a projection or pages.
 pub(super) const RESULT_BYTES_MAX: usize = 16 << 20;
@@ -363,5 +363,5 @@ pub(super) fn shape(
     };
     let bytes: usize = bodies.iter().map(Vec::len).sum();
     let is_long = projection.is_some() && bytes >= LONG_BYTES;
-    aside::at_once(is_long, || bodies.into_iter().map(shape_one).collect())
+    offload::run_now(is_long, || bodies.into_iter().map(shape_one).collect())
 }

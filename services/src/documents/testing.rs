@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, Uri};
@@ -12,11 +12,13 @@ use yunzhan_base::call::Params;
 use yunzhan_base::env::{Env, Envs};
 use yunzhan_base::fault::Faults;
 use yunzhan_base::principal::{ServerKey, User};
-use yunzhan_base::{Body, Call, Clock, Endpoint, EnvId, Error, Kind, Live, Principal, RequestId};
+use yunzhan_base::{
+    Body, Call, Clock, Context, Endpoint, EnvId, Error, Kind, Live, Principal, RequestId,
+};
 use yunzhan_engine::sql::testing::Fresh;
 use yunzhan_engine::sql::{
-    Consistency, Database, Expect, Faulty, Key, Logical, Migrations, Place, Rows, SharedSql, Sql,
-    SqlFuture, Statement, Step, Unit, Value, Written, intern,
+    Consistency, Database, Expect, Faulty, Key, Logical, Migrations, Rows, ShardLocation,
+    SharedSql, Sql, SqlFuture, Statement, Value, WriteBatch, WriteStep, Written, intern,
 };
 
 use super::{Caller, Config, Documents, Index, MIGRATIONS, Preset};
@@ -41,11 +43,16 @@ struct Records(Mutex<String>);
 struct Broken(Kind);
 
 impl Sql for Broken {
-    fn read<'a>(&'a self, _: Consistency, _: &'a Place, _: Statement) -> SqlFuture<'a, Rows> {
+    fn read<'a>(
+        &'a self,
+        _: Consistency,
+        _: &'a ShardLocation,
+        _: Statement,
+    ) -> SqlFuture<'a, Rows> {
         Box::pin(async { Err(Error::new(self.0, self.0.entry().en)) })
     }
 
-    fn write<'a>(&'a self, _: &'a Place, _: Unit) -> SqlFuture<'a, Written> {
+    fn write<'a>(&'a self, _: &'a ShardLocation, _: WriteBatch) -> SqlFuture<'a, Written> {
         Box::pin(async { Err(Error::new(self.0, self.0.entry().en)) })
     }
 }
@@ -68,7 +75,7 @@ impl Sql for Watched {
     fn read<'a>(
         &'a self,
         how: Consistency,
-        place: &'a Place,
+        place: &'a ShardLocation,
         what: Statement,
     ) -> SqlFuture<'a, Rows> {
         if what.tables.contains(&Logical("documents")) {
@@ -77,7 +84,7 @@ impl Sql for Watched {
         self.sql.read(how, place, what)
     }
 
-    fn write<'a>(&'a self, place: &'a Place, unit: Unit) -> SqlFuture<'a, Written> {
+    fn write<'a>(&'a self, place: &'a ShardLocation, unit: WriteBatch) -> SqlFuture<'a, Written> {
         let one_less = |left: usize| left.checked_sub(1);
         match self.writes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
             Ok(_) => self.sql.write(place, unit),
@@ -229,15 +236,15 @@ impl World {
                 (None, Err(_)) => Value::Text((*column).to_owned()),
             });
         let statement = Statement { sql, tables: TABLES, params: params.collect() };
-        let step = Step { statement, expect: Expect::Rows(1) };
-        let place = Place { database: Database::Env(self.env.clone()), key: Key::Slot(0) };
-        self.sql.write(&place, Unit { steps: vec![step], idempotency: None }).await.unwrap();
+        let step = WriteStep { statement, expect: Expect::Rows(1) };
+        let place = ShardLocation { database: Database::Env(self.env.clone()), key: Key::Slot(0) };
+        self.sql.write(&place, WriteBatch { steps: vec![step], idempotency: None }).await.unwrap();
     }
 
     /// The entries of an index as they are stored, and those that may stand once.
     pub(crate) async fn entries(&self, index: &Index) -> [Rows; 2] {
         const TABLES: &[Logical] = &[Logical("index_entries"), Logical("unique_entries")];
-        let place = Place { database: Database::Env(self.env.clone()), key: Key::Slot(0) };
+        let place = ShardLocation { database: Database::Env(self.env.clone()), key: Key::Slot(0) };
         let read = async |table: &str| {
             let sql = format!(
                 "SELECT entry, document FROM {{{table}}} WHERE index_id = ? ORDER BY entry, document"
@@ -253,9 +260,9 @@ impl World {
     pub(crate) async fn lose_answers(&self) {
         let sql = "DELETE FROM {idempotency} WHERE unit_key LIKE '%:request'";
         let statement = Statement { sql, tables: &[Logical("idempotency")], params: Vec::new() };
-        let step = Step { statement, expect: Expect::Any };
-        let place = Place { database: Database::Env(self.env.clone()), key: Key::Slot(0) };
-        self.sql.write(&place, Unit { steps: vec![step], idempotency: None }).await.unwrap();
+        let step = WriteStep { statement, expect: Expect::Any };
+        let place = ShardLocation { database: Database::Env(self.env.clone()), key: Key::Slot(0) };
+        self.sql.write(&place, WriteBatch { steps: vec![step], idempotency: None }).await.unwrap();
     }
 
     pub(crate) fn caller<'a>(&'a self, principal: &'a Principal) -> Caller<'a> {
@@ -272,8 +279,10 @@ impl World {
         let endpoint = endpoints.iter().find(|endpoint| endpoint.spec.name == asked.route).unwrap();
         let answer =
             (endpoint.handle)(Arc::clone(service), self.call(&endpoint.spec.method, asked)).await;
-        let response =
-            answer.unwrap_or_else(|error| (endpoint.spec.render_error)(&error, RequestId::NONE));
+        let response = match answer {
+            Ok(reply) => reply.into_response().expect("no route of these upgrades"),
+            Err(error) => (endpoint.spec.render_error)(&error, RequestId::NONE),
+        };
         show(&response)
     }
 
@@ -290,13 +299,16 @@ impl World {
             method: method.clone(),
             uri: Uri::try_from(format!("/?{}", asked.query)).unwrap(),
             headers,
-            body: Bytes::copy_from_slice(asked.body.as_bytes()),
+            body: Bytes::copy_from_slice(asked.body.as_bytes()).into(),
             params,
-            principal: asked.principal.clone(),
-            env: Some(Arc::new(demo(&self.env))),
-            request_id: RequestId::NONE,
-            deadline: Instant::now() + Duration::from_secs(5),
-            remote: ([127, 0, 0, 1], 1).into(),
+            context: Context {
+                principal: asked.principal.clone(),
+                ..Context::internal(
+                    RequestId::NONE,
+                    Some(Arc::new(demo(&self.env))),
+                    Duration::from_secs(5),
+                )
+            },
         }
     }
 }

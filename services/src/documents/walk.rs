@@ -13,7 +13,7 @@ use super::logic::index::GEO_DIRECTION;
 use super::logic::permission::OWNER_FIELD;
 use super::logic::shape::decode_into;
 use super::store::{Collection, PageRow, Side, Stored, Table};
-use crate::aside;
+use crate::offload;
 
 /// Rows of the first page. Most queries end within it.
 const PAGE_ROWS_FIRST: usize = 32;
@@ -32,7 +32,7 @@ const STEPS_PER_WORK: u64 = 400;
 
 /// Work of one document that is matched aside, for matching has no pauses: a third of a millisecond, of which handing the
 /// other tasks over is a small part.
-const WORK_ASIDE: usize = 32;
+const OFFLOAD_STEPS: usize = 32;
 
 /// Rows of the largest page; each carries a small body at most, see `store.rs`.
 const PAGE_ROWS_MAX: usize = 512;
@@ -255,7 +255,7 @@ impl<'a> Walk<'a> {
         }
         decode_into(body, &self.needs, &mut self.seen_last)?;
         let Self { filter, seen_last, budget, work, .. } = self;
-        Ok(aside::at_once(*work >= WORK_ASIDE, || filter.matches(seen_last, budget))?)
+        Ok(offload::run_now(*work >= OFFLOAD_STEPS, || filter.matches(seen_last, budget))?)
     }
 
     /// Whether a document of the walk matches, which then stands in `document` with the fields that are read at least. What
@@ -270,7 +270,7 @@ impl<'a> Walk<'a> {
         decode_into(body, &self.reads, document)?;
         let Self { filter, budget, .. } = &*self;
         let matches = || filter.matches(document, budget);
-        Ok(self.reads == Needs::All || aside::at_once(self.work >= WORK_ASIDE, matches)?)
+        Ok(self.reads == Needs::All || offload::run_now(self.work >= OFFLOAD_STEPS, matches)?)
     }
 
     /// Work that may still be done.

@@ -8,7 +8,7 @@ use yunzhan_query::filter::Limits;
 use yunzhan_query::rule;
 
 use super::logic::permission::{OWNER_FIELD, Reach};
-use crate::aside;
+use crate::offload;
 
 /// Which documents a call means.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ impl Which {
     fn matching(query: Document) -> Result<Self> {
         // Compiling a regular expression may take as long as reading a large body.
         let parsed =
-            aside::at_once(has_pattern(&query), || Filter::parse(&query, &Limits::default()));
+            offload::run_now(has_pattern(&query), || Filter::parse(&query, &Limits::default()));
         Ok(Self::Matching { filter: parsed?, query })
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use yunzhan_base::audit::Record;
 use yunzhan_base::env::Env;
-use yunzhan_base::{Answer, Call, Endpoint, EnvId, Result, Secret};
+use yunzhan_base::{Call, Endpoint, EnvId, ResponseFuture, Result, Secret};
 
 use super::{EnvStore, NewEnv, NewKey};
 use crate::dialect::{control::endpoint, json};
@@ -56,7 +56,7 @@ struct Added<'a> {
     key: NewKey,
 }
 
-fn list(envs: Arc<EnvStore>, _: Call) -> Answer {
+fn list(envs: Arc<EnvStore>, _: Call) -> ResponseFuture {
     Box::pin(async move {
         let table = envs.envs.load();
         let shown: Vec<_> = table.iter().map(|env| envs.shown(env)).collect();
@@ -64,14 +64,14 @@ fn list(envs: Arc<EnvStore>, _: Call) -> Answer {
     })
 }
 
-fn show(envs: Arc<EnvStore>, call: Call) -> Answer {
+fn show(envs: Arc<EnvStore>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let env = envs.get(&env_id(&call)?)?;
         Ok(json::ok(&envs.shown(&env)))
     })
 }
 
-fn add(envs: Arc<EnvStore>, call: Call) -> Answer {
+fn add(envs: Arc<EnvStore>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let request: Add = json::read(&call)?;
         let new = NewEnv {
@@ -87,7 +87,7 @@ fn add(envs: Arc<EnvStore>, call: Call) -> Answer {
     })
 }
 
-fn add_key(envs: Arc<EnvStore>, call: Call) -> Answer {
+fn add_key(envs: Arc<EnvStore>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let env = env_id(&call)?;
         let key = envs.add_key(&env).await?;
@@ -96,7 +96,7 @@ fn add_key(envs: Arc<EnvStore>, call: Call) -> Answer {
     })
 }
 
-fn remove_key(envs: Arc<EnvStore>, call: Call) -> Answer {
+fn remove_key(envs: Arc<EnvStore>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let (env, key_id) = (env_id(&call)?, call.params.get("key_id")?);
         envs.remove_key(&env, key_id).await?;

@@ -5,7 +5,8 @@ use yunzhan_base::{EnvId, Error, Kind, Result, Secret};
 use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::migrate::{Migration, Scope};
 use yunzhan_engine::sql::{
-    Consistency, Database, Expect, Key, Logical, Place, SharedSql, Statement, Step, Unit, Value,
+    Consistency, Database, Expect, Key, Logical, ShardLocation, SharedSql, Statement, Value,
+    WriteBatch, WriteStep,
 };
 
 use super::server_keys::StoredKey;
@@ -42,14 +43,18 @@ const SERVER_KEYS: &[Logical] = &[Logical("server_keys")];
 pub(super) struct Store {
     sql: SharedSql,
     master_key: MasterKey,
-    place: Place,
+    place: ShardLocation,
 }
 
 // === impl Store ===
 
 impl Store {
     pub(super) fn new(sql: SharedSql, master_key: MasterKey) -> Self {
-        Self { sql, master_key, place: Place { database: Database::System, key: Key::Slot(0) } }
+        Self {
+            sql,
+            master_key,
+            place: ShardLocation { database: Database::System, key: Key::Slot(0) },
+        }
     }
 
     /// Every environment.
@@ -110,7 +115,8 @@ impl Store {
                 Value::Integer(now_ms),
             ],
         );
-        let unit = Unit { steps: vec![insert, self.insert_key(key, now_ms)], idempotency: None };
+        let unit =
+            WriteBatch { steps: vec![insert, self.insert_key(key, now_ms)], idempotency: None };
         self.sql.write(&self.place, unit).await.map(drop).map_err(|error| match error.kind() {
             Kind::Conflict => Error::new(
                 Kind::AlreadyExists,
@@ -122,7 +128,7 @@ impl Store {
 
     /// Adds a key.
     pub(super) async fn add_key(&self, key: &StoredKey, now_ms: i64) -> Result<()> {
-        let unit = Unit { steps: vec![self.insert_key(key, now_ms)], idempotency: None };
+        let unit = WriteBatch { steps: vec![self.insert_key(key, now_ms)], idempotency: None };
         self.sql.write(&self.place, unit).await.map(drop)
     }
 
@@ -133,7 +139,7 @@ impl Store {
             SERVER_KEYS,
             vec![Value::Text(env.to_string()), Value::Text(key_id.to_owned())],
         );
-        let unit = Unit { steps: vec![delete], idempotency: None };
+        let unit = WriteBatch { steps: vec![delete], idempotency: None };
         self.sql.write(&self.place, unit).await.map(drop).map_err(|error| match error.kind() {
             Kind::Conflict => {
                 Error::new(Kind::NotFound, format!("environment {env} has no such key"))
@@ -142,7 +148,7 @@ impl Store {
         })
     }
 
-    fn insert_key(&self, key: &StoredKey, now_ms: i64) -> Step {
+    fn insert_key(&self, key: &StoredKey, now_ms: i64) -> WriteStep {
         let key_id = &key.principal.key_id;
         let sealed = self.master_key.seal(&key_context(key_id), key.secret.expose());
         step(
@@ -160,8 +166,8 @@ impl Store {
 }
 
 /// A step that must change one row.
-fn step(sql: &'static str, tables: &'static [Logical], params: Vec<Value>) -> Step {
-    Step { statement: Statement { sql, tables, params }, expect: Expect::Rows(1) }
+fn step(sql: &'static str, tables: &'static [Logical], params: Vec<Value>) -> WriteStep {
+    WriteStep { statement: Statement { sql, tables, params }, expect: Expect::Rows(1) }
 }
 
 /// Binds a sealed value to its row: moved into another row it does not open.

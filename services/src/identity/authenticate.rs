@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::header;
 use serde::Deserialize;
-use yunzhan_base::principal::{Authenticate, Claim, User, Verdict};
+use yunzhan_base::principal::{AuthVerdict, Authenticate, Claim, User};
 use yunzhan_base::{Access, EnvId, Error, Kind, Principal, Result};
 
 use super::Identity;
@@ -17,10 +17,10 @@ use super::token::{self, Claims, KeyRing};
 use crate::dialect::json;
 
 impl Authenticate for Identity {
-    fn authenticate(&self, claim: &Claim<'_>) -> Verdict {
+    fn authenticate(&self, claim: &Claim<'_>) -> AuthVerdict {
         let verdict = match claim.access {
-            Access::Public => Ok(Verdict::Known(Principal::Nobody)),
-            Access::User => self.user(claim).map(|user| Verdict::Known(Principal::User(user))),
+            Access::Public => Ok(AuthVerdict::Known(Principal::Nobody)),
+            Access::User => self.user(claim).map(|user| AuthVerdict::Known(Principal::User(user))),
             Access::UserInBody => self.user_in_body(claim),
             Access::Server => self.server(claim),
             Access::Operator => Err(Error::new(
@@ -28,7 +28,7 @@ impl Authenticate for Identity {
                 "operators use the control listener; no token of a client opens it",
             )),
         };
-        verdict.unwrap_or_else(Verdict::Refused)
+        verdict.unwrap_or_else(AuthVerdict::Refused)
     }
 }
 
@@ -42,12 +42,12 @@ impl Identity {
 
     /// The person whom the token in the body names. A token in the head is not needed, but has to be good and the same
     /// person's: two names for one caller would be read differently by whoever stands in front of us.
-    fn user_in_body(&self, claim: &Claim<'_>) -> Result<Verdict> {
+    fn user_in_body(&self, claim: &Claim<'_>) -> Result<AuthVerdict> {
         let is_named = claim.headers.contains_key(header::AUTHORIZATION);
         // Before the body is read, so that a bad one leaves with the head.
         let named = is_named.then(|| self.user(claim)).transpose()?;
         let Some(body) = claim.body else {
-            return Ok(Verdict::NeedsBody);
+            return Ok(AuthVerdict::NeedsBody);
         };
         let user = self.verify_access(&token_in_body(body)?)?;
         check_env(&user.env, claim.env, "token")?;
@@ -57,7 +57,7 @@ impl Identity {
                 "the Authorization header and the body's access_token are of different people",
             ));
         }
-        Ok(Verdict::Known(Principal::User(user)))
+        Ok(AuthVerdict::Known(Principal::User(user)))
     }
 
     /// The person whom a valid access token names.
@@ -100,7 +100,7 @@ impl Identity {
         checked.inspect_err(|_| self.memory.forget(&Memory::key(token)))
     }
 
-    fn server(&self, claim: &Claim<'_>) -> Result<Verdict> {
+    fn server(&self, claim: &Claim<'_>) -> Result<AuthVerdict> {
         let authorization = authorization(claim)?;
         if Head::is_claimed(authorization) {
             return self.signed(claim);
@@ -113,10 +113,10 @@ impl Identity {
             )
         })?;
         check_env(&key.principal.env, claim.env, "key")?;
-        Ok(Verdict::Known(Principal::Server(Arc::clone(&key.principal))))
+        Ok(AuthVerdict::Known(Principal::Server(Arc::clone(&key.principal))))
     }
 
-    fn signed(&self, claim: &Claim<'_>) -> Result<Verdict> {
+    fn signed(&self, claim: &Claim<'_>) -> Result<AuthVerdict> {
         let head = Head::read(claim.headers)?;
         head.check_time(self.clock.now_s())?;
         let keys = self.server_keys.peek();
@@ -128,11 +128,11 @@ impl Identity {
         })?;
         check_env(&key.principal.env, claim.env, "key")?;
         let Some(body) = claim.body else {
-            return Ok(Verdict::NeedsBody);
+            return Ok(AuthVerdict::NeedsBody);
         };
         let request = Signed { method: claim.method, uri: claim.uri, headers: claim.headers, body };
         tc3::verify(&head, request, key.secret.expose())?;
-        Ok(Verdict::Known(Principal::Server(Arc::clone(&key.principal))))
+        Ok(AuthVerdict::Known(Principal::Server(Arc::clone(&key.principal))))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use yunzhan_base::{Answer, Call, Endpoint, EnvId, Error, Kind, Result};
+use yunzhan_base::{Call, Endpoint, EnvId, Error, Kind, ResponseFuture, Result};
 
 use super::Identity;
 use super::logic::{self, OPENID_BYTES_MAX};
@@ -52,7 +52,7 @@ struct Issue {
 }
 
 /// Logs somebody in without asking them: for `yunzhan token`. Always on record; outside development only on insistence.
-fn issue(identity: Arc<Identity>, call: Call) -> Answer {
+fn issue(identity: Arc<Identity>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let env = identity.env(&env_id(&call)?)?;
         let request: Issue = json::read(&call)?;
@@ -98,7 +98,7 @@ struct Users {
     next: Option<String>,
 }
 
-fn users(identity: Arc<Identity>, call: Call) -> Answer {
+fn users(identity: Arc<Identity>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let env = identity.env(&env_id(&call)?)?;
         let after = call.query("after")?.unwrap_or_default();
@@ -128,7 +128,7 @@ struct Roles {
 }
 
 /// Sets the roles of a person. Tokens that say otherwise are refused from now on, so that a role that is taken away is gone.
-fn set_roles(identity: Arc<Identity>, call: Call) -> Answer {
+fn set_roles(identity: Arc<Identity>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let env = identity.env(&env_id(&call)?)?;
         let uid = call.params.get("uid")?;
@@ -149,7 +149,7 @@ fn set_roles(identity: Arc<Identity>, call: Call) -> Answer {
 }
 
 /// Ends every session of a person.
-fn end_sessions(identity: Arc<Identity>, call: Call) -> Answer {
+fn end_sessions(identity: Arc<Identity>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let env = identity.env(&env_id(&call)?)?;
         let uid = call.params.get("uid")?;
@@ -166,13 +166,13 @@ struct RotateKeys {
     drop_old: bool,
 }
 
-fn rotate_keys(identity: Arc<Identity>, call: Call) -> Answer {
+fn rotate_keys(identity: Arc<Identity>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let request: RotateKeys = json::read(&call)?;
         identity.rotate(request.drop_old).await?;
         let subject = if request.drop_old { "dropped" } else { "announced" };
         identity.record(None, "operator".into(), "keys.rotate", subject);
-        Ok(json::prepared(identity.keys.peek().key_set()))
+        Ok(json::prepared(identity.keys.peek().key_set()).into())
     })
 }
 

@@ -115,13 +115,13 @@ impl Identity {
     /// The environment of a call: the one the gateway found, or else the one that the body's `client_id` names.
     fn env_of(&self, call: &Call, client_id: Option<&str>) -> Result<Arc<Env>> {
         let named = client_id.filter(|id| !id.is_empty()).map(str::parse::<EnvId>).transpose()?;
-        match (&call.env, named) {
+        match (&call.context.env, named) {
             (Some(env), Some(named)) if env.id != named => Err(Error::new(
                 Kind::EnvNotFound,
                 format!("the address names environment {}, the body names {named}", env.id),
             )),
             (None, Some(named)) => self.env(&named),
-            _ => call.env().cloned(),
+            _ => call.context.env().cloned(),
         }
     }
 

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use yunzhan_waf::seclang::ast::{Place, Problem};
+use yunzhan_waf::seclang::ast::{SourceSpan, Problem};
 use yunzhan_waf::seclang::{PROBLEMS_MAX, Sources, load, parse};
 
 /// A folder in which one file has the text and every other includes it.
@@ -22,7 +22,7 @@ impl Sources for Folder<'_> {
     }
 }
 
-fn check_places<'a>(places: impl Iterator<Item = &'a Place>, text: &[u8]) {
+fn check_places<'a>(places: impl Iterator<Item = &'a SourceSpan>, text: &[u8]) {
     let lines = text.iter().filter(|byte| **byte == b'\n').count() + 1;
     for place in places {
         assert!((1..=lines).contains(&(place.line as usize)), "{place} of {lines} lines");

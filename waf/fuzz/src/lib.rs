@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use yunzhan_waf::seclang::Sources;
 use yunzhan_waf::transaction::{Limits, NoCollections};
-use yunzhan_waf::{Context, RuleSet, Transaction, Verdict};
+use yunzhan_waf::{HostContext, RuleSet, Transaction, Verdict};
 
 /// Rules that look at whatever a reader fills, through transformations and operators of several kinds.
 const RULES: &str = r#"
@@ -48,7 +48,7 @@ static SET: LazyLock<Arc<RuleSet>> = LazyLock::new(|| match RuleSet::load("rules
 
 /// Begins a transaction.
 pub fn begin() -> Transaction {
-    let context = Context {
+    let context = HostContext {
         now_ms: 1_700_000_000_000,
         offset_s: 28_800,
         unique_id: "1",

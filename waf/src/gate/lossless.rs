@@ -17,7 +17,7 @@ use crate::seclang::Sources;
 use crate::seclang::ast::EngineMode;
 use crate::signature::Union;
 use crate::starter::{ROOT, WithBuiltIn};
-use crate::transaction::{Context, Limits, NoCollections, Transaction, Verdict};
+use crate::transaction::{HostContext, Limits, NoCollections, Transaction, Verdict};
 
 /// How many values are made; the variable raises it.
 const VALUES_DEFAULT: u64 = 1500;
@@ -170,7 +170,7 @@ fn requests_come_to_the_same_without_gates() {
 
 /// What a request with these arguments, the last of them a cookie and a header too, comes to.
 fn run(rules: &Arc<RuleSet>, values: &[Vec<u8>]) -> (Verdict, Vec<u64>) {
-    let context = Context {
+    let context = HostContext {
         now_ms: 0,
         offset_s: 0,
         unique_id: "1",

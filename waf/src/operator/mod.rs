@@ -35,7 +35,7 @@ pub trait Files {
 pub struct Captures {
     /// Whether anybody asks for them; without, operators do not spend time on them.
     pub is_wanted: bool,
-    /// Place and bytes.
+    /// SourceSpan and bytes.
     pub found: Vec<(u8, Vec<u8>)>,
 }
 

@@ -14,7 +14,7 @@ use crate::operator::{Files, Operator};
 use crate::seclang::Sources;
 use crate::seclang::ast::{
     Action, Change, Collection, Control, Directive, DirectiveKind, Disruptive, Member,
-    OperatorText, Place, Problem, Rule, Selection, Target, Text, Variable,
+    OperatorText, Problem, Rule, Selection, SourceSpan, Target, Text, Variable,
 };
 use crate::transformation::Transformation;
 
@@ -65,7 +65,7 @@ pub(super) fn compile(
     }
 }
 
-fn problem(place: &Place, rule: Option<u64>, message: impl Into<String>) -> Problem {
+fn problem(place: &SourceSpan, rule: Option<u64>, message: impl Into<String>) -> Problem {
     Problem { place: place.clone(), rule, message: message.into() }
 }
 
@@ -82,13 +82,13 @@ struct Gathered {
     signatures: Vec<String>,
     removals: Vec<Selection>,
     target_updates: Vec<(Selection, Vec<Target>)>,
-    action_updates: Vec<(u64, usize, Vec<Action>, Place)>,
+    action_updates: Vec<(u64, usize, Vec<Action>, SourceSpan)>,
     problems: Vec<Problem>,
 }
 
 /// A chain as it was written.
 struct ChainText {
-    place: Place,
+    place: SourceSpan,
     id: Option<u64>,
     phase: u8,
     /// Actions of `SecDefaultAction` for its phase.
@@ -97,7 +97,7 @@ struct ChainText {
 }
 
 struct LinkText {
-    place: Place,
+    place: SourceSpan,
     targets: Vec<Target>,
     operator: Option<OperatorText>,
     actions: Vec<Action>,

@@ -8,13 +8,13 @@ use super::lists::{GroupId, ListId};
 use super::template::{Template, TxName};
 use crate::gate::Gate;
 use crate::operator::Operator;
-use crate::seclang::ast::{Collection, Control, Disruptive, Place, Sanitise, Variable};
+use crate::seclang::ast::{Collection, Control, Disruptive, Sanitise, SourceSpan, Variable};
 use crate::transformation::Transformation;
 
 /// A rule with those that are chained to it: all must match.
 #[derive(Debug)]
 pub(crate) struct Chain {
-    pub(crate) place: Place,
+    pub(crate) place: SourceSpan,
     pub(crate) id: Option<u64>,
     pub(crate) links: Vec<Link>,
     pub(crate) disruptive: Disruptive,

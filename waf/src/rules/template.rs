@@ -23,7 +23,7 @@ pub(crate) enum Part {
 /// The name of a TX variable.
 #[derive(Clone, Debug)]
 pub(crate) enum TxName {
-    Place(u32),
+    SourceSpan(u32),
     Dynamic(Template),
 }
 
@@ -61,7 +61,7 @@ impl Symbols {
 
     pub(super) fn tx_name(&mut self, text: &Text) -> TxName {
         match text.as_literal() {
-            Some(name) => TxName::Place(self.place(name)),
+            Some(name) => TxName::SourceSpan(self.place(name)),
             None => TxName::Dynamic(self.template(text)),
         }
     }

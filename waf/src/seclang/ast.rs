@@ -7,14 +7,14 @@ use crate::transformation::Transformation;
 
 /// Where a directive begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SourceSpan {
     /// The file's name as it was given.
     pub file: Arc<str>,
     /// Line, from 1.
     pub line: u32,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourceSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
     }
@@ -24,7 +24,7 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// Where.
-    pub place: Place,
+    pub place: SourceSpan,
     /// The rule's id, where there is one.
     pub rule: Option<u64>,
     /// What is wrong, lowercase, without a final stop.
@@ -35,7 +35,7 @@ pub struct Problem {
 #[derive(Clone, Debug)]
 pub struct Directive {
     /// Where it begins.
-    pub place: Place,
+    pub place: SourceSpan,
     /// What it says.
     pub kind: DirectiveKind,
 }

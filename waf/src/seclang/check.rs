@@ -3,19 +3,19 @@
 use std::collections::HashMap;
 
 use super::CHAIN_LINKS_MAX;
-use super::ast::{Action, Directive, DirectiveKind, Disruptive, Place, Problem};
+use super::ast::{Action, Directive, DirectiveKind, Disruptive, Problem, SourceSpan};
 
 /// What was seen so far.
 #[derive(Default)]
 pub(super) struct Checks {
     /// Where each id is.
-    ids: HashMap<u64, Place>,
+    ids: HashMap<u64, SourceSpan>,
     /// Where each marker is.
-    markers: HashMap<String, (usize, Place)>,
+    markers: HashMap<String, (usize, SourceSpan)>,
     /// Each `skipAfter`: the directive's place in order, where it is, its id, the marker.
-    skips: Vec<(usize, Place, Option<u64>, String)>,
+    skips: Vec<(usize, SourceSpan, Option<u64>, String)>,
     /// Where the default action of each phase is.
-    defaults: [Option<Place>; 5],
+    defaults: [Option<SourceSpan>; 5],
     chain: Chain,
 }
 
@@ -26,7 +26,7 @@ enum Chain {
     #[default]
     Closed,
     /// It is one; the chain has so many yet, and begins there.
-    Open { links: usize, place: Place, id: Option<u64> },
+    Open { links: usize, place: SourceSpan, id: Option<u64> },
     /// Nobody knows, because a directive could not be read.
     Unknown,
 }
@@ -85,7 +85,7 @@ impl Checks {
 
     fn rule(
         &mut self,
-        place: &Place,
+        place: &SourceSpan,
         actions: &[Action],
         index: usize,
         is_sound: bool,
@@ -119,7 +119,7 @@ impl Checks {
     /// What is wrong with the actions of a rule that is no link.
     fn first(
         &mut self,
-        place: &Place,
+        place: &SourceSpan,
         actions: &[Action],
         index: usize,
         is_sound: bool,
@@ -146,7 +146,7 @@ impl Checks {
         messages.into_iter().map(problem).collect()
     }
 
-    fn default_action(&mut self, place: &Place, actions: &[Action]) -> Vec<String> {
+    fn default_action(&mut self, place: &SourceSpan, actions: &[Action]) -> Vec<String> {
         let mut messages = twice(actions);
         let unfit = actions.iter().filter_map(unfit_for_default);
         messages

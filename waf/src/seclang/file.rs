@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::ast::{Directive, Place, Problem};
+use super::ast::{Directive, Problem, SourceSpan};
 use super::check::Checks;
 use super::directive::{Parsed, Said, directive};
 use super::lines::Lines;
@@ -31,11 +31,11 @@ impl Reading {
         &mut self,
         name: &str,
         text: &[u8],
-        include: &mut dyn FnMut(&mut Self, Place, Include),
+        include: &mut dyn FnMut(&mut Self, SourceSpan, Include),
     ) {
         let file: Arc<str> = name.into();
         if text.len() > FILE_BYTES_MAX {
-            let place = Place { file, line: 1 };
+            let place = SourceSpan { file, line: 1 };
             let message = format!("the file has {} bytes, more than {FILE_BYTES_MAX}", text.len());
             return self.report(place, None, message);
         }
@@ -43,7 +43,7 @@ impl Reading {
             if self.is_ended {
                 return;
             }
-            let place = Place { file: file.clone(), line: line.number };
+            let place = SourceSpan { file: file.clone(), line: line.number };
             let parsed = match line.words {
                 Ok(words) => directive(&words),
                 Err(problem) => Parsed::wrong(problem),
@@ -54,9 +54,9 @@ impl Reading {
 
     fn take(
         &mut self,
-        place: Place,
+        place: SourceSpan,
         parsed: Parsed,
-        include: &mut dyn FnMut(&mut Self, Place, Include),
+        include: &mut dyn FnMut(&mut Self, SourceSpan, Include),
     ) {
         let is_sound = parsed.problems.is_empty();
         let id = parsed.said.as_ref().and_then(Said::id);
@@ -86,7 +86,7 @@ impl Reading {
         self.is_ended
     }
 
-    pub(super) fn report(&mut self, place: Place, rule: Option<u64>, message: String) {
+    pub(super) fn report(&mut self, place: SourceSpan, rule: Option<u64>, message: String) {
         self.tell(Problem { place, rule, message });
     }
 

@@ -1,6 +1,6 @@
 //! Files that include files.
 
-use super::ast::{Directive, Place, Problem};
+use super::ast::{Directive, Problem, SourceSpan};
 use super::file::{Include, Reading};
 use super::{FILES_MAX, INCLUDE_DEPTH_MAX, LOAD_BYTES_MAX};
 
@@ -26,7 +26,7 @@ pub trait Sources {
 /// All mistakes, in the order in which the text is read, those between directives last.
 pub fn load(root: &str, files: &dyn Sources) -> Result<Vec<Directive>, Vec<Problem>> {
     let mut reading = Reading::default();
-    let place = Place { file: root.into(), line: 1 };
+    let place = SourceSpan { file: root.into(), line: 1 };
     let mut load = Load { files, open: Vec::new(), files_read: 0, bytes_read: 0 };
     load.file(&mut reading, &place, root);
     reading.finish(true)
@@ -42,7 +42,7 @@ struct Load<'a> {
 
 impl Load<'_> {
     /// Reads a file that is wanted at a place.
-    fn file(&mut self, reading: &mut Reading, place: &Place, path: &str) {
+    fn file(&mut self, reading: &mut Reading, place: &SourceSpan, path: &str) {
         if let Err(problem) = self.try_file(reading, path) {
             reading.report(place.clone(), None, problem);
         }

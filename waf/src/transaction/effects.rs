@@ -61,7 +61,7 @@ impl Transaction {
 
     fn set_tx(&mut self, name: &TxName, set: &Set) {
         let place = match name {
-            TxName::Place(place) => Ok(*place as usize),
+            TxName::SourceSpan(place) => Ok(*place as usize),
             TxName::Dynamic(template) => {
                 let name = self.expand(template).to_ascii_lowercase();
                 match self.rules.tx_names.get(name.as_slice()) {

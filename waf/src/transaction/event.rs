@@ -1,6 +1,6 @@
 //! What a transaction has to tell.
 
-use crate::seclang::ast::Place;
+use crate::seclang::ast::SourceSpan;
 
 /// Whether a request or a response goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct Event {
     /// The rule's id.
     pub rule: Option<u64>,
     /// Where it stands.
-    pub place: Place,
+    pub place: SourceSpan,
     /// The phase in which it matched.
     pub phase: u8,
     /// `msg`.

@@ -28,7 +28,7 @@ use crate::rules::{RemovedTarget, RuleSet};
 use crate::seclang::ast::{BodyProcessor, Collection, EngineMode, Variable};
 
 /// What a transaction is told about the world, since nothing here asks for it.
-pub struct Context<'c> {
+pub struct HostContext<'c> {
     /// Milliseconds since 1970 at which the request arrived.
     pub now_ms: i64,
     /// How far local time is ahead of UTC, for `TIME_*`, in seconds.
@@ -176,8 +176,8 @@ enum Allowed {
 
 impl Transaction {
     /// Begins a transaction.
-    pub fn begin(rules: Arc<RuleSet>, context: Context<'_>) -> Self {
-        let Context { now_ms, offset_s, unique_id, mode, collections, limits } = context;
+    pub fn begin(rules: Arc<RuleSet>, context: HostContext<'_>) -> Self {
+        let HostContext { now_ms, offset_s, unique_id, mode, collections, limits } = context;
         let only_observes = mode == Some(EngineMode::DetectionOnly);
         let mut begun = Self {
             world: World { now_ms, offset_s, collections, limits, only_observes },

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, Limits, NoCollections, Transaction, Verdict};
+use super::{HostContext, Limits, NoCollections, Transaction, Verdict};
 use crate::rules::RuleSet;
 use crate::seclang::Sources;
 use crate::seclang::ast::EngineMode;
@@ -26,7 +26,7 @@ fn judged(rules: &str, limits: Limits, body: &[u8]) -> Transaction {
 
 fn judged_in(mode: Option<EngineMode>, rules: &str, limits: Limits, body: &[u8]) -> Transaction {
     let text = format!("SecRuleEngine On\nSecArgumentsLimit 5000\n{rules}");
-    let context = Context {
+    let context = HostContext {
         now_ms: 0,
         offset_s: 0,
         unique_id: "1",

@@ -2,7 +2,7 @@
 
 use super::{Matched, Transaction};
 use crate::rules::{Chain, Link};
-use crate::seclang::ast::Place;
+use crate::seclang::ast::SourceSpan;
 
 /// Matches that a trace keeps; further ones are counted.
 const MATCHES_MAX: usize = 500;
@@ -30,7 +30,7 @@ pub struct Asked {
     /// Its id, where it has one.
     pub rule: Option<u64>,
     /// Where it stands.
-    pub place: Place,
+    pub place: SourceSpan,
     /// The phase in which it was asked.
     pub phase: u8,
     /// Whether all rules of the chain matched.

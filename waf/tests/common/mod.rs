@@ -8,7 +8,7 @@ use yunzhan_waf::seclang::Sources;
 use yunzhan_waf::seclang::ast::{Action, DirectiveKind, Problem};
 use yunzhan_waf::starter::{BuiltIn, ROOT, WithBuiltIn};
 use yunzhan_waf::transaction::{Limits, NoCollections};
-use yunzhan_waf::{Context, RuleSet, Transaction, Verdict};
+use yunzhan_waf::{HostContext, RuleSet, Transaction, Verdict};
 
 /// A request as it arrives.
 #[derive(Clone, Debug)]
@@ -118,7 +118,7 @@ pub(crate) fn scoring_rules() -> Vec<u64> {
 
 /// Runs the rules over a request, and over an answer that nobody minds.
 pub(crate) fn run(rules: &Arc<RuleSet>, request: &Request) -> Seen {
-    let context = Context {
+    let context = HostContext {
         now_ms: 1_700_000_000_000,
         offset_s: 0,
         unique_id: "1",

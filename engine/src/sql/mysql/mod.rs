@@ -24,8 +24,8 @@ use super::limits::{IDEMPOTENCY_AGE_MS, SWEEP_EVERY_MS, SWEEP_ROWS_MAX, swept_ms
 use super::limits::{check_statement, check_unit, rows_max};
 use super::migrate::Migrations;
 use super::{
-    Consistency, Database, Logical, Place, Rows, Scope, Sql, SqlFuture, Statement, Unit, Value,
-    Written,
+    Consistency, Database, Logical, Rows, Scope, ShardLocation, Sql, SqlFuture, Statement, Value,
+    WriteBatch, Written,
 };
 use crate::config;
 
@@ -98,7 +98,7 @@ impl Sql for Mysql {
     fn read<'a>(
         &'a self,
         _consistency: Consistency,
-        place: &'a Place,
+        place: &'a ShardLocation,
         statement: Statement,
     ) -> SqlFuture<'a, Rows> {
         Box::pin(async move {
@@ -109,7 +109,7 @@ impl Sql for Mysql {
         })
     }
 
-    fn write<'a>(&'a self, place: &'a Place, unit: Unit) -> SqlFuture<'a, Written> {
+    fn write<'a>(&'a self, place: &'a ShardLocation, unit: WriteBatch) -> SqlFuture<'a, Written> {
         Box::pin(async move {
             check_unit(&unit)?;
             let (shared, database) = (Arc::clone(&self.shared), place.database.clone());
@@ -154,7 +154,7 @@ impl Shared {
         Ok(Rows(rows))
     }
 
-    async fn write(&self, database: &Database, unit: &Unit) -> Result<Written> {
+    async fn write(&self, database: &Database, unit: &WriteBatch) -> Result<Written> {
         let (scope, env) = (database.scope(), database.env_column());
         let mut connection = self.connection().await?;
         self.sweep(&mut connection).await;

@@ -9,15 +9,15 @@ use crate::config;
 use crate::sql::suite::{MIGRATIONS, sample_unit};
 use crate::sql::testing::Fresh;
 use crate::sql::{
-    Consistency, Database, Key, Logical, Migrations, Place, SharedSql, Statement, Value,
+    Consistency, Database, Key, Logical, Migrations, ShardLocation, SharedSql, Statement, Value,
 };
 
 fn migrations() -> Migrations {
     Migrations::new(vec![("suite", MIGRATIONS)]).expect("good numbers")
 }
 
-fn place() -> Place {
-    Place { database: Database::Env("demo".parse().expect("a name")), key: Key::Slot(0) }
+fn place() -> ShardLocation {
+    ShardLocation { database: Database::Env("demo".parse().expect("a name")), key: Key::Slot(0) }
 }
 
 async fn count(sql: &SharedSql) -> Value {

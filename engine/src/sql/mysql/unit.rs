@@ -7,7 +7,7 @@ use yunzhan_base::{Error, Result};
 use super::{Shared, codes, values};
 use crate::sql::dialect::Text;
 use crate::sql::limits::{changed_from, changed_text};
-use crate::sql::{Expect, Logical, Scope, Statement, Step, Token, Unit, Value, Written};
+use crate::sql::{Expect, Logical, Scope, Statement, Token, Value, WriteBatch, WriteStep, Written};
 
 const TABLES: &[Logical] = &[Logical("idempotency")];
 const FIND: &str = "SELECT changed FROM {idempotency} WHERE env = ? AND unit_key = ?";
@@ -28,11 +28,11 @@ pub(super) async fn run(
     connection: &mut Conn,
     scope: Scope,
     env: &str,
-    unit: &Unit,
+    unit: &WriteBatch,
 ) -> Result<Tried> {
     let changed = match (unit.steps.as_slice(), &unit.idempotency) {
         // The statement is a transaction by itself: two round trips less.
-        ([Step { statement, expect: Expect::Any }], None) => {
+        ([WriteStep { statement, expect: Expect::Any }], None) => {
             statement_alone(shared, connection, scope, statement).await
         }
         _ => transaction(shared, connection, scope, env, unit).await,
@@ -97,7 +97,7 @@ async fn transaction(
     connection: &mut Conn,
     scope: Scope,
     env: &str,
-    unit: &Unit,
+    unit: &WriteBatch,
 ) -> Result<Vec<u64>, Stop> {
     let begun = connection.start_transaction(TxOpts::default()).await;
     let mut transaction = begun.map_err(|error| Stop::from(error).before_commit())?;
@@ -119,7 +119,7 @@ async fn steps(
     connection: &mut impl Queryable,
     scope: Scope,
     env: &str,
-    unit: &Unit,
+    unit: &WriteBatch,
 ) -> Result<Vec<u64>, Stop> {
     let mut changed = Vec::with_capacity(unit.steps.len());
     for step in &unit.steps {
@@ -164,7 +164,7 @@ async fn remembered_or(
     connection: &mut Conn,
     scope: Scope,
     env: &str,
-    unit: &Unit,
+    unit: &WriteBatch,
     stop: Stop,
 ) -> Result<Tried> {
     if let Some(key) = &unit.idempotency

@@ -17,8 +17,8 @@ use super::{Sqlite, path_of};
 use crate::config;
 use crate::sql::suite::MIGRATIONS;
 use crate::sql::{
-    Database, Expect, Key, Logical, Migrations, Place, Sql, SqlFuture, Statement, Step, Unit,
-    Value, Written,
+    Database, Expect, Key, Logical, Migrations, ShardLocation, Sql, SqlFuture, Statement, Value,
+    WriteBatch, WriteStep, Written,
 };
 
 const WRITERS: u64 = 16;
@@ -74,7 +74,7 @@ fn marker(number: u64) -> Vec<u8> {
     format!("<unit {number:06}>").into_bytes()
 }
 
-fn unit(number: u64) -> Unit {
+fn unit(number: u64) -> WriteBatch {
     let mut body = marker(number);
     body.resize(BODY_BYTES, b'.');
     let number = Value::Integer(i64::try_from(number).expect("small"));
@@ -84,7 +84,7 @@ fn unit(number: u64) -> Unit {
         tables: &[Logical("items")],
         params: vec![id, number, Value::Blob(body)],
     };
-    Unit { steps: vec![Step { statement, expect: Expect::Rows(1) }], idempotency: None }
+    WriteBatch { steps: vec![WriteStep { statement, expect: Expect::Rows(1) }], idempotency: None }
 }
 
 /// Many writers at once on a recorded file system.
@@ -96,7 +96,7 @@ fn record(root: &Path, synchronous: &'static str) -> Vec<Event> {
         OpenOptions { cache_kib: config.sqlite_cache_kib, vfs: Some(recorder.name()), synchronous };
     let sqlite = Sqlite::with_options(root.to_owned(), config, migrations, Clock::System, options);
     let sqlite = sqlite.expect("threads");
-    let place = Place { database: demo(), key: Key::Slot(0) };
+    let place = ShardLocation { database: demo(), key: Key::Slot(0) };
     thread::scope(|scope| {
         for writer in 0..WRITERS {
             let (sqlite, place) = (&sqlite, &place);

@@ -33,7 +33,9 @@ use self::queue::{Refusal, Waiting};
 use super::dialect::{Dialect, Text, Texts};
 use super::limits::{bytes_of, check_statement, check_unit, rows_max};
 use super::migrate::Migrations;
-use super::{Consistency, Database, Place, Rows, Sql, SqlFuture, Statement, Unit, Written};
+use super::{
+    Consistency, Database, Rows, ShardLocation, Sql, SqlFuture, Statement, WriteBatch, Written,
+};
 use crate::config;
 
 pub use self::format::FORMAT;
@@ -130,7 +132,7 @@ impl Sql for Sqlite {
     fn read<'a>(
         &'a self,
         _consistency: Consistency,
-        place: &'a Place,
+        place: &'a ShardLocation,
         statement: Statement,
     ) -> SqlFuture<'a, Rows> {
         Box::pin(async move {
@@ -146,7 +148,7 @@ impl Sql for Sqlite {
         })
     }
 
-    fn write<'a>(&'a self, place: &'a Place, unit: Unit) -> SqlFuture<'a, Written> {
+    fn write<'a>(&'a self, place: &'a ShardLocation, unit: WriteBatch) -> SqlFuture<'a, Written> {
         Box::pin(async move {
             check_unit(&unit)?;
             let (reply, answer) = oneshot::channel();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use yunzhan_base::Result;
 
-use crate::sql::{Unit, Written};
+use crate::sql::{WriteBatch, Written};
 
 /// Units that may wait: at 10 µs each, their last one is 40 ms away.
 pub(super) const UNITS_MAX: usize = 4096;
@@ -16,7 +16,7 @@ pub(super) const BYTES_MAX: usize = 16 << 20;
 
 /// A unit and whoever waits for it.
 pub(super) struct Waiting {
-    pub(super) unit: Unit,
+    pub(super) unit: WriteBatch,
     pub(super) bytes: usize,
     pub(super) deadline: Instant,
     pub(super) reply: oneshot::Sender<Result<Written>>,
@@ -146,7 +146,7 @@ mod tests {
 
     fn waiting(bytes: usize) -> Waiting {
         let (reply, _) = oneshot::channel();
-        Waiting { unit: Unit::default(), bytes, deadline: Instant::now(), reply }
+        Waiting { unit: WriteBatch::default(), bytes, deadline: Instant::now(), reply }
     }
 
     #[test]

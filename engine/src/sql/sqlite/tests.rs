@@ -13,8 +13,8 @@ use super::{Sqlite, path_of};
 use crate::config;
 use crate::sql::suite::{MIGRATIONS, sample_unit};
 use crate::sql::{
-    Consistency, Database, Expect, Key, Logical, Migration, Migrations, Place, Row, Scope, Sql,
-    Statement, Step, Unit, Value, Written,
+    Consistency, Database, Expect, Key, Logical, Migration, Migrations, Row, Scope, ShardLocation,
+    Sql, Statement, Value, WriteBatch, WriteStep, Written,
 };
 
 const BEGIN_MS: i64 = 1_700_000_000_000;
@@ -40,17 +40,17 @@ fn env(name: &str) -> Database {
     Database::Env(name.parse().expect("a name"))
 }
 
-fn place(database: Database) -> Place {
-    Place { database, key: Key::Slot(0) }
+fn place(database: Database) -> ShardLocation {
+    ShardLocation { database, key: Key::Slot(0) }
 }
 
-fn unit(sql: &'static str) -> Unit {
+fn unit(sql: &'static str) -> WriteBatch {
     let statement = Statement { sql, tables: ITEMS, params: vec![] };
-    Unit { steps: vec![Step { statement, expect: Expect::Any }], idempotency: None }
+    WriteBatch { steps: vec![WriteStep { statement, expect: Expect::Any }], idempotency: None }
 }
 
 impl Opened {
-    async fn write(&self, database: Database, unit: Unit) -> Result<Written> {
+    async fn write(&self, database: Database, unit: WriteBatch) -> Result<Written> {
         self.sqlite.write(&place(database), unit).await
     }
 
@@ -216,13 +216,13 @@ async fn a_unit_that_runs_too_long_fails_alone() {
     let put = |id: u8| {
         let params = vec![Value::Blob(vec![id])];
         let statement = Statement { sql: PUT, tables: ITEMS, params };
-        Step { statement, expect: Expect::Rows(1) }
+        WriteStep { statement, expect: Expect::Rows(1) }
     };
-    let many = Unit { steps: (0..200).map(put).collect(), idempotency: None };
+    let many = WriteBatch { steps: (0..200).map(put).collect(), idempotency: None };
     opened.write(env("demo"), many).await.expect("a write");
     // Sent together, so that some of them share the transaction with the slow one.
-    let before = Unit { steps: vec![put(201)], idempotency: None };
-    let after = Unit { steps: vec![put(202)], idempotency: None };
+    let before = WriteBatch { steps: vec![put(201)], idempotency: None };
+    let after = WriteBatch { steps: vec![put(202)], idempotency: None };
     let (before, slow, after) = tokio::join!(
         opened.write(env("demo"), before),
         opened.write(env("demo"), unit(SLOW)),
@@ -248,12 +248,12 @@ async fn a_unit_that_fails_halfway_disturbs_no_other_of_its_group() {
     const PUT: &str = "INSERT INTO {items} (env, id, number) VALUES ('demo', ?, 0)";
     let step = |id: u8, expect| {
         let params = vec![Value::Blob(vec![id])];
-        Step { statement: Statement { sql: PUT, tables: ITEMS, params }, expect }
+        WriteStep { statement: Statement { sql: PUT, tables: ITEMS, params }, expect }
     };
     let put = |id| step(id, Expect::Rows(1));
     let root = TempDir::new().expect("a folder");
     let opened = open(root.path());
-    let write = |steps| opened.write(env("demo"), Unit { steps, idempotency: None });
+    let write = |steps| opened.write(env("demo"), WriteBatch { steps, idempotency: None });
     // They wait together while the file is opened. Some fail on what another one of the group wrote.
     let answers = tokio::join!(
         write(vec![put(10), step(11, Expect::Rows(2))]),

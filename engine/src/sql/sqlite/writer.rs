@@ -21,7 +21,7 @@ use crate::sql::dialect::Dialect;
 use crate::sql::limits::{IDEMPOTENCY_AGE_MS, SWEEP_EVERY_MS, SWEEP_ROWS_MAX, swept_ms};
 use crate::sql::limits::{changed_from, changed_text};
 use crate::sql::migrate::Scope;
-use crate::sql::{Step, Token, Unit, Value, Written};
+use crate::sql::{Token, Value, WriteBatch, WriteStep, Written};
 
 /// Units in one transaction at the most: beyond some hundreds the share of the sync no longer matters.
 const GROUP_UNITS_MAX: usize = 512;
@@ -255,7 +255,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn steps(&mut self, unit: &Unit) -> Result<Written> {
+    fn steps(&mut self, unit: &WriteBatch) -> Result<Written> {
         if let Some(key) = &unit.idempotency
             && let Some(written) = self.remembered(key)?
         {
@@ -272,7 +272,7 @@ impl<'a> Writer<'a> {
         Ok(Written { changed, token: Token(self.sequence.to_string()), repeated: false })
     }
 
-    fn step(&self, step: &Step) -> Result<u64> {
+    fn step(&self, step: &WriteStep) -> Result<u64> {
         let text = self.shared.texts.of(self.scope, &step.statement)?;
         let changed = match self.session.change(&text.sql, &step.statement.params) {
             Err(failure) if text.ignores_duplicates && failure.is_duplicate() => 0,

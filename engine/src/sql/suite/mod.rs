@@ -16,8 +16,8 @@ pub use self::units::*;
 pub use self::values::*;
 use super::testing::Fresh;
 use super::{
-    Consistency, Database, Expect, Key, Logical, Migration, Migrations, Place, Rows, Scope,
-    SharedSql, Statement, Step, Unit, Value, Written,
+    Consistency, Database, Expect, Key, Logical, Migration, Migrations, Rows, Scope, ShardLocation,
+    SharedSql, Statement, Value, WriteBatch, WriteStep, Written,
 };
 
 /// How long a read of a subject may run: long enough for 8 MiB on a busy machine, short enough for a test.
@@ -97,7 +97,7 @@ const PUT: &str = "INSERT INTO {items} (env, id, number) VALUES (?, ?, ?)";
 const GET: &str = "SELECT number FROM {items} WHERE env = ? AND id = ?";
 
 /// Rows with every kind of value, for the sample of the file format and the test that reads it.
-pub fn sample_unit() -> Unit {
+pub fn sample_unit() -> WriteBatch {
     const ALL: &str = "INSERT INTO {items} (env, id, number, name, body, note, share)
         VALUES (?, ?, ?, ?, ?, ?, ?)";
     let row = |id: &[u8], number, rest: [Value; 4]| {
@@ -126,7 +126,7 @@ impl Subject {
         self.write(unit(vec![put(id, number)])).await
     }
 
-    async fn write(&self, unit: Unit) -> Result<Written> {
+    async fn write(&self, unit: WriteBatch) -> Result<Written> {
         self.sql.write(&place(&demo()), unit).await
     }
 
@@ -149,8 +149,8 @@ fn demo() -> Database {
     Database::Env("demo".parse().expect("a name"))
 }
 
-fn place(database: &Database) -> Place {
-    Place { database: database.clone(), key: Key::Slot(0) }
+fn place(database: &Database) -> ShardLocation {
+    ShardLocation { database: database.clone(), key: Key::Slot(0) }
 }
 
 fn text(text: &str) -> Value {
@@ -161,27 +161,27 @@ fn blob(bytes: &[u8]) -> Value {
     Value::Blob(bytes.to_vec())
 }
 
-fn unit(steps: Vec<Step>) -> Unit {
-    Unit { steps, idempotency: None }
+fn unit(steps: Vec<WriteStep>) -> WriteBatch {
+    WriteBatch { steps, idempotency: None }
 }
 
-fn keyed(key: &str, steps: Vec<Step>) -> Unit {
-    Unit { steps, idempotency: Some(key.to_owned()) }
+fn keyed(key: &str, steps: Vec<WriteStep>) -> WriteBatch {
+    WriteBatch { steps, idempotency: Some(key.to_owned()) }
 }
 
-fn step(sql: &'static str, params: Vec<Value>) -> Step {
-    Step { statement: Statement { sql, tables: ITEMS, params }, expect: Expect::Any }
+fn step(sql: &'static str, params: Vec<Value>) -> WriteStep {
+    WriteStep { statement: Statement { sql, tables: ITEMS, params }, expect: Expect::Any }
 }
 
-fn expecting(rows: u64, step: Step) -> Step {
-    Step { expect: Expect::Rows(rows), ..step }
+fn expecting(rows: u64, step: WriteStep) -> WriteStep {
+    WriteStep { expect: Expect::Rows(rows), ..step }
 }
 
-fn put(id: &[u8], number: i64) -> Step {
+fn put(id: &[u8], number: i64) -> WriteStep {
     step(PUT, vec![text("demo"), blob(id), Value::Integer(number)])
 }
 
-fn set_number(id: &[u8], number: i64) -> Step {
+fn set_number(id: &[u8], number: i64) -> WriteStep {
     const SET: &str = "UPDATE {items} SET number = ? WHERE env = ? AND id = ?";
     step(SET, vec![Value::Integer(number), text("demo"), blob(id)])
 }

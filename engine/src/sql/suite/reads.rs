@@ -8,7 +8,7 @@ use super::{
     GET, ITEMS, PUT, READ_TIMEOUT, Subject, blob, demo, keyed, kind_of, place, put, step, text,
     unit,
 };
-use crate::sql::{Consistency, Database, Key, Merge, Place, Statement, Value};
+use crate::sql::{Consistency, Database, Key, Merge, ShardLocation, Statement, Value};
 
 /// The same key in two environments and in the system's tables is three rows; and each sees its own.
 pub async fn environments_are_apart(subject: &Subject) {
@@ -48,7 +48,7 @@ pub async fn merges_are_cut_at_their_limit(subject: &Subject) {
         subject.put(&[number], i64::from(number)).await.expect("a write");
     }
     let merge = Merge { by: vec![(0, true)], limit: Some(3) };
-    let place = Place { database: demo(), key: Key::All(merge) };
+    let place = ShardLocation { database: demo(), key: Key::All(merge) };
     let sql = "SELECT number FROM {items} WHERE env = 'demo' ORDER BY number DESC";
     let statement = Statement { sql, tables: ITEMS, params: vec![] };
     let found = subject.sql.read(Consistency::Primary, &place, statement).await.expect("a read");

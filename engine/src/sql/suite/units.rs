@@ -8,7 +8,7 @@ use super::{
     Subject, all, blob, demo, expecting, keyed, kind_of, place, put, set_number, step, text, unit,
 };
 use crate::sql::limits::{IDEMPOTENCY_AGE_MS, SWEEP_ROWS_MAX};
-use crate::sql::{Consistency, Expect, Logical, Statement, Step, Value, intern};
+use crate::sql::{Consistency, Expect, Logical, Statement, Value, WriteStep, intern};
 
 /// What was acknowledged is there, also for a reader that looks at once.
 pub async fn committed_units_are_visible(subject: &Subject) {
@@ -105,7 +105,7 @@ pub async fn many_remembered_answers_are_forgotten_soon(subject: &Subject) {
     // One more than a sweep takes.
     let more = "INSERT INTO {idempotency} (env, unit_key, changed, committed_ms) VALUES ('demo', 'x', '', 1)";
     let more = Statement { sql: more, tables: TABLES, params: vec![] };
-    let step = |statement| Step { statement, expect: Expect::Any };
+    let step = |statement| WriteStep { statement, expect: Expect::Any };
     let filled = subject.write(unit(vec![step(filling), step(more)])).await.expect("a write");
     assert_eq!(filled.changed, [u64::from(SWEEP_ROWS_MAX), 1]);
     let sql = "SELECT COUNT(*) FROM {idempotency}";

@@ -15,13 +15,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use http::Response;
-use yunzhan_base::{Answer, Body, Call, Error, Kind, RequestId, Result};
+use yunzhan_base::{Body, Call, Error, Kind, RequestId, ResponseFuture, Result};
 use yunzhan_query::Bson;
 
 pub(super) use self::request::Request;
 use super::reply::{self, Object};
-use crate::aside::{self, LONG_BYTES};
 use crate::documents::Documents;
+use crate::offload::{self, LONG_BYTES};
 
 /// In what one of these dialects differs from the other.
 pub(super) struct Dialect {
@@ -59,9 +59,13 @@ pub(super) const fn not_offered(name: &'static str) -> Action {
 }
 
 /// Answers a call in this dialect.
-pub(super) fn call(dialect: &'static Dialect, documents: Arc<Documents>, call: Call) -> Answer {
-    let is_long = call.body.len() >= LONG_BYTES;
-    Box::pin(aside::run(is_long, async move {
+pub(super) fn call(
+    dialect: &'static Dialect,
+    documents: Arc<Documents>,
+    call: Call,
+) -> ResponseFuture {
+    let is_long = call.bytes().len() >= LONG_BYTES;
+    Box::pin(offload::run(is_long, async move {
         let (action, request) = Request::read(dialect, &documents, &call)?;
         let object = dialect.find(&action)?(request).await?;
         Ok(reply::json(object.close()))

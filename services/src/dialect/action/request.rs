@@ -32,9 +32,9 @@ impl<'c> Request<'c> {
         documents: &'c Documents,
         call: &'c Call,
     ) -> Result<(String, Self)> {
-        let mut members = Members::read(&call.body, documents.now_ms())?;
+        let mut members = Members::read(call.bytes(), documents.now_ms())?;
         let action = members.required_text("action")?;
-        let env = &call.env()?.id;
+        let env = &call.context.env()?.id;
         let (member, credential) = (dialect.env_member, dialect.credential);
         if members.text(member)?.is_some_and(|named| named != env.as_str()) {
             let message = format!("{member} is not {env}, which the {credential} belongs to");
@@ -45,7 +45,7 @@ impl<'c> Request<'c> {
 
     /// Who calls.
     pub(in crate::dialect) fn caller(&self) -> Caller<'c> {
-        Caller { env: self.env, principal: &self.call.principal }
+        Caller { env: self.env, principal: &self.call.context.principal }
     }
 
     /// The key under which the action happens once, with what it asks for: its own members, and not those that differ each
@@ -56,7 +56,7 @@ impl<'c> Request<'c> {
     ) -> Result<Option<Idempotency<'c>>> {
         let Some(key) = idempotency_key(self.call)? else { return Ok(None) };
         // At a fixed time, as dates that are left to the server are no difference.
-        let mut members = Members::read(&self.call.body, 0)?;
+        let mut members = Members::read(self.call.bytes(), 0)?;
         let member = |name: &&str| Some(((*name).to_owned(), members.take(name)?));
         let asked: Document = ASKED.iter().filter_map(member).collect();
         let request = Cow::Owned(write_document(&asked, Mode::Server).into_bytes());
@@ -99,7 +99,7 @@ impl<'c> Request<'c> {
     /// An answer that will hold documents of this many bytes of BSON.
     pub(in crate::dialect) fn answer_with_bytes(&self, bson_bytes: usize) -> Object {
         let mut object = Object::with_bytes(bson_bytes);
-        object.request_id(self.call.request_id);
+        object.request_id(self.call.context.request_id);
         object
     }
 

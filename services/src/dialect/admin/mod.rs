@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use http::Method;
 use http::header::CONTENT_TYPE;
-use yunzhan_base::{Access, Answer, Call, Endpoint, Error, Kind, Result, RouteSpec, Tier};
+use yunzhan_base::{
+    Access, Call, Endpoint, Error, Kind, ResponseFuture, Result, RoutePolicy, RouteSpec,
+};
 use yunzhan_query::Bson;
 use yunzhan_query::ejson::{Mode, write};
 
@@ -30,8 +32,7 @@ pub const ROUTES: &[Endpoint<Documents>] = &[Endpoint {
         method: Method::POST,
         path: "/admin",
         access: Access::Server,
-        tier: Tier::Core,
-        body_bytes_max: BODY_BYTES_MAX,
+        policy: RoutePolicy::CORE.buffered(BODY_BYTES_MAX),
         render_error,
     },
     handle: call,
@@ -77,7 +78,7 @@ pub const ACTIONS: &[Action] = &[
     not_offered("wx.wxCallContainerApi"),
 ];
 
-fn call(documents: Arc<Documents>, call: Call) -> Answer {
+fn call(documents: Arc<Documents>, call: Call) -> ResponseFuture {
     match refuse_multipart(&call) {
         Ok(()) => action::call(&DIALECT, documents, call),
         Err(error) => Box::pin(async { Err(error) }),

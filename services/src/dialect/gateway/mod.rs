@@ -14,7 +14,8 @@ use std::sync::Arc;
 
 use http::{Method, Response};
 use yunzhan_base::{
-    Access, Answer, Body, Call, Endpoint, Error, Kind, RequestId, Result, RouteSpec, Tier,
+    Access, Body, Call, Endpoint, Error, Kind, RequestId, ResponseFuture, Result, RoutePolicy,
+    RouteSpec,
 };
 
 use super::{idempotency_key, reply};
@@ -98,8 +99,7 @@ const fn route(
         method,
         path,
         access: Access::User,
-        tier: Tier::Core,
-        body_bytes_max,
+        policy: RoutePolicy::CORE.buffered(body_bytes_max),
         render_error,
     }
 }
@@ -117,18 +117,18 @@ fn caller(call: &Call) -> Result<Caller<'_>> {
         let message = "an environment has one instance and one database, both named (default)";
         return Err(Error::new(Kind::NotFound, message));
     }
-    Ok(Caller { env: &call.env()?.id, principal: &call.principal })
+    Ok(Caller { env: &call.context.env()?.id, principal: &call.context.principal })
 }
 
 /// The key under which the call happens once. The body is what it asks for, and not what was read from it: that differs when
 /// the client leaves dates to the server.
 fn idempotency(call: &Call) -> Result<Option<Idempotency<'_>>> {
-    let request = Cow::Borrowed(&call.body[..]);
+    let request = Cow::Borrowed(&call.bytes()[..]);
     let key = idempotency_key(call)?;
     Ok(key.map(|key| Idempotency { key, request, keeps_document: false }))
 }
 
-fn not_offered(_: Arc<Documents>, _: Call) -> Answer {
+fn not_offered(_: Arc<Documents>, _: Call) -> ResponseFuture {
     Box::pin(async {
         let message = "commands are not offered by this server";
         Err(Error::new(Kind::NotImplemented, message))

@@ -13,7 +13,7 @@ mod tests;
 use std::sync::Arc;
 
 use http::Method;
-use yunzhan_base::{Access, Answer, Call, Endpoint, RouteSpec, Tier};
+use yunzhan_base::{Access, Call, Endpoint, ResponseFuture, RoutePolicy, RouteSpec};
 use yunzhan_query::ejson::{Mode, write};
 
 use super::action::{self, Action, Dialect, not_offered, offered, render_error};
@@ -30,8 +30,7 @@ pub const ROUTES: &[Endpoint<Documents>] = &[Endpoint {
         method: Method::POST,
         path: "/web",
         access: Access::UserInBody,
-        tier: Tier::Core,
-        body_bytes_max: BODY_BYTES_MAX,
+        policy: RoutePolicy::CORE.buffered(BODY_BYTES_MAX),
         render_error,
     },
     handle: call,
@@ -74,6 +73,6 @@ pub const ACTIONS: &[Action] = &[
     not_offered("auth.wsWebSign"),
 ];
 
-fn call(documents: Arc<Documents>, call: Call) -> Answer {
+fn call(documents: Arc<Documents>, call: Call) -> ResponseFuture {
     action::call(&DIALECT, documents, call)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bson::Bson;
 use serde_json::{Value, json};
-use yunzhan_base::{Answer, Call, Error, Kind, Result};
+use yunzhan_base::{Call, Error, Kind, ResponseFuture, Result};
 use yunzhan_query::rule::{Caller, Operation};
 
 use crate::dialect::json;
@@ -12,10 +12,10 @@ use crate::dialect::members::{Members, refused};
 use crate::documents::{Documents, RuleTest, Subject};
 
 /// Asks the rules of a collection, or a draft, what they would answer.
-pub(super) fn test(documents: Arc<Documents>, call: Call) -> Answer {
+pub(super) fn test(documents: Arc<Documents>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let env = documents.known_env(call.params.get("env")?)?;
-        let mut members = Members::read(&call.body, documents.now_ms())?;
+        let mut members = Members::read(call.bytes(), documents.now_ms())?;
         let test = RuleTest {
             operation: operation(&members.required_text("operation")?)?,
             caller: caller(&mut members)?,
@@ -45,9 +45,9 @@ pub(super) fn shown(text: &str) -> Value {
 
 fn draft(call: &Call) -> Result<Option<String>> {
     // Read as plain JSON: what looks like a date or an id in a rule is text.
-    let body: Value = match call.body.is_empty() {
+    let body: Value = match call.bytes().is_empty() {
         true => Value::Null,
-        false => serde_json::from_slice(&call.body).unwrap_or_default(),
+        false => serde_json::from_slice(call.bytes()).unwrap_or_default(),
     };
     match &body["rules"] {
         Value::Null => Ok(None),

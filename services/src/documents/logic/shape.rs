@@ -11,7 +11,7 @@ use yunzhan_query::Needs;
 use super::id::{Ids, id_key, slot_of};
 use super::index::{DocumentKeys, Index, keys_of};
 use super::permission::{OWNER_FIELD, Reach};
-use crate::aside::{self, LONG_BYTES};
+use crate::offload::{self, LONG_BYTES};
 
 /// Largest stored document in bytes of BSON. MongoDB's 16 MiB would let one scan of a page hold a gigabyte; a document of
 /// a mini-program beyond 4 MiB wants to be a file.
@@ -106,7 +106,7 @@ pub(in crate::documents) fn encode(document: &Document) -> Result<Vec<u8>> {
 /// # Errors
 /// `Internal` when the bytes are not BSON.
 pub(in crate::documents) fn decode(body: &[u8]) -> Result<Document> {
-    aside::at_once(body.len() >= LONG_BYTES, || RawDocument::from_bytes(body).and_then(document))
+    offload::run_now(body.len() >= LONG_BYTES, || RawDocument::from_bytes(body).and_then(document))
         .map_err(broken)
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use yunzhan_base::{EnvId, Error, Result};
-use yunzhan_engine::sql::{Expect, Logical, Row, Step, Value};
+use yunzhan_engine::sql::{Expect, Logical, Row, Value, WriteStep};
 use yunzhan_query::{Direction, Order, Path};
 
 use super::{Store, count, everywhere, step, text};
@@ -256,7 +256,7 @@ impl Store {
     }
 
     /// Changes the indexes of a collection, so that no writer goes on by the old ones.
-    async fn reshape(&self, env: &EnvId, collection: &Collection, change: Step) -> Result<()> {
+    async fn reshape(&self, env: &EnvId, collection: &Collection, change: WriteStep) -> Result<()> {
         let steps = vec![reshape(env, collection), change];
         self.write(env, everywhere(&[], None), steps, None).await.map(drop)
     }
@@ -306,7 +306,7 @@ impl Store {
 }
 
 /// The step that outdates what every writer knows of the collection's indexes.
-pub(super) fn reshape(env: &EnvId, collection: &Collection) -> Step {
+pub(super) fn reshape(env: &EnvId, collection: &Collection) -> WriteStep {
     let params =
         vec![text(env.as_str()), Value::Integer(collection.id), Value::Integer(collection.shape)];
     step(RESHAPE, &[COLLECTIONS], params, Expect::Rows(1))
@@ -319,14 +319,20 @@ pub(super) fn flag_index(
     index: i64,
     multikey: bool,
     truncated: bool,
-) -> Step {
+) -> WriteStep {
     let place = [text(env.as_str()), Value::Integer(collection), Value::Integer(index)];
     let params = [flag(multikey), flag(truncated)].into_iter().chain(place).collect();
     step(FLAG_INDEX, &[INDEXES], params, Expect::Rows(1))
 }
 
 /// The step that notes how far the building has come.
-pub(super) fn advance(env: &EnvId, collection: i64, index: i64, reached: &[u8], done: u64) -> Step {
+pub(super) fn advance(
+    env: &EnvId,
+    collection: i64,
+    index: i64,
+    reached: &[u8],
+    done: u64,
+) -> WriteStep {
     let params = vec![
         Value::Blob(reached.to_vec()),
         number(done),

@@ -14,8 +14,8 @@ mod table;
 
 use yunzhan_base::{EnvId, Result};
 use yunzhan_engine::sql::{
-    Consistency, Database, Expect, Key, Logical, Merge, Place, Row, SharedSql, Statement, Step,
-    Unit, Value, Written,
+    Consistency, Database, Expect, Key, Logical, Merge, Row, ShardLocation, SharedSql, Statement,
+    Value, WriteBatch, WriteStep, Written,
 };
 
 pub(super) use self::collections::COLLECTIONS_MAX;
@@ -51,7 +51,7 @@ impl Store {
         tables: &'static [Logical],
         params: Vec<Value>,
     ) -> Result<Vec<Row>> {
-        let place = Place { database: Database::Env(env.clone()), key };
+        let place = ShardLocation { database: Database::Env(env.clone()), key };
         let statement = Statement { sql, tables, params };
         Ok(self.sql.read(Consistency::Primary, &place, statement).await?.0)
     }
@@ -61,11 +61,11 @@ impl Store {
         &self,
         env: &EnvId,
         key: Key,
-        steps: Vec<Step>,
+        steps: Vec<WriteStep>,
         idempotency: Option<String>,
     ) -> Result<Written> {
-        let place = Place { database: Database::Env(env.clone()), key };
-        self.sql.write(&place, Unit { steps, idempotency }).await
+        let place = ShardLocation { database: Database::Env(env.clone()), key };
+        self.sql.write(&place, WriteBatch { steps, idempotency }).await
     }
 }
 
@@ -74,8 +74,13 @@ pub(super) fn everywhere(by: &[(usize, bool)], limit: Option<usize>) -> Key {
     Key::All(Merge { by: by.to_vec(), limit: limit.map(|limit| limit as u64) })
 }
 
-fn step(sql: &'static str, tables: &'static [Logical], params: Vec<Value>, expect: Expect) -> Step {
-    Step { statement: Statement { sql, tables, params }, expect }
+fn step(
+    sql: &'static str,
+    tables: &'static [Logical],
+    params: Vec<Value>,
+    expect: Expect,
+) -> WriteStep {
+    WriteStep { statement: Statement { sql, tables, params }, expect }
 }
 
 fn text(text: &str) -> Value {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use yunzhan_base::{EnvId, Result};
-use yunzhan_engine::sql::{Expect, Key, Logical, Row, Step, Value, Written};
+use yunzhan_engine::sql::{Expect, Key, Logical, Row, Value, WriteStep, Written};
 use yunzhan_query::key::{Entries, KeyRange};
 
 use super::{Collection, Store, blob, collections, count, everywhere, step, text};
@@ -369,7 +369,7 @@ impl Table<'_> {
     pub(in crate::documents) async fn write(
         &self,
         slot: Option<u16>,
-        steps: Vec<Step>,
+        steps: Vec<WriteStep>,
         idempotency: Option<String>,
     ) -> Result<Written> {
         let key = slot.map_or_else(|| everywhere(&[], None), Key::Slot);
@@ -378,13 +378,13 @@ impl Table<'_> {
 
     /// The first step of every unit: takes the next version, and holds the collection in place. A unit of somebody who
     /// knows outdated indexes fails here.
-    pub(in crate::documents) fn raise(&self) -> Step {
+    pub(in crate::documents) fn raise(&self) -> WriteStep {
         let params = self.params([Value::Integer(self.collection.shape)]);
         step(RAISE, &[COLLECTIONS], params, Expect::Rows(1))
     }
 
     /// The steps that add a document.
-    pub(in crate::documents) fn insert(&self, document: &Prepared, steps: &mut Vec<Step>) {
+    pub(in crate::documents) fn insert(&self, document: &Prepared, steps: &mut Vec<WriteStep>) {
         let mut params = self.params([blob(&document.key), Value::Integer(document.slot.into())]);
         params.extend(self.params([blob(&document.body)]));
         steps.push(step(INSERT_DOCUMENT, &[DOCUMENTS, COLLECTIONS], params, Expect::Rows(1)));
@@ -398,7 +398,7 @@ impl Table<'_> {
         body: Vec<u8>,
         old: &DocumentKeys,
         new: &DocumentKeys,
-        steps: &mut Vec<Step>,
+        steps: &mut Vec<WriteStep>,
     ) {
         let mut params = self.params([Value::Blob(body)]);
         params.extend(self.params([blob(&stored.key), Value::Integer(stored.version)]));
@@ -411,7 +411,7 @@ impl Table<'_> {
         &self,
         stored: &Stored,
         old: &DocumentKeys,
-        steps: &mut Vec<Step>,
+        steps: &mut Vec<WriteStep>,
     ) {
         let params = self.params([blob(&stored.key), Value::Integer(stored.version)]);
         steps.push(step(REMOVE_DOCUMENT, &[DOCUMENTS], params, Expect::Rows(1)));
@@ -420,19 +420,19 @@ impl Table<'_> {
 
     /// Lets a unit take unique values only when all that it gives up are free, so that one may move from any of its
     /// documents to any other.
-    pub(in crate::documents) fn take_unique_last(steps: &mut [Step]) {
-        let takes = |step: &Step| [INSERT_UNIQUE, KEEP_UNIQUE].contains(&step.statement.sql);
+    pub(in crate::documents) fn take_unique_last(steps: &mut [WriteStep]) {
+        let takes = |step: &WriteStep| [INSERT_UNIQUE, KEEP_UNIQUE].contains(&step.statement.sql);
         steps.sort_by_key(takes);
     }
 
     /// The step that lets a unit fail unless the document is still at `version`.
-    pub(in crate::documents) fn unchanged(&self, key: &[u8], version: i64) -> Step {
+    pub(in crate::documents) fn unchanged(&self, key: &[u8], version: i64) -> WriteStep {
         let params = self.params([blob(key), Value::Integer(version)]);
         step(UNCHANGED, &[DOCUMENTS], params, Expect::Rows(1))
     }
 
     /// The step that lets a unit fail unless there is no such document.
-    pub(in crate::documents) fn absent(&self, key: &[u8]) -> Step {
+    pub(in crate::documents) fn absent(&self, key: &[u8]) -> WriteStep {
         step(ABSENT, &[DOCUMENTS], self.params([blob(key)]), Expect::Rows(0))
     }
 
@@ -442,7 +442,7 @@ impl Table<'_> {
         document: &[u8],
         old: &DocumentKeys,
         new: &DocumentKeys,
-        steps: &mut Vec<Step>,
+        steps: &mut Vec<WriteStep>,
     ) {
         static NONE: Entries = Entries { keys: Vec::new(), multikey: false, truncated: false };
         let kept = self.collection.indexes.iter().enumerate().filter(|(_, index)| index.is_kept());
@@ -469,7 +469,13 @@ impl Table<'_> {
         }
     }
 
-    fn insert_entry(&self, index: &Index, entry: &[u8], document: &[u8], steps: &mut Vec<Step>) {
+    fn insert_entry(
+        &self,
+        index: &Index,
+        entry: &[u8],
+        document: &[u8],
+        steps: &mut Vec<WriteStep>,
+    ) {
         let params = || self.params([Value::Integer(index.id), blob(entry), blob(document)]);
         // The building may have added it already, and so may an earlier change.
         if index.state == State::Building {
@@ -489,7 +495,13 @@ impl Table<'_> {
         steps.push(step(INSERT_ENTRY, &[ENTRIES], params(), Expect::Rows(1)));
     }
 
-    fn remove_entry(&self, index: &Index, entry: &[u8], document: &[u8], steps: &mut Vec<Step>) {
+    fn remove_entry(
+        &self,
+        index: &Index,
+        entry: &[u8],
+        document: &[u8],
+        steps: &mut Vec<WriteStep>,
+    ) {
         let params = || self.params([Value::Integer(index.id), blob(entry), blob(document)]);
         // The building may not have come here yet.
         let expect = match index.state {
@@ -508,7 +520,7 @@ impl Table<'_> {
         index: &Index,
         stored: &PageRow,
         entries: &Entries,
-        steps: &mut Vec<Step>,
+        steps: &mut Vec<WriteStep>,
     ) {
         for entry in &entries.keys {
             let place = || self.params([blob(&stored.key), Value::Integer(stored.version)]);
@@ -532,7 +544,7 @@ impl Table<'_> {
         kinds: (bool, bool),
         reached: &[u8],
         done: u64,
-        steps: &mut Vec<Step>,
+        steps: &mut Vec<WriteStep>,
     ) {
         let collection = self.collection.id;
         let (multikey, truncated) = kinds;
@@ -561,7 +573,7 @@ impl Table<'_> {
         key: &str,
         memory: &str,
         now_ms: i64,
-    ) -> Step {
+    ) -> WriteStep {
         let own = [text(key), text(memory), Value::Integer(now_ms)];
         let params = std::iter::once(text(self.env.as_str())).chain(own).collect();
         step(REMEMBER_REQUEST, &[IDEMPOTENCY], params, Expect::Any)

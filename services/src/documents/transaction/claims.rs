@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use yunzhan_base::EnvId;
 
 /// One document: its environment, its collection, its key.
-type Place = (EnvId, i64, Vec<u8>);
+type LockKey = (EnvId, i64, Vec<u8>);
 
 /// The claims of one process. Each transaction has as many as documents at most, and pays for them by their bytes.
 #[derive(Default)]
 pub(super) struct Claims {
-    by: Mutex<HashMap<Place, u64>>,
+    by: Mutex<HashMap<LockKey, u64>>,
 }
 
 /// The claims of one transaction, which end with it.
@@ -21,11 +21,11 @@ pub(super) struct Claimed {
     claims: Arc<Claims>,
     /// The transaction's number.
     by: u64,
-    places: Vec<Place>,
+    places: Vec<LockKey>,
 }
 
 impl Claims {
-    fn by(&self) -> MutexGuard<'_, HashMap<Place, u64>> {
+    fn by(&self) -> MutexGuard<'_, HashMap<LockKey, u64>> {
         self.by.lock().expect("no panic while held")
     }
 }

@@ -2,7 +2,7 @@
 
 use bson::Document;
 use yunzhan_base::{Error, Kind, Result};
-use yunzhan_engine::sql::Step;
+use yunzhan_engine::sql::WriteStep;
 
 use super::past::Before;
 use super::state::{Entry, Transaction, conflict, unknown};
@@ -102,8 +102,8 @@ fn facts_of(transaction: &Transaction) -> Vec<Before> {
 fn steps_of(
     transaction: &Transaction,
     tables: &[Table<'_>],
-) -> Result<(Vec<Step>, Vec<Vec<DocumentKeys>>)> {
-    let mut steps: Vec<Step> = tables.iter().map(Table::raise).collect();
+) -> Result<(Vec<WriteStep>, Vec<Vec<DocumentKeys>>)> {
+    let mut steps: Vec<WriteStep> = tables.iter().map(Table::raise).collect();
     let mut all_keys = vec![Vec::new(); tables.len()];
     for ((number, key), entry) in &transaction.documents {
         let place = tables.iter().position(|table| table.collection.id == *number);
@@ -120,7 +120,7 @@ fn steps_of_entry(
     table: &Table<'_>,
     key: &[u8],
     entry: &Entry,
-    steps: &mut Vec<Step>,
+    steps: &mut Vec<WriteStep>,
 ) -> Result<Option<DocumentKeys>> {
     let indexes = &table.collection.indexes;
     let keys = |body: &[u8]| keys_of(indexes, &decode(body)?);

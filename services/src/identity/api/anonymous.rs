@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use yunzhan_base::{Answer, Call, Error, Kind};
+use yunzhan_base::{Call, Error, Kind, ResponseFuture};
 
 use crate::dialect::json;
 use crate::identity::Identity;
@@ -14,7 +14,7 @@ struct Request {
     client_id: Option<String>,
 }
 
-pub(super) fn handle(identity: Arc<Identity>, call: Call) -> Answer {
+pub(super) fn handle(identity: Arc<Identity>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let request: Request = json::read(&call)?;
         let env = identity.env_of(&call, request.client_id.as_deref())?;

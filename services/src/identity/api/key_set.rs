@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, header};
-use yunzhan_base::{Answer, Call};
+use yunzhan_base::{Call, ResponseFuture};
 
 use crate::dialect::json;
 use crate::identity::Identity;
@@ -11,10 +11,10 @@ use crate::identity::Identity;
 /// Less than the time for which a new key is announced before it signs.
 const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 
-pub(super) fn handle(identity: Arc<Identity>, _: Call) -> Answer {
+pub(super) fn handle(identity: Arc<Identity>, _: Call) -> ResponseFuture {
     Box::pin(async move {
         let mut answer = json::prepared(identity.keys.peek().key_set());
         answer.headers_mut().insert(header::CACHE_CONTROL, CACHE);
-        Ok(answer)
+        Ok(answer.into())
     })
 }

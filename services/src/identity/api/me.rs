@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use yunzhan_base::{Answer, Call, Error};
+use yunzhan_base::{Call, Error, ResponseFuture};
 
 use crate::dialect::json;
 use crate::identity::Identity;
@@ -24,10 +24,13 @@ struct Provider<'a> {
     provider_user_id: &'a str,
 }
 
-pub(super) fn handle(identity: Arc<Identity>, call: Call) -> Answer {
+pub(super) fn handle(identity: Arc<Identity>, call: Call) -> ResponseFuture {
     Box::pin(async move {
-        let user =
-            call.principal.user().ok_or_else(|| Error::internal("a user route without a user"))?;
+        let user = call
+            .context
+            .principal
+            .user()
+            .ok_or_else(|| Error::internal("a user route without a user"))?;
         let env = identity.env(&user.env)?;
         let provider = env.appid.as_deref().unwrap_or("development");
         let openid = user.openid.as_deref();

@@ -11,7 +11,7 @@ mod sign_in;
 mod sign_out;
 
 use http::Method;
-use yunzhan_base::{Access, Endpoint, RouteSpec, Tier};
+use yunzhan_base::{Access, Endpoint, RoutePolicy, RouteSpec};
 
 use super::Identity;
 use crate::dialect::auth::render_error;
@@ -38,7 +38,7 @@ pub const ROUTES: &[Endpoint<Identity>] = &[
     public("identity.verify", "/auth/v1/verification/verify", not_offered::handle),
 ];
 
-type Handle = fn(std::sync::Arc<Identity>, yunzhan_base::Call) -> yunzhan_base::Answer;
+type Handle = fn(std::sync::Arc<Identity>, yunzhan_base::Call) -> yunzhan_base::ResponseFuture;
 
 const fn public(name: &'static str, path: &'static str, handle: Handle) -> Endpoint<Identity> {
     endpoint(name, Method::POST, path, Access::Public, handle)
@@ -69,8 +69,7 @@ const fn endpoint(
         method,
         path,
         access,
-        tier: Tier::Core,
-        body_bytes_max: BODY_BYTES_MAX,
+        policy: RoutePolicy::CORE.buffered(BODY_BYTES_MAX),
         render_error,
     };
     Endpoint { spec, handle }

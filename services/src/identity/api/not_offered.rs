@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use yunzhan_base::{Answer, Call, Error, Kind};
+use yunzhan_base::{Call, Error, Kind, ResponseFuture};
 
 use crate::identity::Identity;
 
-pub(super) fn handle(_: Arc<Identity>, _: Call) -> Answer {
+pub(super) fn handle(_: Arc<Identity>, _: Call) -> ResponseFuture {
     Box::pin(async move {
         let message =
             "this way of logging in is not offered; use signInWithOpenId or signInAnonymously";

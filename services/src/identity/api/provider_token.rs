@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use yunzhan_base::env::Env;
-use yunzhan_base::{Answer, Call, Error, Kind, Result};
+use yunzhan_base::{Call, Error, Kind, ResponseFuture, Result};
 
 use crate::dialect::json;
 use crate::identity::logic::{self, PROVIDER_TOKEN_LIFETIME, millis};
@@ -39,7 +39,7 @@ struct Reply {
     expires_in: u64,
 }
 
-pub(super) fn handle(identity: Arc<Identity>, call: Call) -> Answer {
+pub(super) fn handle(identity: Arc<Identity>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let request: Request = json::read(&call)?;
         let env = identity.env_of(&call, request.client_id.as_deref())?;
@@ -68,7 +68,7 @@ async fn openid(identity: &Identity, env: &Env, request: &Request, call: &Call) 
                 wechat,
                 app,
                 &request.provider_code,
-                call.deadline,
+                call.context.deadline,
             )
             .await
         }

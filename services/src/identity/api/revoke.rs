@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::json;
-use yunzhan_base::{Answer, Call, EnvId};
+use yunzhan_base::{Call, EnvId, ResponseFuture};
 
 use crate::dialect::json;
 use crate::identity::Identity;
@@ -16,7 +16,7 @@ struct Request {
     client_id: Option<String>,
 }
 
-pub(super) fn handle(identity: Arc<Identity>, call: Call) -> Answer {
+pub(super) fn handle(identity: Arc<Identity>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let request: Request = json::read(&call)?;
         let env = identity.env_of(&call, request.client_id.as_deref())?;

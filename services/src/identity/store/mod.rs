@@ -13,8 +13,8 @@ mod users;
 use yunzhan_base::{EnvId, Result};
 use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::{
-    Consistency, Database, Expect, Key, Logical, Merge, Place, Row, SharedSql, Statement, Step,
-    Unit, Value,
+    Consistency, Database, Expect, Key, Logical, Merge, Row, ShardLocation, SharedSql, Statement,
+    Value, WriteBatch, WriteStep,
 };
 
 pub(crate) use sessions::{NewSession, Rotation};
@@ -43,7 +43,7 @@ impl Store {
 
     async fn read(
         &self,
-        place: &Place,
+        place: &ShardLocation,
         sql: &'static str,
         tables: &'static [Logical],
         params: Vec<Value>,
@@ -53,16 +53,21 @@ impl Store {
     }
 
     /// Writes that need no idempotency key: each is conditional on what it replaces, or changes nothing the second time.
-    async fn write(&self, place: &Place, steps: Vec<Step>) -> Result<()> {
+    async fn write(&self, place: &ShardLocation, steps: Vec<WriteStep>) -> Result<()> {
         if steps.is_empty() {
             return Ok(());
         }
-        self.sql.write(place, Unit { steps, idempotency: None }).await.map(drop)
+        self.sql.write(place, WriteBatch { steps, idempotency: None }).await.map(drop)
     }
 }
 
-fn step(sql: &'static str, tables: &'static [Logical], params: Vec<Value>, expect: Expect) -> Step {
-    Step { statement: Statement { sql, tables, params }, expect }
+fn step(
+    sql: &'static str,
+    tables: &'static [Logical],
+    params: Vec<Value>,
+    expect: Expect,
+) -> WriteStep {
+    WriteStep { statement: Statement { sql, tables, params }, expect }
 }
 
 fn text(text: &str) -> Value {
@@ -73,14 +78,14 @@ fn blob(bytes: &[u8]) -> Value {
     Value::Blob(bytes.to_vec())
 }
 
-fn system() -> Place {
-    Place { database: Database::System, key: Key::Slot(0) }
+fn system() -> ShardLocation {
+    ShardLocation { database: Database::System, key: Key::Slot(0) }
 }
 
-fn place(env: &EnvId, slot: u16) -> Place {
-    Place { database: Database::Env(env.clone()), key: Key::Slot(slot) }
+fn place(env: &EnvId, slot: u16) -> ShardLocation {
+    ShardLocation { database: Database::Env(env.clone()), key: Key::Slot(slot) }
 }
 
-fn everywhere(env: &EnvId, merge: Merge) -> Place {
-    Place { database: Database::Env(env.clone()), key: Key::All(merge) }
+fn everywhere(env: &EnvId, merge: Merge) -> ShardLocation {
+    ShardLocation { database: Database::Env(env.clone()), key: Key::All(merge) }
 }

@@ -1,7 +1,7 @@
 //! Provider tokens, sessions, and what ended.
 
 use yunzhan_base::{EnvId, Result};
-use yunzhan_engine::sql::{Expect, Row, Step, Value};
+use yunzhan_engine::sql::{Expect, Row, Value, WriteStep};
 
 use super::{
     ENDED_SESSIONS, PROVIDER_TOKENS, SESSIONS, Store, USERS, blob, place, step, system, text,
@@ -196,7 +196,7 @@ impl Store {
     }
 }
 
-fn insert_session(new: &NewSession<'_>) -> Step {
+fn insert_session(new: &NewSession<'_>) -> WriteStep {
     step(
         "INSERT INTO {sessions} (env, session_id, uid, openid, current_hash, previous_hash, salt, rotated_ms,
              idle_until_ms, ends_ms, revoked_ms)

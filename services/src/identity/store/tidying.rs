@@ -1,7 +1,7 @@
 //! Removes what has run out, a little at a time.
 
 use yunzhan_base::{EnvId, Result};
-use yunzhan_engine::sql::{Expect, Logical, Merge, Place, Row, Value};
+use yunzhan_engine::sql::{Expect, Logical, Merge, Row, ShardLocation, Value};
 
 use super::{ENDED_SESSIONS, PROVIDER_TOKENS, SESSIONS, Store, everywhere, step, system, text};
 
@@ -40,7 +40,7 @@ impl Store {
 
     async fn delete_each(
         &self,
-        place: &Place,
+        place: &ShardLocation,
         delete: &'static str,
         tables: &'static [Logical],
         rows: Vec<Row>,

@@ -1,8 +1,7 @@
 //! A server without a socket: environments, identity and a door that routes and authenticates as the gateway does.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
@@ -10,10 +9,10 @@ use serde_json::Value;
 use yunzhan_base::audit::{Ledger, Record};
 use yunzhan_base::call::{Params, find_query};
 use yunzhan_base::event::Events;
-use yunzhan_base::principal::{Authenticate, Claim, Verdict};
+use yunzhan_base::principal::{AuthVerdict, Authenticate, Claim};
 use yunzhan_base::route::bind;
 use yunzhan_base::{
-    Access, Body, Call, Clock, Error, Kind, Principal, RequestId, Result, Route, Secret,
+    Access, Body, Call, Clock, Context, Error, Kind, Principal, RequestId, Result, Route, Secret,
 };
 use yunzhan_engine::sql::Migrations;
 use yunzhan_engine::sql::testing::Fresh;
@@ -121,8 +120,9 @@ impl House {
             Ok((principal, env)) => route.call(self.call(&ask, uri, params, principal, env)).await,
             Err(refusal) => Err(refusal),
         };
-        let response =
-            answer.unwrap_or_else(|error| (route.spec.render_error)(&error, RequestId::NONE));
+        let response = answer
+            .unwrap_or_else(|error| (route.spec.render_error)(&error, RequestId::NONE).into());
+        let response = response.into_response().expect("no route of identity upgrades");
         let status = response.status().as_u16();
         let body = match response.into_body() {
             Body::Held(bytes) => serde_json::from_slice(&bytes).unwrap(),
@@ -166,9 +166,9 @@ impl House {
             env: named.as_ref().map(|env| &env.id),
         };
         let principal = match self.identity.authenticate(&claim) {
-            Verdict::Known(principal) => principal,
-            Verdict::Refused(error) => return Err(error),
-            Verdict::NeedsBody | Verdict::Wait(_) => {
+            AuthVerdict::Known(principal) => principal,
+            AuthVerdict::Refused(error) => return Err(error),
+            AuthVerdict::NeedsBody | AuthVerdict::Wait(_) => {
                 return Err(Error::new(
                     Kind::Internal,
                     "an identity route needs no body to know its caller",
@@ -194,13 +194,12 @@ impl House {
             method: ask.method.clone(),
             uri,
             headers: headers(ask),
-            body: Bytes::copy_from_slice(ask.body.as_bytes()),
+            body: Bytes::copy_from_slice(ask.body.as_bytes()).into(),
             params,
-            principal,
-            env,
-            request_id: RequestId::NONE,
-            deadline: Instant::now() + Duration::from_secs(5),
-            remote: SocketAddr::from(([127, 0, 0, 1], 1)),
+            context: Context {
+                principal,
+                ..Context::internal(RequestId::NONE, env, Duration::from_secs(5))
+            },
         }
     }
 

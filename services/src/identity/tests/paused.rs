@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_engine::sql::{
-    Consistency, Place, Rows, SharedSql, Sql, SqlFuture, Statement, Unit, Written,
+    Consistency, Rows, ShardLocation, SharedSql, Sql, SqlFuture, Statement, WriteBatch, Written,
 };
 
 /// The database of a test.
@@ -64,7 +64,7 @@ impl Sql for Paused {
     fn read<'a>(
         &'a self,
         consistency: Consistency,
-        place: &'a Place,
+        place: &'a ShardLocation,
         statement: Statement,
     ) -> SqlFuture<'a, Rows> {
         Box::pin(async move {
@@ -75,7 +75,7 @@ impl Sql for Paused {
         })
     }
 
-    fn write<'a>(&'a self, place: &'a Place, unit: Unit) -> SqlFuture<'a, Written> {
+    fn write<'a>(&'a self, place: &'a ShardLocation, unit: WriteBatch) -> SqlFuture<'a, Written> {
         Box::pin(async move {
             for step in &unit.steps {
                 self.pass(step.statement.sql).await?;

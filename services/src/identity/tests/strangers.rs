@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
-use yunzhan_base::principal::{Authenticate, Claim, Verdict};
+use yunzhan_base::principal::{AuthVerdict, Authenticate, Claim};
 use yunzhan_base::{Access, EnvId, Principal};
 
 use super::house::{House, text};
@@ -29,13 +29,13 @@ impl House {
             env: env.as_ref(),
         };
         match self.identity.authenticate(&claim) {
-            Verdict::Known(Principal::Nobody) => "nobody".into(),
-            Verdict::Known(Principal::User(user)) => format!("user of {}", user.env),
-            Verdict::Known(Principal::Server(key)) => format!("server of {}", key.env),
-            Verdict::Known(Principal::Operator) => "operator".into(),
-            Verdict::Refused(error) => error.kind().name().into(),
-            Verdict::NeedsBody => "needs body".into(),
-            Verdict::Wait(_) => "waits".into(),
+            AuthVerdict::Known(Principal::Nobody) => "nobody".into(),
+            AuthVerdict::Known(Principal::User(user)) => format!("user of {}", user.env),
+            AuthVerdict::Known(Principal::Server(key)) => format!("server of {}", key.env),
+            AuthVerdict::Known(Principal::Operator) => "operator".into(),
+            AuthVerdict::Refused(error) => error.kind().name().into(),
+            AuthVerdict::NeedsBody => "needs body".into(),
+            AuthVerdict::Wait(_) => "waits".into(),
         }
     }
 }
@@ -145,9 +145,9 @@ async fn a_token_in_the_body_names_the_caller() {
             env: Some(&env),
         };
         match house.identity.authenticate(&claim) {
-            Verdict::Known(Principal::User(user)) => user.openid.clone().unwrap(),
-            Verdict::Refused(error) => error.kind().name().into(),
-            Verdict::NeedsBody => "needs body".into(),
+            AuthVerdict::Known(Principal::User(user)) => user.openid.clone().unwrap(),
+            AuthVerdict::Refused(error) => error.kind().name().into(),
+            AuthVerdict::NeedsBody => "needs body".into(),
             _ => "something else".into(),
         }
     };
@@ -210,9 +210,9 @@ async fn a_signed_request_is_held_to_head_first_and_then_to_its_body() {
             env: Some(&env),
         };
         match house.identity.authenticate(&claim) {
-            Verdict::Known(Principal::Server(key)) => format!("server of {}", key.env),
-            Verdict::Refused(error) => error.kind().name().into(),
-            Verdict::NeedsBody => "needs body".into(),
+            AuthVerdict::Known(Principal::Server(key)) => format!("server of {}", key.env),
+            AuthVerdict::Refused(error) => error.kind().name().into(),
+            AuthVerdict::NeedsBody => "needs body".into(),
             _ => "something else".into(),
         }
     };

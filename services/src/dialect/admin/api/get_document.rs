@@ -1,8 +1,8 @@
 //! `database.getDocument`: a page of documents, each as Extended JSON in a string.
 
-use crate::aside::{self, LONG_BYTES};
 use crate::dialect::action::{Reply, Request};
 use crate::dialect::reply::server_texts;
+use crate::offload::{self, LONG_BYTES};
 
 /// Documents in an answer when the caller names no limit, unless people get more. The SDKs always name one.
 const LIMIT_DEFAULT: usize = 100;
@@ -26,7 +26,7 @@ pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
         answer.number("limit", limit as u64);
         answer.begin("data");
         let (is_long, list) = (found.bytes() >= LONG_BYTES, answer.raw("list"));
-        aside::at_once(is_long, || server_texts(list, found.documents))?;
+        offload::run_now(is_long, || server_texts(list, found.documents))?;
         answer.end();
         Ok(answer)
     })

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use yunzhan_base::{Answer, Call};
+use yunzhan_base::{Call, ResponseFuture};
 use yunzhan_query::ejson::{Mode, append_document};
 
-use crate::aside;
 use crate::dialect::gateway::caller;
 use crate::dialect::members::Members;
 use crate::dialect::reply::{Object, json, list};
 use crate::documents::Documents;
+use crate::offload;
 
-pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
-    Box::pin(aside::run(true, async move {
-        let mut members = Members::read(&call.body, documents.now_ms())?;
+pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> ResponseFuture {
+    Box::pin(offload::run(true, async move {
+        let mut members = Members::read(call.bytes(), documents.now_ms())?;
         let stages = members.stages("pipeline")?;
         let collection = call.params.get("collection")?;
         let found = documents.aggregate(caller(&call)?, collection, &stages).await?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use yunzhan_base::{Answer, Call};
+use yunzhan_base::{Call, ResponseFuture};
 
 use crate::dialect::gateway::caller;
 use crate::dialect::may_make_collections;
@@ -10,11 +10,11 @@ use crate::dialect::members::Members;
 use crate::dialect::reply::{Object, json};
 use crate::documents::{Documents, Preset};
 
-pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
+pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let caller = caller(&call)?;
         may_make_collections(caller.principal)?;
-        let mut members = Members::read(&call.body, documents.now_ms())?;
+        let mut members = Members::read(call.bytes(), documents.now_ms())?;
         let name = members.required_text("collectionName")?;
         documents.create_collection(caller, &name, Preset::DEFAULT).await?;
         Ok(json(Object::new().close()))

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use yunzhan_base::{Answer, Call, Error, Kind};
+use yunzhan_base::{Call, Error, Kind, ResponseFuture};
 use yunzhan_query::ejson::Mode;
 use yunzhan_query::{Bson, Order};
 
 use super::query::{read_projection, text};
-use crate::aside::{self, LONG_BYTES};
 use crate::dialect::gateway::caller;
 use crate::dialect::reply::json;
 use crate::documents::{Body, Documents, Find, Which};
+use crate::offload::{self, LONG_BYTES};
 
-pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
+pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let projection = read_projection(&call, documents.now_ms())?;
         let collection = call.params.get("collection")?;
@@ -31,7 +31,7 @@ pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
         let body = found.ok_or_else(|| Error::new(Kind::NotFound, message))?;
         let mut out = String::new();
         let is_long = matches!(&body, Body::Stored(bson) if bson.len() >= LONG_BYTES);
-        aside::at_once(is_long, || body.append(&mut out, Mode::Client))?;
+        offload::run_now(is_long, || body.append(&mut out, Mode::Client))?;
         Ok(json(out))
     })
 }

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use yunzhan_base::{Answer, Call};
+use yunzhan_base::{Call, ResponseFuture};
 use yunzhan_query::ejson::{Mode, write};
 
-use crate::aside::{self, LONG_BYTES};
 use crate::dialect::gateway::{caller, idempotency};
 use crate::dialect::members::Members;
 use crate::dialect::reply::{Object, json, list};
 use crate::documents::Documents;
+use crate::offload::{self, LONG_BYTES};
 
-pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
-    let is_long = call.body.len() >= LONG_BYTES;
-    Box::pin(aside::run(is_long, async move {
-        let mut members = Members::read(&call.body, documents.now_ms())?;
+pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> ResponseFuture {
+    let is_long = call.bytes().len() >= LONG_BYTES;
+    Box::pin(offload::run(is_long, async move {
+        let mut members = Members::read(call.bytes(), documents.now_ms())?;
         let transaction = members.transaction()?;
         let data = members.documents("data")?;
         let collection = call.params.get("collection")?;

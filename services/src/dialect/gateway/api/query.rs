@@ -6,18 +6,18 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use yunzhan_base::{Answer, Call, Result};
+use yunzhan_base::{Call, ResponseFuture, Result};
 use yunzhan_query::ejson::Mode;
 use yunzhan_query::{Document, Order, Projection};
 
-use crate::aside::{self, LONG_BYTES};
 use crate::dialect::gateway::caller;
 use crate::dialect::members::{document_text, order, projection, refused, value_text, which};
 use crate::dialect::reply::{Object, json, list};
 use crate::documents::{Documents, Find, Which};
+use crate::offload::{self, LONG_BYTES};
 
-pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
-    Box::pin(aside::run(false, async move {
+pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> ResponseFuture {
+    Box::pin(offload::run(false, async move {
         let (caller, collection) = (caller(&call)?, call.params.get("collection")?);
         if text(&call, "count")?.as_deref() == Some("true") {
             let which = read_which(&call, documents.now_ms())?;
@@ -34,7 +34,7 @@ pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> Answer {
         let mut answer = Object::with_bytes(found.bytes());
         let documents = answer.raw("list");
         let is_long = found.bytes() >= LONG_BYTES;
-        aside::at_once(is_long, || {
+        offload::run_now(is_long, || {
             list(documents, &found.documents, |out, body| body.append(out, Mode::Client))
         })?;
         answer.number("offset", offset as u64);

@@ -1,12 +1,12 @@
 //! `database.aggregate`: runs a pipeline, whose stages come as pairs of a name and Extended JSON in a string.
 
-use crate::aside;
 use crate::dialect::action::{Reply, Request};
 use crate::dialect::reply::server_texts;
 use crate::documents::Body;
+use crate::offload;
 
 pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
-    Box::pin(aside::run(true, async move {
+    Box::pin(offload::run(true, async move {
         let collection = request.collection()?;
         let stages = request.members.stages("stages")?;
         let found = request.documents.aggregate(request.caller(), &collection, &stages).await?;

@@ -2,9 +2,9 @@
 
 use yunzhan_query::ejson::Mode;
 
-use crate::aside::{self, LONG_BYTES};
 use crate::dialect::action::{Reply, Request};
 use crate::dialect::reply::list;
+use crate::offload::{self, LONG_BYTES};
 
 pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
     Box::pin(async move {
@@ -20,7 +20,7 @@ pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
         answer.number("limit", limit as u64);
         answer.begin("data");
         let documents = answer.raw("list");
-        aside::at_once(found.bytes() >= LONG_BYTES, || {
+        offload::run_now(found.bytes() >= LONG_BYTES, || {
             list(documents, &found.documents, |out, body| body.append(out, Mode::Client))
         })?;
         answer.end();

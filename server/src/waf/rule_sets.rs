@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
+use yunzhan_base::WafMode;
 use yunzhan_base::{DataDir, Error, Kind, Result};
-use yunzhan_gateway::{Exclusion, Guarding, Mode, Waf};
+use yunzhan_gateway::{Exclusion, Waf, WafPolicy};
 use yunzhan_waf::transaction::{Limits, NoCollections};
-use yunzhan_waf::{Context, RuleSet, Transaction};
+use yunzhan_waf::{HostContext, RuleSet, Transaction};
 
 use super::release::Release;
 use super::{Config, Disk, load, starter};
@@ -26,7 +27,7 @@ const PREFIX_DIGITS_MIN: usize = 4;
 const STARTER: &str = "starter";
 
 /// Keeps the rules.
-pub(crate) struct Keeper {
+pub(crate) struct RuleSetManager {
     dir: DataDir,
     waf: Waf,
     state: Mutex<State>,
@@ -54,21 +55,21 @@ pub(crate) struct Prepared<'k> {
     waf: &'k Waf,
     state: MutexGuard<'k, State>,
     next: State,
-    guarding: Guarding,
+    policy: WafPolicy,
 }
 
-// === impl Keeper ===
+// === impl RuleSetManager ===
 
-impl Keeper {
+impl RuleSetManager {
     /// Loads the rules that the configuration and the data folder name.
     ///
     /// # Errors
     /// Every mistake in them, up to a bound, each with file and line.
     pub(crate) fn open(dir: DataDir, config: &Config) -> Result<Self> {
         let origin = origin(&dir, config)?;
-        let guarding = guarding(&dir, config, &origin)?;
+        let policy = policy(&dir, config, &origin)?;
         let state = Mutex::new(State { config: config.clone(), origin });
-        Ok(Self { dir, waf: Waf::new(guarding), state })
+        Ok(Self { dir, waf: Waf::new(policy), state })
     }
 
     /// What the gateway asks.
@@ -83,9 +84,9 @@ impl Keeper {
     pub(crate) fn prepare(&self, config: &Config) -> Result<Prepared<'_>> {
         let state = self.lock();
         let origin = origin(&self.dir, config)?;
-        let guarding = guarding(&self.dir, config, &origin)?;
+        let policy = policy(&self.dir, config, &origin)?;
         let next = State { config: config.clone(), origin };
-        Ok(Prepared { waf: &self.waf, state, next, guarding })
+        Ok(Prepared { waf: &self.waf, state, next, policy })
     }
 
     /// Takes a release: checks it, keeps a copy, and uses it unless `waf.rules` names others.
@@ -102,8 +103,8 @@ impl Keeper {
         if state.config.rules.is_some() {
             self.point_to(&hash)?;
         } else {
-            let guarding = guarding_with(&state.config, rules);
-            self.take_over(&mut state, Origin::Imported(hash.clone()), &hash, guarding)?;
+            let policy = policy_with(&state.config, rules);
+            self.take_over(&mut state, Origin::Imported(hash.clone()), &hash, policy)?;
         }
         self.forget_old(&hash)?;
         self.shown(&state)
@@ -121,8 +122,8 @@ impl Keeper {
             (None, STARTER) => Origin::Starter,
             (None, hash) => Origin::Imported(hash.to_owned()),
         };
-        let guarding = guarding(&self.dir, &state.config, &origin)?;
-        self.take_over(&mut state, origin, &name, guarding)?;
+        let policy = policy(&self.dir, &state.config, &origin)?;
+        self.take_over(&mut state, origin, &name, policy)?;
         self.shown(&state)
     }
 
@@ -141,10 +142,10 @@ impl Keeper {
         state: &mut State,
         origin: Origin,
         name: &str,
-        guarding: Guarding,
+        policy: WafPolicy,
     ) -> Result<()> {
         self.point_to(name)?;
-        self.waf.replace(guarding);
+        self.waf.replace(policy);
         state.origin = origin;
         Ok(())
     }
@@ -220,7 +221,7 @@ impl Keeper {
     }
 
     fn shown(&self, state: &State) -> Result<Value> {
-        let guarding = self.waf.guarding();
+        let policy = self.waf.policy();
         let (set, hash) = match &state.origin {
             Origin::Configured(_) => ("configured", None),
             Origin::Imported(hash) => ("imported", Some(hash.as_str())),
@@ -231,7 +232,7 @@ impl Keeper {
         let mut shown = json!({
             "mode": mode_name(state.config.mode), "set": set, "hash": hash, "file": file, "sets": sets,
         });
-        if let Some(rules) = &guarding.rules {
+        if let Some(rules) = &policy.rules {
             shown["version"] = json!(rules.signatures());
             shown["rules"] = json!(rules.len());
             let (paranoia, threshold) = levels(rules);
@@ -253,17 +254,17 @@ impl Keeper {
 impl Prepared<'_> {
     /// Guards with them from the next request on.
     pub(crate) fn commit(self) {
-        let Self { waf, mut state, next, guarding } = self;
-        waf.replace(guarding);
+        let Self { waf, mut state, next, policy } = self;
+        waf.replace(policy);
         *state = next;
     }
 }
 
-pub(super) const fn mode_name(mode: Mode) -> &'static str {
+pub(super) const fn mode_name(mode: WafMode) -> &'static str {
     match mode {
-        Mode::Block => "block",
-        Mode::Observe => "observe",
-        Mode::Off => "off",
+        WafMode::Block => "block",
+        WafMode::Observe => "observe",
+        WafMode::Off => "off",
     }
 }
 
@@ -288,18 +289,18 @@ fn origin(dir: &DataDir, config: &Config) -> Result<Origin> {
     }
 }
 
-fn guarding(dir: &DataDir, config: &Config, origin: &Origin) -> Result<Guarding> {
+fn policy(dir: &DataDir, config: &Config, origin: &Origin) -> Result<WafPolicy> {
     // Also where the mode is `off`: a route may say otherwise.
-    Ok(guarding_with(config, rules(dir, config, origin)?))
+    Ok(policy_with(config, rules(dir, config, origin)?))
 }
 
-fn guarding_with(config: &Config, rules: RuleSet) -> Guarding {
+fn policy_with(config: &Config, rules: RuleSet) -> WafPolicy {
     let exclusions = config.exclusions.iter().map(|excluded| Exclusion {
         path: excluded.path.clone(),
         places: rules.places(&excluded.ids),
     });
     let exclusions = exclusions.collect();
-    Guarding {
+    WafPolicy {
         clock: yunzhan_base::Clock::System,
         rules: Some(Arc::new(rules)),
         mode: config.mode,
@@ -336,7 +337,7 @@ fn imported(dir: &DataDir, config: &Config, hash: &str) -> Result<RuleSet> {
 
 /// The paranoia level and the threshold of scores, as the rules themselves set them for an empty request.
 fn levels(rules: &Arc<RuleSet>) -> (Option<i64>, Option<i64>) {
-    let context = Context {
+    let context = HostContext {
         now_ms: 0,
         offset_s: 0,
         unique_id: "",

@@ -20,14 +20,14 @@ type Known = HashMap<(Collection, Box<[u8]>), Entry>;
 
 /// What is remembered.
 #[derive(Default)]
-pub(crate) struct Remembered(Mutex<Known>);
+pub(crate) struct MemoryCollections(Mutex<Known>);
 
 struct Entry {
     values: HashMap<Box<[u8]>, Kept>,
     until_ms: i64,
 }
 
-impl Collections for Remembered {
+impl Collections for MemoryCollections {
     fn load(&self, collection: Collection, key: &[u8], now_ms: i64) -> HashMap<Box<[u8]>, Kept> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let entry =
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_ends() {
-        let remembered = Remembered::default();
+        let remembered = MemoryCollections::default();
         remembered.store(Collection::Ip, b"1.2.3.4", one("3", None), 0, 1000);
         assert_eq!(remembered.load(Collection::Ip, b"1.2.3.4", 999), one("3", None));
         assert!(remembered.load(Collection::Ip, b"1.2.3.4", 1000).is_empty());
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn an_attack_of_many_addresses_is_bounded() {
-        let remembered = Remembered::default();
+        let remembered = MemoryCollections::default();
         for at in 0..COLLECTIONS_MAX as i64 + 10 {
             remembered.store(Collection::Ip, &at.to_le_bytes(), one("1", None), at, 1 << 40);
         }

@@ -1,4 +1,4 @@
-//! Work that takes long without a pause, done aside, so that who asks for little waits for none of it.
+//! CPU-heavy work runs off the async workers, so that cheap requests never wait behind it.
 //!
 //! A worker of the runtime that computes for half a second answers nobody meanwhile, and a small machine has two of them.
 //! What may take long hands the worker's other tasks to another thread before it begins
@@ -22,13 +22,13 @@ pub(crate) const LONG_BYTES: usize = 128 << 10;
 const LONG: Duration = Duration::from_millis(2);
 
 /// Who compute at once; more would only take time from each other.
-static TURNS: LazyLock<Semaphore> = LazyLock::new(|| {
+static CPU_PERMITS: LazyLock<Semaphore> = LazyLock::new(|| {
     Semaphore::new(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
 });
 
 thread_local! {
     /// This thread has handed its other tasks away already.
-    static IS_ASIDE: Cell<bool> = const { Cell::new(false) };
+    static IS_OFFLOADED: Cell<bool> = const { Cell::new(false) };
 
     /// What this thread is at, unless it is aside.
     static AT: Cell<At> = const { Cell::new(At::Nothing) };
@@ -42,24 +42,25 @@ enum At {
     LongCall,
 }
 
-type Turn = Pin<Box<dyn Future<Output = Result<SemaphorePermit<'static>, AcquireError>> + Send>>;
+type PermitFuture =
+    Pin<Box<dyn Future<Output = Result<SemaphorePermit<'static>, AcquireError>> + Send>>;
 
 /// A call that is done aside from its first long piece on.
-struct Aside<'w, T> {
+struct Offloaded<'w, T> {
     work: Pin<Box<dyn Future<Output = T> + Send + 'w>>,
     is_long: bool,
-    turn: Option<Turn>,
+    permit: Option<PermitFuture>,
 }
 
 /// Does this work aside as soon as it takes long, and from the beginning when that is known.
 pub(crate) async fn run<'w, T>(is_long: bool, work: impl Future<Output = T> + Send + 'w) -> T {
-    Aside { work: Box::pin(work), is_long, turn: None }.await
+    Offloaded { work: Box::pin(work), is_long, permit: None }.await
 }
 
-/// Does a piece of work that has no pauses, aside if it is long. Nobody waits for a turn here, so that it has to be bounded
+/// Does a piece of work that has no pauses, aside if it is long. Nobody waits for a permit here, so that it has to be bounded
 /// by something else: the bytes of bodies, or of documents.
-pub(crate) fn at_once<T>(is_long: bool, work: impl FnOnce() -> T) -> T {
-    if is_long && !IS_ASIDE.get() && can_hand_over() { hand_over(work) } else { work() }
+pub(crate) fn run_now<T>(is_long: bool, work: impl FnOnce() -> T) -> T {
+    if is_long && !IS_OFFLOADED.get() && can_hand_over() { hand_over(work) } else { work() }
 }
 
 fn hand_over<T>(work: impl FnOnce() -> T) -> T {
@@ -67,11 +68,11 @@ fn hand_over<T>(work: impl FnOnce() -> T) -> T {
     struct Back;
     impl Drop for Back {
         fn drop(&mut self) {
-            IS_ASIDE.set(false);
+            IS_OFFLOADED.set(false);
         }
     }
     tokio::task::block_in_place(|| {
-        IS_ASIDE.set(true);
+        IS_OFFLOADED.set(true);
         let _back = Back;
         work()
     })
@@ -98,13 +99,13 @@ fn can_hand_over() -> bool {
         .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
 }
 
-impl<T> Future for Aside<'_, T> {
+impl<T> Future for Offloaded<'_, T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         let this = &mut *self;
-        if IS_ASIDE.get() {
-            this.turn = None;
+        if IS_OFFLOADED.get() {
+            this.permit = None;
             return this.work.as_mut().poll(context);
         }
         let is_inside = AT.get() != At::Nothing;
@@ -116,7 +117,7 @@ impl<T> Future for Aside<'_, T> {
                 this.is_long = is_long || begun.elapsed() >= LONG;
                 return polled;
             }
-            // The turn is taken by the outermost call: were both in line, each could keep what the other one waits for.
+            // The permit is taken by the outermost call: were both in line, each could keep what the other one waits for.
             true if is_inside => {
                 AT.set(At::LongCall);
                 context.waker().wake_by_ref();
@@ -124,11 +125,11 @@ impl<T> Future for Aside<'_, T> {
             }
             true => {}
         }
-        let turn = this.turn.get_or_insert_with(|| Box::pin(TURNS.acquire()));
-        let Poll::Ready(turn) = turn.as_mut().poll(context) else { return Poll::Pending };
-        this.turn = None;
+        let permit = this.permit.get_or_insert_with(|| Box::pin(CPU_PERMITS.acquire()));
+        let Poll::Ready(permit) = permit.as_mut().poll(context) else { return Poll::Pending };
+        this.permit = None;
         let polled = hand_over(|| this.work.as_mut().poll(context));
-        drop(turn);
+        drop(permit);
         polled
     }
 }
@@ -162,7 +163,7 @@ mod tests {
                 let others_ran = Arc::new(AtomicBool::new(false));
                 let seen = Arc::clone(&others_ran);
                 let computing = async move {
-                    let inner = run(true, async { at_once(true, || compute_until(&seen)) });
+                    let inner = run(true, async { run_now(true, || compute_until(&seen)) });
                     if is_nested { run(true, inner).await } else { inner.await }
                 };
                 let computed = tokio::spawn(computing);
@@ -199,7 +200,7 @@ mod tests {
     fn calls_inside_calls_do_not_keep_each_other_s_turns() {
         on_one_worker(async {
             let most = std::thread::available_parallelism().unwrap().get();
-            let all_turns = TURNS.acquire_many(u32::try_from(most).unwrap()).await.unwrap();
+            let all_turns = CPU_PERMITS.acquire_many(u32::try_from(most).unwrap()).await.unwrap();
             let call = || async {
                 let inner = run(true, async { 7 });
                 // The outer call becomes long in the moment in which the inner one begins to stand in line.
@@ -223,7 +224,7 @@ mod tests {
     #[test]
     fn a_runtime_of_one_thread_has_nobody_to_hand_anything_to() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        assert_eq!(runtime.block_on(run(true, async { at_once(true, || 7) })), 7);
-        assert_eq!(at_once(true, || 7), 7);
+        assert_eq!(runtime.block_on(run(true, async { run_now(true, || 7) })), 7);
+        assert_eq!(run_now(true, || 7), 7);
     }
 }
