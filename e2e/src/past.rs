@@ -3,18 +3,17 @@
 //! They are issued by the real service on a server's own data folder, with the server's own keys, under a clock that
 //! stands elsewhere. The server must not run meanwhile.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use http_body_util::BodyExt;
 use hyper::{HeaderMap, Method, Uri};
 use serde_json::{Value, json};
 use yunzhan_base::audit::{Ledger, Record};
 use yunzhan_base::call::Params;
+use yunzhan_base::context::Context as CallContext;
 use yunzhan_base::event::Events;
-use yunzhan_base::{Call, Clock, Context, DataDir, Principal, RequestId, route};
+use yunzhan_base::{Call, Clock, DataDir, Principal, RequestId, route};
 use yunzhan_engine::config;
 use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::{self, Migrations, Opening};
@@ -40,8 +39,8 @@ pub async fn access_token_of(data: &DataDir, env: &str, name: &str, at_ms: i64) 
     let routes = route::bind(&identity, identity::control::CONTROL);
     let issue = routes.iter().find(|route| route.spec.name == ISSUE).context(ISSUE)?;
     let answer = issue.call(call(env, name)).await?;
-    let body = answer.into_body().collect().await.map_err(|error| anyhow::anyhow!("{error}"))?;
-    let credentials: Value = serde_json::from_slice(&body.to_bytes())?;
+    let response = answer.into_response().context("a response")?;
+    let credentials: Value = serde_json::from_slice(response.body().held())?;
     Ok(credentials["access_token"].as_str().context("an access token")?.to_owned())
 }
 
@@ -92,9 +91,9 @@ fn call(env: &str, name: &str) -> Call {
         headers: HeaderMap::new(),
         body: json!({ "name": name }).to_string().into(),
         params,
-        context: Context {
+        context: CallContext {
             principal: Principal::Operator,
-            ..Context::internal(RequestId::NONE, None, Duration::from_secs(10))
+            ..CallContext::internal(RequestId::NONE, None, Duration::from_secs(10))
         },
     }
 }

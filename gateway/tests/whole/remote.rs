@@ -74,7 +74,11 @@ async fn a_client_cannot_speak_for_the_gateway() {
 async fn a_streamed_body_over_its_bound_is_the_clients_fault() {
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = upstream.local_addr().unwrap();
-    let served = serve(|config| config.routes[0].policy = config.routes[0].policy.streaming(4), Some(address)).await;
+    let served = serve(
+        |config| config.routes[0].policy = config.routes[0].policy.streaming(4),
+        Some(address),
+    )
+    .await;
     let request = "POST /up/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
     let answer = summary(&raw(served.address, request.as_bytes()).await);
     assert!(answer.starts_with("413"), "{answer}");
@@ -216,8 +220,9 @@ async fn malformed_and_missing_answers_become_502_503_and_504() {
     assert!(answer.starts_with("503"), "{answer}");
 
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let impatient =
-        |config: &mut yunzhan_gateway::Config| config.routes[0].policy.timeout = Duration::from_millis(1);
+    let impatient = |config: &mut yunzhan_gateway::Config| {
+        config.routes[0].policy.timeout = Duration::from_millis(1)
+    };
     let served = serve(impatient, Some(silent.local_addr().unwrap())).await;
     let answer = summary(&raw(served.address, b"GET /up/x HTTP/1.1\r\nHost: a\r\n\r\n").await);
     assert!(answer.starts_with("504"), "{answer}");
