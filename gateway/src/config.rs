@@ -8,14 +8,18 @@ use yunzhan_base::policy::Cors;
 use yunzhan_base::{Accepts, Access, RoutePolicy, WafMode};
 use yunzhan_net::http::Target;
 
-use crate::connection::Bounds;
+use crate::bounds::Bounds;
 
 /// A phone on a bad network sends a head within seconds; an attacker takes all the time there is.
 pub const HEAD_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 /// A little more than the 60 s after which load balancers in front give an idle connection up, so that they, not we, end it.
 pub const IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(75);
-/// 1 MiB over a 1 Mbit/s uplink takes 8 s.
+/// A phone that changes from one network to the next is back within seconds.
 pub const BODY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
+/// A tenth of what the slowest network in use gives (GPRS, 40 kbit/s up), and far above an attacker's byte now and then.
+pub const BODY_RATE_MIN_DEFAULT: usize = 500;
+/// Streams of events are silent for long; whoever sends them sends a comment every half minute at best.
+pub const EVENT_STREAM_TIMEOUT_DEFAULT: Duration = Duration::from_secs(300);
 /// Tokens and cookies fit thrice; hyper needs 8 KiB at least.
 pub const HEAD_BYTES_MAX_DEFAULT: usize = 32 << 10;
 /// Browsers send about 20. It is hyper's own bound, which costs nothing to keep.
@@ -36,8 +40,12 @@ pub struct Config {
     pub head_timeout: Duration,
     /// From one request of a connection to the next.
     pub idle_timeout: Duration,
-    /// For a held body as a whole, and for each wait of a streamed one.
+    /// For each wait of a body, in either direction.
     pub body_timeout: Duration,
+    /// Bytes a second that a request's body arrives with at least, beside one `body_timeout`.
+    pub body_rate_min_bytes: usize,
+    /// For each wait of an answer that is a stream of events.
+    pub event_stream_timeout: Duration,
     /// Bytes of a request's head.
     pub head_bytes_max: usize,
     /// Headers of a request.
@@ -71,6 +79,8 @@ impl Default for Config {
             head_timeout: HEAD_TIMEOUT_DEFAULT,
             idle_timeout: IDLE_TIMEOUT_DEFAULT,
             body_timeout: BODY_TIMEOUT_DEFAULT,
+            body_rate_min_bytes: BODY_RATE_MIN_DEFAULT,
+            event_stream_timeout: EVENT_STREAM_TIMEOUT_DEFAULT,
             head_bytes_max: HEAD_BYTES_MAX_DEFAULT,
             headers_max: HEADERS_MAX_DEFAULT,
             connections_max: CONNECTIONS_MAX_DEFAULT,
@@ -100,11 +110,24 @@ impl Config {
             ),
             body_timeout: bounded(
                 reader,
-                (
-                    "body_timeout",
-                    "for a held body as a whole, each wait of a streamed one, and a client that takes no bytes",
-                ),
+                ("body_timeout", "for each wait of a body, and a client that takes no bytes"),
                 default.body_timeout,
+                TIMEOUTS,
+            ),
+            body_rate_min_bytes: bounded(
+                reader,
+                (
+                    "body_rate_min",
+                    "bytes a second that a request's body arrives with at least, beside one body_timeout",
+                ),
+                size(default.body_rate_min_bytes),
+                ByteSize::bytes(1)..=ByteSize::mib(1),
+            )
+            .as_usize(),
+            event_stream_timeout: bounded(
+                reader,
+                ("event_stream_timeout", "for each wait of an answer that is a stream of events"),
+                default.event_stream_timeout,
                 TIMEOUTS,
             ),
             head_bytes_max: bounded(
@@ -143,6 +166,8 @@ impl Config {
             head_timeout: self.head_timeout,
             idle_timeout: self.idle_timeout,
             body_timeout: self.body_timeout,
+            body_rate_min_bytes: self.body_rate_min_bytes as u64,
+            event_stream_timeout: self.event_stream_timeout,
             head_bytes_max: self.head_bytes_max,
             headers_max: self.headers_max,
             connections_max: self.connections_max,
@@ -201,7 +226,7 @@ impl RemoteRoute {
         let timeout = reader.live(
             "timeout",
             REMOTE_TIMEOUT_DEFAULT,
-            "how long the upstream may take until the head of its answer, beside at most 10m for an upload that streams",
+            "how long the upstream may take from the end of the request to the head of its answer, and stand still during an upload",
         );
         let name: Option<String> =
             reader.live_optional("name", "name in logs and metrics; the path when it is not given");
@@ -310,7 +335,7 @@ mod tests {
         check(
             "[gateway]\nhead_timeout = \"5s\"\n[[gateway.route]]\npath = \"/api/{*rest}\"\nupstream = \"http://127.0.0.1:3000\"\naccess = \"user\"",
             &expect![[
-                r#"5s [RemoteRoute { name: "/api/{*rest}", path: "/api/{*rest}", upstream: http://127.0.0.1:3000, access: User, tier: Ordinary, body_bytes_max: 16777216, waf: None, timeout: 30s }]"#
+                r#"5s [RemoteRoute { name: "/api/{*rest}", path: "/api/{*rest}", upstream: http://127.0.0.1:3000, access: User, policy: RoutePolicy { goal: Ordinary, timeout: 30s, priority: Normal, accepts: Streaming { bytes_max: 16777216 }, waf: None, cors: PassedOn } }]"#
             ]],
         );
         check(

@@ -3,19 +3,25 @@
 //! Read [`pipeline`] first: its list of stages is the order of execution. The gateway knows no service by name; a service is
 //! a local upstream, reached by a function call, and a team's own server is a remote one.
 
+mod activity;
+mod body;
+mod body_prefix;
+mod bounds;
 pub mod config;
 mod connection;
 pub mod exchange;
+mod flight;
 mod head_scan;
-mod held;
-mod hold_back;
 pub mod listener;
+mod observed_stream;
 pub mod pipeline;
 mod respond;
+pub mod stage;
 mod stages;
 mod table;
 pub mod tls;
 mod upstream;
+mod websocket;
 
 pub use config::Config;
 pub use pipeline::{Dependencies, Gateway};

@@ -1,4 +1,4 @@
-//! The beginning of an answer's body, held back until somebody has looked at it.
+//! The beginning of an answer's body, read ahead until somebody has looked at it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout_at};
 use yunzhan_base::Body;
 use yunzhan_base::body::BodyError;
 
-/// What was held back, and what still comes.
-pub(crate) struct HeldBack {
+/// What was read ahead, and what still comes.
+pub(crate) struct Prefix {
     begun: Bytes,
     rest: Rest,
 }
@@ -26,37 +26,34 @@ enum Rest {
 
 /// Reads so many bytes, or all if there are fewer, or what comes in so much time: an answer that tells of what goes on, bit
 /// by bit, reaches its reader all the same.
-pub(crate) async fn hold(mut body: Body, bytes_max: usize, wait_max: Duration) -> HeldBack {
+pub(crate) async fn read(mut body: Body, bytes_max: usize, wait_max: Duration) -> Prefix {
     if let Body::Held(begun) = body {
-        return HeldBack { begun, rest: Rest::Nothing };
+        return Prefix { begun, rest: Rest::Nothing };
     }
     let until = Instant::now() + wait_max;
     let mut begun = BytesMut::new();
     while begun.len() < bytes_max {
         let Ok(frame) = timeout_at(until, body.frame()).await else { break };
         let Some(frame) = frame else {
-            return HeldBack { begun: begun.freeze(), rest: Rest::Nothing };
+            return Prefix { begun: begun.freeze(), rest: Rest::Nothing };
         };
         match frame.map(Frame::into_data) {
             Ok(Ok(data)) => begun.extend_from_slice(&data),
             Ok(Err(other)) => {
-                return HeldBack {
-                    begun: begun.freeze(),
-                    rest: Rest::Stream(Some(Ok(other)), body),
-                };
+                return Prefix { begun: begun.freeze(), rest: Rest::Stream(Some(Ok(other)), body) };
             }
             Err(error) => {
-                return HeldBack {
+                return Prefix {
                     begun: begun.freeze(),
                     rest: Rest::Stream(Some(Err(error)), body),
                 };
             }
         }
     }
-    HeldBack { begun: begun.freeze(), rest: Rest::Stream(None, body) }
+    Prefix { begun: begun.freeze(), rest: Rest::Stream(None, body) }
 }
 
-impl HeldBack {
+impl Prefix {
     /// What was read.
     pub(crate) fn begun(&self) -> &[u8] {
         &self.begun
@@ -73,7 +70,7 @@ impl HeldBack {
     }
 }
 
-/// What was held back, then the rest.
+/// What was read ahead, then the rest.
 struct Continued {
     begun: Bytes,
     next: Option<Result<Frame<Bytes>, BodyError>>,
@@ -138,9 +135,9 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_does_not_end_is_not_held_for_ever() {
         let body = Body::streaming(Begun(Some(Bytes::from_static(b"10 %"))));
-        let held = hold(body, 100, Duration::from_millis(1)).await;
-        assert_eq!(held.begun(), b"10 %");
-        let mut body = held.into_body();
+        let prefix = read(body, 100, Duration::from_millis(1)).await;
+        assert_eq!(prefix.begun(), b"10 %");
+        let mut body = prefix.into_body();
         let frame = body.frame().await.and_then(Result::ok).and_then(|it| it.into_data().ok());
         assert_eq!(frame, Some(Bytes::from_static(b"10 %")));
     }
