@@ -16,7 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::MissedTickBehavior;
-use yunzhan_base::event::{ConnectionFailed, Event};
+use yunzhan_base::event::{ConnectionFailed, ConnectionFailureReason, Event};
 use yunzhan_net::shutdown::Shutdown;
 
 use crate::config::HEADERS_MAX_DEFAULT;
@@ -68,6 +68,15 @@ pub(crate) struct Activity {
     body_bytes: AtomicU64,
     /// Whether a head began to arrive before the request before it ended: from then on heads are not seen whole.
     pipelined: AtomicBool,
+}
+
+/// A bound that a connection overran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Overrun {
+    /// It idled too long, which is no failure.
+    Idle,
+    /// A head never ends, or nobody takes an answer.
+    Failed(ConnectionFailureReason),
 }
 
 /// Old clients end a body with an empty line that belongs to nothing (RFC 9112 section 2.2).
@@ -163,10 +172,11 @@ impl Activity {
     }
 
     /// Which bound is overrun, if one is. A request in flight has its own, but for a client that takes no bytes.
-    fn overrun(&self, bounds: &Bounds, multiplexed: bool) -> Option<&'static str> {
+    fn overrun(&self, bounds: &Bounds, multiplexed: bool) -> Option<Overrun> {
         if let Some(blocked_ms) = self.blocked_ms.load(Ordering::Relaxed).checked_sub(1) {
             let blocked = Duration::from_millis(self.elapsed_ms().saturating_sub(blocked_ms));
-            return (blocked > bounds.body_timeout).then_some("write_timeout");
+            let failed = Overrun::Failed(ConnectionFailureReason::WriteTimeout);
+            return (blocked > bounds.body_timeout).then_some(failed);
         }
         if !self.is_between_requests() {
             return None;
@@ -178,9 +188,9 @@ impl Activity {
         // HTTP/2 sends pings and settings between requests; only HTTP/1 bytes are always a head.
         let in_head = !multiplexed && self.head_began.load(Ordering::Relaxed);
         if in_head && waited > bounds.head_timeout {
-            return Some("head_timeout");
+            return Some(Overrun::Failed(ConnectionFailureReason::HeadTimeout));
         }
-        (waited > bounds.idle_timeout).then_some("idle_timeout")
+        (waited > bounds.idle_timeout).then_some(Overrun::Idle)
     }
 }
 
@@ -232,8 +242,10 @@ pub(crate) async fn serve<S>(
                 tokio::select! {
                     ended = connection.as_mut() => break ended.map_err(|error| (reason(&error), error.to_string())),
                     _ = checks.tick() => if let Some(bound) = facts.activity.overrun(&bounds, multiplexed) {
-                        // Idling is every client's right; only a head that never ends, or an answer that nobody takes, is a failure.
-                        break if bound == "idle_timeout" { Ok(()) } else { Err((bound, bound.replace('_', " "))) };
+                        break match bound {
+                            Overrun::Idle => Ok(()),
+                            Overrun::Failed(reason) => Err((reason, reason.name().replace('_', " "))),
+                        };
                     },
                     () = shutdown.triggered(), if !draining => {
                         draining = true;
@@ -282,16 +294,16 @@ fn http2_builder(bounds: &Bounds) -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// Why hyper gave a connection up, from the closed set of the event.
-fn reason(error: &hyper::Error) -> &'static str {
+/// Why hyper gave a connection up.
+fn reason(error: &hyper::Error) -> ConnectionFailureReason {
     if error.is_parse() {
-        "malformed"
+        ConnectionFailureReason::Malformed
     } else if error.is_timeout() {
-        "timeout"
+        ConnectionFailureReason::Timeout
     } else if error.is_incomplete_message() || error.is_canceled() {
-        "client_gone"
+        ConnectionFailureReason::ClientGone
     } else {
-        "io"
+        ConnectionFailureReason::Io
     }
 }
 
@@ -415,7 +427,10 @@ mod tests {
         assert_eq!(activity.overrun(&BOUNDS, false), None);
         activity.bytes_arrived(b"GET", &mut HeadScan::default());
         while activity.opened.elapsed() < Duration::from_millis(2) {}
-        assert_eq!(activity.overrun(&BOUNDS, false), Some("head_timeout"));
+        assert_eq!(
+            activity.overrun(&BOUNDS, false),
+            Some(Overrun::Failed(ConnectionFailureReason::HeadTimeout))
+        );
         assert_eq!(activity.overrun(&BOUNDS, true), None, "HTTP/2 bytes are not always a head");
         activity.request_began(0);
         assert_eq!(

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use http::{HeaderValue, request};
 use yunzhan_base::env::Env;
+use yunzhan_base::event::RequestFacts;
 use yunzhan_base::route::RenderError;
 use yunzhan_base::{Error, Principal, RequestId};
 use yunzhan_waf::Transaction;
@@ -66,5 +67,18 @@ impl Exchange {
     /// The route's name, `none` before one matched.
     pub fn route_name(&self) -> &'static str {
         self.matched.as_ref().map_or("none", |matched| matched.rule.name)
+    }
+
+    /// What every event of this request says of it.
+    pub fn facts(&self) -> RequestFacts<'_> {
+        RequestFacts {
+            request_id: self.request_id,
+            route: self.route_name(),
+            env: self.env.as_ref().map(|env| &env.id),
+            user: self.principal.user().map(|user| user.uid.as_str()),
+            method: &self.head.method,
+            path: self.head.uri.path(),
+            remote: self.connection.remote,
+        }
     }
 }

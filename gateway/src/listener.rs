@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
-use yunzhan_base::event::{ConnectionFailed, Event};
+use yunzhan_base::event::{ConnectionFailed, ConnectionFailureReason, Event};
 use yunzhan_net::shutdown::Shutdown;
 
 use crate::connection;
@@ -46,7 +46,7 @@ impl Gateway {
                 self.failed(
                     remote,
                     tls.is_some(),
-                    "too_many",
+                    ConnectionFailureReason::TooMany,
                     "every place for a connection is taken",
                 );
                 continue;
@@ -103,9 +103,11 @@ impl Gateway {
         tls: TlsAcceptor,
         shutdown: Shutdown,
     ) {
+        let failed =
+            |detail: &str| self.failed(remote, true, ConnectionFailureReason::TlsHandshake, detail);
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await {
-            Err(_) => self.failed(remote, true, "tls_handshake", "the handshake took too long"),
-            Ok(Err(error)) => self.failed(remote, true, "tls_handshake", &error.to_string()),
+            Err(_) => failed("the handshake took too long"),
+            Ok(Err(error)) => failed(&error.to_string()),
             Ok(Ok(stream)) => {
                 let multiplexed = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 let protocol = if multiplexed { "h2" } else { "http/1.1" };
@@ -123,7 +125,7 @@ impl Gateway {
             .await;
     }
 
-    fn failed(&self, remote: SocketAddr, tls: bool, reason: &'static str, detail: &str) {
+    fn failed(&self, remote: SocketAddr, tls: bool, reason: ConnectionFailureReason, detail: &str) {
         self.events.emit(&Event::ConnectionFailed(ConnectionFailed {
             remote,
             tls,

@@ -325,16 +325,10 @@ impl Drop for Flight {
             stage.finish(exchange, *outcome);
         }
         gateway.events.emit(&Event::RequestEnded(RequestEnded {
-            request_id: exchange.request_id,
-            route: exchange.route_name(),
-            env: exchange.env.as_ref().map(|env| &env.id),
-            user: exchange.principal.user().map(|user| user.uid.as_str()),
-            method: &exchange.head.method,
-            path: exchange.head.uri.path(),
+            facts: exchange.facts(),
             status: *status,
             body_bytes_sent: *body_bytes_sent,
             duration_us: u64::try_from(exchange.started.elapsed().as_micros()).unwrap_or(u64::MAX),
-            remote: exchange.connection.remote,
             protocol: exchange.connection.protocol,
             tls: exchange.connection.tls,
             error: exchange.error.as_ref(),

@@ -193,13 +193,7 @@ impl WafStage {
             transaction.events().iter().map(|event| suspected(event, is_plain)).collect();
         let number = |name: &&str| std::str::from_utf8(transaction.tx(name)?).ok()?.parse().ok();
         self.events.emit(&Told::AttackSuspected(AttackSuspected {
-            request_id: exchange.request_id,
-            route: exchange.route_name(),
-            env: exchange.env.as_ref().map(|env| &env.id),
-            user: exchange.principal.user().map(|user| user.uid.as_str()),
-            method: &exchange.head.method,
-            path: exchange.head.uri.path(),
-            remote: exchange.connection.remote,
+            facts: exchange.facts(),
             matches: &matches,
             score: SCORES.iter().find_map(number),
             is_refused,

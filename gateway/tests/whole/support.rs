@@ -107,13 +107,13 @@ impl Observe for Seen {
             Event::RequestEnded(ended) => {
                 format!(
                     "{} {} {} {:?}",
-                    ended.route,
+                    ended.facts.route,
                     ended.status.as_u16(),
-                    ended.path,
+                    ended.facts.path,
                     ended.outcome
                 )
             }
-            Event::ConnectionFailed(failed) => format!("connection {}", failed.reason),
+            Event::ConnectionFailed(failed) => format!("connection {}", failed.reason.name()),
             _ => return,
         };
         self.0.lock().unwrap().push(line);
