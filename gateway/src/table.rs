@@ -11,7 +11,7 @@ use yunzhan_net::http::Client;
 
 use crate::config::RemoteRoute;
 use crate::respond;
-use crate::upstream::files::Files;
+use crate::upstream::files::{self, Files};
 use crate::upstream::remote::Remote;
 
 /// Path parameter names of ours are short; more than this is not a route.
@@ -84,8 +84,10 @@ impl Table {
         for path in files.iter().flat_map(|_| ["/", "/{*path}"]) {
             // A configured route may claim either path; then it, not the folder, answers there.
             if !table.path_texts.iter().any(|known| known == path) {
-                let files = Arc::clone(files.expect("a path comes from a folder"));
-                table.insert(path, None, Rule::files(files))?;
+                let files = files.expect("a path comes from a folder");
+                for method in &files::METHODS {
+                    table.insert(path, Some(method), Rule::of_files(Arc::clone(files)))?;
+                }
             }
         }
         Ok(table)
@@ -138,6 +140,12 @@ impl Table {
         HeaderValue::from_str(&names(&self.methods[*found.value])).ok()
     }
 
+    /// The files that a path belongs to, whatever the method.
+    pub(crate) fn files(&self, path: &str) -> Option<Arc<Files>> {
+        let found = self.paths.at(path).ok()?;
+        self.methods[*found.value].iter().find_map(|(_, rule)| rule.files().cloned())
+    }
+
     /// The rule for a request, or why there is none.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Result<Matched> {
         let missing = || Error::new(Kind::NotFound, "there is no route for this path");
@@ -145,14 +153,15 @@ impl Table {
         let methods = &self.methods[*found.value];
         let exact = methods.iter().find(|(known, _)| known.as_ref() == Some(method));
         let any = || methods.iter().find(|(known, _)| known.is_none());
+        // The folder answers what is left, but not among the services: a mistyped call is no missing file.
+        let is_files = methods.iter().any(|(_, rule)| rule.files().is_some());
+        if is_files && self.neighbour(path).is_some() {
+            return Err(missing());
+        }
         let Some((_, rule)) = exact.or_else(any) else {
             let message = format!("this path answers {} only", names(methods));
             return Err(Error::new(Kind::MethodNotAllowed, message));
         };
-        // The folder answers what is left, but not among the services: a mistyped call is no missing file.
-        if matches!(rule.destination, Destination::Files(_)) && self.neighbour(path).is_some() {
-            return Err(missing());
-        }
         let mut params = Params::default();
         if !rule.parameter_names.is_empty() {
             for (name, (_, raw)) in rule.parameter_names.iter().zip(found.params.iter()) {
@@ -193,7 +202,15 @@ impl Rule {
         })
     }
 
-    fn files(files: Arc<Files>) -> Self {
+    /// The files that answer, where files do.
+    fn files(&self) -> Option<&Arc<Files>> {
+        match &self.destination {
+            Destination::Files(files) => Some(files),
+            Destination::Local(_) | Destination::Remote(_) => None,
+        }
+    }
+
+    fn of_files(files: Arc<Files>) -> Self {
         Self {
             name: "files",
             access: Access::Public,
