@@ -102,6 +102,11 @@ pub(crate) struct Matched {
 pub(crate) trait Upstream: Send + Sync {
     /// Answers. Called once for an exchange, after every stage let it pass.
     fn answer<'x>(&'x self, exchange: &'x mut Exchange) -> UpstreamFuture<'x>;
+
+    /// Why a request whose method the path does not know is refused, where that hangs on what is at the path.
+    fn refusal<'x>(&'x self, _path: &'x str) -> Option<Pin<Box<dyn Future<Output = Error> + Send + 'x>>> {
+        None
+    }
 }
 
 /// An answer, once it is known.

@@ -13,9 +13,9 @@ use yunzhan_net::http::Client;
 use crate::body::Budget;
 use crate::bounds::Bounds;
 use crate::config::RemoteRoute;
-use crate::exchange::{Matched, Rule};
+use crate::exchange::{Matched, Rule, Upstream};
 use crate::respond;
-use crate::upstream::files::Files;
+use crate::upstream::files::{self, Files};
 use crate::upstream::local::Local;
 use crate::upstream::remote::Remote;
 
@@ -66,8 +66,8 @@ impl Table {
             // A configured route may claim either path; then it, not the folder, answers there.
             if !table.path_texts.iter().any(|known| known == path) {
                 let files = Arc::clone(files.expect("a path comes from a folder"));
-                for method in [Method::GET, Method::HEAD] {
-                    table.insert(path, Some(&method), files_rule(Arc::clone(&files)))?;
+                for method in &files::METHODS {
+                    table.insert(path, Some(method), files_rule(Arc::clone(&files)))?;
                 }
             }
         }
@@ -121,6 +121,13 @@ impl Table {
         HeaderValue::from_str(&names(&self.methods[*found.value])).ok()
     }
 
+    /// Whoever answers this path by other methods, where it is a folder: it knows whether there is a file.
+    pub(crate) fn files(&self, path: &str) -> Option<Arc<dyn Upstream>> {
+        let found = self.paths.at(path).ok()?;
+        let (_, rule) = self.methods[*found.value].iter().find(|(_, rule)| rule.name == FILES)?;
+        Some(Arc::clone(&rule.upstream))
+    }
+
     /// The rule for a request, or why there is none.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Result<Matched> {
         let missing = || Error::new(Kind::NotFound, "there is no route for this path");
@@ -130,14 +137,15 @@ impl Table {
         let any = || methods.iter().find(|(known, _)| known.is_none());
         // Whoever answers GET answers HEAD (RFC 9110 section 9.3.2); the body is left out on the way back.
         let as_get = || (method == Method::HEAD).then(|| of(&Method::GET)).flatten();
+        // The folder answers what is left, but not among the services: a mistyped call is no missing file.
+        let is_files = methods.iter().any(|(_, rule)| rule.name == FILES);
+        if is_files && self.neighbour(path).is_some() {
+            return Err(missing());
+        }
         let Some((_, rule)) = of(method).or_else(as_get).or_else(any) else {
             let message = format!("this path answers {} only", names(methods));
             return Err(Error::new(Kind::MethodNotAllowed, message));
         };
-        // The folder answers what is left, but not among the services: a mistyped call is no missing file.
-        if rule.name == FILES && self.neighbour(path).is_some() {
-            return Err(missing());
-        }
         let mut params = Params::default();
         if !rule.parameter_names.is_empty() {
             for (name, (_, raw)) in rule.parameter_names.iter().zip(found.params.iter()) {

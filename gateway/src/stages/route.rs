@@ -43,12 +43,31 @@ impl RouteStage {
         exchange.matched = Some(matched);
         Ok(())
     }
+
+    /// A path among files refuses a method only where there is a file.
+    fn refuse<'x>(&self, exchange: &'x mut Exchange, error: Error) -> Step<'x> {
+        let Some(files) = self.table.peek().files(exchange.head.uri.path()) else {
+            return Step::Refuse(error);
+        };
+        Step::Wait(Box::pin(async move {
+            let refusal = files.refusal(exchange.head.uri.path());
+            let error = match refusal {
+                Some(refusal) => refusal.await,
+                None => error,
+            };
+            if error.kind() != Kind::MethodNotAllowed {
+                exchange.allow = None;
+            }
+            Step::Refuse(error)
+        }))
+    }
 }
 
 impl Stage for RouteStage {
     fn request<'x>(&'x self, exchange: &'x mut Exchange) -> Step<'x> {
         match self.route(exchange) {
             Ok(()) => Step::Next,
+            Err(error) if error.kind() == Kind::MethodNotAllowed => self.refuse(exchange, error),
             Err(error) => Step::Refuse(error),
         }
     }

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod carried;
+mod files;
 mod lifecycle;
 mod remote;
 mod support;

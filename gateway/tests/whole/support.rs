@@ -16,7 +16,7 @@ use yunzhan_base::{
     Access, Body, Call, Endpoint, Live, Principal, ResponseFuture, RoutePolicy, RouteSpec,
 };
 use yunzhan_gateway::config::RemoteRoute;
-use yunzhan_gateway::{Config, Dependencies, Gateway, Waf};
+use yunzhan_gateway::{Config, Dependencies, Files, Gateway, Waf};
 use yunzhan_net::http::{Client, Target};
 use yunzhan_net::shutdown::Trigger;
 
@@ -153,7 +153,12 @@ pub async fn serve(change: impl FnOnce(&mut Config), upstream: Option<SocketAddr
 
 /// Serves the echo service behind these rules.
 pub async fn serve_behind(waf: Waf) -> Served {
-    open(guarded(|_| {}, None, waf)).await
+    open(guarded(|_| {}, None, waf, None)).await
+}
+
+/// Serves the echo service, and these files where it has nothing.
+pub async fn serve_files(files: Files) -> Served {
+    open(guarded(|_| {}, None, Waf::off(), Some(files))).await
 }
 
 async fn open((gateway, seen): (Arc<Gateway>, Arc<Seen>)) -> Served {
@@ -168,13 +173,14 @@ pub fn gateway(
     change: impl FnOnce(&mut Config),
     upstream: Option<SocketAddr>,
 ) -> (Arc<Gateway>, Arc<Seen>) {
-    guarded(change, upstream, Waf::off())
+    guarded(change, upstream, Waf::off(), None)
 }
 
 fn guarded(
     change: impl FnOnce(&mut Config),
     upstream: Option<SocketAddr>,
     waf: Waf,
+    files: Option<Files>,
 ) -> (Arc<Gateway>, Arc<Seen>) {
     let mut config = Config::default();
     config.routes.extend(upstream.map(|address| RemoteRoute {
@@ -192,7 +198,7 @@ fn guarded(
     let dependencies = Dependencies {
         config,
         routes: bind(&Arc::new(Echo), ROUTES),
-        files: None,
+        files,
         authenticate: Arc::new(OnePerson),
         envs: Live::new(Envs::new([shop()]).unwrap()),
         client: Client::new(yunzhan_net::http::Config::default()),
