@@ -16,10 +16,15 @@ use yunzhan_base::event::Events;
 use yunzhan_base::{Call, Clock, DataDir, Principal, RequestId, route};
 use yunzhan_engine::config;
 use yunzhan_engine::seal::MasterKey;
-use yunzhan_engine::sql::{self, Migrations, Opening};
+use yunzhan_engine::sql::{self, Migrations};
 use yunzhan_net::http::Client;
-use yunzhan_services::envs::{self, EnvStore};
 use yunzhan_services::identity::{self, Identity};
+use yunzhan_services::service::{self, AnyService, Lifecycle, Opening, Sections};
+use yunzhan_services::{dialect, envs};
+
+/// As the server has them: a database that was made by all is opened by all.
+static SERVICES: &[&dyn AnyService] =
+    &[&envs::SERVICE, &identity::SERVICE, &dialect::documents::SERVICE];
 
 const ISSUE: &str = "identity.control.issue";
 
@@ -45,34 +50,26 @@ pub async fn access_token_of(data: &DataDir, env: &str, name: &str, at_ms: i64) 
 }
 
 async fn open(data: &DataDir, clock: Clock) -> Result<Arc<Identity>> {
-    let migrations = Migrations::new(vec![
-        ("envs", envs::MIGRATIONS),
-        ("identity", identity::MIGRATIONS),
-        ("documents", yunzhan_services::documents::MIGRATIONS),
-    ])?;
-    let opening = Opening {
+    let migrations = SERVICES.iter().map(|service| (service.name(), service.migrations()));
+    let opening = sql::Opening {
         config: config::Sql::default(),
         root: data.root().to_owned(),
-        migrations,
+        migrations: Migrations::new(migrations.collect())?,
         clock: clock.clone(),
     };
-    let sql = sql::open(opening).await?;
-    let key = master_key(data)?;
-    let ledger: Arc<dyn Ledger> = Arc::new(NoLedger);
-    let envs =
-        EnvStore::open(Arc::clone(&sql), key.clone(), clock.clone(), Arc::clone(&ledger)).await?;
-    let parts = identity::Parts {
-        sql,
-        master_key: key,
-        config: identity::Config::default(),
+    let opening = Opening {
+        services: SERVICES,
+        sql: sql::open(opening).await?,
+        master_key: master_key(data)?,
         clock,
-        envs: envs.envs(),
-        server_keys: envs.server_keys(),
         http: Client::new(yunzhan_net::http::Config::default()),
-        ledger,
         events: Events::to(Vec::new()),
+        ledger: Arc::new(NoLedger),
+        lifecycle: Lifecycle::default(),
+        sections: Sections::default(),
+        opened: Vec::new(),
     };
-    Ok(Identity::open(parts).await?)
+    Ok(service::find(&opening.open_all().await?)?)
 }
 
 fn master_key(data: &DataDir) -> Result<MasterKey> {

@@ -104,7 +104,7 @@ impl App {
             metrics,
             reloader: Arc::clone(&reloader),
             phase: Arc::clone(&phase),
-            envs: Arc::clone(&rooms.envs),
+            services: rooms.opened(),
             data: data.dir.root().to_owned(),
             started,
             gateway: Arc::clone(&gateway),

@@ -9,10 +9,11 @@ use yunzhan_base::config::{
     ByteSize, Document, FromConfig, Given, Problems, Reader, Reason, Settings, Variables, Words,
 };
 use yunzhan_gateway::tls::CertificateFiles;
-use yunzhan_services::{documents, identity};
+use yunzhan_services::service::Sections;
 
 use crate::data::parse_master_key;
 use crate::observe::access_log::Keep;
+use crate::rooms::SERVICES;
 use crate::waf;
 
 /// On every address of the machine, so that a phone in the same network can open the demo (mission row D7).
@@ -69,10 +70,8 @@ pub(crate) struct Config {
     pub(crate) waf: waf::Config,
     /// The engines.
     pub(crate) engine: yunzhan_engine::config::Config,
-    /// Login and tokens.
-    pub(crate) identity: identity::Config,
-    /// Documents.
-    pub(crate) documents: documents::Config,
+    /// The sections of the services.
+    pub(crate) services: Sections,
 }
 
 /// A configuration with what is needed to compare it with the next one.
@@ -163,8 +162,7 @@ impl Config {
             gateway: yunzhan_gateway::Config::read(&mut root.table("gateway")),
             waf: waf::Config::read(&mut root.table("waf"), folder),
             engine: yunzhan_engine::config::Config::read(root),
-            identity: identity::Config::read(&mut root.table("identity")),
-            documents: documents::Config::read(&mut root.table("documents")),
+            services: Sections::read(SERVICES, root),
         }
     }
 }

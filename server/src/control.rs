@@ -15,7 +15,7 @@ use yunzhan_base::{
     RoutePolicy, RouteSpec, Secret,
 };
 use yunzhan_gateway::Gateway;
-use yunzhan_services::envs::EnvStore;
+use yunzhan_services::service::OpenService;
 
 use crate::observe::attempts::Attempts;
 use crate::observe::metrics::Metrics;
@@ -113,8 +113,8 @@ pub(crate) struct Control {
     pub(crate) reloader: Arc<Reloader>,
     /// Starting, ready or draining.
     pub(crate) phase: Arc<Phase>,
-    /// Read to see whether the database answers.
-    pub(crate) envs: Arc<EnvStore>,
+    /// Asked whether they can serve.
+    pub(crate) services: Arc<[OpenService]>,
     /// The data folder, as the operator may find it.
     pub(crate) data: PathBuf,
     /// When the process began.
@@ -190,10 +190,9 @@ fn healthz(_control: Arc<Control>, _call: Call) -> ResponseFuture {
 fn readyz(control: Arc<Control>, _call: Call) -> ResponseFuture {
     Box::pin(async move {
         let phase = control.phase.name();
-        let word = if phase == READY_NAME && control.envs.refresh().await.is_err() {
-            "database unavailable"
-        } else {
-            phase
+        let word = match phase {
+            READY_NAME => why_not_ready(&control.services).await.unwrap_or(phase.to_owned()),
+            phase => phase.to_owned(),
         };
         let mut answer = text_answer(format!("{word}\n"), "text/plain; charset=utf-8");
         if word != READY_NAME {
@@ -201,6 +200,16 @@ fn readyz(control: Arc<Control>, _call: Call) -> ResponseFuture {
         }
         Ok(answer.into())
     })
+}
+
+/// The first service that cannot serve, and a word on why. Whoever may reach `/readyz` need not operate the server.
+async fn why_not_ready(services: &[OpenService]) -> Option<String> {
+    for service in services {
+        if let Err(error) = service.ready().await {
+            return Some(format!("{} not ready: {}", service.name, error.kind().entry().en));
+        }
+    }
+    None
 }
 
 fn metrics(control: Arc<Control>, _call: Call) -> ResponseFuture {

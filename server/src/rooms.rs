@@ -1,27 +1,31 @@
-//! The services and who introduces them: the one list of what this server offers.
+//! The services of this server: one list, from which everything else follows.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use yunzhan_base::audit::Ledger;
 use yunzhan_base::event::{Events, Level};
 use yunzhan_base::fault::Faults;
-use yunzhan_base::{Clock, EnvId, Result, Route, RouteSpec, route};
+use yunzhan_base::{Clock, EnvId, Result, Route, RouteSpec};
 use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::migrate::Migrations;
-use yunzhan_engine::sql::{self, Opening, SharedSql};
+use yunzhan_engine::sql::{self, SharedSql};
 use yunzhan_net::http::Client;
 use yunzhan_net::shutdown::Shutdown;
 use yunzhan_net::task;
-use yunzhan_services::dialect::{admin, gateway, web};
-use yunzhan_services::documents::{self, Documents};
+use yunzhan_services::dialect;
+use yunzhan_services::documents::Documents;
 use yunzhan_services::envs::{self, EnvStore, NewEnv};
 use yunzhan_services::identity::{self, Identity};
+use yunzhan_services::service::{self, AnyService, Lifecycle, OpenService, OpenTask, Opening};
 
 use crate::app::random;
 use crate::config::Config;
 use crate::demo;
+
+/// Every service, each after those that it needs. They are opened in this order and closed in the reverse one.
+pub(crate) static SERVICES: &[&dyn AnyService] =
+    &[&envs::SERVICE, &identity::SERVICE, &dialect::documents::SERVICE];
 
 /// What the services are opened with.
 pub(crate) struct Parts<'a> {
@@ -37,101 +41,61 @@ pub(crate) struct Parts<'a> {
 
 /// Every service, alive.
 pub(crate) struct Rooms {
+    /// What the clients' gateway and the server's own routes ask.
     pub(crate) envs: Arc<EnvStore>,
+    /// Names the gateway's callers.
     pub(crate) identity: Arc<Identity>,
-    pub(crate) documents: Arc<Documents>,
+    /// In the order of the list.
+    opened: Arc<[OpenService]>,
     events: Events,
 }
 
 impl Rooms {
-    /// Opens the engine, then the services in the order in which they need one another.
+    /// Opens the engine, then the services.
     pub(crate) async fn open(parts: Parts<'_>) -> Result<Self> {
         let Parts { config, root, master_key, clock, client, ledger, events } = parts;
         let sql = open_sql(config, root, &clock, &events).await?;
-        let envs = EnvStore::open(
-            Arc::clone(&sql),
-            MasterKey::from_bytes(master_key),
-            clock.clone(),
-            Arc::clone(&ledger),
-        )
-        .await?;
-        let identity = Identity::open(identity::Parts {
-            sql: Arc::clone(&sql),
+        let opening = Opening {
+            services: SERVICES,
+            sql,
             master_key: MasterKey::from_bytes(master_key),
-            config: config.identity.clone(),
-            clock: clock.clone(),
-            envs: envs.envs(),
-            server_keys: envs.server_keys(),
+            clock,
             http: client,
-            ledger: Arc::clone(&ledger),
             events: events.clone(),
-        })
-        .await?;
-        let documents = Documents::new(sql, envs.envs(), clock, config.documents.clone());
-        let documents = Arc::new(documents.recorded_by(ledger));
-        Ok(Self { envs, identity, documents, events })
+            ledger,
+            lifecycle: Lifecycle::default(),
+            sections: config.services.clone(),
+            opened: Vec::new(),
+        };
+        let opened: Arc<[OpenService]> = opening.open_all().await?.into();
+        let (envs, identity) = (service::find(&opened)?, service::find(&opened)?);
+        Ok(Self { envs, identity, opened, events })
     }
 
     /// What clients may call.
     pub(crate) fn routes(&self) -> Vec<Route> {
-        let routes = [
-            route::bind(&self.identity, identity::ROUTES),
-            route::bind(&self.documents, gateway::ROUTES),
-            route::bind(&self.documents, admin::ROUTES),
-            route::bind(&self.documents, web::ROUTES),
-        ]
-        .concat();
-        debug_assert!(
-            are_listed(&routes, public_specs()),
-            "a route is served and not in public_specs"
-        );
-        routes
+        self.opened.iter().flat_map(|service| service.routes.clone()).collect()
     }
 
     /// What operators may call.
     pub(crate) fn control(&self) -> Vec<Route> {
-        let routes = [
-            route::bind(&self.envs, envs::control::CONTROL),
-            route::bind(&self.identity, identity::control::CONTROL),
-            route::bind(&self.documents, documents::CONTROL),
-        ]
-        .concat();
-        debug_assert!(
-            are_listed(&routes, control_specs()),
-            "a route is served and not in control_specs"
-        );
-        routes
+        self.opened.iter().flat_map(|service| service.control.clone()).collect()
+    }
+
+    /// The services, for whoever asks each of them something.
+    pub(crate) fn opened(&self) -> Arc<[OpenService]> {
+        Arc::clone(&self.opened)
     }
 
     /// Work outside requests: what other replicas changed, and what has run out.
     pub(crate) fn start(&self, shutdown: &Shutdown) {
-        let (envs, identity) = (Arc::clone(&self.envs), Arc::clone(&self.identity));
-        self.repeat("envs.refresh", identity::REFRESH_PERIOD, shutdown, move || {
-            let envs = Arc::clone(&envs);
-            async move { envs.refresh().await }
-        });
-        self.repeat("identity.refresh", identity::REFRESH_PERIOD, shutdown, move || {
-            let identity = Arc::clone(&identity);
-            async move { identity.refresh().await }
-        });
-        let documents = Arc::clone(&self.documents);
-        self.repeat("documents.indexes", documents::WORK_PERIOD, shutdown, move || {
-            let documents = Arc::clone(&documents);
-            async move { documents.work_on_indexes().await }
-        });
-        let identity = Arc::clone(&self.identity);
-        self.repeat("identity.tidy", identity::TIDY_PERIOD, shutdown, move || {
-            let identity = Arc::clone(&identity);
-            async move { identity.tidy().await }
-        });
+        for task in self.opened.iter().flat_map(|service| &service.tasks) {
+            self.repeat(task.clone(), shutdown);
+        }
     }
 
     /// Runs one piece of work every period. A failure is told, and tried again at the next.
-    fn repeat<W, F>(&self, name: &'static str, period: Duration, shutdown: &Shutdown, work: W)
-    where
-        W: Fn() -> F + Send + 'static,
-        F: Future<Output = Result<()>> + Send + 'static,
-    {
+    fn repeat(&self, OpenTask { name, period, work }: OpenTask, shutdown: &Shutdown) {
         let events = self.events.clone();
         task::every(name, period, shutdown.clone(), move || {
             let (events, done) = (events.clone(), work());
@@ -145,14 +109,25 @@ impl Rooms {
         });
     }
 
+    /// Ends the services, the last one of the list first. What one could not finish is told.
+    pub(crate) async fn close(&self) {
+        for service in self.opened.iter().rev() {
+            if let Err(error) = service.close().await {
+                let text = format!("{} did not end in order: {}", service.name, error.log_text());
+                self.events.notice(Level::Error, "service_close_failed", &text);
+            }
+        }
+    }
+
     /// Makes the demo's environment with its shop, unless there is an environment already.
     pub(crate) async fn make_demo(&self) -> Result<()> {
         if self.envs.envs().peek().iter().next().is_some() {
             return Ok(());
         }
         let id: EnvId = demo::ENV.parse()?;
+        let documents: Arc<Documents> = service::find(&self.opened)?;
         // The goods first: when a start is cut short, the next one finds no environment and begins again.
-        self.documents.seed(&id, demo::SEED).await?;
+        documents.seed(&id, demo::SEED).await?;
         let demo = NewEnv {
             id,
             appid: None,
@@ -164,26 +139,14 @@ impl Rooms {
     }
 }
 
-/// Whether what is served is what the metrics and the stranger test know of.
-fn are_listed(routes: &[Route], specs: impl Iterator<Item = &'static RouteSpec>) -> bool {
-    routes.iter().map(|route| route.spec.name).eq(specs.map(|spec| spec.name))
-}
-
 /// Every public route, known before any service is open.
 pub(crate) fn public_specs() -> impl Iterator<Item = &'static RouteSpec> {
-    let identity = identity::ROUTES.iter().map(|endpoint| &endpoint.spec);
-    let gateway = gateway::ROUTES.iter().map(|endpoint| &endpoint.spec);
-    let admin = admin::ROUTES.iter().map(|endpoint| &endpoint.spec);
-    let web = web::ROUTES.iter().map(|endpoint| &endpoint.spec);
-    identity.chain(gateway).chain(admin).chain(web)
+    SERVICES.iter().flat_map(|service| service.routes())
 }
 
 /// Every control route of the services.
 pub(crate) fn control_specs() -> impl Iterator<Item = &'static RouteSpec> {
-    let envs = envs::control::CONTROL.iter().map(|endpoint| &endpoint.spec);
-    let identity = identity::control::CONTROL.iter().map(|endpoint| &endpoint.spec);
-    let documents = documents::CONTROL.iter().map(|endpoint| &endpoint.spec);
-    envs.chain(identity).chain(documents)
+    SERVICES.iter().flat_map(|service| service.control())
 }
 
 async fn open_sql(
@@ -192,12 +155,9 @@ async fn open_sql(
     clock: &Clock,
     events: &Events,
 ) -> Result<SharedSql> {
-    let migrations = Migrations::new(vec![
-        ("envs", envs::MIGRATIONS),
-        ("identity", identity::MIGRATIONS),
-        ("documents", documents::MIGRATIONS),
-    ])?;
+    let migrations = SERVICES.iter().map(|service| (service.name(), service.migrations()));
+    let migrations = Migrations::new(migrations.collect())?;
     let (config, seed) = (config.engine.sql.clone(), u64::from_le_bytes(random()?));
-    let opened = sql::open(Opening { config, root, migrations, clock: clock.clone() }).await?;
+    let opened = sql::open(sql::Opening { config, root, migrations, clock: clock.clone() }).await?;
     Ok(sql::wrap(opened, events.clone(), Faults::none(clock.clone(), seed)))
 }

@@ -53,6 +53,7 @@ pub(crate) async fn run(app: App) -> Result<bool> {
         let _ = tokio::task::spawn_blocking(move || reloader.reload()).await;
     }
     let in_order = drain(&app, public, &mut signals).await;
+    app.rooms.close().await;
     control.drain(std::time::Duration::from_secs(1)).await;
     listeners::close_control(&app.data.dir);
     if let Some(access_log) = &app.access_log {

@@ -1,8 +1,8 @@
 //! Yunzhan's built-in services, and the client dialects that speak for them.
 //!
-//! Every service is a folder of the same shape: `mod.rs` (what it is, its routes), `api/` (one endpoint a file),
-//! `logic.rs` (pure decisions), `store.rs` (all its SQL), `control.rs` (its control routes), `tests.rs`. Know one, know
-//! all. No service knows a listener, a stage of the gateway or TLS.
+//! Every service is a folder of the same shape: `mod.rs` (what it is, as a value of [`service::Service`]), `api/` (one endpoint
+//! a file), `logic.rs` (pure decisions), `store.rs` (all its SQL), `control.rs` (its control routes), `tests.rs`. Know one,
+//! know all. No service knows a listener, a stage of the gateway or TLS.
 
 mod columns;
 mod crypto;
@@ -11,3 +11,4 @@ pub mod documents;
 pub mod envs;
 pub mod identity;
 mod offload;
+pub mod service;

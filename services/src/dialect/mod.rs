@@ -4,6 +4,7 @@ pub mod action;
 pub mod admin;
 pub mod auth;
 pub mod control;
+pub mod documents;
 pub mod gateway;
 pub(crate) mod json;
 pub(crate) mod members;

@@ -11,17 +11,51 @@ mod store;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use yunzhan_base::audit::Ledger;
 use yunzhan_base::env::{Env, Envs};
 use yunzhan_base::{Clock, EnvId, Error, Kind, Live, Result, Secret};
 use yunzhan_engine::seal::MasterKey;
-use yunzhan_engine::sql::SharedSql;
+use yunzhan_engine::sql::{Scope, SharedSql};
 
+use crate::service::{Copied, EnvChange, Lifecycle, Opened, Opening, Owner, Service, Table, Task};
 pub use server_keys::{NewKey, ServerKeys, StoredKey};
 pub use store::MIGRATIONS;
 
 use store::Store;
+
+/// The service.
+pub static SERVICE: Service<EnvStore> = Service {
+    control: control::CONTROL,
+    migrations: MIGRATIONS,
+    tables: &[
+        Table {
+            name: "envs",
+            scope: Scope::System,
+            key: &["env"],
+            owner: Owner::Env,
+            copied: Copied::Along,
+        },
+        Table {
+            name: "server_keys",
+            scope: Scope::System,
+            key: &["key_id"],
+            owner: Owner::Env,
+            copied: Copied::Along,
+        },
+    ],
+    tasks: &[Task {
+        name: "envs.refresh",
+        period: REFRESH_PERIOD,
+        work: |envs| Box::pin(async move { envs.refresh().await }),
+    }],
+    ready: Some(|envs| Box::pin(async move { envs.refresh().await })),
+    ..Service::new("envs", open)
+};
+
+/// How often [`EnvStore::refresh`] is due. An environment that was added on one replica is known on the others after so long.
+const REFRESH_PERIOD: Duration = Duration::from_secs(5);
 
 /// Environments of one server: each costs a few kilobytes of memory and, on SQLite, a file.
 pub const ENVS_MAX: usize = 1000;
@@ -50,11 +84,26 @@ pub struct NewEnv {
     pub development_login: bool,
 }
 
+/// What the service is made of.
+pub struct Parts {
+    /// The database.
+    pub sql: SharedSql,
+    /// Seals what is stored and must stay secret.
+    pub master_key: MasterKey,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Takes the audit's records.
+    pub ledger: Arc<dyn Ledger>,
+    /// Tells other services of environments that come and go.
+    pub lifecycle: Lifecycle,
+}
+
 /// The environments of this server, in the store and in memory.
 pub struct EnvStore {
     store: Store,
     clock: Clock,
     ledger: Arc<dyn Ledger>,
+    lifecycle: Lifecycle,
     envs: Live<Envs>,
     server_keys: Live<ServerKeys>,
     /// One writer at a time, so that checks against the table in memory hold until it is replaced.
@@ -65,16 +114,13 @@ pub struct EnvStore {
 
 impl EnvStore {
     /// Reads every environment and key.
-    pub async fn open(
-        sql: SharedSql,
-        master_key: MasterKey,
-        clock: Clock,
-        ledger: Arc<dyn Ledger>,
-    ) -> Result<Arc<Self>> {
+    pub async fn open(parts: Parts) -> Result<Arc<Self>> {
+        let Parts { sql, master_key, clock, ledger, lifecycle } = parts;
         let opened = Self {
             store: Store::new(sql, master_key),
             clock,
             ledger,
+            lifecycle,
             envs: Live::new(Envs::default()),
             server_keys: Live::new(ServerKeys::default()),
             writing: tokio::sync::Mutex::default(),
@@ -118,6 +164,7 @@ impl EnvStore {
         self.check_fits(&env)?;
         self.store.add_env(&env, &key.stored(&env.id), self.clock.now_ms()).await?;
         self.reload().await?;
+        self.lifecycle.tell(&EnvChange::Created(env.id.clone())).await?;
         Ok((self.get(&env.id)?, key))
     }
 
@@ -158,6 +205,16 @@ impl EnvStore {
         let all = table.iter().map(|known| Env::clone(known)).chain([env.clone()]);
         Envs::new(all).map(drop)
     }
+}
+
+fn open(opening: &Opening) -> Opened<'_, EnvStore> {
+    Box::pin(EnvStore::open(Parts {
+        sql: Arc::clone(&opening.sql),
+        master_key: opening.master_key.clone(),
+        clock: opening.clock.clone(),
+        ledger: Arc::clone(&opening.ledger),
+        lifecycle: opening.lifecycle.clone(),
+    }))
 }
 
 impl std::fmt::Debug for EnvStore {

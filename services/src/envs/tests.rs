@@ -18,7 +18,8 @@ impl Ledger for Nothing {
 async fn store(fresh: &Fresh, master_key: u8) -> Result<Arc<EnvStore>> {
     let sql = fresh.open(Migrations::new(vec![("envs", MIGRATIONS)])?, Clock::System).await;
     let master_key = MasterKey::from_bytes([master_key; 32]);
-    EnvStore::open(sql, master_key, Clock::System, Arc::new(Nothing)).await
+    let (ledger, lifecycle) = (Arc::new(Nothing), Lifecycle::default());
+    EnvStore::open(Parts { sql, master_key, clock: Clock::System, ledger, lifecycle }).await
 }
 
 fn env(id: &str) -> NewEnv {

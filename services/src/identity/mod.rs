@@ -29,7 +29,7 @@ use yunzhan_base::env::{Env, Envs};
 use yunzhan_base::event::Events;
 use yunzhan_base::{Call, Clock, EnvId, Error, Kind, Live, Result, Secret};
 use yunzhan_engine::seal::MasterKey;
-use yunzhan_engine::sql::SharedSql;
+use yunzhan_engine::sql::{Scope, SharedSql};
 use yunzhan_net::http::Client;
 
 pub use api::ROUTES;
@@ -38,11 +38,57 @@ pub use keys::{REFRESH_PERIOD, TIDY_PERIOD};
 pub use store::MIGRATIONS;
 
 use crate::crypto::random;
-use crate::envs::ServerKeys;
+use crate::envs::{EnvStore, ServerKeys};
+use crate::service::{Copied, Opened, Opening, Owner, Section, Service, Table, Task};
 use memory::Memory;
 use refresh::{ROOT_KEY_BYTES, RefreshKeys};
 use store::Store;
 use token::KeyRing;
+
+/// The service.
+pub static SERVICE: Service<Identity> = Service {
+    routes: &[ROUTES],
+    control: control::CONTROL,
+    migrations: MIGRATIONS,
+    tables: TABLES,
+    tasks: &[
+        Task {
+            name: "identity.refresh",
+            period: REFRESH_PERIOD,
+            work: |identity| Box::pin(async move { identity.refresh().await }),
+        },
+        Task {
+            name: "identity.tidy",
+            period: TIDY_PERIOD,
+            work: |identity| Box::pin(async move { identity.tidy().await }),
+        },
+    ],
+    section: Some(Section { name: "identity", read: |reader| Arc::new(Config::read(reader)) }),
+    ..Service::new("identity", open)
+};
+
+const TABLES: &[Table] = &[
+    own("signing_keys", &["kid"]),
+    own("server_secrets", &["name"]),
+    own("ended_sessions", &["session_id"]),
+    of_people("users", &["env", "uid"], Copied::Along),
+    of_people("sessions", &["env", "session_id"], Copied::Never),
+    Table {
+        name: "provider_tokens",
+        scope: Scope::Env,
+        key: &["env", "token_hash"],
+        owner: Owner::Env,
+        copied: Copied::Never,
+    },
+];
+
+const fn own(name: &'static str, key: &'static [&'static str]) -> Table {
+    Table { name, scope: Scope::System, key, owner: Owner::Server, copied: Copied::Never }
+}
+
+const fn of_people(name: &'static str, key: &'static [&'static str], copied: Copied) -> Table {
+    Table { name, scope: Scope::Env, key, owner: Owner::Person("uid"), copied }
+}
 
 /// What identity is made of.
 pub struct Parts {
@@ -140,6 +186,24 @@ impl Identity {
             succeeded: true,
         });
     }
+}
+
+fn open(opening: &Opening) -> Opened<'_, Identity> {
+    Box::pin(async move {
+        let envs = opening.service::<EnvStore>()?;
+        Identity::open(Parts {
+            sql: Arc::clone(&opening.sql),
+            master_key: opening.master_key.clone(),
+            config: opening.section(),
+            clock: opening.clock.clone(),
+            envs: envs.envs(),
+            server_keys: envs.server_keys(),
+            http: opening.http.clone(),
+            ledger: Arc::clone(&opening.ledger),
+            events: opening.events.clone(),
+        })
+        .await
+    })
 }
 
 impl std::fmt::Debug for Identity {

@@ -21,6 +21,7 @@ use yunzhan_net::http::Client;
 use super::paused::Paused;
 use crate::envs::{self, EnvStore, NewEnv, NewKey};
 use crate::identity::{self, Config, Identity, Parts};
+use crate::service::Lifecycle;
 use yunzhan_engine::seal::MasterKey;
 
 /// When the tests begin.
@@ -77,8 +78,14 @@ impl House {
         let sql = fresh.open(Migrations::new(migrations).unwrap(), clock.clone()).await;
         let sql = Paused::new(sql);
         let ledger = Arc::new(Records::default());
-        let envs =
-            EnvStore::open(sql.clone(), master_key(), clock.clone(), ledger.clone()).await.unwrap();
+        let parts = envs::Parts {
+            sql: sql.clone(),
+            master_key: master_key(),
+            clock: clock.clone(),
+            ledger: ledger.clone(),
+            lifecycle: Lifecycle::default(),
+        };
+        let envs = EnvStore::open(parts).await.unwrap();
         for env in ["shop", "other"] {
             envs.add(development(env)).await.unwrap();
         }
