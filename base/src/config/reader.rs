@@ -3,9 +3,10 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use super::document::{Document, Setting, VARIABLE_PREFIX};
+use super::document::{Document, VARIABLE_PREFIX};
 use super::problem::{Show, SourceSpan};
 use super::reference::Reference;
+use super::settings::{self, Setting};
 use super::tree::{Entry, Item, Node, Span, Table};
 use super::value::{FromConfig, Given};
 use super::words::Words;
@@ -115,7 +116,7 @@ impl<'d> Reader<'d> {
             .unwrap_or(default)
     }
 
-    /// The value of a key that follows a reload.
+    /// The value of a key that follows a reload: a [`super::Follow`] has it among its keys.
     pub fn live<T: FromConfig>(&mut self, key: &'static str, default: T, doc: &'static str) -> T {
         let shown = default.show();
         self.ask(&Question { key, default: Some(&shown), doc, live: true, bounds: None })
@@ -201,6 +202,7 @@ impl<'d> Reader<'d> {
         self.document.record.borrow_mut().secrets.insert(self.dotted(key));
         let (value, file) = (self.find(key), self.find(&file_key));
         // A variable is nearer to the process than the file; within one source, two are a contradiction.
+        let origin = value.as_ref().or(file.as_ref()).map(|found| found.place.kept());
         let secret = match (value, file) {
             (Some(value), Some(file)) if value.place.is_file() == file.place.is_file() => {
                 let en = format!("both {key} and {file_key} are set; keep one");
@@ -220,8 +222,8 @@ impl<'d> Reader<'d> {
             (None, Some(file)) => self.secret_of_file(&file_key, &file),
             (None, None) => None,
         };
-        if let Some(secret) = &secret {
-            let setting = Setting { given: secret.clone(), live: false };
+        if let (Some(secret), Some(origin)) = (&secret, origin) {
+            let setting = Setting { given: secret.clone(), origin, show: Show::KeyOnly };
             self.document.record.borrow_mut().settings.insert(self.dotted(key), setting);
         }
         secret
@@ -249,9 +251,11 @@ impl<'d> Reader<'d> {
         let expected = T::expected();
         self.note(question, &expected.en);
         let found = self.find(question.key)?;
-        self.remember(question, &found);
         match T::read(&found.given) {
-            Ok(value) => Some(value),
+            Ok(value) => {
+                self.remember(question.key, &found, value.show());
+                Some(value)
+            }
             Err(reason) => {
                 let given = found.given.show();
                 let message = Words::new(
@@ -393,10 +397,11 @@ impl<'d> Reader<'d> {
         }
     }
 
-    fn remember(&self, question: &Question<'_>, found: &Found<'_>) {
-        let given = Secret::new(format!("{:?}", found.given));
-        let setting = Setting { given, live: question.live };
-        self.document.record.borrow_mut().settings.insert(self.dotted(question.key), setting);
+    /// Keeps the value as it was understood: `60s` and `1m` are the same, wherever they stand.
+    fn remember(&self, key: &str, found: &Found<'_>, value: String) {
+        let (given, origin) = (Secret::new(value), found.place.kept());
+        let setting = Setting { given, origin, show: Show::Value };
+        self.document.record.borrow_mut().settings.insert(self.dotted(key), setting);
     }
 
     fn report(
@@ -460,6 +465,14 @@ impl<'d> Reader<'d> {
 impl Origin<'_> {
     fn is_file(&self) -> bool {
         matches!(self, Self::File(_))
+    }
+
+    /// The same, for longer than the document lives.
+    fn kept(&self) -> settings::Origin {
+        match self {
+            Self::File(span) => settings::Origin::File((*span).clone()),
+            Self::Variable(name) => settings::Origin::Variable(name.clone()),
+        }
     }
 }
 

@@ -435,19 +435,49 @@ fn a_secret_comes_from_one_place() {
     assert!(both.contains("keep one") && !both.contains("text"), "{both}");
 }
 
+fn settings(text: &str) -> Settings {
+    let document = Document::parse("f", text, Variables::default());
+    read(&mut document.root());
+    document.settings()
+}
+
 #[test]
-fn changes_name_the_keys_that_differ_and_whether_they_are_live() {
-    let settings = |text: &str| {
-        let document = Document::parse("f", text, Variables::default());
-        read(&mut document.root());
-        document.settings()
-    };
-    let before = settings("gateway = { idle_timeout = '1s', shared_secret = 'a', hosts = ['x'] }");
-    let after = settings("gateway = { idle_timeout = '2s', shared_secret = 'b', hosts = ['x'] }");
-    let changes = Document::changes(&before, &after);
-    let shown: Vec<_> = changes.iter().map(|change| (change.key.as_str(), change.live)).collect();
-    assert_eq!(shown, [("gateway.idle_timeout", true), ("gateway.shared_secret", false)]);
-    assert!(!format!("{before:?}").contains('x'));
+fn changes_name_the_keys_that_differ() {
+    let before = settings("gateway = { idle_timeout = '1s', shared_secret = 'a', hosts = ['zebra'] }");
+    let after =
+        settings("\n\ngateway = { idle_timeout = '2s', shared_secret = 'b', hosts = ['zebra'] }");
+    let changed = Settings::changed(&before, &after);
+    assert_eq!(changed, ["gateway.idle_timeout", "gateway.shared_secret"]);
+    let same = settings("[gateway]\nhosts = [\n'zebra',\n]\nidle_timeout = '1000ms'\nshared_secret='a'");
+    assert_eq!(Settings::changed(&before, &same), Vec::<String>::new());
+    assert!(!format!("{before:?}").contains("zebra"));
+}
+
+#[test]
+fn a_mistake_that_shows_later_stands_where_its_key_was_set() {
+    let later = settings("[gateway]\nshared_secret = 'hunter2'\nhosts = ['shop.example']");
+    let problems = later.problems(vec![
+        later.problem("gateway.hosts", ("no such host", "没有此主机")),
+        later.problem("gateway.shared_secret", ("a wrong secret", "密钥错误")),
+        later.problem("gateway.idle_timeout", ("too short", "过短")),
+    ]);
+    expect![[r#"
+        error: a wrong secret
+         --> f:2:17 (gateway.shared_secret)
+          |
+        2 | shared_secret = ***
+          |                 ^^^
+
+        error: no such host
+         --> f:3:9 (gateway.hosts)
+          |
+        3 | hosts = ['shop.example']
+          |         ^^^^^^^^^^^^^^^^
+
+        error: too short
+         --> f (gateway.idle_timeout)
+    "#]]
+    .assert_eq(&problems.to_string());
 }
 
 #[test]
