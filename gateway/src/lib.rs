@@ -3,18 +3,23 @@
 //! Read [`pipeline`] first: its list of stages is the order of execution. The gateway knows no service by name; a service is
 //! a local upstream, reached by a function call, and a team's own server is a remote one.
 
+pub mod client_address;
 pub mod config;
 mod connection;
+mod connection_counts;
+pub mod descriptors;
 pub mod exchange;
 mod head_scan;
 mod held;
 mod hold_back;
 pub mod listener;
 pub mod pipeline;
+pub mod proxy_protocol;
 mod respond;
 mod stages;
 mod table;
 pub mod tls;
+pub mod tls_check;
 mod upstream;
 
 pub use config::Config;

@@ -13,8 +13,10 @@ use yunzhan_base::principal::Authenticate;
 use yunzhan_base::{Body, Error, Kind, Live, Principal, Result, Route, WafMode};
 use yunzhan_net::http::Client;
 
+use crate::client_address::TrustedProxies;
 use crate::config::Config;
 use crate::connection::Bounds;
+use crate::connection_counts::ConnectionCounts;
 use crate::exchange::{ConnectionFacts, Exchange};
 use crate::head_scan::Lengths;
 use crate::held::{Budget, RequestBody};
@@ -105,6 +107,10 @@ pub struct Gateway {
     ids: RequestIds,
     pub(crate) events: Events,
     pub(crate) bounds: Live<Bounds>,
+    /// Who may say who the client is.
+    pub(crate) trusted_proxies: Live<TrustedProxies>,
+    /// Connections by the client's address, over all listeners.
+    pub(crate) connection_counts: ConnectionCounts,
     budget: Budget,
 }
 
@@ -151,15 +157,19 @@ impl Gateway {
             ids: RequestIds::new(parts.seed),
             events: parts.events,
             bounds,
+            trusted_proxies: Live::new(parts.config.trusted_proxies),
+            connection_counts: ConnectionCounts::new(parts.config.connections_per_address_max),
             budget,
         }))
     }
 
-    /// Takes a new configuration over: remote routes and bounds. On an error nothing changed.
+    /// Takes a new configuration over: remote routes, bounds and trusted proxies. On an error nothing changed.
     pub fn reconfigure(&self, config: &Config) -> Result<()> {
         let table = Table::build(&self.local, self.files.as_ref(), &config.routes, &self.client)?;
         self.table.store(table);
         self.bounds.store(config.bounds());
+        self.trusted_proxies.store(config.trusted_proxies.clone());
+        self.connection_counts.set_max(config.connections_per_address_max);
         Ok(())
     }
 
