@@ -33,6 +33,8 @@ pub struct Certificate(Live<Loaded>);
 #[derive(Debug)]
 struct Loaded {
     key: Arc<CertifiedKey>,
+    /// The file of the chain.
+    file: PathBuf,
     /// Whether the file's order was another.
     is_sorted: bool,
 }
@@ -57,6 +59,11 @@ impl Certificate {
         let sorted = loaded.is_sorted.then_some(Finding::Sorted);
         let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(now_s));
         sorted.into_iter().chain(tls_check::inspect(&loaded.key.cert, now)).collect()
+    }
+
+    /// The file of the chain that is served now.
+    pub fn file(&self) -> PathBuf {
+        self.0.peek().file.clone()
     }
 
     /// Whether it is for this host, a name or an address.
@@ -120,7 +127,7 @@ fn load(files: &CertificateFiles) -> Result<Loaded> {
     // Also checks that the key is the certificate's.
     let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
         .map_err(|error| refuse(&files.key, "the key", &error))?;
-    Ok(Loaded { key: Arc::new(key), is_sorted })
+    Ok(Loaded { key: Arc::new(key), file: files.chain.clone(), is_sorted })
 }
 
 /// PEM texts of a new self-signed certificate and its key for this machine: for development only, no phone trusts it.

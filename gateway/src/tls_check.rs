@@ -54,8 +54,6 @@ pub enum Finding {
         /// Whole days from now.
         days: u64,
     },
-    /// A host that this server answers for is not among the certificate's names.
-    ForeignHost(String),
 }
 
 /// The chain in the order in which it is sent, each certificate followed by the one that signed it, and whether that is
@@ -195,9 +193,6 @@ impl fmt::Display for Finding {
             }
             Self::ExpiresSoon { number, days } => {
                 write!(f, "{} expires in {days} days; renew it", which(*number))
-            }
-            Self::ForeignHost(host) => {
-                write!(f, "the certificate is not for {host}, which this server answers for")
             }
         }
     }

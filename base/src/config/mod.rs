@@ -31,7 +31,7 @@ mod words;
 
 pub use document::{Change, DOCUMENT_BYTES_MAX, Document, Setting, Settings, Variables};
 pub use problem::{Problem, Problems, SourceSpan};
-pub use reader::Reader;
+pub use reader::{Reader, TableOrList};
 pub use reference::{Reference, markdown};
 pub use units::ByteSize;
 pub use value::{FromConfig, Given, Reason};
