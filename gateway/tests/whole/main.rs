@@ -5,6 +5,7 @@
 mod bad_input;
 mod carried;
 mod lifecycle;
+mod proxied;
 mod remote;
 mod support;
 mod tls;
