@@ -9,6 +9,7 @@ use yunzhan_base::{Accepts, Access, RoutePolicy, WafMode};
 use yunzhan_net::http::Target;
 
 use crate::bounds::Bounds;
+use crate::client_address::{Network, TRUSTED_PROXIES_MAX, TrustedProxies};
 
 /// A phone on a bad network sends a head within seconds; an attacker takes all the time there is.
 pub const HEAD_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
@@ -26,6 +27,8 @@ pub const HEAD_BYTES_MAX_DEFAULT: usize = 32 << 10;
 pub const HEADERS_MAX_DEFAULT: usize = 100;
 /// Plain idle connections cost about 22 KiB each; so many fit into 440 MB.
 pub const CONNECTIONS_MAX_DEFAULT: usize = 20_000;
+/// A whole office behind one address opens a few hundred; one client that opens more leaves room for others.
+pub const CONNECTIONS_PER_ADDRESS_MAX_DEFAULT: usize = 1_000;
 /// Held bodies together: a few hundred uploads of the largest size at once, and never the machine's memory.
 pub const HELD_BYTES_MAX_DEFAULT: usize = 128 << 20;
 /// Bodies to a remote upstream, which streams.
@@ -52,6 +55,10 @@ pub struct Config {
     pub headers_max: usize,
     /// Connections open at once on each listener.
     pub connections_max: usize,
+    /// Connections open at once from one address, over all listeners; trusted proxies have no such bound.
+    pub connections_per_address_max: usize,
+    /// Who may say who the client is.
+    pub trusted_proxies: TrustedProxies,
     /// Bytes of all request bodies that are held at one time; a request beyond is refused with 503.
     pub held_bytes_max: usize,
     /// Paths that servers elsewhere answer.
@@ -84,6 +91,8 @@ impl Default for Config {
             head_bytes_max: HEAD_BYTES_MAX_DEFAULT,
             headers_max: HEADERS_MAX_DEFAULT,
             connections_max: CONNECTIONS_MAX_DEFAULT,
+            connections_per_address_max: CONNECTIONS_PER_ADDRESS_MAX_DEFAULT,
+            trusted_proxies: TrustedProxies::default(),
             held_bytes_max: HELD_BYTES_MAX_DEFAULT,
             routes: Vec::new(),
         }
@@ -149,6 +158,16 @@ impl Config {
                 1..=1_000_000,
                 "connections open at once on each listener; one more is closed",
             ),
+            connections_per_address_max: bounded(
+                reader,
+                (
+                    "connections_per_address_max",
+                    "connections open at once from one address (IPv6: one /64 network) over all listeners; one more is closed. Trusted proxies have no such bound",
+                ),
+                default.connections_per_address_max,
+                1..=1_000_000,
+            ),
+            trusted_proxies: read_trusted_proxies(reader),
             held_bytes_max: reader
                 .value_in(
                     "held_bytes_max",
@@ -192,6 +211,20 @@ fn bounded<T: FromConfig + PartialOrd>(
         reader.problem(key, (en, format!("应在 {least} 与 {most} 之间")));
     }
     value
+}
+
+fn read_trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
+    let key = "trusted_proxies";
+    let networks: Vec<Network> = reader.live(
+        key,
+        Vec::new(),
+        "proxies in front of this server, as networks such as `\"10.0.0.0/8\"` or addresses. From them alone the client's address is taken: from `X-Forwarded-For`, or `Forwarded` where there is none, and from the PROXY protocol",
+    );
+    if networks.len() > TRUSTED_PROXIES_MAX {
+        let en = format!("at most {TRUSTED_PROXIES_MAX} networks can be trusted");
+        reader.problem(key, (en, format!("最多信任 {TRUSTED_PROXIES_MAX} 个网段")));
+    }
+    TrustedProxies::new(networks)
 }
 
 fn read_routes(reader: &mut Reader<'_>) -> Vec<RemoteRoute> {

@@ -12,7 +12,9 @@ use yunzhan_net::http::Client;
 
 use crate::body::Budget;
 use crate::bounds::Bounds;
+use crate::client_address::TrustedProxies;
 use crate::config::Config;
+use crate::connection_counts::ConnectionCounts;
 use crate::exchange::{ConnectionFacts, Exchange};
 use crate::flight::{Course, Departure, Flight};
 use crate::head_scan::Lengths;
@@ -55,6 +57,10 @@ pub struct Gateway {
     ids: RequestIds,
     pub(crate) events: Events,
     pub(crate) bounds: Live<Bounds>,
+    /// Who may say who the client is.
+    pub(crate) trusted_proxies: Live<TrustedProxies>,
+    /// Connections by the client's address, over all listeners.
+    pub(crate) connection_counts: ConnectionCounts,
 }
 
 impl Gateway {
@@ -88,15 +94,19 @@ impl Gateway {
             ids: RequestIds::new(given.seed),
             events: given.events,
             bounds,
+            trusted_proxies: Live::new(given.config.trusted_proxies),
+            connection_counts: ConnectionCounts::new(given.config.connections_per_address_max),
         }))
     }
 
-    /// Takes a new configuration over: remote routes and bounds. On an error nothing changed.
+    /// Takes a new configuration over: remote routes, bounds and trusted proxies. On an error nothing changed.
     pub fn reconfigure(&self, config: &Config) -> Result<()> {
         let (files, remote) = (self.files.as_ref(), &config.routes);
         let table = Table::build(&self.local, files, remote, &self.shared)?;
         self.table.store(table);
         self.bounds.store(config.bounds());
+        self.trusted_proxies.store(config.trusted_proxies.clone());
+        self.connection_counts.set_max(config.connections_per_address_max);
         Ok(())
     }
 

@@ -48,6 +48,9 @@ pub(crate) fn complete_head(exchange: &Exchange, head: &mut response::Parts) {
     if let Some(allow) = &exchange.allow {
         head.headers.insert(header::ALLOW, allow.clone());
     }
+    if let Some(seconds) = exchange.error.as_ref().and_then(Error::retry_after_s) {
+        head.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
     if exchange.close && exchange.connection.protocol != "h2" {
         head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

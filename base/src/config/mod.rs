@@ -34,7 +34,7 @@ mod words;
 pub use document::{DOCUMENT_BYTES_MAX, Document, Variables};
 pub use follow::{Follow, Prepared, means, part};
 pub use problem::{Problem, Problems, SourceSpan};
-pub use reader::Reader;
+pub use reader::{Reader, TableOrList};
 pub use reference::{Reference, markdown};
 pub use settings::Settings;
 pub use units::ByteSize;

@@ -28,6 +28,16 @@ pub struct Reader<'d> {
     header: Option<&'d Span>,
 }
 
+/// A name that the file uses for a table or for a list; variables may set both. See [`Reader::table_or_list`].
+pub struct TableOrList<'d> {
+    /// `[name]`, and what variables such as `YUNZHAN_NAME__KEY` set.
+    pub table: Reader<'d>,
+    /// `[[name]]`, in order.
+    pub list: Vec<Reader<'d>>,
+    /// Whether there is a list, if only an empty one.
+    pub is_list: bool,
+}
+
 /// What was given for a key, and where.
 struct Found<'d> {
     given: Given<'d>,
@@ -87,7 +97,6 @@ impl<'d> Reader<'d> {
     /// The tables `[[name]]`, in order.
     pub fn list(&mut self, name: &'static str) -> Vec<Reader<'d>> {
         self.know(name);
-        let pattern = format!("{}[]", join(&self.pattern, name));
         let nodes = match self.entry(name).map(|entry| &entry.node) {
             None => &[][..],
             Some(Node { item: Item::Array(nodes), .. }) => nodes,
@@ -96,6 +105,12 @@ impl<'d> Reader<'d> {
                 &[]
             }
         };
+        self.elements(name, nodes)
+    }
+
+    /// The elements of a list in the file, and those that variables add.
+    fn elements(&self, name: &'static str, nodes: &'d [Node]) -> Vec<Reader<'d>> {
+        let pattern = format!("{}[]", join(&self.pattern, name));
         let mut count = nodes.len();
         while count < LIST_ELEMENTS_MAX
             && self.variables_begin_with(&[name, &count.to_string(), ""])
@@ -107,6 +122,19 @@ impl<'d> Reader<'d> {
             self.child(&[name, &index.to_string()], pattern.clone(), nodes.get(index))
         };
         (0..count).map(element).collect()
+    }
+
+    /// A name that is the table `[name]` or the list `[[name]]`, as the operator likes: TOML has one of them in a file.
+    pub fn table_or_list(&mut self, name: &'static str) -> TableOrList<'d> {
+        self.know(name);
+        let (node, nodes) = match self.entry(name).map(|entry| &entry.node) {
+            Some(Node { item: Item::Array(nodes), .. }) => (None, Some(nodes)),
+            node => (node, None),
+        };
+        let table = self.child(&[name], join(&self.pattern, name), node);
+        let list = self.elements(name, nodes.map_or(&[][..], |nodes| nodes));
+        let is_list = !self.document.for_reference && (nodes.is_some() || !list.is_empty());
+        TableOrList { table, list, is_list }
     }
 
     /// The value of a key that takes effect at the next start.

@@ -516,3 +516,37 @@ fn too_large_and_too_deep_files_are_refused() {
     let deep = format!("a = {}", "[".repeat(100_000));
     assert!(Document::parse("f", &deep, Variables::default()).finish().is_err());
 }
+
+/// What a room reads of a name that may be a table or a list: the table's key, the list's keys, and whether there is a list.
+fn read_either(text: &str, pairs: &[(&str, &str)]) -> (u16, Vec<Option<u16>>, bool) {
+    let document = Document::parse("yunzhan.toml", text, variables(pairs));
+    let mut either = document.root().table_or_list("listen");
+    let table = either.table.value("http", 80, "a port");
+    let list = either.list.iter_mut().map(|it| it.required("port", "a port")).collect();
+    assert!(document.finish().is_ok(), "{text}");
+    (table, list, either.is_list)
+}
+
+#[test]
+fn a_name_may_be_a_table_or_a_list() {
+    assert_eq!(read_either("", &[]), (80, vec![], false));
+    assert_eq!(read_either("[listen]\nhttp = 1", &[]), (1, vec![], false));
+    let two = "[[listen]]\nport = 1\n[[listen]]\nport = 2";
+    assert_eq!(read_either(two, &[]), (80, vec![Some(1), Some(2)], true));
+    assert_eq!(read_either("listen = []", &[]), (80, vec![], true));
+    let (table, element) = (("YUNZHAN_LISTEN__HTTP", "3"), ("YUNZHAN_LISTEN__0__PORT", "4"));
+    assert_eq!(read_either(two, &[table, element]), (3, vec![Some(4), Some(2)], true));
+    assert_eq!(read_either("[listen]\nhttp = 1", &[element]), (1, vec![Some(4)], true));
+}
+
+#[test]
+fn what_is_neither_table_nor_list_is_refused_where_it_stands() {
+    for text in ["listen = 1", "[[listen]]\nprot = 1", "listen = [1]"] {
+        let document = Document::parse("yunzhan.toml", text, Variables::new());
+        let mut either = document.root().table_or_list("listen");
+        either.table.value("http", 80, "a port");
+        either.list.iter_mut().for_each(|it| drop(it.value("port", 1, "a port")));
+        let problems = document.finish().unwrap_err().render(Lang::En);
+        assert!(problems.contains("yunzhan.toml:"), "{problems}");
+    }
+}
