@@ -194,6 +194,14 @@ pub enum ConnectionFailureReason {
     Malformed,
     /// Every permit for a connection was in use.
     TooMany,
+    /// The client's address had as many connections as it may.
+    TooManyOfAddress,
+    /// The process had no file descriptor left.
+    NoDescriptor,
+    /// A PROXY header came from an address that is no trusted proxy.
+    ProxyUntrusted,
+    /// The PROXY header was missing, late or malformed.
+    ProxyHeader,
     /// The client left in the middle of a message.
     ClientGone,
     /// The connection broke.
@@ -210,6 +218,10 @@ impl ConnectionFailureReason {
             Self::Timeout => "timeout",
             Self::Malformed => "malformed",
             Self::TooMany => "too_many",
+            Self::TooManyOfAddress => "too_many_of_address",
+            Self::NoDescriptor => "no_descriptor",
+            Self::ProxyUntrusted => "proxy_untrusted",
+            Self::ProxyHeader => "proxy_header",
             Self::ClientGone => "client_gone",
             Self::Io => "io",
         }

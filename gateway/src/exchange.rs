@@ -45,6 +45,8 @@ pub struct Exchange {
     pub connection: Arc<ConnectionFacts>,
     /// The client's address, behind trusted proxies: what limits, bans, logs and rules go by.
     pub client: SocketAddr,
+    /// Whether the client speaks HTTPS, to us or to a trusted proxy.
+    pub is_https: bool,
     /// The distributed trace that the request belongs to.
     pub trace: Trace,
     /// Method, target and headers as sent.
@@ -136,6 +138,7 @@ impl Exchange {
             request_id,
             started: Instant::now(),
             client: connection.remote,
+            is_https: connection.tls,
             connection,
             trace: sent.unwrap_or_else(|| Trace::begin(request_id)),
             head,

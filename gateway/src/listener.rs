@@ -174,7 +174,7 @@ impl Gateway {
         let permit = self.connection_counts.permit(client.ip());
         if permit.is_none() {
             let detail = "the address has as many connections as it may; if it is a proxy of yours, add it to gateway.trusted_proxies";
-            self.failed(client, is_tls, "too_many_of_address", detail);
+            self.failed(client, is_tls, ConnectionFailureReason::TooManyOfAddress, detail);
         }
         permit.map(Some)
     }
@@ -221,7 +221,7 @@ impl Gateway {
 // === PROXY protocol ===
 
 /// Reason and detail of a connection that fails before its client is known; none for one that simply left.
-type Unnamed = Option<(&'static str, &'static str)>;
+type Unnamed = Option<(ConnectionFailureReason, &'static str)>;
 
 impl Gateway {
     /// Reads the header and gives the client's address. The stream then stands at the client's first byte.
@@ -234,20 +234,20 @@ impl Gateway {
     ) -> Result<SocketAddr, Unnamed> {
         if !self.trusted_proxies.peek().contains(peer.ip()) {
             let detail = "the PROXY protocol is taken from gateway.trusted_proxies alone";
-            return Err(Some(("proxy_untrusted", detail)));
+            return Err(Some((ConnectionFailureReason::ProxyUntrusted, detail)));
         }
         let head_timeout = self.bounds.peek().head_timeout;
         let mut shutdown = shutdown.clone();
         let header = tokio::select! {
             read = tokio::time::timeout(head_timeout, read_header(stream)) => {
-                read.map_err(|_| Some(("proxy_header", "no PROXY header within the time-out of heads")))??
+                read.map_err(|_| Some((ConnectionFailureReason::ProxyHeader, "no PROXY header within the time-out of heads")))??
             }
             // Whoever has not said for whom it comes has asked nothing yet.
             () = shutdown.triggered() => return Err(None),
         };
         if !wanted.takes(header.version) {
             let detail = "the PROXY header is of a version that this listener does not take";
-            return Err(Some(("proxy_header", detail)));
+            return Err(Some((ConnectionFailureReason::ProxyHeader, detail)));
         }
         Ok(header.source.unwrap_or(peer))
     }
@@ -256,7 +256,7 @@ impl Gateway {
 /// Takes exactly the header's bytes from the stream. Bytes are looked at before they are taken: those behind the header
 /// belong to TLS or HTTP.
 async fn read_header(stream: &mut TcpStream) -> Result<Header, Unnamed> {
-    let broken = |_: io::Error| Some(("proxy_header", "the connection broke within its PROXY header"));
+    let broken = |_: io::Error| Some((ConnectionFailureReason::ProxyHeader, "the connection broke within its PROXY header"));
     let mut seen = Vec::new();
     loop {
         let begun = seen.len();
@@ -266,10 +266,10 @@ async fn read_header(stream: &mut TcpStream) -> Result<Header, Unnamed> {
         if arrived == 0 {
             // Load balancers see whether a server lives by connecting and leaving.
             let detail = "the connection ended within its PROXY header";
-            return Err((begun > 0).then_some(("proxy_header", detail)));
+            return Err((begun > 0).then_some((ConnectionFailureReason::ProxyHeader, detail)));
         }
         let (taken, outcome) = match parse(&seen) {
-            Parsed::Invalid(why) => return Err(Some(("proxy_header", why))),
+            Parsed::Invalid(why) => return Err(Some((ConnectionFailureReason::ProxyHeader, why))),
             Parsed::Header(header) => (header.bytes - begun, ControlFlow::Break(header)),
             // All of it is header, so that the next look waits for bytes that were not seen.
             Parsed::Incomplete => (arrived, ControlFlow::Continue(())),
@@ -317,7 +317,7 @@ impl Acceptor {
         }
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             let detail = "every permit for a connection is taken";
-            self.gateway.failed(peer, self.tls, "too_many", detail);
+            self.gateway.failed(peer, self.tls, ConnectionFailureReason::TooMany, detail);
             return None;
         };
         Some(((stream, peer), permit))
@@ -341,7 +341,7 @@ impl Acceptor {
 
     fn out_of_descriptors(&self, peer: SocketAddr) {
         let detail = "no file descriptor is left for clients";
-        self.gateway.failed(peer, self.tls, "no_descriptor", detail);
+        self.gateway.failed(peer, self.tls, ConnectionFailureReason::NoDescriptor, detail);
         if let Some(text) = descriptors::refused(self.descriptors) {
             self.gateway.events.notice(Level::Error, "descriptors_exhausted", &text);
         }

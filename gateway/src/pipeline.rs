@@ -12,7 +12,7 @@ use yunzhan_net::http::Client;
 
 use crate::body::Budget;
 use crate::bounds::Bounds;
-use crate::client_address::TrustedProxies;
+use crate::client_address::{self, TrustedProxies};
 use crate::config::Config;
 use crate::connection_counts::ConnectionCounts;
 use crate::exchange::{ConnectionFacts, Exchange};
@@ -69,8 +69,13 @@ impl Gateway {
         let files = given.files.map(Arc::new);
         let bounds = Live::new(given.config.bounds());
         let budget = Budget::new(given.config.held_bytes_max);
-        let shared =
-            Shared { client: given.client, budget: budget.clone(), bounds: bounds.clone() };
+        let trusted_proxies = Live::new(given.config.trusted_proxies);
+        let shared = Shared {
+            client: given.client,
+            budget: budget.clone(),
+            bounds: bounds.clone(),
+            trusted_proxies: trusted_proxies.clone(),
+        };
         let remote = &given.config.routes;
         let table = Live::new(Table::build(&given.routes, files.as_ref(), remote, &shared)?);
         // In the order of execution. Room is kept, in this order, for: guard, limit (before auth), quota,
@@ -94,7 +99,7 @@ impl Gateway {
             ids: RequestIds::new(given.seed),
             events: given.events,
             bounds,
-            trusted_proxies: Live::new(given.config.trusted_proxies),
+            trusted_proxies,
             connection_counts: ConnectionCounts::new(given.config.connections_per_address_max),
         }))
     }
@@ -129,6 +134,13 @@ impl Gateway {
         let id = self.ids.next();
         let mut exchange = Exchange::new(id, head, body, connection, respond::plain);
         exchange.lengths = lengths;
+        let trusted = self.trusted_proxies.peek();
+        if !trusted.is_empty() {
+            let (peer, headers) = (exchange.connection.remote, &exchange.head.headers);
+            let client = client_address::client(peer, headers, &trusted);
+            exchange.client = client.address;
+            exchange.is_https = client.is_https.unwrap_or(exchange.is_https);
+        }
         Flight::new(Arc::clone(&self.course), exchange).run()
     }
 }

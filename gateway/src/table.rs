@@ -12,6 +12,7 @@ use yunzhan_net::http::Client;
 
 use crate::body::Budget;
 use crate::bounds::Bounds;
+use crate::client_address::TrustedProxies;
 use crate::config::RemoteRoute;
 use crate::exchange::{Matched, Rule, Upstream};
 use crate::respond;
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) budget: Budget,
     /// Of waits.
     pub(crate) bounds: Live<Bounds>,
+    /// Who may say who the client is.
+    pub(crate) trusted_proxies: Live<TrustedProxies>,
 }
 
 /// Path parameter names of ours are short; more than this is not a route.
@@ -177,7 +180,12 @@ fn remote_rule(route: &RemoteRoute, parts: &Shared) -> Result<Rule> {
         render_error: respond::plain,
         env_in_query: false,
         parameter_names: Vec::new(),
-        upstream: Arc::new(Remote::new(route, &parts.client, parts.bounds.clone())?),
+        upstream: Arc::new(Remote::new(
+            route,
+            &parts.client,
+            parts.bounds.clone(),
+            parts.trusted_proxies.clone(),
+        )?),
     })
 }
 

@@ -11,6 +11,7 @@ use yunzhan_net::http::{Client, Pool};
 
 use super::progress;
 use crate::bounds::Bounds;
+use crate::client_address::{self, TrustedProxies};
 use crate::config::RemoteRoute;
 use crate::exchange::{Answered, Exchange, Upstream, UpstreamFuture};
 use crate::respond::REQUEST_ID;
@@ -52,13 +53,19 @@ pub(crate) struct Remote {
     prefix: String,
     policy: RoutePolicy,
     bounds: Live<Bounds>,
+    trusted_proxies: Live<TrustedProxies>,
 }
 
 impl Remote {
-    pub(crate) fn new(route: &RemoteRoute, client: &Client, bounds: Live<Bounds>) -> Result<Self> {
+    pub(crate) fn new(
+        route: &RemoteRoute,
+        client: &Client,
+        bounds: Live<Bounds>,
+        trusted_proxies: Live<TrustedProxies>,
+    ) -> Result<Self> {
         let pool = client.pool(&route.upstream)?;
         let prefix = route.upstream.path_prefix().to_owned();
-        Ok(Self { pool, prefix, policy: route.policy, bounds })
+        Ok(Self { pool, prefix, policy: route.policy, bounds, trusted_proxies })
     }
 
     /// Sends the request on and streams the answer back. A request that may have been seen is sent again only when that is
@@ -123,7 +130,7 @@ impl Remote {
         let mut request = Request::new(body);
         *request.method_mut() = exchange.head.method.clone();
         *request.uri_mut() = self.target(&exchange.head.uri)?;
-        *request.headers_mut() = outgoing_headers(exchange);
+        *request.headers_mut() = outgoing_headers(exchange, &self.trusted_proxies.peek());
         Ok(request)
     }
 
@@ -156,13 +163,12 @@ fn strip_hop_by_hop(answer: &mut Response<Body>) {
 }
 
 /// The client's headers without what belongs to its connection, and with what only the gateway knows.
-fn outgoing_headers(exchange: &Exchange) -> HeaderMap {
+fn outgoing_headers(exchange: &Exchange, trusted: &TrustedProxies) -> HeaderMap {
     let mut headers = exchange.head.headers.clone();
     // Taken first: a `Connection` header could name it, and an upstream needs it to know which site is meant.
     let named_host = headers.remove(header::HOST);
     remove_hop_by_hop(&mut headers);
     join_cookies(&mut headers);
-    let connection = &exchange.connection;
     let address = exchange.client.ip().to_string();
     let address = HeaderValue::from_str(&address).expect("an address is visible ASCII");
     let host = match exchange.head.uri.authority() {
@@ -175,10 +181,16 @@ fn outgoing_headers(exchange: &Exchange) -> HeaderMap {
     }
     headers.insert(
         FORWARDED_PROTO,
-        HeaderValue::from_static(if connection.tls { "https" } else { "http" }),
+        HeaderValue::from_static(if exchange.is_https { "https" } else { "http" }),
     );
-    // Whatever a client claims here is replaced: an upstream must be able to believe it.
-    headers.insert(FORWARDED_FOR, address.clone());
+    // Whatever a client claims here is replaced, and what a trusted proxy says is continued: an upstream must be able to
+    // believe it.
+    let sent = &exchange.head.headers;
+    let peer = exchange.connection.remote;
+    headers.insert(FORWARDED_FOR, client_address::forwarded_for(sent, peer, trusted));
+    if let Some(forwarded) = client_address::forwarded(sent, peer, trusted) {
+        headers.insert(header::FORWARDED, forwarded);
+    }
     headers.insert(REAL_IP, address);
     name_caller(exchange, &mut headers);
     let id = exchange.request_id.hex();
