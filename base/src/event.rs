@@ -19,6 +19,8 @@ pub enum Event<'a> {
     ConnectionFailed(ConnectionFailed<'a>),
     /// A database statement or unit ended.
     SqlEnded(SqlEnded),
+    /// Somebody may no longer do what they are doing: whoever serves them goes on no longer.
+    AccessEnded(AccessEnded<'a>),
     /// The server's own life: started, draining, configuration taken over or refused.
     Notice(Notice<'a>),
 }
@@ -256,6 +258,29 @@ impl SqlOperation {
             Self::Write => "write",
         }
     }
+}
+
+/// Who may no longer be served. Open sockets and streams of events end at once; requests are refused by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessEnded<'a> {
+    /// A session was signed out, revoked, or has run out.
+    Session {
+        /// The session's environment.
+        env: &'a EnvId,
+        /// The session's id.
+        session: &'a str,
+    },
+    /// Every session of a person was revoked.
+    User {
+        /// The person's environment.
+        env: &'a EnvId,
+        /// The person's id.
+        user: &'a str,
+    },
+    /// The environment was deleted.
+    Env(&'a EnvId),
+    /// The address was banned.
+    Address(std::net::IpAddr),
 }
 
 /// A line for the operator.

@@ -168,6 +168,12 @@ mod tests {
         body_timeout: Duration::ZERO,
         body_rate_min_bytes: 1,
         event_stream_timeout: Duration::ZERO,
+        socket_idle_timeout: Duration::ZERO,
+        sockets: crate::sockets::SocketBounds {
+            sockets_max: 1,
+            per_env_max: 1,
+            per_address_max: 1,
+        },
         head_bytes_max: 8192,
         headers_max: 100,
         connections_max: 1,

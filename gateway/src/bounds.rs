@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::sockets::SocketBounds;
+
 /// Bounds of connections and bodies. A new connection takes those of its moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Bounds {
@@ -15,6 +17,10 @@ pub(crate) struct Bounds {
     pub(crate) body_rate_min_bytes: u64,
     /// For each wait of an answer that is a stream of events.
     pub(crate) event_stream_timeout: Duration,
+    /// How long a socket may be silent; a client that answers pings is not.
+    pub(crate) socket_idle_timeout: Duration,
+    /// Of open sockets.
+    pub(crate) sockets: SocketBounds,
     /// Bytes of a request's head, and the most that HTTP/1 buffers.
     pub(crate) head_bytes_max: usize,
     /// Headers of a request.

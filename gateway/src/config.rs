@@ -10,6 +10,7 @@ use yunzhan_net::http::Target;
 
 use crate::bounds::Bounds;
 use crate::client_address::{Network, TRUSTED_PROXIES_MAX, TrustedProxies};
+use crate::sockets::SocketBounds;
 
 /// A phone on a bad network sends a head within seconds; an attacker takes all the time there is.
 pub const HEAD_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
@@ -21,6 +22,14 @@ pub const BODY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
 pub const BODY_RATE_MIN_DEFAULT: usize = 500;
 /// Streams of events are silent for long; whoever sends them sends a comment every half minute at best.
 pub const EVENT_STREAM_TIMEOUT_DEFAULT: Duration = Duration::from_secs(300);
+/// Three pings that nobody answered.
+pub const SOCKET_IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(90);
+/// An idle socket costs about as much as an idle connection.
+pub const SOCKETS_MAX_DEFAULT: usize = 20_000;
+/// Half of all: one environment cannot take the others' places.
+pub const SOCKETS_PER_ENV_MAX_DEFAULT: usize = 10_000;
+/// A school or an office behind one address.
+pub const SOCKETS_PER_ADDRESS_MAX_DEFAULT: usize = 1_000;
 /// Tokens and cookies fit thrice; hyper needs 8 KiB at least.
 pub const HEAD_BYTES_MAX_DEFAULT: usize = 32 << 10;
 /// Browsers send about 20. It is hyper's own bound, which costs nothing to keep.
@@ -49,6 +58,10 @@ pub struct Config {
     pub body_rate_min_bytes: usize,
     /// For each wait of an answer that is a stream of events.
     pub event_stream_timeout: Duration,
+    /// How long a socket may be silent.
+    pub socket_idle_timeout: Duration,
+    /// Sockets and streams of events that are open at once: in all, of one environment, of one address.
+    pub sockets_max: [usize; 3],
     /// Bytes of a request's head.
     pub head_bytes_max: usize,
     /// Headers of a request.
@@ -88,6 +101,12 @@ impl Default for Config {
             body_timeout: BODY_TIMEOUT_DEFAULT,
             body_rate_min_bytes: BODY_RATE_MIN_DEFAULT,
             event_stream_timeout: EVENT_STREAM_TIMEOUT_DEFAULT,
+            socket_idle_timeout: SOCKET_IDLE_TIMEOUT_DEFAULT,
+            sockets_max: [
+                SOCKETS_MAX_DEFAULT,
+                SOCKETS_PER_ENV_MAX_DEFAULT,
+                SOCKETS_PER_ADDRESS_MAX_DEFAULT,
+            ],
             head_bytes_max: HEAD_BYTES_MAX_DEFAULT,
             headers_max: HEADERS_MAX_DEFAULT,
             connections_max: CONNECTIONS_MAX_DEFAULT,
@@ -139,6 +158,13 @@ impl Config {
                 default.event_stream_timeout,
                 TIMEOUTS,
             ),
+            socket_idle_timeout: bounded(
+                reader,
+                ("socket_idle_timeout", "how long a WebSocket may be silent, pings included"),
+                default.socket_idle_timeout,
+                TIMEOUTS,
+            ),
+            sockets_max: read_sockets_max(reader, default.sockets_max),
             head_bytes_max: bounded(
                 reader,
                 ("head_bytes_max", "bytes of a request's head; a larger one is answered with 431"),
@@ -187,6 +213,12 @@ impl Config {
             body_timeout: self.body_timeout,
             body_rate_min_bytes: self.body_rate_min_bytes as u64,
             event_stream_timeout: self.event_stream_timeout,
+            socket_idle_timeout: self.socket_idle_timeout,
+            sockets: SocketBounds {
+                sockets_max: self.sockets_max[0],
+                per_env_max: self.sockets_max[1],
+                per_address_max: self.sockets_max[2],
+            },
             head_bytes_max: self.head_bytes_max,
             headers_max: self.headers_max,
             connections_max: self.connections_max,
@@ -225,6 +257,18 @@ fn read_trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
         reader.problem(key, (en, format!("最多信任 {TRUSTED_PROXIES_MAX} 个网段")));
     }
     TrustedProxies::new(networks)
+}
+
+fn read_sockets_max(reader: &mut Reader<'_>, default: [usize; 3]) -> [usize; 3] {
+    let keys = [
+        (
+            "sockets_max",
+            "WebSockets and streams of events open at once; one more is answered with 429",
+        ),
+        ("sockets_per_env_max", "the same, of one environment"),
+        ("sockets_per_address_max", "the same, of one address; trusted proxies have no such bound"),
+    ];
+    std::array::from_fn(|at| bounded(reader, keys[at], default[at], 1..=1_000_000))
 }
 
 fn read_routes(reader: &mut Reader<'_>) -> Vec<RemoteRoute> {

@@ -109,26 +109,29 @@ fn answer(
     shutdown: &Shutdown,
 ) -> impl Future<Output = Response<Tracked>> + Send + use<> {
     let lengths = facts.activity.request_began(request.body().size_hint().lower());
-    let upgrade = request
-        .headers()
-        .contains_key(header::UPGRADE)
-        .then(|| (hyper::upgrade::on(&mut request), Arc::clone(gateway), shutdown.clone()));
+    let asks = request.headers().contains_key(header::UPGRADE);
+    let upgrade = asks.then(|| (hyper::upgrade::on(&mut request), Arc::clone(gateway)));
+    let shutdown = shutdown.clone();
     let (head, body) = request.into_parts();
     let body = arriving(body, &head.headers, &gateway.bounds.peek());
     let departing = gateway.serve(head, body, lengths, Arc::clone(facts));
     async move {
         let departure = departing.await;
-        if let (Some(upgraded), Some((connection, gateway, shutdown))) =
-            (departure.upgraded, upgrade)
-        {
+        if let (Some(upgraded), Some((connection, gateway))) = (departure.upgraded, upgrade) {
+            let shutdown = shutdown.clone();
             tokio::spawn(async move {
                 // A client that leaves before it has the answer has no socket to be served.
                 if let Ok(stream) = connection.await {
-                    websocket::serve(TokioIo::new(stream), upgraded, &gateway, shutdown).await;
+                    let bounds = gateway.bounds.load();
+                    websocket::serve(TokioIo::new(stream), upgraded, &bounds, shutdown).await;
                 }
             });
         }
-        departure.response
+        let mut response = departure.response;
+        if let Some(permit) = departure.event_stream {
+            response.body_mut().end_with(permit, shutdown);
+        }
+        response
     }
 }
 

@@ -106,7 +106,10 @@ pub(crate) trait Upstream: Send + Sync {
     fn answer<'x>(&'x self, exchange: &'x mut Exchange) -> UpstreamFuture<'x>;
 
     /// Why a request whose method the path does not know is refused, where that hangs on what is at the path.
-    fn refusal<'x>(&'x self, _path: &'x str) -> Option<Pin<Box<dyn Future<Output = Error> + Send + 'x>>> {
+    fn refusal<'x>(
+        &'x self,
+        _path: &'x str,
+    ) -> Option<Pin<Box<dyn Future<Output = Error> + Send + 'x>>> {
         None
     }
 }

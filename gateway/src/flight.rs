@@ -6,13 +6,16 @@ use std::time::Duration;
 use http::header::{self, HeaderValue};
 use http::{Method, Response, response};
 use yunzhan_base::event::{Event, Events, Outcome, RequestEnded};
-use yunzhan_base::{Body, Error, Result, Upgrade};
+use yunzhan_base::{Body, Error, Live, Result, Upgrade};
 use yunzhan_net::http::Tunnel;
 
 use crate::body;
 use crate::body_prefix;
+use crate::bounds::Bounds;
+use crate::client_address::TrustedProxies;
 use crate::exchange::{Answered, Exchange};
 use crate::respond::{self, Tracked};
+use crate::sockets::{SocketPermit, Sockets};
 use crate::stage::{BodyPlan, Stage, Step};
 use crate::websocket;
 
@@ -25,6 +28,12 @@ pub(crate) struct Course {
     pub(crate) stages: Vec<Box<dyn Stage>>,
     /// Hear of its end.
     pub(crate) events: Events,
+    /// What may stay open for hours.
+    pub(crate) sockets: Sockets,
+    /// Bounds of sockets.
+    pub(crate) bounds: Live<Bounds>,
+    /// Whose connections are not one client's.
+    pub(crate) trusted_proxies: Live<TrustedProxies>,
 }
 
 /// An exchange from its head to its last byte. Dropping it, whenever that is, finishes it exactly once.
@@ -42,6 +51,8 @@ pub(crate) struct Inner {
 pub(crate) struct Departure {
     pub(crate) response: Response<Tracked>,
     pub(crate) upgraded: Option<Upgraded>,
+    /// The place among open sockets of an answer that streams events.
+    pub(crate) event_stream: Option<SocketPermit>,
 }
 
 /// Who takes the connection over once the client has the answer of status 101.
@@ -50,6 +61,8 @@ pub(crate) struct Upgraded {
     pub(crate) flight: Flight,
     /// Who speaks over it.
     pub(crate) by: UpgradedBy,
+    /// Its place among the open sockets.
+    pub(crate) permit: SocketPermit,
 }
 
 /// Who speaks over an upgraded connection.
@@ -96,18 +109,36 @@ impl Flight {
             }
         }
         let by = by.filter(|_| head.status == http::StatusCode::SWITCHING_PROTOCOLS);
+        let mut permit = None;
+        if by.is_some() || is_event_stream(&head) {
+            match self.open_socket() {
+                Ok(open) => permit = Some(open),
+                Err(error) => {
+                    (head, body) = respond::refuse(&mut self.exchange, error).into_parts();
+                }
+            }
+        }
         if self.exchange.head.method == Method::HEAD {
             body = without_body(&mut head, &body);
         }
         respond::complete_head(&self.exchange, &mut head);
         self.status = head.status;
-        let Some(by) = by else {
-            let response = Response::from_parts(head, Tracked::new(body, Some(self)));
-            return Departure { response, upgraded: None };
+        let (by, permit) = match (by, permit) {
+            (Some(by), Some(permit)) => (by, permit),
+            (_, event_stream) => {
+                let response = Response::from_parts(head, Tracked::new(body, Some(self)));
+                return Departure { response, upgraded: None, event_stream };
+            }
         };
         self.lighten();
         let response = Response::from_parts(head, Tracked::new(Body::Empty, None));
-        Departure { response, upgraded: Some(Upgraded { flight: self, by }) }
+        let upgraded = Some(Upgraded { flight: self, by, permit });
+        Departure { response, upgraded, event_stream: None }
+    }
+
+    fn open_socket(&self) -> Result<SocketPermit> {
+        let Course { sockets, bounds, trusted_proxies, .. } = &*self.course;
+        sockets.open(&self.exchange, bounds.peek().sockets, trusted_proxies)
     }
 
     /// Drops what only the request's way needed: a socket may live for days.
@@ -181,18 +212,16 @@ impl Flight {
     }
 }
 
-impl Inner {
-    /// The facts, for whoever serves the connection after an upgrade.
-    pub(crate) fn exchange(&self) -> &Exchange {
-        &self.exchange
-    }
-}
-
 async fn forward(exchange: &mut Exchange) -> Result<Answered> {
     let Some(rule) = exchange.matched.as_ref().map(|matched| Arc::clone(&matched.rule)) else {
         return Err(Error::internal("a request passed the route stage without a route"));
     };
     rule.upstream.answer(exchange).await
+}
+
+fn is_event_stream(head: &response::Parts) -> bool {
+    let media_type = head.headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    media_type.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
 }
 
 /// Asks a stage until it has decided: to go on, to answer, or to refuse.

@@ -20,9 +20,12 @@ mod observed_stream;
 pub mod pipeline;
 pub mod proxy_protocol;
 mod respond;
+mod sockets;
 pub mod stage;
 mod stages;
 mod table;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 pub mod tls_check;
 mod upstream;
@@ -30,6 +33,7 @@ mod websocket;
 
 pub use config::Config;
 pub use pipeline::{Dependencies, Gateway};
+pub use sockets::Sockets;
 pub use stages::waf::{Exclusion, ROUTE_FACT, Waf, WafPolicy};
 pub use table::check_routes;
 pub use upstream::files::{Asset, Files};

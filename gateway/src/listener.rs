@@ -256,7 +256,9 @@ impl Gateway {
 /// Takes exactly the header's bytes from the stream. Bytes are looked at before they are taken: those behind the header
 /// belong to TLS or HTTP.
 async fn read_header(stream: &mut TcpStream) -> Result<Header, Unnamed> {
-    let broken = |_: io::Error| Some((ConnectionFailureReason::ProxyHeader, "the connection broke within its PROXY header"));
+    let broken = |_: io::Error| {
+        Some((ConnectionFailureReason::ProxyHeader, "the connection broke within its PROXY header"))
+    };
     let mut seen = Vec::new();
     loop {
         let begun = seen.len();

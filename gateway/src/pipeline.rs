@@ -19,6 +19,7 @@ use crate::exchange::{ConnectionFacts, Exchange};
 use crate::flight::{Course, Departure, Flight};
 use crate::head_scan::Lengths;
 use crate::respond;
+use crate::sockets::Sockets;
 use crate::stage::Stage;
 use crate::stages::waf::{Waf, WafStage};
 use crate::stages::{auth, framing, route};
@@ -43,6 +44,8 @@ pub struct Dependencies {
     pub waf: Waf,
     /// The observers of what happens.
     pub events: Events,
+    /// The open sockets; they observe the events by which some of them end.
+    pub sockets: Sockets,
     /// 16 random bytes from which request ids are made.
     pub seed: [u8; 16],
 }
@@ -91,7 +94,13 @@ impl Gateway {
             Box::new(WafStage::new(given.waf, budget, given.events.clone())),
         ];
         Ok(Arc::new(Self {
-            course: Arc::new(Course { stages, events: given.events.clone() }),
+            course: Arc::new(Course {
+                stages,
+                events: given.events.clone(),
+                sockets: given.sockets,
+                bounds: bounds.clone(),
+                trusted_proxies: trusted_proxies.clone(),
+            }),
             table,
             local: given.routes,
             files,

@@ -10,9 +10,11 @@ use http_body::{Frame, SizeHint};
 use yunzhan_base::body::BodyError;
 use yunzhan_base::event::Outcome;
 use yunzhan_base::{Body, Error, Kind, RequestId};
+use yunzhan_net::shutdown::Shutdown;
 
 use crate::exchange::Exchange;
 use crate::flight::Flight;
+use crate::sockets::SocketPermit;
 
 /// Names the request to the client; people quote it when they ask for help.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -61,6 +63,8 @@ pub(crate) struct Tracked {
     body: Body,
     /// None where the flight goes on after the answer: the connection was upgraded.
     flight: Option<Flight>,
+    /// Of a stream of events: what it lives by, and when that has ended.
+    ends: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl Tracked {
@@ -70,7 +74,17 @@ impl Tracked {
         {
             flight.outcome = Outcome::Complete;
         }
-        Self { body, flight }
+        Self { body, flight, ends: None }
+    }
+
+    /// Ends the body, cleanly, when the shutdown begins or what it lives by has ended: it has no end of its own.
+    pub(crate) fn end_with(&mut self, mut permit: SocketPermit, mut shutdown: Shutdown) {
+        self.ends = Some(Box::pin(async move {
+            tokio::select! {
+                _ = permit.ended() => {}
+                () = shutdown.triggered() => {}
+            }
+        }));
     }
 }
 
@@ -82,7 +96,13 @@ impl http_body::Body for Tracked {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Self { body, flight } = &mut *self;
+        let Self { body, flight, ends } = &mut *self;
+        if let Some(end) = ends
+            && end.as_mut().poll(context).is_ready()
+        {
+            *ends = None;
+            *body = Body::Empty;
+        }
         let polled = Pin::new(&mut *body).poll_frame(context);
         let Some(flight) = flight else { return polled };
         match &polled {

@@ -16,7 +16,7 @@ use yunzhan_base::{
     Access, Body, Call, Endpoint, Live, Principal, ResponseFuture, RoutePolicy, RouteSpec,
 };
 use yunzhan_gateway::config::RemoteRoute;
-use yunzhan_gateway::{Config, Dependencies, Files, Gateway, Waf};
+use yunzhan_gateway::{Config, Dependencies, Files, Gateway, Sockets, Waf};
 use yunzhan_net::http::{Client, Target};
 use yunzhan_net::shutdown::Trigger;
 
@@ -204,6 +204,7 @@ fn guarded(
         client: Client::new(yunzhan_net::http::Config::default()),
         waf,
         events: Events::to(vec![Arc::clone(&seen) as Arc<dyn Observe>]),
+        sockets: Sockets::default(),
         seed: [1; 16],
     };
     (Gateway::new(dependencies).unwrap(), seen)
