@@ -1,3 +1,5 @@
+//! The cases of RFC 9110, and what users of other file servers reported.
+
 use super::*;
 
 /// The date of the representation that is asked for, and its neighbours.

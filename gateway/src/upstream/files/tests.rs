@@ -1,3 +1,5 @@
+//! Files of folders that each test makes for itself, and carried ones.
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, symlink};

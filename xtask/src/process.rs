@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-pub(super) use companions::Companions;
+pub use companions::Companions;
 
 /// The kernel counts processor time in hundredths of a second on every Linux we build for.
 const TICK: Duration = Duration::from_millis(10);
@@ -23,14 +23,17 @@ const POLL_INTERVAL: Duration = Duration::from_millis(1);
 const STOP_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// A running child.
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     log: PathBuf,
 }
 
 impl Process {
     /// Starts a command line with both outputs in `log`.
-    pub(crate) fn start(words: &[String], log: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    /// When the log cannot be made, or the program cannot be started.
+    pub fn start(words: &[String], log: &Path) -> Result<Self> {
         let output =
             fs::File::create(log).with_context(|| format!("cannot make {}", log.display()))?;
         let errors = output.try_clone().context("cannot share the log")?;
@@ -47,12 +50,12 @@ impl Process {
     }
 
     /// The process's number.
-    pub(super) fn id(&self) -> u32 {
+    pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Waits until `ready` gives something; fails when the process ends first or the time is over.
-    pub(crate) fn wait_for<T>(
+    pub fn wait_for<T>(
         &mut self,
         timeout: Duration,
         mut ready: impl FnMut(&str) -> Option<T>,
@@ -73,18 +76,18 @@ impl Process {
     }
 
     /// What it has written so far.
-    pub(super) fn output(&self) -> String {
+    pub fn output(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Processor time of the process and its threads, user and system.
-    pub(super) fn cpu(&self) -> Result<Duration> {
+    pub fn cpu(&self) -> Result<Duration> {
         let stat = self.proc("stat")?;
         Stat::read(&stat).map(|stat| stat.own).with_context(|| format!("what is {stat:?}?"))
     }
 
     /// Resident memory in bytes.
-    pub(super) fn resident_bytes(&self) -> Result<u64> {
+    pub fn resident_bytes(&self) -> Result<u64> {
         let status = self.proc("status")?;
         resident_of(&status).context("the kernel does not tell the resident memory")
     }
@@ -95,7 +98,7 @@ impl Process {
     }
 
     /// Asks it to end, and waits until it has.
-    pub(crate) fn stop(mut self) -> Result<()> {
+    pub fn stop(mut self) -> Result<()> {
         signal(self.id())?;
         let deadline = Instant::now() + STOP_TIMEOUT;
         while self.child.try_wait()?.is_none() {
@@ -127,11 +130,12 @@ fn signal(id: u32) -> Result<()> {
     Ok(())
 }
 
+/// Waits: for what another process does, which can only be looked at again and again.
 #[expect(
     clippy::disallowed_methods,
     reason = "another process's state can only be looked at again and again"
 )]
-pub(super) fn pause(time: Duration) {
+pub fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
@@ -157,7 +161,7 @@ impl Stat {
 }
 
 /// Resident memory in bytes, in `/proc/PID/status`.
-pub(super) fn resident_of(status: &str) -> Option<u64> {
+pub fn resident_of(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)

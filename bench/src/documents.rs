@@ -118,11 +118,17 @@ pub(crate) fn documents(root: &Path, effort: Effort) -> Result<()> {
         Row::alone("database files after loading, MiB", files_mib, None),
     ];
     let rest = Section { title: "with everything loaded, at rest", rows };
-    print!("{}", table::print("quiet", &[hostile]));
-    print!("{}", table::print("–", &[rest]));
+    let (hostile, rest) = ([hostile], [rest]);
+    print!("{}", table::print("quiet", &hostile));
+    print!("{}", table::print("–", &rest));
     print!("{}", table::print("rusqlite", &overhead));
     let versions = tools::versions(tools::DOCUMENTS);
     println!("\n{versions}\nmeasured in {:.0} s", begun.elapsed().as_secs_f64());
+    print!(
+        "{}{}",
+        report::print_aims(&lines),
+        table::print_aims(hostile.iter().chain(&rest).chain(&overhead))
+    );
     Ok(())
 }
 
@@ -161,14 +167,14 @@ fn line(operation: &Operation, theirs: Option<&Loaded>, own: &Loaded, plan: &Pla
 const REST: Duration = Duration::from_secs(2);
 
 fn rested_mib(loaded: &Loaded) -> Result<f64> {
-    super::process::pause(REST);
+    xtask::process::pause(REST);
     Ok(loaded.server.process.resident_bytes()? as f64 / f64::from(1 << 20))
 }
 
 /// Our memory after a start on everything that is there.
 fn started_mib(ours: &Ours) -> Result<f64> {
     let started = ours.start_again()?;
-    super::process::pause(REST);
+    xtask::process::pause(REST);
     let bytes = started.process.resident_bytes()?;
     started.process.stop()?;
     Ok(bytes as f64 / f64::from(1 << 20))

@@ -9,7 +9,7 @@ use super::Stat;
 
 /// The processes of PostgreSQL that serve one database: what its backends use, and what the postmaster's ended children
 /// used, among which are the workers of parallel queries. The log's writers and the checkpointer are not counted.
-pub(in crate::bench) struct Companions {
+pub struct Companions {
     postmaster: u32,
     /// The database's name between blanks, as a backend's title has it.
     title: String,
@@ -20,7 +20,7 @@ impl Companions {
     ///
     /// # Errors
     /// When no process of this machine serves the database.
-    pub(in crate::bench) fn of_database(name: &str) -> Result<Self> {
+    pub fn of_database(name: &str) -> Result<Self> {
         let title = format!(" {name} ");
         let backend = processes()?.into_iter().find(|process| process.serves(&title));
         let backend = backend.with_context(|| {
@@ -30,7 +30,7 @@ impl Companions {
     }
 
     /// Processor time so far; only differences mean anything.
-    pub(in crate::bench) fn cpu(&self) -> Result<Duration> {
+    pub fn cpu(&self) -> Result<Duration> {
         let processes = processes()?;
         let time = |process: &Seen| {
             if process.id == self.postmaster {

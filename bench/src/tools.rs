@@ -1,9 +1,11 @@
-//! What the bench needs: programs of Debian, and our own as cargo builds it.
+//! What the benches need: programs of Debian, and our own as cargo builds it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
+
+pub(super) use xtask::release::{build, build_release};
 
 /// A program of Debian, or a file by its path, and the package that has it.
 type Needed = (&'static str, &'static str);
@@ -73,36 +75,7 @@ pub(super) fn versions(programs: &[Needed]) -> String {
     named.chain(system).collect::<Vec<_>>().join(" · ")
 }
 
-/// Builds the server as it is released, and says where cargo put it.
-pub(crate) fn build(root: &Path) -> Result<PathBuf> {
-    build_release(root, &["--package", "yunzhan-server", "--bin", "yunzhan"])
-}
-
-/// Builds what these words of `cargo build` name, with optimization, and says where cargo put it.
-pub(super) fn build_release(root: &Path, words: &[&str]) -> Result<PathBuf> {
-    progress(&format!("building {}", words.join(" ")));
-    let output = Command::new(env!("CARGO"))
-        .args(["build", "--release"])
-        .args(words)
-        .arg("--message-format=json-render-diagnostics")
-        .current_dir(root)
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot run cargo")?;
-    ensure!(output.status.success(), "cargo cannot build {}", words.join(" "));
-    let messages = String::from_utf8_lossy(&output.stdout);
-    let Some(path) = messages.lines().filter_map(executable).next_back() else {
-        bail!("cargo does not say where it put {}", words.join(" "));
-    };
-    Ok(path)
-}
-
-fn executable(message: &str) -> Option<PathBuf> {
-    let message: serde_json::Value = serde_json::from_str(message).ok()?;
-    message.get("executable")?.as_str().map(PathBuf::from)
-}
-
 /// Tells whoever waits what is going on.
-pub(crate) fn progress(text: &str) {
+pub(super) fn progress(text: &str) {
     eprintln!("bench: {text}");
 }

@@ -1,7 +1,8 @@
 //! The table of operations, a line each, and the notes that belong to it.
 
 use super::PARSE_TIMES;
-use crate::bench::cpu::Round;
+use crate::cpu::Round;
+use crate::table::Judged;
 
 /// One operation.
 pub(super) struct Line {
@@ -35,6 +36,15 @@ pub(super) fn print(lines: &[Line]) -> String {
     ));
     text.extend(lines.iter().map(Line::print));
     text
+}
+
+/// One line an aim.
+pub(super) fn print_aims(lines: &[Line]) -> String {
+    let told = |line: &Line| {
+        let name = format!("{}, CPU of a request", line.name);
+        line.judged().iter().map(|judged| judged.line(&name)).collect::<String>()
+    };
+    lines.iter().map(told).collect()
 }
 
 /// Everything that is not like for like, or was left out.
@@ -74,16 +84,25 @@ impl Line {
 
     /// The aims and whether they are met.
     fn verdict(&self) -> String {
-        let said =
-            |text: String, met: bool| format!("{text} {}", if met { "met" } else { "MISSED" });
         if matches!(self.ours, Figures::NotOffered(_)) {
             return "not offered".to_owned();
         }
-        let times = self.ratio();
-        let times = times.map(|ratio| said(format!("≥ {PARSE_TIMES} ×"), ratio >= PARSE_TIMES));
-        let most = self.aim_us.zip(self.ours.round());
-        let most = most.map(|(aim_us, ours)| said(format!("≤ {aim_us} µs"), ours.cpu_us <= aim_us));
-        times.into_iter().chain(most).collect::<Vec<_>>().join(", ")
+        self.judged().iter().map(Judged::in_table).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The figures that aims are about. Beside a peer that is absent there is none.
+    fn judged(&self) -> Vec<Judged> {
+        let times = self.ratio().map(|ratio| Judged {
+            figure: format!("{ratio:.1} ×"),
+            wanted: format!("≥ {PARSE_TIMES} ×"),
+            is_met: ratio >= PARSE_TIMES,
+        });
+        let most = self.aim_us.zip(self.ours.round()).map(|(aim_us, ours)| Judged {
+            figure: format!("{} µs", shown(ours.cpu_us)),
+            wanted: format!("≤ {aim_us} µs"),
+            is_met: ours.cpu_us <= aim_us,
+        });
+        times.into_iter().chain(most).collect()
     }
 
     fn notes(&self) -> Vec<String> {
@@ -161,5 +180,12 @@ mod tests {
               - fsync is on
         "#]]
         .assert_eq(&print_notes(&lines, ["fsync is on".to_owned()].iter()));
+        expect![[r#"
+            aim read by id, CPU of a request: 30.0 × (wanted ≥ 5 ×) met
+            aim create, 1 KB, CPU of a request: 2.0 × (wanted ≥ 5 ×) missed
+            aim nearest 20, CPU of a request: 333.3 × (wanted ≥ 5 ×) met
+            aim nearest 20, CPU of a request: 1500 µs (wanted ≤ 1000 µs) missed
+        "#]]
+        .assert_eq(&print_aims(&lines));
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::nginx::{Nginx, content};
 use super::peer::{Peer, Question, Server, ask, request};
-use super::process::Process;
+use xtask::process::Process;
 
 /// Also under valgrind, which is fifty times slower.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -21,10 +21,38 @@ const KEY_SET: &str = "/auth/v1/.well-known/jwks.json";
 const DOCUMENTS: &str =
     "/v1/database/instances/(default)/databases/(default)/collections/orders/documents";
 
+/// Which rules against attacks are on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rules {
+    /// None, as in nginx.
+    Off,
+    /// Those that ship, as nobody configured them.
+    Shipped,
+}
+
+impl Rules {
+    /// Names the server in progress and files.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "yunzhan",
+            Self::Shipped => "yunzhan-with-rules",
+        }
+    }
+
+    /// The section of the configuration.
+    const fn section(self) -> &'static str {
+        match self {
+            Self::Off => "[waf]\nmode = \"off\"\n",
+            Self::Shipped => "",
+        }
+    }
+}
+
 /// Yunzhan with one remote route and a folder of pages.
 pub(super) struct Yunzhan {
     folder: PathBuf,
     program: PathBuf,
+    rules: Rules,
 }
 
 impl Yunzhan {
@@ -34,16 +62,17 @@ impl Yunzhan {
         program: &Path,
         backend: SocketAddr,
         nginx: &Nginx,
+        rules: Rules,
     ) -> Result<Self> {
         let site = folder.join("site");
         fs::create_dir_all(&site)?;
         fs::write(site.join("static.json"), content())?;
-        fs::write(folder.join("yunzhan.toml"), configuration(backend, nginx))?;
-        Ok(Self { folder: folder.to_owned(), program: program.to_owned() })
+        fs::write(folder.join("yunzhan.toml"), configuration(backend, nginx, rules))?;
+        Ok(Self { folder: folder.to_owned(), program: program.to_owned(), rules })
     }
 }
 
-fn configuration(backend: SocketAddr, nginx: &Nginx) -> String {
+fn configuration(backend: SocketAddr, nginx: &Nginx, rules: Rules) -> String {
     format!(
         r#"
 [listen]
@@ -59,10 +88,7 @@ key = "{key}"
 site = "site"
 demo = true
 
-# nginx has no rules, so the figures are beside each other without ours; `bench waf` measures those.
-[waf]
-mode = "off"
-
+{rules}
 [[gateway.route]]
 name = "backend"
 path = "/proxied"
@@ -71,12 +97,13 @@ access = "public"
 "#,
         certificate = nginx.certificate.display(),
         key = nginx.key.display(),
+        rules = rules.section(),
     )
 }
 
 impl Peer for Yunzhan {
     fn name(&self) -> &'static str {
-        "yunzhan"
+        self.rules.name()
     }
 
     fn start(&self, wrapper: &[String]) -> Result<Server> {
@@ -95,6 +122,7 @@ impl Peer for Yunzhan {
         Ok(vec![
             get("proxied", "/proxied"),
             get("proxied, same headers", "/proxied"),
+            Question::one("proxied post, 1 KB", request("POST", "/proxied", host, &[], &content())),
             get("built-in answer", KEY_SET),
             get("built-in answer, same headers", KEY_SET),
             get("static file", "/static.json"),

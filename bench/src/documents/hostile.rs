@@ -11,10 +11,10 @@ use super::offer::Loaded;
 use super::ours::{COLLECTIONS, Caller};
 use super::sample::mixed;
 use super::{Plan, READ};
-use crate::bench::load::{Connection, Done, Load};
-use crate::bench::table::{Aim, Row, Section};
-use crate::bench::tools::progress;
-use crate::bench::yunzhan::sign_in;
+use crate::load::{Connection, Done, Load};
+use crate::table::{Aim, Row, Section};
+use crate::tools::progress;
+use crate::yunzhan::sign_in;
 
 /// Connections that read: few, so that the latency is not that of a queue of readers.
 const READERS: usize = 2;

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::bench::table::{Aim, Row, Section};
-use crate::bench::tools::progress;
+use crate::table::{Aim, Row, Section};
+use crate::tools::progress;
 
 /// How many times bare SQLite's processor time we aim at.
 const BARE_TIMES: f64 = 2.0;
@@ -48,7 +48,7 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::bench::table;
+    use crate::table;
 
     #[test]
     fn the_examples_lines_become_rows() {

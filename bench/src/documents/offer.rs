@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::Operation;
-use crate::bench::load::{Answer, Connection};
-use crate::bench::peer::{Question, Server};
+use crate::load::{Answer, Connection};
+use crate::peer::{Question, Server};
 
 /// A running server that holds everything, with what it offers and what is to be said about it.
 pub(super) struct Loaded {

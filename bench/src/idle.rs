@@ -14,7 +14,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::load::exchange;
 use super::peer::{Question, Server};
-use super::process::pause;
+use xtask::process::pause;
 
 /// How long the memory is given to settle: allocators and kernels return some of it late.
 const SETTLE: Duration = Duration::from_millis(500);

@@ -25,6 +25,27 @@ pub(super) enum Aim {
     Most(f64),
 }
 
+/// A figure, what was wanted, and whether it is.
+pub(super) struct Judged {
+    pub(super) figure: String,
+    pub(super) wanted: String,
+    pub(super) is_met: bool,
+}
+
+impl Judged {
+    /// At the end of a line of a table.
+    pub(super) fn in_table(&self) -> String {
+        format!("{} {}", self.wanted, if self.is_met { "met" } else { "MISSED" })
+    }
+
+    /// The line that ends a bench, one for each aim.
+    pub(super) fn line(&self, name: &str) -> String {
+        let Self { figure, wanted, is_met } = self;
+        let verdict = if *is_met { "met" } else { "missed" };
+        format!("aim {name}: {figure} (wanted {wanted}) {verdict}\n")
+    }
+}
+
 impl Row {
     /// A figure that has no peer.
     pub(super) fn alone(name: &str, ours: f64, aim: Option<Aim>) -> Self {
@@ -42,14 +63,25 @@ impl Row {
 
     /// The aim and whether it is met.
     fn verdict(&self) -> String {
-        let (text, met) = match self.aim {
-            None => return String::new(),
-            Some(Aim::Times(times)) => {
-                (format!("≤ {times} ×"), self.ratio().is_some_and(|ratio| ratio <= times))
+        self.judged().map(|judged| judged.in_table()).unwrap_or_default()
+    }
+
+    /// The figure that an aim is about, beside the aim.
+    fn judged(&self) -> Option<Judged> {
+        let judged = match self.aim? {
+            Aim::Times(times) => {
+                let ratio = self.ratio();
+                let figure = ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2} ×"));
+                let is_met = ratio.is_some_and(|ratio| ratio <= times);
+                Judged { figure, wanted: format!("≤ {times} ×"), is_met }
             }
-            Some(Aim::Most(most)) => (format!("≤ {most}"), self.ours <= most),
+            Aim::Most(most) => Judged {
+                figure: format!("{:.1}", self.ours),
+                wanted: format!("≤ {most}"),
+                is_met: self.ours <= most,
+            },
         };
-        format!("{text} {}", if met { "met" } else { "MISSED" })
+        Some(judged)
     }
 
     fn print(&self) -> String {
@@ -78,6 +110,16 @@ pub(super) fn print(peer: &str, sections: &[Section]) -> String {
         text.extend(section.rows.iter().map(Row::print));
     }
     text
+}
+
+/// One line an aim.
+pub(super) fn print_aims<'a>(sections: impl IntoIterator<Item = &'a Section>) -> String {
+    let lines = |section: &'a Section| {
+        let line =
+            |row: &Row| Some(row.judged()?.line(&format!("{}, {}", row.name, section.title)));
+        section.rows.iter().filter_map(line)
+    };
+    sections.into_iter().flat_map(lines).collect()
 }
 
 /// Where the instructions go, by function and by crate.
@@ -119,5 +161,11 @@ mod tests {
               insert                                      –       99.0
         "#]]
         .assert_eq(&print("nginx", &sections));
+        expect![[r#"
+            aim proxied, instructions of a request, thousands: 2.00 × (wanted ≤ 2.2 ×) met
+            aim built-in answer, instructions of a request, thousands: 2.00 × (wanted ≤ 1.6 ×) missed
+            aim memory, instructions of a request, thousands: 70.2 (wanted ≤ 64) missed
+        "#]]
+        .assert_eq(&print_aims(&sections));
     }
 }

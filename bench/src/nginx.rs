@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::peer::{Peer, Question, Server, request};
-use super::process::Process;
+use xtask::process::Process;
 
 /// Also under valgrind.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// Kept connections to the backend; more than the load generator opens.
-const UPSTREAM_CONNECTIONS: usize = 64;
+const UPSTREAM_CONNECTIONS: usize = 512;
 
 /// A running backend that answers everything with [`content`].
 pub(super) struct Backend {
@@ -77,8 +77,10 @@ impl Peer for Nginx {
 
     fn questions(&self, _server: &Server) -> Result<Vec<Question>> {
         let get = |name, target| Question::one(name, request("GET", target, self.plain, &[], ""));
+        let post = request("POST", "/proxied", self.plain, &[], &content());
         Ok(vec![
             get("proxied", "/proxied"),
+            Question::one("proxied post, 1 KB", post),
             get("built-in answer", "/built-in"),
             get("static file", "/static.json"),
             get("proxied, same headers", "/proxied-same"),

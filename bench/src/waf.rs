@@ -129,6 +129,7 @@ pub(crate) fn waf(root: &Path, effort: Effort, rules: &Path) -> Result<()> {
         tools::versions(tools::WAF),
         begun.elapsed().as_secs_f64()
     );
+    print!("{}", table::print_aims(&sections));
     Ok(())
 }
 

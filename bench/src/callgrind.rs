@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::load::Load;
 use super::peer::{Peer, Question, Server};
-use super::process::pause;
+use xtask::process::pause;
 
 /// Connections that ask: some, so that a server's batches look as they do in use.
 const CONNECTIONS: usize = 8;

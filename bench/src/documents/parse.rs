@@ -14,10 +14,10 @@ use super::ours::encoded;
 use super::postgres::Database;
 use super::sample::{Order, Place, STATUSES, mixed};
 use super::{CREATE, NEAREST, Plan, QUERY, READ, SUM, UPDATE};
-use crate::bench::nginx::free_address;
-use crate::bench::peer::{Server, ask, request};
-use crate::bench::process::{Companions, Process};
-use crate::bench::tools::{self, progress};
+use crate::nginx::free_address;
+use crate::peer::{Server, ask, request};
+use crate::tools::{self, progress};
+use xtask::process::{Companions, Process};
 
 /// The version that is measured.
 const VERSION: &str = "9.10.0";

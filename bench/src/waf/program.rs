@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::bench::process::resident_of;
-use crate::bench::tools;
+use crate::tools;
+use xtask::process::resident_of;
 
 const PEER: &str = include_str!("peer.cc");
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::load::{Answer, Connection};
-use super::process::{Companions, Process};
+use xtask::process::{Companions, Process};
 
 /// A way to start one of the servers.
 pub(super) trait Peer {

@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use super::offer::{Loaded, Wanted};
 use super::sample::{Order, Place, STATUSES, mixed};
 use super::{CREATE, NEAREST, Plan, QUERY, READ, SUM, UPDATE};
-use crate::bench::load::Connection;
-use crate::bench::peer::{Server, ask, request};
-use crate::bench::process::pause;
-use crate::bench::tools::progress;
-use crate::bench::yunzhan::{ENV, launch, sign_in};
+use crate::load::Connection;
+use crate::peer::{Server, ask, request};
+use crate::tools::progress;
+use crate::yunzhan::{ENV, launch, sign_in};
+use xtask::process::pause;
 
 /// Documents of one insert: as many as a call takes.
 const BATCH: u64 = 1000;
