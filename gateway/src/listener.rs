@@ -113,7 +113,7 @@ impl Gateway {
             let (gateway, terms, shutdown) =
                 (Arc::clone(&self), Arc::clone(&terms), shutdown.clone());
             tokio::spawn(async move {
-                gateway.serve_stream(stream, normalise(peer), &terms, shutdown).await;
+                gateway.serve_stream(stream, peer, &terms, shutdown).await;
                 drop(permit);
             });
         }
@@ -254,7 +254,8 @@ impl Gateway {
 /// Takes exactly the header's bytes from the stream. Bytes are looked at before they are taken: those behind the header
 /// belong to TLS or HTTP.
 async fn read_header(stream: &mut TcpStream) -> Result<Header, Unnamed> {
-    let broken = |_: io::Error| Some(("proxy_header", "the connection broke within its PROXY header"));
+    let broken =
+        |_: io::Error| Some(("proxy_header", "the connection broke within its PROXY header"));
     let mut seen = Vec::new();
     loop {
         let begun = seen.len();
@@ -298,7 +299,7 @@ impl Acceptor {
         accepted: io::Result<(S, SocketAddr)>,
     ) -> Option<((S, SocketAddr), OwnedSemaphorePermit)> {
         let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
+            Ok((stream, peer)) => (stream, normalise(peer)),
             Err(error) => {
                 self.accept_failed(&error).await;
                 return None;

@@ -58,9 +58,7 @@ pub enum Finding {
 
 /// The chain in the order in which it is sent, each certificate followed by the one that signed it, and whether that is
 /// another than the file's. What belongs to no chain stands at the end; what cannot be read leaves everything as it was.
-pub(crate) fn sorted(
-    chain: Vec<CertificateDer<'static>>,
-) -> (Vec<CertificateDer<'static>>, bool) {
+pub(crate) fn sorted(chain: Vec<CertificateDer<'static>>) -> (Vec<CertificateDer<'static>>, bool) {
     let order = path(&chain);
     if order.iter().copied().eq(0..order.len()) {
         return (chain, false);

@@ -10,8 +10,8 @@ use yunzhan_base::config::{ByteSize, Document, Problems, Reader, Settings, Varia
 use yunzhan_gateway::tls::CertificateFiles;
 use yunzhan_services::{documents, identity};
 
-pub(crate) use self::listen::{Listen, Protocol};
 use self::listen::Listening;
+pub(crate) use self::listen::{Listen, Protocol};
 use crate::data::parse_master_key;
 use crate::observe::access_log::Keep;
 use crate::waf;

@@ -116,7 +116,10 @@ fn ten_thousand_entries_cost_no_more_than_a_few() {
     assert_eq!(x(&format!("6.6.6.6, {proxies}10.2.2.2")), "10.1.1.1:0");
     assert_eq!(x(&format!("{}203.0.113.7", "6.6.6.6, ".repeat(10_000))), "203.0.113.7:0");
     assert_eq!(x(&format!("6.6.6.6{}", ",".repeat(10_000))), PEER);
-    assert_eq!(f(&format!("for=6.6.6.6, {}for=10.2.2.2", "for=10.1.1.1, ".repeat(10_000))), "10.1.1.1:0");
+    assert_eq!(
+        f(&format!("for=6.6.6.6, {}for=10.2.2.2", "for=10.1.1.1, ".repeat(10_000))),
+        "10.1.1.1:0"
+    );
     assert_eq!(f(&"\\\"".repeat(10_000)), PEER);
 }
 
@@ -237,7 +240,9 @@ fn a_network_is_an_address_with_a_prefix() {
     ] {
         assert_eq!(holds(network, address), wanted, "{network} {address}");
     }
-    for text in ["", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "::/129", "10.0.0/8", "a/8", "10.0.0.0/8/8"] {
+    for text in
+        ["", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/+8", "::/129", "10.0.0/8", "a/8", "10.0.0.0/8/8"]
+    {
         assert_eq!(text.parse::<Network>(), Err(NotANetwork::Form), "{text:?}");
     }
     assert_eq!("10.0.0.1/8".parse::<Network>(), Err(NotANetwork::BitsBehindPrefix));

@@ -28,13 +28,13 @@ fn authority(name: &str) -> CertificateParams {
 
 impl Authority {
     fn new() -> Self {
-        let [root_key, intermediate_key, server_key] = [(); 3].map(|()| KeyPair::generate().unwrap());
+        let [root_key, intermediate_key, server_key] =
+            [(); 3].map(|()| KeyPair::generate().unwrap());
         let root_params = authority("Root");
         let root = root_params.self_signed(&root_key).unwrap();
         let root_issuer = Issuer::new(root_params, root_key);
         let intermediate_params = authority("Intermediate R3");
-        let intermediate =
-            intermediate_params.signed_by(&intermediate_key, &root_issuer).unwrap();
+        let intermediate = intermediate_params.signed_by(&intermediate_key, &root_issuer).unwrap();
         let intermediate_issuer = Issuer::new(intermediate_params, intermediate_key);
         let names = ["shop.example", "*.tea.example", "203.0.113.7"];
         let mut server = params("shop.example", &names);

@@ -70,7 +70,8 @@ impl<'d> Listening<'d> {
         let http = table.value("http", or_off(HTTP_DEFAULT), HTTP_DOC);
         let https = table.value("https", or_off(HTTPS_DEFAULT), HTTPS_DOC);
         let control = table.value("control", or_off(CONTROL_DEFAULT), CONTROL_DOC);
-        let kinds = [(http, Protocol::Http), (https, Protocol::Https), (control, Protocol::Control)];
+        let kinds =
+            [(http, Protocol::Http), (https, Protocol::Https), (control, Protocol::Control)];
         let mut listeners: Vec<_> =
             kinds.into_iter().filter_map(|(at, protocol)| Listen::plain(at, protocol)).collect();
         for (index, element) in elements.iter_mut().enumerate() {
@@ -96,7 +97,8 @@ impl<'d> Listening<'d> {
                 listen.key == key_of(index) && listen.proxy_protocol != ProxyProtocol::Off
             };
             if config.listeners.iter().any(is_proxied) {
-                let en = "gateway.trusted_proxies names nobody from whom the PROXY protocol is taken";
+                let en =
+                    "gateway.trusted_proxies names nobody from whom the PROXY protocol is taken";
                 let zh = "gateway.trusted_proxies 为空, 无法接受任何来源的 PROXY 协议";
                 element.problem("proxy_protocol", (en, zh));
             }
@@ -228,17 +230,22 @@ mod tests {
 
     fn show(listen: &Listen) -> String {
         let Listen { key, address, protocol, certificate, proxy_protocol } = listen;
-        let chain = certificate.as_ref().map_or("-".into(), |files| files.chain.display().to_string());
+        let chain =
+            certificate.as_ref().map_or("-".into(), |files| files.chain.display().to_string());
         format!("{key} {} {address} {chain} {proxy_protocol:?}\n", protocol.name())
     }
 
     #[test]
     fn the_table_has_one_listener_of_each_kind() {
-        check("", &[], &expect![[r#"
+        check(
+            "",
+            &[],
+            &expect![[r#"
             listen.http http 0.0.0.0:8080 - Off
             listen.https https 0.0.0.0:8443 - Off
             listen.control control 127.0.0.1:8079 - Off
-        "#]]);
+        "#]],
+        );
         check(
             "[listen]\nhttp = \"off\"\nhttps = \"[::]:443\"",
             &[("YUNZHAN_LISTEN__CONTROL", "off")],
@@ -266,11 +273,15 @@ mod tests {
 
     #[test]
     fn the_list_has_as_many_as_there_are_and_no_other() {
-        check(LIST, &[], &expect![[r#"
+        check(
+            LIST,
+            &[],
+            &expect![[r#"
             listen.0.address http 0.0.0.0:80 - Off
             listen.1.address https 0.0.0.0:443 /srv/shop.pem Off
             listen.2.address https 10.0.0.2:8443 - On
-        "#]]);
+        "#]],
+        );
         check(
             LIST,
             &[
@@ -306,7 +317,10 @@ address = "127.0.0.1:8079"
 protocol = "control"
 proxy_protocol = "yes"
 "#;
-        check(text, &[], &expect![[r#"
+        check(
+            text,
+            &[],
+            &expect![[r#"
             error: address is missing
              --> yunzhan.toml:2:1 (listen.0.address)
               |
@@ -351,6 +365,7 @@ proxy_protocol = "yes"
             15 | proxy_protocol = "yes"
                |                  ^^^^^
                = default: "off"; variable: YUNZHAN_LISTEN__3__PROXY_PROTOCOL
-        "#]]);
+        "#]],
+        );
     }
 }
