@@ -113,7 +113,7 @@ impl Gateway {
             let (gateway, terms, shutdown) =
                 (Arc::clone(&self), Arc::clone(&terms), shutdown.clone());
             tokio::spawn(async move {
-                gateway.serve_stream(stream, normalise(peer), &terms, shutdown).await;
+                gateway.serve_stream(stream, peer, &terms, shutdown).await;
                 drop(permit);
             });
         }
@@ -302,7 +302,7 @@ impl Acceptor {
         accepted: io::Result<(S, SocketAddr)>,
     ) -> Option<((S, SocketAddr), OwnedSemaphorePermit)> {
         let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
+            Ok((stream, peer)) => (stream, normalise(peer)),
             Err(error) => {
                 self.accept_failed(&error).await;
                 return None;

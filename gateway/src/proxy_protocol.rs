@@ -140,7 +140,8 @@ fn parse_v2(bytes: &[u8]) -> Result<Option<Header>, &'static str> {
         _ => return Err("a PROXY header says LOCAL or PROXY"),
     };
     let (family, transport) = (family_transport >> 4, family_transport & 0xf);
-    if family > 3 || transport > 2 {
+    // A proxy that speaks for itself may write there what it likes.
+    if !is_local && (family > 3 || transport > 2) {
         return Err("a PROXY header names an unknown family or transport");
     }
     let length = usize::from(u16::from_be_bytes([high, low]));
@@ -305,6 +306,9 @@ mod tests {
             (v2(1, 0x21, &mapped), "v2 52 203.0.113.7:1"),
             (v2(1, 0x11, &extended), "v2 39 203.0.113.7:5000"),
             (v2(0, 0x11, &v4), "v2 28 peer"),
+            // The health check of a load balancer: an address that means nothing, and extensions.
+            (v2(0, 0x11, &extended), "v2 39 peer"),
+            (v2(0, 0xff, &[1]), "v2 17 peer"),
             (v2(0, 0, &[]), "v2 16 peer"),
             (v2(1, 0, &[]), "v2 16 peer"),
             (v2(1, 0x31, &[0; 216]), "v2 232 peer"),

@@ -10,8 +10,8 @@ use yunzhan_base::config::{ByteSize, Document, Problems, Reader, Settings, Varia
 use yunzhan_gateway::tls::CertificateFiles;
 use yunzhan_services::service::Sections;
 
-pub(crate) use self::listen::{Listen, Protocol};
 use self::listen::Listening;
+pub(crate) use self::listen::{Listen, Protocol};
 use crate::data::parse_master_key;
 use crate::observe::access_log::Keep;
 use crate::rooms::SERVICES;
@@ -111,7 +111,7 @@ impl Config {
     /// Reads every room's keys; paths in the file start from `folder`.
     pub(crate) fn read(root: &mut Reader<'_>, folder: &Path, is_unconfigured: bool) -> Self {
         let mut listening = Listening::read(root, folder);
-        let certificate = read_certificate(&mut root.table("tls"), "tls.", folder);
+        let certificate = read_certificate(&mut root.table("tls"), TLS_DOCS, "tls.", folder);
         let mut server = root.table("server");
         let mut config = Self {
             listeners: std::mem::take(&mut listening.listeners),
@@ -138,16 +138,21 @@ impl Config {
     }
 }
 
+/// What chain and key of `[tls]` are for.
+const TLS_DOCS: [&str; 2] = [
+    "the certificate chain in PEM; read again at every reload",
+    "the private key in PEM; read again at every reload",
+];
+
 /// Chain and key, which come in pairs; `table` is what stands before their names in messages.
 fn read_certificate(
     tls: &mut Reader<'_>,
+    docs: [&'static str; 2],
     table: &str,
     folder: &Path,
 ) -> Option<CertificateFiles> {
-    let chain: Option<PathBuf> = tls
-        .live_optional("certificate", "the certificate chain in PEM; read again at every reload");
-    let key: Option<PathBuf> =
-        tls.live_optional("key", "the private key in PEM; read again at every reload");
+    let chain: Option<PathBuf> = tls.live_optional("certificate", docs[0]);
+    let key: Option<PathBuf> = tls.live_optional("key", docs[1]);
     match (chain, key) {
         (Some(chain), Some(key)) => {
             Some(CertificateFiles { chain: folder.join(chain), key: folder.join(key) })

@@ -15,8 +15,6 @@ use crate::config::Protocol;
 pub(crate) struct Ready {
     /// In the order of the configuration.
     pub(crate) listeners: Vec<ReadyListener>,
-    /// Whether there is no certificate but the one that this program made.
-    pub(crate) development_certificate: bool,
     pub(crate) data: PathBuf,
     pub(crate) development_envs: Vec<String>,
     /// Whether there is any environment, without which nobody can call anything.
@@ -32,6 +30,8 @@ pub(crate) struct ReadyListener {
     pub(crate) url: String,
     /// Whether it takes connections of trusted proxies alone, and no browser's.
     pub(crate) is_behind_proxy: bool,
+    /// Whether it shows the certificate that this program made.
+    pub(crate) has_development_certificate: bool,
 }
 
 /// What `/` of the clients' listener shows.
@@ -101,9 +101,9 @@ impl Ready {
     }
 
     fn row(&self, listener: &ReadyListener, lang: Lang) -> (&'static str, String) {
-        let ReadyListener { protocol, url, is_behind_proxy } = listener;
+        let ReadyListener { protocol, url, is_behind_proxy, .. } = listener;
         let (name, value) = match (protocol, self.page) {
-            (Protocol::Https, _) => ("https", format!("{url}/{}", self.certificate_note(lang))),
+            (Protocol::Https, _) => ("https", format!("{url}/{}", listener.certificate_note(lang))),
             (Protocol::Control, _) => {
                 (lang.pick("control", "管理接口"), self.control_line(url, lang))
             }
@@ -116,16 +116,6 @@ impl Ready {
         };
         let note = lang.pick("  (PROXY protocol)", "  (PROXY 协议)");
         (name, if *is_behind_proxy { value + note } else { value })
-    }
-
-    fn certificate_note(&self, lang: Lang) -> &'static str {
-        if !self.development_certificate {
-            return "";
-        }
-        lang.pick(
-            "  (development certificate: browsers will warn)",
-            "  (开发证书: 浏览器会提示风险)",
-        )
     }
 
     fn control_line(&self, url: &str, lang: Lang) -> String {
@@ -159,6 +149,16 @@ impl Ready {
 }
 
 impl ReadyListener {
+    fn certificate_note(&self, lang: Lang) -> &'static str {
+        if !self.has_development_certificate {
+            return "";
+        }
+        lang.pick(
+            "  (development certificate: browsers will warn)",
+            "  (开发证书: 浏览器会提示风险)",
+        )
+    }
+
     fn json(&self) -> serde_json::Value {
         json!({
             "protocol": self.protocol.name(),
@@ -175,7 +175,12 @@ mod tests {
     use super::*;
 
     fn listener(protocol: Protocol, url: &str) -> ReadyListener {
-        ReadyListener { protocol, url: url.into(), is_behind_proxy: false }
+        ReadyListener {
+            protocol,
+            url: url.into(),
+            is_behind_proxy: false,
+            has_development_certificate: protocol == Protocol::Https,
+        }
     }
 
     fn demo() -> Ready {
@@ -185,7 +190,6 @@ mod tests {
                 listener(Protocol::Https, "https://localhost:8443"),
                 listener(Protocol::Control, "http://127.0.0.1:8079"),
             ],
-            development_certificate: true,
             data: "/srv/shop".into(),
             development_envs: vec!["demo".into()],
             has_env: true,
@@ -247,8 +251,10 @@ mod tests {
     #[test]
     fn what_is_off_is_not_named() {
         let ready = Ready {
-            listeners: vec![listener(Protocol::Https, "https://localhost:8443")],
-            development_certificate: false,
+            listeners: vec![ReadyListener {
+                has_development_certificate: false,
+                ..listener(Protocol::Https, "https://localhost:8443")
+            }],
             development_envs: Vec::new(),
             ..demo()
         };
@@ -283,7 +289,8 @@ mod tests {
               shop page   http://localhost:8080/
               shop page   http://localhost:8081/
               data        /srv/shop
-        "#]].assert_eq(&ready.text(Lang::En));
+        "#]]
+        .assert_eq(&ready.text(Lang::En));
         let line: serde_json::Value = serde_json::from_str(&ready.json()).unwrap_or_default();
         assert_eq!(line["http"], "http://localhost:8080");
         assert_eq!(line["listeners"][0]["proxy_protocol"], true);

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use yunzhan_base::config::{Document, Lang, Settings};
-use yunzhan_base::event::{Events, Level};
 use yunzhan_base::env::Envs;
+use yunzhan_base::event::{Events, Level};
 use yunzhan_base::{Clock, Error, Kind, Live, Result};
 use yunzhan_gateway::Gateway;
 

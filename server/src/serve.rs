@@ -97,8 +97,7 @@ fn serve_public(app: &App, opened: Vec<Opened>, shutdown: &Shutdown) -> Result<(
     for Opened { tcp, listen, .. } in opened {
         let certificate = app.certificates.of(&listen);
         let tls = certificate.map(|certificate| certificate.acceptor()).transpose()?;
-        let listener =
-            Listener::new(tcp).with_tls(tls).with_proxy_protocol(listen.proxy_protocol);
+        let listener = Listener::new(tcp).with_tls(tls).with_proxy_protocol(listen.proxy_protocol);
         tokio::spawn(Arc::clone(&app.gateway).serve_listener(listener, shutdown.clone()));
     }
     Ok(())
@@ -127,8 +126,7 @@ fn describe(app: &App, listeners: &Listeners) -> Ready {
     let envs = envs.peek();
     let development_envs = envs.iter().filter(|env| env.development_login);
     Ready {
-        listeners: listeners.all().map(ready_listener).collect(),
-        development_certificate: app.config.certificate.is_none(),
+        listeners: listeners.all().map(|opened| ready_listener(app, opened)).collect(),
         data: app.data.dir.root().to_owned(),
         development_envs: development_envs.map(|env| env.id.to_string()).collect(),
         has_env: envs.iter().next().is_some(),
@@ -137,13 +135,16 @@ fn describe(app: &App, listeners: &Listeners) -> Ready {
     }
 }
 
-fn ready_listener(opened: &Opened) -> ReadyListener {
+fn ready_listener(app: &App, opened: &Opened) -> ReadyListener {
     let Opened { address, listen, .. } = opened;
-    let scheme = if listen.protocol == Protocol::Https { "https" } else { "http" };
+    let is_https = listen.protocol == Protocol::Https;
+    let scheme = if is_https { "https" } else { "http" };
+    let has_certificate = app.config.certificate.is_some() || listen.certificate.is_some();
     ReadyListener {
         protocol: listen.protocol,
         url: url(scheme, *address),
         is_behind_proxy: listen.proxy_protocol != ProxyProtocol::Off,
+        has_development_certificate: is_https && !has_certificate,
     }
 }
 

@@ -523,7 +523,7 @@ fn too_large_and_too_deep_files_are_refused() {
 fn read_either(text: &str, pairs: &[(&str, &str)]) -> (u16, Vec<Option<u16>>, bool) {
     let document = Document::parse("yunzhan.toml", text, variables(pairs));
     let mut either = document.root().table_or_list("listen");
-    let table = either.table.value("http", 80, "a port");
+    let table = either.table.value("http", 80_u16, "a port");
     let list = either.list.iter_mut().map(|it| it.required("port", "a port")).collect();
     assert!(document.finish().is_ok(), "{text}");
     (table, list, either.is_list)
@@ -546,8 +546,10 @@ fn what_is_neither_table_nor_list_is_refused_where_it_stands() {
     for text in ["listen = 1", "[[listen]]\nprot = 1", "listen = [1]"] {
         let document = Document::parse("yunzhan.toml", text, Variables::new());
         let mut either = document.root().table_or_list("listen");
-        either.table.value("http", 80, "a port");
-        either.list.iter_mut().for_each(|it| drop(it.value("port", 1, "a port")));
+        either.table.value("http", 80_u16, "a port");
+        for element in &mut either.list {
+            element.value("port", 1_u16, "a port");
+        }
         let problems = document.finish().unwrap_err().render(Lang::En);
         assert!(problems.contains("yunzhan.toml:"), "{problems}");
     }

@@ -13,7 +13,8 @@ use yunzhan_base::policy::Cors;
 use yunzhan_base::principal::{AuthVerdict, Authenticate, Claim, User};
 use yunzhan_base::route::bind;
 use yunzhan_base::{
-    Access, Body, Call, Endpoint, Live, Principal, ResponseFuture, RoutePolicy, RouteSpec,
+    Access, Body, Call, Endpoint, Error, Kind, Live, Principal, ResponseFuture, RoutePolicy,
+    RouteSpec,
 };
 use yunzhan_gateway::config::RemoteRoute;
 use yunzhan_gateway::{Config, Dependencies, Files, Gateway, Sockets, Waf};
@@ -28,6 +29,7 @@ struct Echo;
 const ROUTES: &[Endpoint<Echo>] = &[
     Endpoint { spec: spec("echo.post", Method::POST, "/echo", Access::Public), handle: echo },
     Endpoint { spec: spec("echo.get", Method::GET, "/echo/{name}", Access::Public), handle: name },
+    Endpoint { spec: spec("echo.busy", Method::GET, "/busy", Access::Public), handle: busy },
     Endpoint {
         spec: spec("echo.carried", Method::POST, "/carried", Access::UserInBody),
         handle: echo,
@@ -59,6 +61,11 @@ fn name(_: Arc<Echo>, call: Call) -> ResponseFuture {
     Box::pin(
         async move { Ok(Response::new(Body::from(call.params.get("name")?.to_owned())).into()) },
     )
+}
+
+fn busy(_: Arc<Echo>, _: Call) -> ResponseFuture {
+    let error = Error::new(Kind::LimitExceeded, "too many requests");
+    Box::pin(async { Err(error.retry_after(Duration::from_millis(1500))) })
 }
 
 /// Knows one person, by the token `小明`; where it comes in the body, it is the whole of it.

@@ -89,9 +89,5 @@ fn named_files(config: &Config, context: &Context) -> Vec<Error> {
     let site = config.site.as_deref().map(|folder| Files::folder(folder).map(drop));
     let routes = check_routes(rooms::public_specs(), &config.gateway.routes);
     let policy = RuleSetManager::open(context.dir.clone(), &config.waf).map(drop);
-    [site, Some(routes), Some(policy)]
-        .into_iter()
-        .flatten()
-        .filter_map(Result::err)
-        .collect()
+    [site, Some(routes), Some(policy)].into_iter().flatten().filter_map(Result::err).collect()
 }

@@ -70,7 +70,8 @@ impl<'d> Listening<'d> {
         let http = table.value("http", or_off(HTTP_DEFAULT), HTTP_DOC);
         let https = table.value("https", or_off(HTTPS_DEFAULT), HTTPS_DOC);
         let control = table.value("control", or_off(CONTROL_DEFAULT), CONTROL_DOC);
-        let kinds = [(http, Protocol::Http), (https, Protocol::Https), (control, Protocol::Control)];
+        let kinds =
+            [(http, Protocol::Http), (https, Protocol::Https), (control, Protocol::Control)];
         let mut listeners: Vec<_> =
             kinds.into_iter().filter_map(|(at, protocol)| Listen::plain(at, protocol)).collect();
         for (index, element) in elements.iter_mut().enumerate() {
@@ -78,8 +79,8 @@ impl<'d> Listening<'d> {
             let is_fixed = listen.address.port() != 0;
             let twin = listeners.iter().find(|other| is_fixed && other.address == listen.address);
             if let Some(twin) = twin {
-                let en = format!("{} is the same address", twin.key);
-                element.problem("address", (en, format!("与 {} 是同一地址", twin.key)));
+                let en = format!("{} listens there already", twin.key);
+                element.problem("address", (en, format!("{} 已在此地址监听", twin.key)));
             }
             listeners.push(listen);
         }
@@ -96,7 +97,8 @@ impl<'d> Listening<'d> {
                 listen.key == key_of(index) && listen.proxy_protocol != ProxyProtocol::Off
             };
             if config.listeners.iter().any(is_proxied) {
-                let en = "gateway.trusted_proxies names nobody from whom the PROXY protocol is taken";
+                let en =
+                    "gateway.trusted_proxies names nobody from whom the PROXY protocol is taken";
                 let zh = "gateway.trusted_proxies 为空, 无法接受任何来源的 PROXY 协议";
                 element.problem("proxy_protocol", (en, zh));
             }
@@ -107,6 +109,11 @@ impl<'d> Listening<'d> {
 const HTTP_DOC: &str = "where HTTP is served; \"off\" for nowhere";
 const HTTPS_DOC: &str = "where HTTPS is served; \"off\" for nowhere";
 const CONTROL_DOC: &str = "where `/control/v1`, `/healthz`, `/readyz` and `/metrics` are served; keep it out of reach of strangers";
+
+const CERTIFICATE_DOCS: [&str; 2] = [
+    "its certificate chain in PEM, for `https`; that of `[tls]` when it is not given. Read again at every reload",
+    "the private key of its certificate, in PEM",
+];
 
 fn key_of(index: usize) -> String {
     format!("listen.{index}.address")
@@ -130,7 +137,7 @@ impl Listen {
             "where it listens. With `[[listen]]` nothing else listens: the list stands instead of the table `[listen]`",
         );
         let protocol = reader.value("protocol", Protocol::Http, "what is spoken there");
-        let certificate = read_certificate(reader, "", folder);
+        let certificate = read_certificate(reader, CERTIFICATE_DOCS, "", folder);
         let proxy_protocol = reader.value(
             "proxy_protocol",
             ProxyProtocol::Off,
@@ -223,17 +230,22 @@ mod tests {
 
     fn show(listen: &Listen) -> String {
         let Listen { key, address, protocol, certificate, proxy_protocol } = listen;
-        let chain = certificate.as_ref().map_or("-".into(), |files| files.chain.display().to_string());
+        let chain =
+            certificate.as_ref().map_or("-".into(), |files| files.chain.display().to_string());
         format!("{key} {} {address} {chain} {proxy_protocol:?}\n", protocol.name())
     }
 
     #[test]
     fn the_table_has_one_listener_of_each_kind() {
-        check("", &[], &expect![[r#"
+        check(
+            "",
+            &[],
+            &expect![[r#"
             listen.http http 0.0.0.0:8080 - Off
             listen.https https 0.0.0.0:8443 - Off
             listen.control control 127.0.0.1:8079 - Off
-        "#]]);
+        "#]],
+        );
         check(
             "[listen]\nhttp = \"off\"\nhttps = \"[::]:443\"",
             &[("YUNZHAN_LISTEN__CONTROL", "off")],
@@ -261,11 +273,15 @@ mod tests {
 
     #[test]
     fn the_list_has_as_many_as_there_are_and_no_other() {
-        check(LIST, &[], &expect![[r#"
+        check(
+            LIST,
+            &[],
+            &expect![[r#"
             listen.0.address http 0.0.0.0:80 - Off
             listen.1.address https 0.0.0.0:443 /srv/shop.pem Off
             listen.2.address https 10.0.0.2:8443 - On
-        "#]]);
+        "#]],
+        );
         check(
             LIST,
             &[
@@ -301,6 +317,55 @@ address = "127.0.0.1:8079"
 protocol = "control"
 proxy_protocol = "yes"
 "#;
-        check(text, &[], &expect![[]]);
+        check(
+            text,
+            &[],
+            &expect![[r#"
+            error: address is missing
+             --> yunzhan.toml:2:1 (listen.0.address)
+              |
+            2 | [[listen]]
+              | ^^^^^^^^^^
+
+            error: unknown key "adress"
+             --> yunzhan.toml:3:1 (listen.0.adress)
+              |
+            3 | adress = ***
+              | ^^^^^^
+              = did you mean "address"?
+
+            error: expected "http", "https" or "control", got "htps"
+             --> yunzhan.toml:6:12 (listen.1.protocol)
+              |
+            6 | protocol = "htps"
+              |            ^^^^^^
+              = default: "http"; variable: YUNZHAN_LISTEN__1__PROTOCOL
+
+            error: listen.1.address listens there already
+             --> yunzhan.toml:8:11 (listen.2.address)
+              |
+            8 | address = "0.0.0.0:80"
+              |           ^^^^^^^^^^^^
+
+            error: only a listener with protocol "https" has a certificate
+             --> yunzhan.toml:9:15 (listen.2.certificate)
+              |
+            9 | certificate = "shop.pem"
+              |               ^^^^^^^^^^
+
+            error: gateway.trusted_proxies names nobody from whom the PROXY protocol is taken
+              --> yunzhan.toml:11:18 (listen.2.proxy_protocol)
+               |
+            11 | proxy_protocol = "on"
+               |                  ^^^^
+
+            error: expected "off", "on", "v1" or "v2", got "yes"
+              --> yunzhan.toml:15:18 (listen.3.proxy_protocol)
+               |
+            15 | proxy_protocol = "yes"
+               |                  ^^^^^
+               = default: "off"; variable: YUNZHAN_LISTEN__3__PROXY_PROTOCOL
+        "#]],
+        );
     }
 }
