@@ -267,7 +267,7 @@ impl Stage for WafStage {
 
     fn response_body(&self, exchange: &mut Exchange, body: &[u8]) -> Result<()> {
         let Some(transaction) = &mut exchange.waf else { return Ok(()) };
-        transaction.response_body(body);
+        transaction.response_body(&Bytes::copy_from_slice(body));
         match transaction.response_end() {
             Verdict::Pass => Ok(()),
             Verdict::Refuse(refusal) => Err(refused(&refusal)),
