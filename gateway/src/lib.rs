@@ -23,11 +23,13 @@ mod respond;
 mod sockets;
 pub mod stage;
 mod stages;
+mod stream_executor;
 mod table;
 #[cfg(test)]
 mod testing;
 pub mod tls;
 pub mod tls_check;
+mod turn;
 mod upstream;
 mod websocket;
 
