@@ -8,6 +8,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use crate::error;
+
 /// An error of a body that streams: a broken connection, a bound that was reached.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -37,6 +39,16 @@ pub enum Body {
     Held(Bytes),
     /// As it comes.
     Streaming(Stream),
+}
+
+/// Sees a body piece by piece while it streams, and may end it.
+pub trait Watch: Send {
+    /// The next bytes. On an error the body breaks off instead of handing them on.
+    fn chunk(&mut self, bytes: &Bytes) -> error::Result<()>;
+
+    /// There are no more. Called before the last piece is handed on, so that whoever reads the body takes it for whole only
+    /// when this said yes.
+    fn end(&mut self) -> error::Result<()>;
 }
 
 impl Body {
@@ -119,7 +131,7 @@ impl http_body::Body for Body {
         match self {
             Self::Empty => true,
             Self::Held(_) => false,
-            Self::Streaming(stream) => stream.look(|body| body.is_end_stream()),
+            Self::Streaming(stream) => stream.look(http_body::Body::is_end_stream),
         }
     }
 
@@ -127,7 +139,7 @@ impl http_body::Body for Body {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Held(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Streaming(stream) => stream.look(|body| body.size_hint()),
+            Self::Streaming(stream) => stream.look(http_body::Body::size_hint),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -19,6 +20,7 @@ struct Inner {
     message: Cow<'static, str>,
     detail: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    retry_after: Option<Duration>,
 }
 
 /// Why a request, a statement or a start failed. Closed on purpose: every dialect maps every kind.
@@ -164,7 +166,8 @@ impl Kind {
 impl Error {
     /// An error with a message for the caller: lower case, concrete, no final stop, naming the thing and the next step.
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), detail: None, source: None }))
+        let message = message.into();
+        Self(Box::new(Inner { kind, message, detail: None, source: None, retry_after: None }))
     }
 
     /// A fault of ours: the caller reads the catalogue's sentence, the log reads `detail`.
@@ -188,6 +191,20 @@ impl Error {
     pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
+    }
+
+    /// Says when the same request may succeed; the answer carries it as `Retry-After`.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
+        self
+    }
+
+    /// The wait of [`Error::retry_after`] in whole seconds, rounded up and at least 1: a client that comes back a moment
+    /// too early is refused again.
+    pub fn retry_after_s(&self) -> Option<u64> {
+        let wait = self.0.retry_after?;
+        Some(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1))
     }
 
     /// Why.
@@ -245,6 +262,16 @@ mod tests {
             assert_eq!(entry.kind as usize, position, "{}", entry.name);
         }
         assert_eq!(CATALOGUE.len(), Kind::Internal as usize + 1);
+    }
+
+    #[test]
+    fn a_wait_is_told_in_whole_seconds_and_never_too_short() {
+        let wait = |ms| {
+            let error = Error::new(Kind::LimitExceeded, "too many requests");
+            error.retry_after(Duration::from_millis(ms)).retry_after_s()
+        };
+        assert_eq!([0, 1, 1000, 1001, 59_999].map(wait), [1, 1, 1, 2, 60].map(Some));
+        assert_eq!(Error::internal("x").retry_after_s(), None);
     }
 
     #[test]

@@ -19,13 +19,15 @@ pub enum Event<'a> {
     ConnectionFailed(ConnectionFailed<'a>),
     /// A database statement or unit ended.
     SqlEnded(SqlEnded),
+    /// Somebody may no longer do what they are doing: whoever serves them goes on no longer.
+    AccessEnded(AccessEnded<'a>),
     /// The server's own life: started, draining, configuration taken over or refused.
     Notice(Notice<'a>),
 }
 
-/// One request from its first byte to its last.
-#[derive(Debug)]
-pub struct RequestEnded<'a> {
+/// Which request an event is about; every event of one request carries the same facts.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestFacts<'a> {
     /// The id that the client saw.
     pub request_id: RequestId,
     /// The route's name, or `none` when no route matched.
@@ -38,14 +40,21 @@ pub struct RequestEnded<'a> {
     pub method: &'a Method,
     /// The path without its query: queries hold people's data.
     pub path: &'a str,
+    /// The client's address.
+    pub remote: SocketAddr,
+}
+
+/// One request from its first byte to its last.
+#[derive(Debug)]
+pub struct RequestEnded<'a> {
+    /// Which request.
+    pub facts: RequestFacts<'a>,
     /// The status sent; 499 when the client left first.
     pub status: StatusCode,
     /// Bytes of the answer's body that were handed to the connection.
     pub body_bytes_sent: u64,
     /// From the parsed head to the last byte handed over, in microseconds.
     pub duration_us: u64,
-    /// The client's address.
-    pub remote: SocketAddr,
     /// `http/1.1`, `h2`.
     pub protocol: &'static str,
     /// Whether it came over TLS.
@@ -59,20 +68,8 @@ pub struct RequestEnded<'a> {
 /// A request in which rules saw what looks like an attack (mission rows A3 and O3).
 #[derive(Debug)]
 pub struct AttackSuspected<'a> {
-    /// The id that the client saw.
-    pub request_id: RequestId,
-    /// The route's name, or `none` when no route matched.
-    pub route: &'static str,
-    /// The environment, when known.
-    pub env: Option<&'a EnvId>,
-    /// The user's id, when known.
-    pub user: Option<&'a str>,
-    /// The method.
-    pub method: &'a Method,
-    /// The path without its query.
-    pub path: &'a str,
-    /// The client's address.
-    pub remote: SocketAddr,
+    /// Which request.
+    pub facts: RequestFacts<'a>,
     /// What matched, in the order of matching.
     pub matches: &'a [SuspectedMatch<'a>],
     /// What the rules count together, where they count.
@@ -160,6 +157,17 @@ pub enum Outcome {
     BodyBroke,
 }
 
+impl Outcome {
+    /// Its name in logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::ClientGone => "client_gone",
+            Self::BodyBroke => "body_broke",
+        }
+    }
+}
+
 /// A connection that failed.
 #[derive(Debug)]
 pub struct ConnectionFailed<'a> {
@@ -167,21 +175,112 @@ pub struct ConnectionFailed<'a> {
     pub remote: SocketAddr,
     /// Whether it is the TLS listener.
     pub tls: bool,
-    /// What stopped it, from a closed set: `tls_handshake`, `header_timeout`, `malformed`, `too_many`, `io`.
-    pub reason: &'static str,
+    /// What stopped it.
+    pub reason: ConnectionFailureReason,
     /// For the log.
     pub detail: &'a str,
+}
+
+/// What stopped a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConnectionFailureReason {
+    /// The TLS handshake failed, or took too long.
+    TlsHandshake,
+    /// A request's head did not arrive in time.
+    HeadTimeout,
+    /// The client did not take the bytes of an answer in time.
+    WriteTimeout,
+    /// A bound of the HTTP library on time was overrun.
+    Timeout,
+    /// What arrived is not HTTP.
+    Malformed,
+    /// Every permit for a connection was in use.
+    TooMany,
+    /// The client's address had as many connections as it may.
+    TooManyOfAddress,
+    /// The process had no file descriptor left.
+    NoDescriptor,
+    /// A PROXY header came from an address that is no trusted proxy.
+    ProxyUntrusted,
+    /// The PROXY header was missing, late or malformed.
+    ProxyHeader,
+    /// The client left in the middle of a message.
+    ClientGone,
+    /// The connection broke.
+    Io,
+}
+
+impl ConnectionFailureReason {
+    /// Its name in logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TlsHandshake => "tls_handshake",
+            Self::HeadTimeout => "head_timeout",
+            Self::WriteTimeout => "write_timeout",
+            Self::Timeout => "timeout",
+            Self::Malformed => "malformed",
+            Self::TooMany => "too_many",
+            Self::TooManyOfAddress => "too_many_of_address",
+            Self::NoDescriptor => "no_descriptor",
+            Self::ProxyUntrusted => "proxy_untrusted",
+            Self::ProxyHeader => "proxy_header",
+            Self::ClientGone => "client_gone",
+            Self::Io => "io",
+        }
+    }
 }
 
 /// A statement or unit of the SQL engine.
 #[derive(Clone, Copy, Debug)]
 pub struct SqlEnded {
-    /// `read` or `write`.
-    pub operation: &'static str,
+    /// What was asked of the engine.
+    pub operation: SqlOperation,
     /// How long the caller waited, in microseconds.
     pub duration_us: u64,
     /// How it failed, if it did.
     pub failed: Option<Kind>,
+}
+
+/// What is asked of the SQL engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SqlOperation {
+    /// A statement that reads.
+    Read,
+    /// A unit of statements that write.
+    Write,
+}
+
+impl SqlOperation {
+    /// Its name in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// Who may no longer be served. Open sockets and streams of events end at once; requests are refused by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessEnded<'a> {
+    /// A session was signed out, revoked, or has run out.
+    Session {
+        /// The session's environment.
+        env: &'a EnvId,
+        /// The session's id.
+        session: &'a str,
+    },
+    /// Every session of a person was revoked.
+    User {
+        /// The person's environment.
+        env: &'a EnvId,
+        /// The person's id.
+        user: &'a str,
+    },
+    /// The environment was deleted.
+    Env(&'a EnvId),
+    /// The address was banned.
+    Address(std::net::IpAddr),
 }
 
 /// A line for the operator.
@@ -189,7 +288,7 @@ pub struct SqlEnded {
 pub struct Notice<'a> {
     /// How serious.
     pub level: Level,
-    /// Stable name, e.g. `config_reloaded`.
+    /// Stable name, e.g. `config_reloaded`. The set is open, since no metric has it as a label.
     pub name: &'static str,
     /// One sentence.
     pub text: &'a str,
@@ -204,6 +303,17 @@ pub enum Level {
     Warn,
     /// Something failed.
     Error,
+}
+
+impl Level {
+    /// Its name in logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// Sees events. Called where they happen, so it must not block.

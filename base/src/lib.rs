@@ -24,6 +24,7 @@ pub mod mask;
 pub mod policy;
 pub mod principal;
 pub mod reply;
+pub mod representation;
 pub mod route;
 pub mod secret;
 pub mod socket;

@@ -27,8 +27,14 @@ pub struct Upgrade {
     /// Bytes of one message at most, either way.
     pub message_bytes_max: usize,
     /// Serves the socket; the connection closes when it returns.
-    pub serve: Box<dyn FnOnce(Socket) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>,
+    pub serve: ServeSocket,
 }
+
+/// Serves one socket until it ends.
+pub type ServeSocket = Box<dyn FnOnce(Socket) -> SocketFuture + Send>;
+
+/// The serving of one socket.
+pub type SocketFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Messages of services are JSON; larger ones are uploads and have a route of their own.
 pub const MESSAGE_BYTES_MAX_DEFAULT: usize = 64 << 10;

@@ -26,6 +26,10 @@ pub enum CloseReason {
     Normal,
     /// 1001: the server drains; connect again, somebody else answers.
     GoingAway,
+    /// 1002: the client's frames break the protocol.
+    Protocol,
+    /// 1007: a text is not UTF-8.
+    NotUtf8,
     /// 1008: the session was revoked, the address banned, the environment deleted, or a bound was reached.
     Policy,
     /// 1009: a message was larger than its bound.
@@ -41,14 +45,13 @@ pub struct Socket {
     outgoing: mpsc::Sender<Message>,
 }
 
-/// The gateway's side of a [`Socket`].
+/// The gateway's way to the service: what the client sends.
 #[derive(Debug)]
-pub struct SocketPeer {
-    /// What the client sent.
-    pub incoming: mpsc::Sender<Message>,
-    /// What the service sends.
-    pub outgoing: mpsc::Receiver<Message>,
-}
+pub struct SocketInbox(mpsc::Sender<Message>);
+
+/// The gateway's way from the service: what the client gets.
+#[derive(Debug)]
+pub struct SocketOutbox(mpsc::Receiver<Message>);
 
 /// The socket's other side is gone: the client left, or the gateway ended it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,30 +60,60 @@ pub struct Closed;
 // === impl CloseReason ===
 
 impl CloseReason {
-    /// Every reason.
-    pub const ALL: [Self; 5] =
-        [Self::Normal, Self::GoingAway, Self::Policy, Self::TooLarge, Self::Internal];
-
     /// The code on the wire.
     pub const fn code(self) -> u16 {
         match self {
             Self::Normal => 1000,
             Self::GoingAway => 1001,
+            Self::Protocol => 1002,
+            Self::NotUtf8 => 1007,
             Self::Policy => 1008,
             Self::TooLarge => 1009,
             Self::Internal => 1011,
+        }
+    }
+
+    /// A few words beside the code.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Normal => "done",
+            Self::GoingAway => "the server is restarting; connect again",
+            Self::Protocol => "the frame breaks the protocol",
+            Self::NotUtf8 => "a text is not UTF-8",
+            Self::Policy => "the session has ended",
+            Self::TooLarge => "the message is too large",
+            Self::Internal => "an internal error",
         }
     }
 }
 
 // === impl Socket ===
 
+impl SocketInbox {
+    /// Waits until the service has room for a message, or is gone.
+    pub async fn ready(&mut self) -> Result<(), Closed> {
+        poll_fn(|context| self.0.poll_ready(context)).await.map_err(|_| Closed)
+    }
+
+    /// Hands a message over, after [`SocketInbox::ready`].
+    pub fn deliver(&mut self, message: Message) -> Result<(), Closed> {
+        self.0.start_send(message).map_err(|_| Closed)
+    }
+}
+
+impl SocketOutbox {
+    /// The next message that the service sends; none once it is done.
+    pub async fn next(&mut self) -> Option<Message> {
+        poll_fn(|context| Pin::new(&mut self.0).poll_next(context)).await
+    }
+}
+
 impl Socket {
-    /// Both sides of a new socket.
-    pub fn pair() -> (Self, SocketPeer) {
+    /// A new socket: the service's side, and the gateway's ways to and from it.
+    pub fn open() -> (Self, SocketInbox, SocketOutbox) {
         let (to_service, incoming) = mpsc::channel(MESSAGES_WAITING_MAX);
         let (outgoing, from_service) = mpsc::channel(MESSAGES_WAITING_MAX);
-        (Self { incoming, outgoing }, SocketPeer { incoming: to_service, outgoing: from_service })
+        (Self { incoming, outgoing }, SocketInbox(to_service), SocketOutbox(from_service))
     }
 
     /// The next message; none once the client is gone or the gateway ended the socket.

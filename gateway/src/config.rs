@@ -8,20 +8,36 @@ use yunzhan_base::policy::Cors;
 use yunzhan_base::{Accepts, Access, RoutePolicy, WafMode};
 use yunzhan_net::http::Target;
 
-use crate::connection::Bounds;
+use crate::bounds::Bounds;
+use crate::client_address::{Network, TRUSTED_PROXIES_MAX, TrustedProxies};
+use crate::sockets::SocketBounds;
 
 /// A phone on a bad network sends a head within seconds; an attacker takes all the time there is.
 pub const HEAD_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 /// A little more than the 60 s after which load balancers in front give an idle connection up, so that they, not we, end it.
 pub const IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(75);
-/// 1 MiB over a 1 Mbit/s uplink takes 8 s.
+/// A phone that changes from one network to the next is back within seconds.
 pub const BODY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
+/// A tenth of what the slowest network in use gives (GPRS, 40 kbit/s up), and far above an attacker's byte now and then.
+pub const BODY_RATE_MIN_DEFAULT: usize = 500;
+/// Streams of events are silent for long; whoever sends them sends a comment every half minute at best.
+pub const EVENT_STREAM_TIMEOUT_DEFAULT: Duration = Duration::from_secs(300);
+/// Three pings that nobody answered.
+pub const SOCKET_IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(90);
+/// An idle socket costs about as much as an idle connection.
+pub const SOCKETS_MAX_DEFAULT: usize = 20_000;
+/// Half of all: one environment cannot take the others' places.
+pub const SOCKETS_PER_ENV_MAX_DEFAULT: usize = 10_000;
+/// A school or an office behind one address.
+pub const SOCKETS_PER_ADDRESS_MAX_DEFAULT: usize = 1_000;
 /// Tokens and cookies fit thrice; hyper needs 8 KiB at least.
 pub const HEAD_BYTES_MAX_DEFAULT: usize = 32 << 10;
 /// Browsers send about 20. It is hyper's own bound, which costs nothing to keep.
 pub const HEADERS_MAX_DEFAULT: usize = 100;
 /// Plain idle connections cost about 22 KiB each; so many fit into 440 MB.
 pub const CONNECTIONS_MAX_DEFAULT: usize = 20_000;
+/// A whole office behind one address opens a few hundred; one client that opens more leaves room for others.
+pub const CONNECTIONS_PER_ADDRESS_MAX_DEFAULT: usize = 1_000;
 /// Held bodies together: a few hundred uploads of the largest size at once, and never the machine's memory.
 pub const HELD_BYTES_MAX_DEFAULT: usize = 128 << 20;
 /// Bodies to a remote upstream, which streams.
@@ -36,14 +52,26 @@ pub struct Config {
     pub head_timeout: Duration,
     /// From one request of a connection to the next.
     pub idle_timeout: Duration,
-    /// For a held body as a whole, and for each wait of a streamed one.
+    /// For each wait of a body, in either direction.
     pub body_timeout: Duration,
+    /// Bytes a second that a request's body arrives with at least, beside one `body_timeout`.
+    pub body_rate_min_bytes: usize,
+    /// For each wait of an answer that is a stream of events.
+    pub event_stream_timeout: Duration,
+    /// How long a socket may be silent.
+    pub socket_idle_timeout: Duration,
+    /// Sockets and streams of events that are open at once: in all, of one environment, of one address.
+    pub sockets_max: [usize; 3],
     /// Bytes of a request's head.
     pub head_bytes_max: usize,
     /// Headers of a request.
     pub headers_max: usize,
     /// Connections open at once on each listener.
     pub connections_max: usize,
+    /// Connections open at once from one address, over all listeners; trusted proxies have no such bound.
+    pub connections_per_address_max: usize,
+    /// Who may say who the client is.
+    pub trusted_proxies: TrustedProxies,
     /// Bytes of all request bodies that are held at one time; a request beyond is refused with 503.
     pub held_bytes_max: usize,
     /// Paths that servers elsewhere answer.
@@ -71,9 +99,19 @@ impl Default for Config {
             head_timeout: HEAD_TIMEOUT_DEFAULT,
             idle_timeout: IDLE_TIMEOUT_DEFAULT,
             body_timeout: BODY_TIMEOUT_DEFAULT,
+            body_rate_min_bytes: BODY_RATE_MIN_DEFAULT,
+            event_stream_timeout: EVENT_STREAM_TIMEOUT_DEFAULT,
+            socket_idle_timeout: SOCKET_IDLE_TIMEOUT_DEFAULT,
+            sockets_max: [
+                SOCKETS_MAX_DEFAULT,
+                SOCKETS_PER_ENV_MAX_DEFAULT,
+                SOCKETS_PER_ADDRESS_MAX_DEFAULT,
+            ],
             head_bytes_max: HEAD_BYTES_MAX_DEFAULT,
             headers_max: HEADERS_MAX_DEFAULT,
             connections_max: CONNECTIONS_MAX_DEFAULT,
+            connections_per_address_max: CONNECTIONS_PER_ADDRESS_MAX_DEFAULT,
+            trusted_proxies: TrustedProxies::default(),
             held_bytes_max: HELD_BYTES_MAX_DEFAULT,
             routes: Vec::new(),
         }
@@ -100,13 +138,33 @@ impl Config {
             ),
             body_timeout: bounded(
                 reader,
-                (
-                    "body_timeout",
-                    "for a held body as a whole, each wait of a streamed one, and a client that takes no bytes",
-                ),
+                ("body_timeout", "for each wait of a body, and a client that takes no bytes"),
                 default.body_timeout,
                 TIMEOUTS,
             ),
+            body_rate_min_bytes: bounded(
+                reader,
+                (
+                    "body_rate_min",
+                    "bytes a second that a request's body arrives with at least, beside one body_timeout",
+                ),
+                size(default.body_rate_min_bytes),
+                ByteSize::bytes(1)..=ByteSize::mib(1),
+            )
+            .as_usize(),
+            event_stream_timeout: bounded(
+                reader,
+                ("event_stream_timeout", "for each wait of an answer that is a stream of events"),
+                default.event_stream_timeout,
+                TIMEOUTS,
+            ),
+            socket_idle_timeout: bounded(
+                reader,
+                ("socket_idle_timeout", "how long a WebSocket may be silent, pings included"),
+                default.socket_idle_timeout,
+                TIMEOUTS,
+            ),
+            sockets_max: read_sockets_max(reader, default.sockets_max),
             head_bytes_max: bounded(
                 reader,
                 ("head_bytes_max", "bytes of a request's head; a larger one is answered with 431"),
@@ -126,6 +184,16 @@ impl Config {
                 1..=1_000_000,
                 "connections open at once on each listener; one more is closed",
             ),
+            connections_per_address_max: bounded(
+                reader,
+                (
+                    "connections_per_address_max",
+                    "connections open at once from one address (IPv6: one /64 network) over all listeners; one more is closed. Trusted proxies have no such bound",
+                ),
+                default.connections_per_address_max,
+                1..=1_000_000,
+            ),
+            trusted_proxies: read_trusted_proxies(reader),
             held_bytes_max: reader
                 .value_in(
                     "held_bytes_max",
@@ -143,6 +211,14 @@ impl Config {
             head_timeout: self.head_timeout,
             idle_timeout: self.idle_timeout,
             body_timeout: self.body_timeout,
+            body_rate_min_bytes: self.body_rate_min_bytes as u64,
+            event_stream_timeout: self.event_stream_timeout,
+            socket_idle_timeout: self.socket_idle_timeout,
+            sockets: SocketBounds {
+                sockets_max: self.sockets_max[0],
+                per_env_max: self.sockets_max[1],
+                per_address_max: self.sockets_max[2],
+            },
             head_bytes_max: self.head_bytes_max,
             headers_max: self.headers_max,
             connections_max: self.connections_max,
@@ -167,6 +243,32 @@ fn bounded<T: FromConfig + PartialOrd>(
         reader.problem(key, (en, format!("应在 {least} 与 {most} 之间")));
     }
     value
+}
+
+fn read_trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
+    let key = "trusted_proxies";
+    let networks: Vec<Network> = reader.live(
+        key,
+        Vec::new(),
+        "proxies in front of this server, as networks such as `\"10.0.0.0/8\"` or addresses. From them alone the client's address is taken: from `X-Forwarded-For`, or `Forwarded` where there is none, and from the PROXY protocol",
+    );
+    if networks.len() > TRUSTED_PROXIES_MAX {
+        let en = format!("at most {TRUSTED_PROXIES_MAX} networks can be trusted");
+        reader.problem(key, (en, format!("最多信任 {TRUSTED_PROXIES_MAX} 个网段")));
+    }
+    TrustedProxies::new(networks)
+}
+
+fn read_sockets_max(reader: &mut Reader<'_>, default: [usize; 3]) -> [usize; 3] {
+    let keys = [
+        (
+            "sockets_max",
+            "WebSockets and streams of events open at once; one more is answered with 429",
+        ),
+        ("sockets_per_env_max", "the same, of one environment"),
+        ("sockets_per_address_max", "the same, of one address; trusted proxies have no such bound"),
+    ];
+    std::array::from_fn(|at| bounded(reader, keys[at], default[at], 1..=1_000_000))
 }
 
 fn read_routes(reader: &mut Reader<'_>) -> Vec<RemoteRoute> {
@@ -201,7 +303,7 @@ impl RemoteRoute {
         let timeout = reader.live(
             "timeout",
             REMOTE_TIMEOUT_DEFAULT,
-            "how long the upstream may take until the head of its answer, beside at most 10m for an upload that streams",
+            "how long the upstream may take from the end of the request to the head of its answer, and stand still during an upload",
         );
         let name: Option<String> =
             reader.live_optional("name", "name in logs and metrics; the path when it is not given");
@@ -310,7 +412,7 @@ mod tests {
         check(
             "[gateway]\nhead_timeout = \"5s\"\n[[gateway.route]]\npath = \"/api/{*rest}\"\nupstream = \"http://127.0.0.1:3000\"\naccess = \"user\"",
             &expect![[
-                r#"5s [RemoteRoute { name: "/api/{*rest}", path: "/api/{*rest}", upstream: http://127.0.0.1:3000, access: User, tier: Ordinary, body_bytes_max: 16777216, waf: None, timeout: 30s }]"#
+                r#"5s [RemoteRoute { name: "/api/{*rest}", path: "/api/{*rest}", upstream: http://127.0.0.1:3000, access: User, policy: RoutePolicy { goal: Ordinary, timeout: 30s, priority: Normal, accepts: Streaming { bytes_max: 16777216 }, waf: None, cors: PassedOn } }]"#
             ]],
         );
         check(

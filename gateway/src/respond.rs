@@ -10,9 +10,11 @@ use http_body::{Frame, SizeHint};
 use yunzhan_base::body::BodyError;
 use yunzhan_base::event::Outcome;
 use yunzhan_base::{Body, Error, Kind, RequestId};
+use yunzhan_net::shutdown::Shutdown;
 
 use crate::exchange::Exchange;
-use crate::pipeline::Flight;
+use crate::flight::Flight;
+use crate::sockets::SocketPermit;
 
 /// Names the request to the client; people quote it when they ask for help.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -22,7 +24,7 @@ pub(crate) fn refuse(exchange: &mut Exchange, error: Error) -> Response<Body> {
     let answer = (exchange.render_error)(&error, exchange.request_id);
     // What was not read of the body cannot be told from a next request; HTTP/1 then closes.
     exchange.close |=
-        matches!(error.kind(), Kind::TooLarge | Kind::Timeout) && !exchange.body.can_replay();
+        matches!(error.kind(), Kind::TooLarge | Kind::Timeout) && !exchange.body.is_held();
     exchange.error = Some(error);
     answer
 }
@@ -48,6 +50,9 @@ pub(crate) fn complete_head(exchange: &Exchange, head: &mut response::Parts) {
     if let Some(allow) = &exchange.allow {
         head.headers.insert(header::ALLOW, allow.clone());
     }
+    if let Some(seconds) = exchange.error.as_ref().and_then(Error::retry_after_s) {
+        head.headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
     if exchange.close && exchange.connection.protocol != "h2" {
         head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -56,16 +61,30 @@ pub(crate) fn complete_head(exchange: &Exchange, head: &mut response::Parts) {
 /// The answer's body on its way out. It owns the exchange, so the end of the one is the end of the other.
 pub(crate) struct Tracked {
     body: Body,
-    flight: Flight,
+    /// None where the flight goes on after the answer: the connection was upgraded.
+    flight: Option<Flight>,
+    /// Of a stream of events: what it lives by, and when that has ended.
+    ends: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
 impl Tracked {
-    pub(crate) fn new(body: Body, mut flight: Flight) -> Self {
-        // Nobody reads the body of an answer to HEAD.
-        if http_body::Body::is_end_stream(&body) || flight.is_head() {
+    pub(crate) fn new(body: Body, mut flight: Option<Flight>) -> Self {
+        if let Some(flight) = &mut flight
+            && http_body::Body::is_end_stream(&body)
+        {
             flight.outcome = Outcome::Complete;
         }
-        Self { body, flight }
+        Self { body, flight, ends: None }
+    }
+
+    /// Ends the body, cleanly, when the shutdown begins or what it lives by has ended: it has no end of its own.
+    pub(crate) fn end_with(&mut self, mut permit: SocketPermit, mut shutdown: Shutdown) {
+        self.ends = Some(Box::pin(async move {
+            tokio::select! {
+                _ = permit.ended() => {}
+                () = shutdown.triggered() => {}
+            }
+        }));
     }
 }
 
@@ -77,16 +96,24 @@ impl http_body::Body for Tracked {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
+        let Self { body, flight, ends } = &mut *self;
+        if let Some(end) = ends
+            && end.as_mut().poll(context).is_ready()
+        {
+            *ends = None;
+            *body = Body::Empty;
+        }
+        let polled = Pin::new(&mut *body).poll_frame(context);
+        let Some(flight) = flight else { return polled };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                self.flight.body_bytes_sent += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if self.body.is_end_stream() {
-                    self.flight.outcome = Outcome::Complete;
+                flight.body_bytes_sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if http_body::Body::is_end_stream(body) {
+                    flight.outcome = Outcome::Complete;
                 }
             }
-            Poll::Ready(Some(Err(_))) => self.flight.outcome = Outcome::BodyBroke,
-            Poll::Ready(None) => self.flight.outcome = Outcome::Complete,
+            Poll::Ready(Some(Err(_))) => flight.outcome = Outcome::BodyBroke,
+            Poll::Ready(None) => flight.outcome = Outcome::Complete,
             Poll::Pending => {}
         }
         polled

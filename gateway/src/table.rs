@@ -5,58 +5,41 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use http::{HeaderValue, Method};
 use yunzhan_base::call::{self, Params};
+use yunzhan_base::policy::Cors;
 use yunzhan_base::route::RenderError;
-use yunzhan_base::{Access, Error, Kind, Result, Route, RoutePolicy, RouteSpec};
+use yunzhan_base::{Access, Error, Kind, Live, Result, Route, RoutePolicy, RouteSpec};
 use yunzhan_net::http::Client;
 
+use crate::body::Budget;
+use crate::bounds::Bounds;
+use crate::client_address::TrustedProxies;
 use crate::config::RemoteRoute;
+use crate::exchange::{Matched, Rule, Upstream};
 use crate::respond;
-use crate::upstream::files::Files;
+use crate::upstream::files::{self, Files};
+use crate::upstream::local::Local;
 use crate::upstream::remote::Remote;
+
+/// The route of what no other route answers.
+const FILES: &str = "files";
+
+/// What whoever answers needs of the gateway.
+pub(crate) struct Shared {
+    /// Of remote upstreams.
+    pub(crate) client: Client,
+    /// Of held bodies.
+    pub(crate) budget: Budget,
+    /// Of waits.
+    pub(crate) bounds: Live<Bounds>,
+    /// Who may say who the client is.
+    pub(crate) trusted_proxies: Live<TrustedProxies>,
+}
 
 /// Path parameter names of ours are short; more than this is not a route.
 const NAMES_MAX: usize = call::PATH_PARAMS_MAX;
 
-/// What the gateway does with the requests of one route.
-#[derive(Debug)]
-pub(crate) struct Rule {
-    pub(crate) name: &'static str,
-    pub(crate) access: Access,
-    pub(crate) policy: RoutePolicy,
-    pub(crate) render_error: RenderError,
-    pub(crate) destination: Destination,
-    parameter_names: Vec<&'static str>,
-}
-
-/// Who answers.
-#[derive(Debug)]
-pub(crate) enum Destination {
-    /// A service of this process.
-    Local(Local),
-    /// A server elsewhere.
-    Remote(Remote),
-    /// A folder.
-    Files(Arc<Files>),
-}
-
-/// A service's route, without a `Debug` of its own.
-pub(crate) struct Local(pub(crate) Route);
-
-impl std::fmt::Debug for Local {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0.spec.name)
-    }
-}
-
-/// The rule that a request matched, with its parameters.
-#[derive(Debug)]
-pub(crate) struct Matched {
-    pub(crate) rule: Arc<Rule>,
-    pub(crate) params: Params,
-}
-
 /// Paths, and behind each the methods it knows.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Table {
     paths: matchit::Router<usize>,
     methods: Vec<Vec<(Option<Method>, Arc<Rule>)>>,
@@ -71,21 +54,24 @@ impl Table {
         local: &[Route],
         files: Option<&Arc<Files>>,
         remote: &[RemoteRoute],
-        client: &Client,
+        parts: &Shared,
     ) -> Result<Self> {
         let mut table = Self::default();
         for route in local {
             table.add_dialect(route);
-            table.insert(route.spec.path, Some(&route.spec.method), Rule::local(route))?;
+            let rule = local_rule(route, &parts.budget);
+            table.insert(route.spec.path, Some(&route.spec.method), rule)?;
         }
         for route in remote {
-            table.insert(&route.path, None, Rule::remote(route, client)?)?;
+            table.insert(&route.path, None, remote_rule(route, parts)?)?;
         }
         for path in files.iter().flat_map(|_| ["/", "/{*path}"]) {
             // A configured route may claim either path; then it, not the folder, answers there.
             if !table.path_texts.iter().any(|known| known == path) {
                 let files = Arc::clone(files.expect("a path comes from a folder"));
-                table.insert(path, None, Rule::files(files))?;
+                for method in &files::METHODS {
+                    table.insert(path, Some(method), files_rule(Arc::clone(&files)))?;
+                }
             }
         }
         Ok(table)
@@ -109,7 +95,7 @@ impl Table {
 
     fn insert_path(&mut self, path: &str) -> Result<usize> {
         let place = self.methods.len();
-        self.paths.insert(path, place).map_err(|error| beside(path).because(error))?;
+        self.paths.insert(path, place).map_err(|error| route_conflict(path).because(error))?;
         self.methods.push(Vec::new());
         self.path_texts.push(path.to_owned());
         Ok(place)
@@ -138,21 +124,31 @@ impl Table {
         HeaderValue::from_str(&names(&self.methods[*found.value])).ok()
     }
 
+    /// Whoever answers this path by other methods, where it is a folder: it knows whether there is a file.
+    pub(crate) fn files(&self, path: &str) -> Option<Arc<dyn Upstream>> {
+        let found = self.paths.at(path).ok()?;
+        let (_, rule) = self.methods[*found.value].iter().find(|(_, rule)| rule.name == FILES)?;
+        Some(Arc::clone(&rule.upstream))
+    }
+
     /// The rule for a request, or why there is none.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Result<Matched> {
         let missing = || Error::new(Kind::NotFound, "there is no route for this path");
         let found = self.paths.at(path).map_err(|_| missing())?;
         let methods = &self.methods[*found.value];
-        let exact = methods.iter().find(|(known, _)| known.as_ref() == Some(method));
+        let of = |method: &Method| methods.iter().find(|(known, _)| known.as_ref() == Some(method));
         let any = || methods.iter().find(|(known, _)| known.is_none());
-        let Some((_, rule)) = exact.or_else(any) else {
+        // Whoever answers GET answers HEAD (RFC 9110 section 9.3.2); the body is left out on the way back.
+        let as_get = || (method == Method::HEAD).then(|| of(&Method::GET)).flatten();
+        // The folder answers what is left, but not among the services: a mistyped call is no missing file.
+        let is_files = methods.iter().any(|(_, rule)| rule.name == FILES);
+        if is_files && self.neighbour(path).is_some() {
+            return Err(missing());
+        }
+        let Some((_, rule)) = of(method).or_else(as_get).or_else(any) else {
             let message = format!("this path answers {} only", names(methods));
             return Err(Error::new(Kind::MethodNotAllowed, message));
         };
-        // The folder answers what is left, but not among the services: a mistyped call is no missing file.
-        if matches!(rule.destination, Destination::Files(_)) && self.neighbour(path).is_some() {
-            return Err(missing());
-        }
         let mut params = Params::default();
         if !rule.parameter_names.is_empty() {
             for (name, (_, raw)) in rule.parameter_names.iter().zip(found.params.iter()) {
@@ -163,51 +159,54 @@ impl Table {
     }
 }
 
-// === impl Rule ===
-
-impl Rule {
-    pub(crate) fn body_bytes_max(&self) -> usize {
-        usize::try_from(self.policy.accepts.bytes_max()).unwrap_or(usize::MAX)
+fn local_rule(route: &Route, budget: &Budget) -> Rule {
+    let spec = route.spec;
+    Rule {
+        name: spec.name,
+        access: spec.access,
+        policy: spec.policy,
+        render_error: spec.render_error,
+        env_in_query: true,
+        parameter_names: parameter_names(spec.path),
+        upstream: Arc::new(Local::new(route.clone(), budget.clone())),
     }
+}
 
-    fn local(route: &Route) -> Self {
-        let spec = route.spec;
-        Self {
-            name: spec.name,
-            access: spec.access,
-            policy: spec.policy,
-            render_error: spec.render_error,
-            parameter_names: parameter_names(spec.path),
-            destination: Destination::Local(Local(route.clone())),
-        }
-    }
+fn remote_rule(route: &RemoteRoute, parts: &Shared) -> Result<Rule> {
+    Ok(Rule {
+        name: interned(&route.name),
+        access: route.access,
+        policy: route.policy,
+        render_error: respond::plain,
+        env_in_query: false,
+        parameter_names: Vec::new(),
+        upstream: Arc::new(Remote::new(
+            route,
+            &parts.client,
+            parts.bounds.clone(),
+            parts.trusted_proxies.clone(),
+        )?),
+    })
+}
 
-    fn remote(route: &RemoteRoute, client: &Client) -> Result<Self> {
-        Ok(Self {
-            name: interned(&route.name),
-            access: route.access,
-            policy: route.policy,
-            render_error: respond::plain,
-            parameter_names: Vec::new(),
-            destination: Destination::Remote(Remote::new(route, client)?),
-        })
-    }
-
-    fn files(files: Arc<Files>) -> Self {
-        Self {
-            name: "files",
-            access: Access::Public,
-            policy: RoutePolicy::ORDINARY,
-            render_error: respond::plain,
-            parameter_names: Vec::new(),
-            destination: Destination::Files(files),
-        }
+fn files_rule(files: Arc<Files>) -> Rule {
+    Rule {
+        name: FILES,
+        access: Access::Public,
+        policy: RoutePolicy { cors: Cors::PassedOn, ..RoutePolicy::ORDINARY },
+        render_error: respond::plain,
+        env_in_query: false,
+        parameter_names: Vec::new(),
+        upstream: files,
     }
 }
 
 fn names(methods: &[(Option<Method>, Arc<Rule>)]) -> String {
-    let names: Vec<_> =
+    let mut names: Vec<_> =
         methods.iter().filter_map(|(known, _)| Some(known.as_ref()?.as_str())).collect();
+    if names.contains(&"GET") && !names.contains(&"HEAD") {
+        names.push("HEAD");
+    }
     names.join(", ")
 }
 
@@ -219,12 +218,12 @@ pub fn check_routes(
     let mut paths = matchit::Router::new();
     let own: HashSet<_> = local.map(|spec| spec.path).collect();
     for path in own.into_iter().chain(remote.iter().map(|route| route.path.as_str())) {
-        paths.insert(path, ()).map_err(|error| beside(path).because(error))?;
+        paths.insert(path, ()).map_err(|error| route_conflict(path).because(error))?;
     }
     Ok(())
 }
 
-fn beside(path: &str) -> Error {
+fn route_conflict(path: &str) -> Error {
     Error::new(Kind::InvalidParameter, format!("route {path} cannot stand beside the others"))
 }
 

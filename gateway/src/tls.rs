@@ -8,9 +8,11 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio_rustls::TlsAcceptor;
 use yunzhan_base::{Error, Kind, Live, Result};
+
+use crate::tls_check::{self, Finding};
 
 /// Host names of the development certificate.
 const DEVELOPMENT_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -26,7 +28,16 @@ pub struct CertificateFiles {
 
 /// A certificate that is served now and may be replaced.
 #[derive(Clone, Debug)]
-pub struct Certificate(Live<CertifiedKey>);
+pub struct Certificate(Live<Loaded>);
+
+#[derive(Debug)]
+struct Loaded {
+    key: Arc<CertifiedKey>,
+    /// The file of the chain.
+    file: PathBuf,
+    /// Whether the file's order was another.
+    is_sorted: bool,
+}
 
 // === impl Certificate ===
 
@@ -41,10 +52,29 @@ impl Certificate {
         self.0.store_shared(other.0.load());
     }
 
+    /// What clients will not like about it at this time, in seconds since 1970. Its names are a matter of
+    /// [`Certificate::covers`].
+    pub fn findings(&self, now_s: u64) -> Vec<Finding> {
+        let loaded = self.0.load();
+        let sorted = loaded.is_sorted.then_some(Finding::Sorted);
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(now_s));
+        sorted.into_iter().chain(tls_check::inspect(&loaded.key.cert, now)).collect()
+    }
+
+    /// The file of the chain that is served now.
+    pub fn file(&self) -> PathBuf {
+        self.0.peek().file.clone()
+    }
+
+    /// Whether it is for this host, a name or an address.
+    pub fn covers(&self, host: &str) -> bool {
+        tls_check::covers(&self.0.load().key.cert, host)
+    }
+
     /// What a listener needs to shake hands with this certificate.
     ///
     /// TLS 1.3, and TLS 1.2 with its AEAD suites because older phones speak nothing newer; the hybrid post-quantum group
-    /// first (mission row F5), then the classical ones.
+    /// first (mission row F5), then the classical ones. The order of cipher suites is ours, strongest first.
     pub fn acceptor(&self) -> Result<TlsAcceptor> {
         let provider = CryptoProvider {
             kx_groups: vec![
@@ -61,6 +91,7 @@ impl Certificate {
             .map_err(failed)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(self.clone()));
+        config.ignore_client_order = true;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(failed)?;
         Ok(TlsAcceptor::from(Arc::new(config)))
@@ -69,11 +100,11 @@ impl Certificate {
 
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load())
+        Some(Arc::clone(&self.0.peek().key))
     }
 }
 
-fn load(files: &CertificateFiles) -> Result<CertifiedKey> {
+fn load(files: &CertificateFiles) -> Result<Loaded> {
     let refuse = |path: &Path, what: &str, error: &dyn std::fmt::Display| {
         Error::new(
             Kind::InvalidParameter,
@@ -92,9 +123,11 @@ fn load(files: &CertificateFiles) -> Result<CertifiedKey> {
     }
     let key = PrivateKeyDer::from_pem_file(&files.key)
         .map_err(|error| refuse(&files.key, "the key", &error))?;
+    let (chain, is_sorted) = tls_check::sorted(chain);
     // Also checks that the key is the certificate's.
-    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
-        .map_err(|error| refuse(&files.key, "the key", &error))
+    let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
+        .map_err(|error| refuse(&files.key, "the key", &error))?;
+    Ok(Loaded { key: Arc::new(key), file: files.chain.clone(), is_sorted })
 }
 
 /// PEM texts of a new self-signed certificate and its key for this machine: for development only, no phone trusts it.
@@ -125,7 +158,7 @@ mod tests {
         let first = development_certificate().unwrap();
         let files = write(folder.path(), &first);
         let certificate = Certificate::load(&files).unwrap();
-        let served = || certificate.0.load().cert[0].to_vec();
+        let served = || certificate.0.load().key.cert[0].to_vec();
         let before = served();
 
         let second = development_certificate().unwrap();

@@ -207,7 +207,7 @@ mod tests {
 
     use super::{Access, Index, Plan};
     use crate::filter::{Filter, Limits};
-    use crate::key::{entries, sort_key};
+    use crate::key::{EntryOptions, entries_with, sort_key};
     use crate::order::Order;
     use crate::testing::{any_document, any_scalar, doc, matches, value_text};
 
@@ -345,7 +345,8 @@ mod tests {
             let Ok(filter) = Filter::parse(&conditions, &Limits::default()) else { return Ok(()) };
             let order = Order::parse(&doc(order)).unwrap();
             let mut index = index(pattern, false);
-            let stored: Vec<_> = documents.iter().map(|document| entries(document, &index.pattern).unwrap()).collect();
+            let options = EntryOptions { combines_arrays: true, ..EntryOptions::default() };
+            let stored: Vec<_> = documents.iter().map(|document| entries_with(document, &index.pattern, options).unwrap()).collect();
             index.multikey = stored.iter().any(|entries| entries.multikey);
             let plan = Plan::choose(&filter, &order, &[index]);
             let Access::Index { ranges, reverse, .. } = plan.access else { return Ok(()) };

@@ -11,7 +11,6 @@ use serde_json::Value;
 use yunzhan_base::config::Lang;
 use yunzhan_base::event::{Events, Level, Observe};
 use yunzhan_base::{Clock, DataDir, Error, Kind, Result, Route, route};
-use yunzhan_gateway::tls::{Certificate, CertificateFiles};
 use yunzhan_gateway::{Dependencies, Files, Gateway, Waf};
 use yunzhan_net::http::Client;
 use yunzhan_net::shutdown::Trigger;
@@ -22,7 +21,7 @@ use crate::control_client;
 use crate::data::{self, OpenData};
 use crate::demo;
 use crate::ledger::FileLedger;
-use crate::listeners;
+use crate::listeners::{self, Certificates};
 use crate::observe::access_log::AccessLog;
 use crate::observe::attempts::Attempts;
 use crate::observe::metrics::Metrics;
@@ -62,7 +61,7 @@ pub(crate) struct App {
     pub(crate) phase: Arc<Phase>,
     pub(crate) reloader: Arc<Reloader>,
     pub(crate) gateway: Arc<Gateway>,
-    pub(crate) certificate: Option<Certificate>,
+    pub(crate) certificates: Arc<Certificates>,
     pub(crate) rooms: Rooms,
     control: Vec<Route>,
     client: Client,
@@ -89,7 +88,7 @@ impl App {
         }
         let rule_sets = Arc::new(RuleSetManager::open(data.dir.clone(), &config.waf)?);
         let gateway = open_gateway(&config, &rooms, &client, &events, rule_sets.waf())?;
-        let certificate = open_certificate(&data, &config)?;
+        let certificates = Arc::new(Certificates::open(&data.dir, &config)?);
         let phase = Arc::new(Phase::default());
         let reloader = Arc::new(Reloader::new(reload::Parts {
             source,
@@ -98,7 +97,9 @@ impl App {
             events: events.clone(),
             gateway: Arc::clone(&gateway),
             rule_sets: Arc::clone(&rule_sets),
-            certificate: certificate.clone(),
+            certificates: Arc::clone(&certificates),
+            envs: rooms.envs.envs(),
+            clock: Clock::System,
         }));
         let own = Arc::new(Control {
             metrics,
@@ -113,7 +114,7 @@ impl App {
         });
         Ok(Self {
             control: [route::bind(&own, control::CONTROL), rooms.control()].concat(),
-            certificate: certificate.map(|(certificate, _)| certificate),
+            certificates,
             rooms,
             data,
             config,
@@ -255,16 +256,6 @@ fn open_site(config: &Config, rooms: &Rooms) -> Result<Option<Files>> {
 pub(crate) fn has_demo(rooms: &Rooms) -> bool {
     let envs = rooms.envs.envs();
     envs.peek().iter().any(|env| env.id.as_str() == demo::ENV && env.development_login)
-}
-
-fn open_certificate(
-    data: &OpenData,
-    config: &Config,
-) -> Result<Option<(Certificate, CertificateFiles)>> {
-    if config.https.address().is_none() {
-        return Ok(None);
-    }
-    listeners::open_certificate(&data.dir, config.certificate.as_ref()).map(Some)
 }
 
 /// Random bytes from the system.

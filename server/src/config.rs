@@ -1,27 +1,22 @@
 //! The server's own keys, and the composition of every room's configuration.
 
-use std::net::SocketAddr;
+mod listen;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use yunzhan_base::Secret;
-use yunzhan_base::config::{
-    ByteSize, Document, FromConfig, Given, Problems, Reader, Reason, Settings, Variables, Words,
-};
+use yunzhan_base::config::{ByteSize, Document, Problems, Reader, Settings, Variables};
 use yunzhan_gateway::tls::CertificateFiles;
 use yunzhan_services::service::Sections;
 
+use self::listen::Listening;
+pub(crate) use self::listen::{Listen, Protocol};
 use crate::data::parse_master_key;
 use crate::observe::access_log::Keep;
 use crate::rooms::SERVICES;
 use crate::waf;
 
-/// On every address of the machine, so that a phone in the same network can open the demo (mission row D7).
-pub(crate) const HTTP_DEFAULT: ListenAt = ListenAt::At(SocketAddr::new(ANY, 8080));
-/// Its sibling with TLS (mission row D7).
-pub(crate) const HTTPS_DEFAULT: ListenAt = ListenAt::At(SocketAddr::new(ANY, 8443));
-/// Loopback only: whoever reaches it operates the server. Beside 8080, and not 9090, where Prometheus itself listens.
-pub(crate) const CONTROL_DEFAULT: ListenAt = ListenAt::At(SocketAddr::new(LOOPBACK, 8079));
 /// Below the 30 s after which Kubernetes kills a pod.
 pub(crate) const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(25);
 /// With five older files 384 MiB: a day of a busy shop, and never a full disk.
@@ -31,28 +26,12 @@ pub(crate) const ACCESS_LOG_FILES_DEFAULT: u32 = 5;
 
 const DEMO_DOC: &str = "whether a server without any environment makes `demo` with its shop and a login for everybody; not by default once there is a configuration file";
 
-const ANY: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
-const LOOPBACK: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-
-/// A listener's address, or that there is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ListenAt {
-    /// Listens there; port 0 takes a free one.
-    At(SocketAddr),
-    /// Does not listen.
-    Off,
-}
-
 /// Everything that can be configured.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    /// Where HTTP is served.
-    pub(crate) http: ListenAt,
-    /// Where HTTPS is served.
-    pub(crate) https: ListenAt,
-    /// Where the control API, health and metrics are served.
-    pub(crate) control: ListenAt,
-    /// The certificate; without one a development certificate is made.
+    /// Where what is served.
+    pub(crate) listeners: Vec<Listen>,
+    /// The certificate of listeners that name none; without one a development certificate is made.
     pub(crate) certificate: Option<CertificateFiles>,
     /// How long requests in flight may take once the server is told to stop.
     pub(crate) drain_timeout: Duration,
@@ -131,21 +110,11 @@ impl Source {
 impl Config {
     /// Reads every room's keys; paths in the file start from `folder`.
     pub(crate) fn read(root: &mut Reader<'_>, folder: &Path, is_unconfigured: bool) -> Self {
-        let mut listen = root.table("listen");
-        let http = listen.value("http", HTTP_DEFAULT, "where HTTP is served; \"off\" for nowhere");
-        let https =
-            listen.value("https", HTTPS_DEFAULT, "where HTTPS is served; \"off\" for nowhere");
-        let control = listen.value(
-            "control",
-            CONTROL_DEFAULT,
-            "where `/control/v1`, `/healthz`, `/readyz` and `/metrics` are served; keep it out of reach of strangers",
-        );
-        let certificate = read_certificate(&mut root.table("tls"), folder);
+        let mut listening = Listening::read(root, folder);
+        let certificate = read_certificate(&mut root.table("tls"), TLS_DOCS, "tls.", folder);
         let mut server = root.table("server");
-        Self {
-            http,
-            https,
-            control,
+        let mut config = Self {
+            listeners: std::mem::take(&mut listening.listeners),
             certificate,
             drain_timeout: server.value_in(
                 "drain_timeout",
@@ -163,29 +132,40 @@ impl Config {
             waf: waf::Config::read(&mut root.table("waf"), folder),
             engine: yunzhan_engine::config::Config::read(root),
             services: Sections::read(SERVICES, root),
-        }
+        };
+        listening.refuse_untrusted(&mut config);
+        config
     }
 }
 
-fn read_certificate(tls: &mut Reader<'_>, folder: &Path) -> Option<CertificateFiles> {
-    let chain: Option<PathBuf> = tls
-        .live_optional("certificate", "the certificate chain in PEM; read again at every reload");
-    let key: Option<PathBuf> =
-        tls.live_optional("key", "the private key in PEM; read again at every reload");
+/// What chain and key of `[tls]` are for.
+const TLS_DOCS: [&str; 2] = [
+    "the certificate chain in PEM; read again at every reload",
+    "the private key in PEM; read again at every reload",
+];
+
+/// Chain and key, which come in pairs; `table` is what stands before their names in messages.
+fn read_certificate(
+    tls: &mut Reader<'_>,
+    docs: [&'static str; 2],
+    table: &str,
+    folder: &Path,
+) -> Option<CertificateFiles> {
+    let chain: Option<PathBuf> = tls.live_optional("certificate", docs[0]);
+    let key: Option<PathBuf> = tls.live_optional("key", docs[1]);
     match (chain, key) {
         (Some(chain), Some(key)) => {
             Some(CertificateFiles { chain: folder.join(chain), key: folder.join(key) })
         }
         (None, None) => None,
         (Some(_), None) => {
-            tls.problem("certificate", ("tls.key is missing beside it", "缺少与之配对的 tls.key"));
+            let en = format!("{table}key is missing beside it");
+            tls.problem("certificate", (en, format!("缺少与之配对的 {table}key")));
             None
         }
         (None, Some(_)) => {
-            tls.problem(
-                "key",
-                ("tls.certificate is missing beside it", "缺少与之配对的 tls.certificate"),
-            );
+            let en = format!("{table}certificate is missing beside it");
+            tls.problem("key", (en, format!("缺少与之配对的 {table}certificate")));
             None
         }
     }
@@ -215,40 +195,6 @@ fn read_access_log(log: &mut Reader<'_>) -> Option<Keep> {
         "older files that are kept",
     );
     enabled.then_some(Keep { file_bytes_max: bytes.get(), files })
-}
-
-// === impl ListenAt ===
-
-impl ListenAt {
-    /// The address, when it listens.
-    pub(crate) const fn address(self) -> Option<SocketAddr> {
-        match self {
-            Self::At(address) => Some(address),
-            Self::Off => None,
-        }
-    }
-}
-
-impl FromConfig for ListenAt {
-    fn expected() -> Words {
-        let address = SocketAddr::expected();
-        Words::new(format!("{}, or \"off\"", address.en), format!("{}, 或 \"off\"", address.zh))
-    }
-
-    fn read(given: &Given<'_>) -> Result<Self, Reason> {
-        if given.text() == Some("off") {
-            Ok(Self::Off)
-        } else {
-            SocketAddr::read(given).map(Self::At)
-        }
-    }
-
-    fn show(&self) -> String {
-        match self {
-            Self::At(address) => address.show(),
-            Self::Off => "\"off\"".into(),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -291,7 +237,7 @@ mod tests {
             variables: Variables::new(),
         };
         let loaded = source.load().unwrap();
-        assert_eq!((loaded.config.http, loaded.config.demo), (HTTP_DEFAULT, true));
+        assert_eq!((loaded.config.listeners.len(), loaded.config.demo), (3, true));
         let refused =
             Source { must_exist: true, ..source }.load().map(drop).unwrap_err().to_string();
         assert!(refused.contains("cannot read the file"), "{refused}");

@@ -1,4 +1,4 @@
-//! Opening the doors: addresses, the certificate, the control socket and its token.
+//! Opening listeners: addresses, certificates, the limit of open files, the control socket and its token.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -7,30 +7,32 @@ use std::os::unix::fs::PermissionsExt;
 
 use tokio::net::{TcpListener, UnixListener};
 use yunzhan_base::{DataDir, Error, Kind, Result, Secret};
+use yunzhan_gateway::descriptors;
 use yunzhan_gateway::tls::{Certificate, CertificateFiles, development_certificate};
 
-use crate::config::ListenAt;
+use crate::config::{Config, Listen, Protocol};
 use crate::data::socket::SocketPath;
 use crate::data::{failed, whole_file};
 
 /// Random bytes of the operator's token: 256 bits.
 const TOKEN_BYTES: usize = 32;
 
-/// A door and where it turned out to be.
-pub(crate) struct Door {
-    pub(crate) listener: TcpListener,
+/// An open listener, and where it turned out to be.
+pub(crate) struct Opened {
+    pub(crate) tcp: TcpListener,
     pub(crate) address: SocketAddr,
+    pub(crate) listen: Listen,
 }
 
 /// Listens, or says which key names the address that cannot be had.
-pub(crate) async fn open(at: ListenAt, key: &str) -> Result<Option<Door>> {
-    let Some(wanted) = at.address() else { return Ok(None) };
+pub(crate) async fn open(listen: &Listen) -> Result<Opened> {
+    let (wanted, key) = (listen.address, &listen.key);
     let opened = async {
-        let listener = TcpListener::bind(wanted).await?;
-        let address = listener.local_addr()?;
-        Ok::<_, io::Error>(Door { listener, address })
+        let tcp = TcpListener::bind(wanted).await?;
+        let address = tcp.local_addr()?;
+        Ok::<_, io::Error>(Opened { tcp, address, listen: listen.clone() })
     };
-    opened.await.map(Some).map_err(|error| {
+    opened.await.map_err(|error| {
         let hint = match error.kind() {
             io::ErrorKind::AddrInUse => {
                 "; another program listens there: stop it, or choose another address"
@@ -77,14 +79,134 @@ pub(crate) fn close_control(dir: &DataDir) {
     }
 }
 
-/// The configured certificate, or the development certificate of this data folder, made when it is absent.
-pub(crate) fn open_certificate(
-    dir: &DataDir,
-    configured: Option<&CertificateFiles>,
-) -> Result<(Certificate, CertificateFiles)> {
-    if let Some(files) = configured {
-        return Ok((Certificate::load(files)?, files.clone()));
+// === Open files ===
+
+/// Raises the limit of open files, and says so when it stays below what clients' connections may take.
+pub(crate) fn raise_open_files(config: &Config) -> Option<String> {
+    let limit = descriptors::raise_limit();
+    let is_for_clients = |listen: &&Listen| listen.protocol != Protocol::Control;
+    let listeners = config.listeners.iter().filter(is_for_clients).count() as u64;
+    let connections = listeners.saturating_mul(config.gateway.connections_max as u64);
+    let needed = connections.saturating_add(descriptors::headroom(limit));
+    (limit < needed).then(|| {
+        format!(
+            "this process may open {limit} files, fewer than the {needed} that gateway.connections_max on {listeners} listeners needs; raise the hard limit (ulimit -Hn, LimitNOFILE of systemd), or lower gateway.connections_max"
+        )
+    })
+}
+
+// === Certificates ===
+
+/// The certificates of the HTTPS listeners.
+pub(crate) struct Certificates(Vec<Served>);
+
+/// One of them.
+struct Served {
+    listen: Listen,
+    certificate: Certificate,
+    /// Where it came from at the start.
+    files: CertificateFiles,
+    /// Whether it is the one that this program made.
+    is_development: bool,
+}
+
+/// Certificates that were read and can be served from now on.
+pub(crate) struct Prepared<'c>(Vec<(&'c Certificate, Certificate)>);
+
+impl Certificates {
+    /// Opens what the configuration names, or the development certificate of this data folder, made when it is absent.
+    pub(crate) fn open(dir: &DataDir, config: &Config) -> Result<Self> {
+        let https = config.listeners.iter().filter(|listen| listen.protocol == Protocol::Https);
+        let open = |listen: &Listen| {
+            let configured = listen.certificate.as_ref().or(config.certificate.as_ref());
+            let files = configured.map_or_else(|| make_development(dir), |it| Ok(it.clone()))?;
+            Ok(Served {
+                listen: listen.clone(),
+                certificate: Certificate::load(&files)?,
+                files,
+                is_development: configured.is_none(),
+            })
+        };
+        https.map(open).collect::<Result<_>>().map(Self)
     }
+
+    /// Of this listener.
+    pub(crate) fn of(&self, listen: &Listen) -> Option<&Certificate> {
+        self.0.iter().find(|served| served.listen == *listen).map(|served| &served.certificate)
+    }
+
+    /// Reads all of them again, as a new configuration names them. On an error nothing changed.
+    pub(crate) fn prepare(&self, config: &Config) -> Result<Prepared<'_>> {
+        let prepare = |served: &Served| {
+            // A listener that is configured no more goes on until the restart, with what it has.
+            let configured = config.listeners.iter().find(|listen| is_same(listen, &served.listen));
+            let named = configured
+                .and_then(|listen| listen.certificate.as_ref().or(config.certificate.as_ref()));
+            Certificate::load(named.unwrap_or(&served.files))
+        };
+        let prepared = self.0.iter().map(|served| Ok((&served.certificate, prepare(served)?)));
+        prepared.collect::<Result<_>>().map(Prepared)
+    }
+
+    /// What clients will not like: about each chain, and hosts for which there is no certificate.
+    pub(crate) fn warnings<'h>(
+        &self,
+        hosts: impl Iterator<Item = &'h str>,
+        now_s: u64,
+    ) -> Vec<String> {
+        let of_others = || self.0.iter().filter(|served| !served.is_development);
+        let mut warnings: Vec<_> =
+            self.0.iter().flat_map(|served| warnings_of(&served.certificate, now_s)).collect();
+        if of_others().next().is_some() {
+            let lacks = |host: &&str| !of_others().any(|served| served.certificate.covers(host));
+            warnings.extend(hosts.filter(lacks).map(|host| {
+                format!("no certificate is for {host}, which an environment answers for; phones will refuse it")
+            }));
+        }
+        // Listeners may share a file.
+        warnings.sort();
+        warnings.dedup();
+        warnings
+    }
+}
+
+impl Prepared<'_> {
+    /// Serves them.
+    pub(crate) fn commit(self) {
+        for (served, read) in self.0 {
+            served.replace_by(&read);
+        }
+    }
+}
+
+/// Whether both are one listener, before and after a change of the file.
+fn is_same(one: &Listen, other: &Listen) -> bool {
+    let is_fixed = one.address.port() != 0;
+    one.address == other.address
+        && one.protocol == other.protocol
+        && (is_fixed || one.key == other.key)
+}
+
+/// Loads every certificate that the configuration names: what cannot be used, and what clients will not like.
+pub(crate) fn check_certificates(config: &Config, now_s: u64) -> (Vec<Error>, Vec<String>) {
+    let own = config.listeners.iter().filter_map(|listen| listen.certificate.as_ref());
+    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    for files in config.certificate.iter().chain(own) {
+        match Certificate::load(files) {
+            Ok(certificate) => warnings.extend(warnings_of(&certificate, now_s)),
+            Err(error) => errors.push(error),
+        }
+    }
+    (errors, warnings)
+}
+
+fn warnings_of(certificate: &Certificate, now_s: u64) -> Vec<String> {
+    let file = certificate.file();
+    let findings = certificate.findings(now_s).into_iter();
+    findings.map(|finding| format!("{}: {finding}", file.display())).collect()
+}
+
+fn make_development(dir: &DataDir) -> Result<CertificateFiles> {
     let files = CertificateFiles {
         chain: dir.tls().join("development.pem"),
         key: dir.tls().join("development.key"),
@@ -94,5 +216,5 @@ pub(crate) fn open_certificate(
         whole_file::write(&files.chain, chain.as_bytes())?;
         whole_file::write(&files.key, key.as_bytes())?;
     }
-    Ok((Certificate::load(&files)?, files))
+    Ok(files)
 }

@@ -8,20 +8,30 @@ use serde_json::json;
 use yunzhan_base::config::Lang;
 
 use crate::cli::output::print;
+use crate::config::Protocol;
 
 /// Where everything is.
 #[derive(Clone, Debug)]
 pub(crate) struct Ready {
-    pub(crate) http: Option<String>,
-    pub(crate) https: Option<String>,
-    pub(crate) development_certificate: bool,
-    pub(crate) control: Option<String>,
+    /// In the order of the configuration.
+    pub(crate) listeners: Vec<ReadyListener>,
     pub(crate) data: PathBuf,
     pub(crate) development_envs: Vec<String>,
     /// Whether there is any environment, without which nobody can call anything.
     pub(crate) has_env: bool,
     pub(crate) page: Option<Page>,
     pub(crate) elapsed: Duration,
+}
+
+/// One listener.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadyListener {
+    pub(crate) protocol: Protocol,
+    pub(crate) url: String,
+    /// Whether it takes connections of trusted proxies alone, and no browser's.
+    pub(crate) is_behind_proxy: bool,
+    /// Whether it shows the certificate that this program made.
+    pub(crate) has_development_certificate: bool,
 }
 
 /// What `/` of the clients' listener shows.
@@ -44,9 +54,10 @@ impl Ready {
             "ready": true,
             "version": env!("CARGO_PKG_VERSION"),
             "process": std::process::id(),
-            "http": self.http,
-            "https": self.https,
-            "control": self.control,
+            "http": self.url(Protocol::Http),
+            "https": self.url(Protocol::Https),
+            "control": self.url(Protocol::Control),
+            "listeners": self.listeners.iter().map(ReadyListener::json).collect::<Vec<_>>(),
             "data": self.data.display().to_string(),
             "development_login": self.development_envs,
             "elapsed_ms": u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX),
@@ -61,46 +72,50 @@ impl Ready {
             Lang::En => format!("Yunzhan {version} is ready, in {seconds:.2} s\n\n"),
             Lang::Zh => format!("云栈 {version} 已就绪, 用时 {seconds:.2} 秒\n\n"),
         };
-        for (name, value) in [
-            self.http_row(lang),
-            (
-                "https",
-                self.https.as_ref().map(|url| format!("{url}/{}", self.certificate_note(lang))),
-            ),
-            (
-                lang.pick("control", "管理接口"),
-                self.control.as_ref().map(|url| self.control_line(url, lang)),
-            ),
-            (lang.pick("data", "数据目录"), Some(self.data.display().to_string())),
+        let kinds = [Protocol::Http, Protocol::Https, Protocol::Control];
+        let mut rows: Vec<_> = kinds.iter().flat_map(|kind| self.rows(*kind, lang)).collect();
+        rows.push((lang.pick("data", "数据目录"), self.data.display().to_string()));
+        let notes = [
             (lang.pick("login", "登录"), self.login_note(lang)),
             (lang.pick("next", "下一步"), self.next_step(lang)),
-        ] {
-            if let Some(value) = value {
-                // Writing to a String cannot fail. Chinese characters are two columns wide.
-                let width = 12 - name.chars().filter(|c| !c.is_ascii()).count();
-                let _ = writeln!(text, "  {name:width$}{value}");
-            }
+        ];
+        rows.extend(notes.into_iter().filter_map(|(name, note)| Some((name, note?))));
+        for (name, value) in rows {
+            // Writing to a String cannot fail. Chinese characters are two columns wide.
+            let width = 12 - name.chars().filter(|c| !c.is_ascii()).count();
+            let _ = writeln!(text, "  {name:width$}{value}");
         }
         text
     }
 
-    fn http_row(&self, lang: Lang) -> (&'static str, Option<String>) {
-        let name = match self.page {
-            Some(Page::Shop) => lang.pick("shop page", "演示商店"),
-            Some(Page::Site) => lang.pick("pages", "网页"),
-            None => return ("http", self.http.clone()),
-        };
-        (name, self.http.as_ref().map(|url| format!("{url}/")))
+    /// The first URL of a kind that a program can open by itself, else the first.
+    fn url(&self, kind: Protocol) -> Option<&str> {
+        let of_kind = || self.listeners.iter().filter(|listener| listener.protocol == kind);
+        let first = of_kind().find(|listener| !listener.is_behind_proxy).or(of_kind().next());
+        first.map(|listener| listener.url.as_str())
     }
 
-    fn certificate_note(&self, lang: Lang) -> &'static str {
-        if !self.development_certificate {
-            return "";
-        }
-        lang.pick(
-            "  (development certificate: browsers will warn)",
-            "  (开发证书: 浏览器会提示风险)",
-        )
+    fn rows(&self, kind: Protocol, lang: Lang) -> Vec<(&'static str, String)> {
+        let of_kind = self.listeners.iter().filter(|listener| listener.protocol == kind);
+        of_kind.map(|listener| self.row(listener, lang)).collect()
+    }
+
+    fn row(&self, listener: &ReadyListener, lang: Lang) -> (&'static str, String) {
+        let ReadyListener { protocol, url, is_behind_proxy, .. } = listener;
+        let (name, value) = match (protocol, self.page) {
+            (Protocol::Https, _) => ("https", format!("{url}/{}", listener.certificate_note(lang))),
+            (Protocol::Control, _) => {
+                (lang.pick("control", "管理接口"), self.control_line(url, lang))
+            }
+            (Protocol::Http, Some(_)) if *is_behind_proxy => ("http", url.clone()),
+            (Protocol::Http, Some(Page::Shop)) => {
+                (lang.pick("shop page", "演示商店"), format!("{url}/"))
+            }
+            (Protocol::Http, Some(Page::Site)) => (lang.pick("pages", "网页"), format!("{url}/")),
+            (Protocol::Http, None) => ("http", url.clone()),
+        };
+        let note = lang.pick("  (PROXY protocol)", "  (PROXY 协议)");
+        (name, if *is_behind_proxy { value + note } else { value })
     }
 
     fn control_line(&self, url: &str, lang: Lang) -> String {
@@ -133,18 +148,48 @@ impl Ready {
     }
 }
 
+impl ReadyListener {
+    fn certificate_note(&self, lang: Lang) -> &'static str {
+        if !self.has_development_certificate {
+            return "";
+        }
+        lang.pick(
+            "  (development certificate: browsers will warn)",
+            "  (开发证书: 浏览器会提示风险)",
+        )
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "protocol": self.protocol.name(),
+            "url": self.url,
+            "proxy_protocol": self.is_behind_proxy,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
 
     use super::*;
 
+    fn listener(protocol: Protocol, url: &str) -> ReadyListener {
+        ReadyListener {
+            protocol,
+            url: url.into(),
+            is_behind_proxy: false,
+            has_development_certificate: protocol == Protocol::Https,
+        }
+    }
+
     fn demo() -> Ready {
         Ready {
-            http: Some("http://localhost:8080".into()),
-            https: Some("https://localhost:8443".into()),
-            development_certificate: true,
-            control: Some("http://127.0.0.1:8079".into()),
+            listeners: vec![
+                listener(Protocol::Http, "http://localhost:8080"),
+                listener(Protocol::Https, "https://localhost:8443"),
+                listener(Protocol::Control, "http://127.0.0.1:8079"),
+            ],
             data: "/srv/shop".into(),
             development_envs: vec!["demo".into()],
             has_env: true,
@@ -179,8 +224,7 @@ mod tests {
     #[test]
     fn without_a_page_the_next_step_is_named() {
         let ready = Ready {
-            https: None,
-            control: None,
+            listeners: vec![listener(Protocol::Http, "http://localhost:8080")],
             development_envs: Vec::new(),
             has_env: false,
             page: None,
@@ -207,9 +251,10 @@ mod tests {
     #[test]
     fn what_is_off_is_not_named() {
         let ready = Ready {
-            http: None,
-            control: None,
-            development_certificate: false,
+            listeners: vec![ReadyListener {
+                has_development_certificate: false,
+                ..listener(Protocol::Https, "https://localhost:8443")
+            }],
             development_envs: Vec::new(),
             ..demo()
         };
@@ -220,5 +265,35 @@ mod tests {
               data        /srv/shop
         "#]]
         .assert_eq(&ready.text(Lang::En));
+    }
+
+    #[test]
+    fn every_listener_is_named_and_programs_open_the_one_without_a_proxy() {
+        let behind = ReadyListener {
+            is_behind_proxy: true,
+            ..listener(Protocol::Http, "http://10.0.0.2:80")
+        };
+        let ready = Ready {
+            listeners: vec![
+                behind,
+                listener(Protocol::Http, "http://localhost:8080"),
+                listener(Protocol::Http, "http://localhost:8081"),
+            ],
+            development_envs: Vec::new(),
+            ..demo()
+        };
+        expect![[r#"
+            Yunzhan 0.1.0 is ready, in 0.05 s
+
+              http        http://10.0.0.2:80  (PROXY protocol)
+              shop page   http://localhost:8080/
+              shop page   http://localhost:8081/
+              data        /srv/shop
+        "#]]
+        .assert_eq(&ready.text(Lang::En));
+        let line: serde_json::Value = serde_json::from_str(&ready.json()).unwrap_or_default();
+        assert_eq!(line["http"], "http://localhost:8080");
+        assert_eq!(line["listeners"][0]["proxy_protocol"], true);
+        assert_eq!(line["https"], serde_json::Value::Null);
     }
 }

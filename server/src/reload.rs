@@ -3,12 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use yunzhan_base::config::{Document, Lang, Settings};
+use yunzhan_base::env::Envs;
 use yunzhan_base::event::{Events, Level};
-use yunzhan_base::{Error, Kind, Result};
+use yunzhan_base::{Clock, Error, Kind, Live, Result};
 use yunzhan_gateway::Gateway;
-use yunzhan_gateway::tls::{Certificate, CertificateFiles};
 
 use crate::config::{Config, Source};
+use crate::listeners::Certificates;
 use crate::waf::RuleSetManager;
 
 /// What follows the configuration, and what it was when the server started.
@@ -20,7 +21,10 @@ pub(crate) struct Parts {
     pub(crate) events: Events,
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) rule_sets: Arc<RuleSetManager>,
-    pub(crate) certificate: Option<(Certificate, CertificateFiles)>,
+    pub(crate) certificates: Arc<Certificates>,
+    /// Whose hosts the certificates should be for.
+    pub(crate) envs: Live<Envs>,
+    pub(crate) clock: Clock,
 }
 
 /// Takes configurations over, one at a time.
@@ -50,7 +54,10 @@ impl Reloader {
     pub(crate) fn reload(&self) -> Result<Reloaded> {
         let outcome = self.take_over();
         match &outcome {
-            Ok(reloaded) => self.tell(reloaded),
+            Ok(reloaded) => {
+                self.tell(reloaded);
+                self.warn_of_certificates();
+            }
             Err(error) => self.parts.events.notice(
                 Level::Error,
                 "config_refused",
@@ -77,19 +84,23 @@ impl Reloader {
 
     fn apply(&self, config: &Config) -> Result<()> {
         // What can be refused is tried first, so that a refusal leaves everything as it was.
-        let certificate = match &self.parts.certificate {
-            Some((served, files)) => {
-                Some((served, Certificate::load(config.certificate.as_ref().unwrap_or(files))?))
-            }
-            None => None,
-        };
+        let certificates = self.parts.certificates.prepare(config)?;
         let rules = self.parts.rule_sets.prepare(&config.waf)?;
         self.parts.gateway.reconfigure(&config.gateway)?;
         rules.commit();
-        if let Some((served, read)) = certificate {
-            served.replace_by(&read);
-        }
+        certificates.commit();
         Ok(())
+    }
+
+    /// Tells the operator what clients will not like about the certificates.
+    pub(crate) fn warn_of_certificates(&self) {
+        let Parts { certificates, envs, clock, events, .. } = &self.parts;
+        let envs = envs.peek();
+        let hosts = envs.iter().flat_map(|env| env.hosts.iter().map(String::as_str));
+        let now_s = u64::try_from(clock.now_ms() / 1000).unwrap_or(0);
+        for warning in certificates.warnings(hosts, now_s) {
+            events.notice(Level::Warn, "certificate", &warning);
+        }
     }
 
     fn tell(&self, reloaded: &Reloaded) {

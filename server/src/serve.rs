@@ -7,34 +7,40 @@ use std::time::{Duration, Instant};
 use tokio::net::UnixListener;
 use yunzhan_base::event::Level;
 use yunzhan_base::{Error, Result};
+use yunzhan_gateway::listener::Listener;
+use yunzhan_gateway::proxy_protocol::ProxyProtocol;
 use yunzhan_net::shutdown::{Shutdown, Trigger};
 
 use crate::app::{App, has_demo};
+use crate::config::Protocol;
 use crate::control::ControlAuth;
-use crate::listeners::{self, Door};
-use crate::ready::{Page, Ready};
+use crate::listeners::{self, Opened};
+use crate::ready::{Page, Ready, ReadyListener};
 use crate::signals::{Asked, Signals};
 
 /// What acts get to end in, also where the requests took all the time that there was: each is a few statements.
 const ACTS_END_MIN: Duration = Duration::from_secs(1);
 
-/// Every door, open.
-struct Doors {
-    http: Option<Door>,
-    https: Option<Door>,
-    control: Option<Door>,
+/// Every listener, open.
+struct Listeners {
+    public: Vec<Opened>,
+    control: Vec<Opened>,
     socket: UnixListener,
 }
 
-impl Doors {
+impl Listeners {
     async fn open(app: &App) -> Result<Self> {
-        let config = &app.config;
-        Ok(Self {
-            http: listeners::open(config.http, "listen.http").await?,
-            https: listeners::open(config.https, "listen.https").await?,
-            control: listeners::open(config.control, "listen.control").await?,
-            socket: listeners::open_control_socket(&app.data.dir)?,
-        })
+        let (mut public, mut control) = (Vec::new(), Vec::new());
+        for listen in &app.config.listeners {
+            let of_kind =
+                if listen.protocol == Protocol::Control { &mut control } else { &mut public };
+            of_kind.push(listeners::open(listen).await?);
+        }
+        Ok(Self { public, control, socket: listeners::open_control_socket(&app.data.dir)? })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Opened> {
+        self.public.iter().chain(&self.control)
     }
 }
 
@@ -42,12 +48,16 @@ impl Doors {
 pub(crate) async fn run(app: App) -> Result<bool> {
     let mut signals =
         Signals::take().map_err(|error| Error::internal("taking signals over").because(error))?;
-    let doors = Doors::open(&app).await?;
-    let ready = describe(&app, &doors);
+    if let Some(text) = listeners::raise_open_files(&app.config) {
+        app.events.notice(Level::Warn, "open_files_low", &text);
+    }
+    app.reloader.warn_of_certificates();
+    let listeners = Listeners::open(&app).await?;
+    let ready = describe(&app, &listeners);
     // Control stays open while the others drain, so that an operator can watch.
     let (public, control) = (Trigger::default(), Trigger::default());
-    serve_control(&app, doors.control, doors.socket, &control.watcher())?;
-    serve_public(&app, doors.http, doors.https, &public.watcher())?;
+    serve_control(&app, listeners.control, listeners.socket, &control.watcher())?;
+    serve_public(&app, listeners.public, &public.watcher())?;
     app.rooms.start(&control.watcher());
     app.phase.ready();
     ready.announce(app.json, app.lang);
@@ -69,34 +79,30 @@ pub(crate) async fn run(app: App) -> Result<bool> {
 
 fn serve_control(
     app: &App,
-    door: Option<Door>,
+    opened: Vec<Opened>,
     socket: UnixListener,
     shutdown: &Shutdown,
 ) -> Result<()> {
     let over_socket = app.control_gateway(ControlAuth::Socket)?;
     tokio::spawn(over_socket.serve_unix(socket, shutdown.clone()));
-    if let Some(door) = door {
-        let token = listeners::make_control_token(&app.data.dir)?;
-        let over_tcp = app.control_gateway(ControlAuth::Token(token))?;
-        tokio::spawn(over_tcp.serve_tcp(door.listener, None, shutdown.clone()));
+    if opened.is_empty() {
+        return Ok(());
+    }
+    let token = listeners::make_control_token(&app.data.dir)?;
+    let over_tcp = app.control_gateway(ControlAuth::Token(token))?;
+    for Opened { tcp, .. } in opened {
+        let listener = Listener::new(tcp).for_operators();
+        tokio::spawn(Arc::clone(&over_tcp).serve_listener(listener, shutdown.clone()));
     }
     Ok(())
 }
 
-fn serve_public(
-    app: &App,
-    http: Option<Door>,
-    https: Option<Door>,
-    shutdown: &Shutdown,
-) -> Result<()> {
-    if let Some(door) = http {
-        let gateway = Arc::clone(&app.gateway);
-        tokio::spawn(gateway.serve_tcp(door.listener, None, shutdown.clone()));
-    }
-    if let (Some(door), Some(certificate)) = (https, &app.certificate) {
-        let gateway = Arc::clone(&app.gateway);
-        let acceptor = certificate.acceptor()?;
-        tokio::spawn(gateway.serve_tcp(door.listener, Some(acceptor), shutdown.clone()));
+fn serve_public(app: &App, opened: Vec<Opened>, shutdown: &Shutdown) -> Result<()> {
+    for Opened { tcp, listen, .. } in opened {
+        let certificate = app.certificates.of(&listen);
+        let tls = certificate.map(|certificate| certificate.acceptor()).transpose()?;
+        let listener = Listener::new(tcp).with_tls(tls).with_proxy_protocol(listen.proxy_protocol);
+        tokio::spawn(Arc::clone(&app.gateway).serve_listener(listener, shutdown.clone()));
     }
     Ok(())
 }
@@ -126,21 +132,30 @@ async fn drain(app: &App, public: Trigger, signals: &mut Signals) -> bool {
     drained
 }
 
-fn describe(app: &App, doors: &Doors) -> Ready {
-    let address = |door: &Option<Door>| door.as_ref().map(|door| door.address);
+fn describe(app: &App, listeners: &Listeners) -> Ready {
     let envs = app.rooms.envs.envs();
     let envs = envs.peek();
     let development_envs = envs.iter().filter(|env| env.development_login);
     Ready {
-        http: address(&doors.http).map(|address| url("http", address)),
-        https: address(&doors.https).map(|address| url("https", address)),
-        development_certificate: app.config.certificate.is_none(),
-        control: address(&doors.control).map(|address| url("http", address)),
+        listeners: listeners.all().map(|opened| ready_listener(app, opened)).collect(),
         data: app.data.dir.root().to_owned(),
         development_envs: development_envs.map(|env| env.id.to_string()).collect(),
         has_env: envs.iter().next().is_some(),
         page: page(app),
         elapsed: app.started.elapsed(),
+    }
+}
+
+fn ready_listener(app: &App, opened: &Opened) -> ReadyListener {
+    let Opened { address, listen, .. } = opened;
+    let is_https = listen.protocol == Protocol::Https;
+    let scheme = if is_https { "https" } else { "http" };
+    let has_certificate = app.config.certificate.is_some() || listen.certificate.is_some();
+    ReadyListener {
+        protocol: listen.protocol,
+        url: url(scheme, *address),
+        is_behind_proxy: listen.proxy_protocol != ProxyProtocol::Off,
+        has_development_certificate: is_https && !has_certificate,
     }
 }
 

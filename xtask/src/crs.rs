@@ -22,7 +22,7 @@ use self::case::Case;
 use self::overrides::Overrides;
 use self::send::Answer;
 use self::server::{Guard, Server};
-use crate::bench::tools::{self, progress};
+use xtask::{progress, release};
 
 /// Requests that are under way at one time.
 const SENDERS: usize = 8;
@@ -62,7 +62,7 @@ impl Choice {
 pub(crate) fn run(root: &Path, choice: &Choice) -> Result<bool> {
     let program = match &choice.program {
         Some(program) => program.clone(),
-        None => tools::build(root)?,
+        None => release::build(root)?,
     };
     let mut cases = case::load(&choice.tests)?;
     if let Some(only) = &choice.only {

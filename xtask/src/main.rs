@@ -1,7 +1,7 @@
-//! Yunzhan's own tools, in Yunzhan's language: what CI runs, what tidy checks, what is fuzzed, what the benches measure.
+//! Yunzhan's own tools, in Yunzhan's language: what CI runs, what tidy checks, what is fuzzed.
 //!
-//! `ci` is the list of stages, `tidy` the checks of the sources, `fuzz` runs the fuzz targets, `bench` measures beside a peer,
-//! `suite` and `crs` run public test suites against the server.
+//! `ci` is the list of stages, `tidy` the checks of the sources, `fuzz` runs the fuzz targets, `bench` hands over to the crate
+//! of the benches, `suite` and `crs` run public test suites against the server.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool talks to its terminal")]
 
@@ -12,16 +12,18 @@ mod fuzz;
 mod suite;
 mod tidy;
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
-use bench::Effort;
+use anyhow::Result;
+use xtask::workspace_root;
 
 const USAGE: &str = "\
 usage: cargo xtask <verb>
 
   ci                       everything that CI runs, stage by stage with its time
+  ci --only STAGE          that stage alone; several where it is said several times
+  ci --changed             what has changed since the merge base with main, committed or not: the stages that it
+                           concerns, and of clippy, docs and test only the crates touched and those that depend on them
   tidy                     checks of the sources: rooms, words, sizes, text, links
   tidy --shrink            writes the present sizes into xtask/ratchet.txt where they have shrunk
   fuzz [--seconds N] [PACKAGE[/TARGET]]
@@ -58,21 +60,12 @@ fn main() -> ExitCode {
 fn run(words: &[&str]) -> Result<bool> {
     let root = workspace_root()?;
     match words {
-        ["ci"] => ci::run(&root),
+        ["ci", choice @ ..] => ci::run(&root, &ci::Choice::read(choice)?),
         ["tidy"] => tidy::run(&root),
         ["tidy", "--shrink"] => tidy::shrink(&root).map(|()| true),
         ["fuzz", "--check"] => fuzz::check(&root),
         ["fuzz", choice @ ..] => fuzz::run(&root, &fuzz::Choice::read(choice)?),
-        ["bench", "gateway"] => bench::gateway(&root, Effort::Full).map(|()| true),
-        ["bench", "gateway", "--quick"] => bench::gateway(&root, Effort::Quick).map(|()| true),
-        ["bench", "documents"] => bench::documents(&root, Effort::Full).map(|()| true),
-        ["bench", "documents", "--quick"] => bench::documents(&root, Effort::Quick).map(|()| true),
-        ["bench", "waf", "--rules", rules] => {
-            bench::waf(&root, Effort::Full, Path::new(rules)).map(|()| true)
-        }
-        ["bench", "waf", "--quick", "--rules", rules] => {
-            bench::waf(&root, Effort::Quick, Path::new(rules)).map(|()| true)
-        }
+        ["bench", words @ ..] => bench::run(&root, words),
         ["crs", choice @ ..] => crs::run(&root, &crs::Choice::read(choice)?),
         ["suite", choice @ ..] => suite::run(&root, &suite::Choice::read(choice)?),
         _ => {
@@ -80,11 +73,4 @@ fn run(words: &[&str]) -> Result<bool> {
             Ok(false)
         }
     }
-}
-
-/// The folder of the workspace, whatever folder the tool was called in.
-fn workspace_root() -> Result<PathBuf> {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = own.parent().context("xtask lies in the workspace's folder")?;
-    Ok(root.to_path_buf())
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::bench::tools;
+use xtask::{progress, release};
 
 /// Where the server keeps its rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,10 +64,10 @@ pub(crate) fn run(root: &Path, choice: &Choice) -> Result<bool> {
     ensure!(tests.is_dir(), "{} holds no test/database", from.display());
 
     let packages = jest::install(root)?;
-    let program = tools::build(root)?;
+    let program = release::build(root)?;
     let scratch = tempfile::tempdir().context("cannot make a folder for the suite")?;
     let server = server::start(scratch.path(), &program, choice.engine)?;
-    tools::progress(&format!("the suite in {}", tests.display()));
+    progress(&format!("the suite in {}", tests.display()));
     let outcome = jest::run(&packages, &from, scratch.path(), &server);
     server.stop()?;
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::problem::{Problem, Problems, Show, SourceSpan};
 use super::reader::Reader;
 use super::reference::Reference;
+use super::settings::{Setting, Settings};
 use super::suggest::nearest;
 use super::tree::{self, Item, Span, Table};
 use super::words::Words;
@@ -23,27 +24,6 @@ const VARIABLE_PREFIX_TEST: &str = "YUNZHAN_TEST_";
 
 /// Environment variables by name.
 pub type Variables = BTreeMap<String, String>;
-
-/// Every key that was set, in file or environment, by its dotted name.
-pub type Settings = BTreeMap<String, Setting>;
-
-/// A key that was set.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
-    /// What was given; kept to tell whether it changed, never shown.
-    pub given: Secret,
-    /// Whether a change takes effect without a restart.
-    pub live: bool,
-}
-
-/// A key whose setting differs between two configurations.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Its dotted name.
-    pub key: String,
-    /// Whether it takes effect without a restart.
-    pub live: bool,
-}
 
 type ReadFile = Box<dyn Fn(&Path) -> Result<Vec<u8>, String>>;
 
@@ -64,7 +44,7 @@ pub struct Document {
 pub(super) struct Record {
     pub(super) problems: Vec<Problem>,
     pub(super) references: Vec<Reference>,
-    pub(super) settings: Settings,
+    pub(super) settings: BTreeMap<String, Setting>,
     /// Dotted names of keys whose values are never shown.
     pub(super) secrets: BTreeSet<String>,
     /// Keys by the path of their table.
@@ -130,15 +110,11 @@ impl Document {
 
     /// What was set and read, to compare with the next configuration.
     pub fn settings(&self) -> Settings {
-        self.record.borrow().settings.clone()
-    }
-
-    /// The keys whose settings differ.
-    pub fn changes(before: &Settings, after: &Settings) -> Vec<Change> {
-        let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
-        let changed = keys.into_iter().filter(|key| before.get(*key) != after.get(*key));
-        let live = |key| after.get(key).or_else(|| before.get(key)).is_some_and(|set| set.live);
-        changed.map(|key| Change { key: key.clone(), live: live(key) }).collect()
+        Settings {
+            file: self.file.clone(),
+            text: Some(Secret::from(self.text.as_str())),
+            set: self.record.borrow().settings.clone(),
+        }
     }
 
     pub(super) fn read_file(&self, path: &Path) -> Result<Vec<u8>, String> {

@@ -18,9 +18,11 @@
 //! Nothing here does input or output: the text, the variables and the files of secrets are handed in.
 
 mod document;
+mod follow;
 mod problem;
 mod reader;
 mod reference;
+mod settings;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -29,10 +31,12 @@ mod units;
 mod value;
 mod words;
 
-pub use document::{Change, DOCUMENT_BYTES_MAX, Document, Setting, Settings, Variables};
+pub use document::{DOCUMENT_BYTES_MAX, Document, Variables};
+pub use follow::{Follow, Prepared, means, part};
 pub use problem::{Problem, Problems, SourceSpan};
-pub use reader::Reader;
+pub use reader::{Reader, TableOrList};
 pub use reference::{Reference, markdown};
+pub use settings::Settings;
 pub use units::ByteSize;
 pub use value::{FromConfig, Given, Reason};
 pub use words::{Lang, Words};

@@ -3,9 +3,10 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use super::document::{Document, Setting, VARIABLE_PREFIX};
+use super::document::{Document, VARIABLE_PREFIX};
 use super::problem::{Show, SourceSpan};
 use super::reference::Reference;
+use super::settings::{self, Setting};
 use super::tree::{Entry, Item, Node, Span, Table};
 use super::value::{FromConfig, Given};
 use super::words::Words;
@@ -25,6 +26,16 @@ pub struct Reader<'d> {
     table: Option<&'d Table>,
     /// Where the table stands, for mistakes of the whole.
     header: Option<&'d Span>,
+}
+
+/// A name that the file uses for a table or for a list; variables may set both. See [`Reader::table_or_list`].
+pub struct TableOrList<'d> {
+    /// `[name]`, and what variables such as `YUNZHAN_NAME__KEY` set.
+    pub table: Reader<'d>,
+    /// `[[name]]`, in order.
+    pub list: Vec<Reader<'d>>,
+    /// Whether there is a list, if only an empty one.
+    pub is_list: bool,
 }
 
 /// What was given for a key, and where.
@@ -86,7 +97,6 @@ impl<'d> Reader<'d> {
     /// The tables `[[name]]`, in order.
     pub fn list(&mut self, name: &'static str) -> Vec<Reader<'d>> {
         self.know(name);
-        let pattern = format!("{}[]", join(&self.pattern, name));
         let nodes = match self.entry(name).map(|entry| &entry.node) {
             None => &[][..],
             Some(Node { item: Item::Array(nodes), .. }) => nodes,
@@ -95,6 +105,12 @@ impl<'d> Reader<'d> {
                 &[]
             }
         };
+        self.elements(name, nodes)
+    }
+
+    /// The elements of a list in the file, and those that variables add.
+    fn elements(&self, name: &'static str, nodes: &'d [Node]) -> Vec<Reader<'d>> {
+        let pattern = format!("{}[]", join(&self.pattern, name));
         let mut count = nodes.len();
         while count < LIST_ELEMENTS_MAX
             && self.variables_begin_with(&[name, &count.to_string(), ""])
@@ -108,6 +124,19 @@ impl<'d> Reader<'d> {
         (0..count).map(element).collect()
     }
 
+    /// A name that is the table `[name]` or the list `[[name]]`, as the operator likes: TOML has one of them in a file.
+    pub fn table_or_list(&mut self, name: &'static str) -> TableOrList<'d> {
+        self.know(name);
+        let (node, nodes) = match self.entry(name).map(|entry| &entry.node) {
+            Some(Node { item: Item::Array(nodes), .. }) => (None, Some(nodes)),
+            node => (node, None),
+        };
+        let table = self.child(&[name], join(&self.pattern, name), node);
+        let list = self.elements(name, nodes.map_or(&[][..], |nodes| nodes));
+        let is_list = !self.document.for_reference && (nodes.is_some() || !list.is_empty());
+        TableOrList { table, list, is_list }
+    }
+
     /// The value of a key that takes effect at the next start.
     pub fn value<T: FromConfig>(&mut self, key: &'static str, default: T, doc: &'static str) -> T {
         let shown = default.show();
@@ -115,7 +144,7 @@ impl<'d> Reader<'d> {
             .unwrap_or(default)
     }
 
-    /// The value of a key that follows a reload.
+    /// The value of a key that follows a reload: a [`super::Follow`] has it among its keys.
     pub fn live<T: FromConfig>(&mut self, key: &'static str, default: T, doc: &'static str) -> T {
         let shown = default.show();
         self.ask(&Question { key, default: Some(&shown), doc, live: true, bounds: None })
@@ -201,6 +230,7 @@ impl<'d> Reader<'d> {
         self.document.record.borrow_mut().secrets.insert(self.dotted(key));
         let (value, file) = (self.find(key), self.find(&file_key));
         // A variable is nearer to the process than the file; within one source, two are a contradiction.
+        let origin = value.as_ref().or(file.as_ref()).map(|found| found.place.kept());
         let secret = match (value, file) {
             (Some(value), Some(file)) if value.place.is_file() == file.place.is_file() => {
                 let en = format!("both {key} and {file_key} are set; keep one");
@@ -220,8 +250,8 @@ impl<'d> Reader<'d> {
             (None, Some(file)) => self.secret_of_file(&file_key, &file),
             (None, None) => None,
         };
-        if let Some(secret) = &secret {
-            let setting = Setting { given: secret.clone(), live: false };
+        if let (Some(secret), Some(origin)) = (&secret, origin) {
+            let setting = Setting { given: secret.clone(), origin, show: Show::KeyOnly };
             self.document.record.borrow_mut().settings.insert(self.dotted(key), setting);
         }
         secret
@@ -249,9 +279,11 @@ impl<'d> Reader<'d> {
         let expected = T::expected();
         self.note(question, &expected.en);
         let found = self.find(question.key)?;
-        self.remember(question, &found);
         match T::read(&found.given) {
-            Ok(value) => Some(value),
+            Ok(value) => {
+                self.remember(question.key, &found, value.show());
+                Some(value)
+            }
             Err(reason) => {
                 let given = found.given.show();
                 let message = Words::new(
@@ -393,10 +425,11 @@ impl<'d> Reader<'d> {
         }
     }
 
-    fn remember(&self, question: &Question<'_>, found: &Found<'_>) {
-        let given = Secret::new(format!("{:?}", found.given));
-        let setting = Setting { given, live: question.live };
-        self.document.record.borrow_mut().settings.insert(self.dotted(question.key), setting);
+    /// Keeps the value as it was understood: `60s` and `1m` are the same, wherever they stand.
+    fn remember(&self, key: &str, found: &Found<'_>, value: String) {
+        let (given, origin) = (Secret::new(value), found.place.kept());
+        let setting = Setting { given, origin, show: Show::Value };
+        self.document.record.borrow_mut().settings.insert(self.dotted(key), setting);
     }
 
     fn report(
@@ -460,6 +493,14 @@ impl<'d> Reader<'d> {
 impl Origin<'_> {
     fn is_file(&self) -> bool {
         matches!(self, Self::File(_))
+    }
+
+    /// The same, for longer than the document lives.
+    fn kept(&self) -> settings::Origin {
+        match self {
+            Self::File(span) => settings::Origin::File((*span).clone()),
+            Self::Variable(name) => settings::Origin::Variable(name.clone()),
+        }
     }
 }
 

@@ -435,19 +435,51 @@ fn a_secret_comes_from_one_place() {
     assert!(both.contains("keep one") && !both.contains("text"), "{both}");
 }
 
+fn settings(text: &str) -> Settings {
+    let document = Document::parse("f", text, Variables::default());
+    read(&mut document.root());
+    document.settings()
+}
+
 #[test]
-fn changes_name_the_keys_that_differ_and_whether_they_are_live() {
-    let settings = |text: &str| {
-        let document = Document::parse("f", text, Variables::default());
-        read(&mut document.root());
-        document.settings()
-    };
-    let before = settings("gateway = { idle_timeout = '1s', shared_secret = 'a', hosts = ['x'] }");
-    let after = settings("gateway = { idle_timeout = '2s', shared_secret = 'b', hosts = ['x'] }");
-    let changes = Document::changes(&before, &after);
-    let shown: Vec<_> = changes.iter().map(|change| (change.key.as_str(), change.live)).collect();
-    assert_eq!(shown, [("gateway.idle_timeout", true), ("gateway.shared_secret", false)]);
-    assert!(!format!("{before:?}").contains('x'));
+fn changes_name_the_keys_that_differ() {
+    let before =
+        settings("gateway = { idle_timeout = '1s', shared_secret = 'a', hosts = ['zebra'] }");
+    let after =
+        settings("\n\ngateway = { idle_timeout = '2s', shared_secret = 'b', hosts = ['zebra'] }");
+    let changed = Settings::changed(&before, &after);
+    assert_eq!(changed, ["gateway.idle_timeout", "gateway.shared_secret"]);
+    let same =
+        settings("[gateway]\nhosts = [\n'zebra',\n]\nidle_timeout = '1000ms'\nshared_secret='a'");
+    assert_eq!(Settings::changed(&before, &same), Vec::<String>::new());
+    assert!(!format!("{before:?}").contains("zebra"));
+}
+
+#[test]
+fn a_mistake_that_shows_later_stands_where_its_key_was_set() {
+    let later = settings("[gateway]\nshared_secret = 'hunter2'\nhosts = ['shop.example']");
+    let problems = later.problems(vec![
+        later.problem("gateway.hosts", ("no such host", "没有此主机")),
+        later.problem("gateway.shared_secret", ("a wrong secret", "密钥错误")),
+        later.problem("gateway.idle_timeout", ("too short", "过短")),
+    ]);
+    expect![[r#"
+        error: a wrong secret
+         --> f:2:17 (gateway.shared_secret)
+          |
+        2 | shared_secret = ***
+          |                 ^^^
+
+        error: no such host
+         --> f:3:9 (gateway.hosts)
+          |
+        3 | hosts = ['shop.example']
+          |         ^^^^^^^^^^^^^^^^
+
+        error: too short
+         --> f (gateway.idle_timeout)
+    "#]]
+    .assert_eq(&problems.to_string());
 }
 
 #[test]
@@ -485,4 +517,40 @@ fn too_large_and_too_deep_files_are_refused() {
     assert!(document.finish().unwrap_err().to_string().contains("larger than"));
     let deep = format!("a = {}", "[".repeat(100_000));
     assert!(Document::parse("f", &deep, Variables::default()).finish().is_err());
+}
+
+/// What a room reads of a name that may be a table or a list: the table's key, the list's keys, and whether there is a list.
+fn read_either(text: &str, pairs: &[(&str, &str)]) -> (u16, Vec<Option<u16>>, bool) {
+    let document = Document::parse("yunzhan.toml", text, variables(pairs));
+    let mut either = document.root().table_or_list("listen");
+    let table = either.table.value("http", 80_u16, "a port");
+    let list = either.list.iter_mut().map(|it| it.required("port", "a port")).collect();
+    assert!(document.finish().is_ok(), "{text}");
+    (table, list, either.is_list)
+}
+
+#[test]
+fn a_name_may_be_a_table_or_a_list() {
+    assert_eq!(read_either("", &[]), (80, vec![], false));
+    assert_eq!(read_either("[listen]\nhttp = 1", &[]), (1, vec![], false));
+    let two = "[[listen]]\nport = 1\n[[listen]]\nport = 2";
+    assert_eq!(read_either(two, &[]), (80, vec![Some(1), Some(2)], true));
+    assert_eq!(read_either("listen = []", &[]), (80, vec![], true));
+    let (table, element) = (("YUNZHAN_LISTEN__HTTP", "3"), ("YUNZHAN_LISTEN__0__PORT", "4"));
+    assert_eq!(read_either(two, &[table, element]), (3, vec![Some(4), Some(2)], true));
+    assert_eq!(read_either("[listen]\nhttp = 1", &[element]), (1, vec![Some(4)], true));
+}
+
+#[test]
+fn what_is_neither_table_nor_list_is_refused_where_it_stands() {
+    for text in ["listen = 1", "[[listen]]\nprot = 1", "listen = [1]"] {
+        let document = Document::parse("yunzhan.toml", text, Variables::new());
+        let mut either = document.root().table_or_list("listen");
+        either.table.value("http", 80_u16, "a port");
+        for element in &mut either.list {
+            element.value("port", 1_u16, "a port");
+        }
+        let problems = document.finish().unwrap_err().render(Lang::En);
+        assert!(problems.contains("yunzhan.toml:"), "{problems}");
+    }
 }

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod bad_input;
+mod certificates;
 mod demo;
 mod durability;
 mod hostile;
 mod isolation;
 mod lifecycle;
+mod proxied;
 mod sdk;
 mod secrets;
 mod strangers;

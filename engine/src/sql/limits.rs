@@ -14,6 +14,11 @@ pub(crate) const SWEEP_EVERY_MS: i64 = 60 * 1000;
 const SWEEP_AGAIN_MS: i64 = 1000;
 /// Forgotten answers that one sweep deletes, so that no unit waits long behind it.
 pub(crate) const SWEEP_ROWS_MAX: u32 = 10_000;
+/// Steps of one unit. It is one commit, for which everybody else who writes to that database waits; whoever makes units of
+/// what clients send keeps to a lower bound of their own.
+pub const UNIT_STEPS_MAX: usize = 100_000;
+/// Bytes that the parameters of one unit hold: units wait in memory, and nothing that one of them needs is as large.
+pub const UNIT_BYTES_MAX: usize = 64 << 20;
 /// The values of one answer together: a result that must be held whole may not eat the process.
 pub const RESULT_BYTES_MAX: usize = 64 << 20;
 
@@ -65,6 +70,12 @@ pub(crate) fn check_unit(unit: &WriteBatch) -> Result<()> {
             format!("an idempotency key has 1 to {IDEMPOTENCY_KEY_CHARS_MAX} characters"),
         ));
     }
+    if unit.steps.len() > UNIT_STEPS_MAX || bytes_of(unit) > UNIT_BYTES_MAX {
+        let mib = UNIT_BYTES_MAX >> 20;
+        let message =
+            format!("a unit of writing has at most {UNIT_STEPS_MAX} steps of {mib} MiB; write less at once");
+        return Err(Error::new(Kind::TooLarge, message));
+    }
     unit.steps.iter().try_for_each(|step| check_statement(&step.statement))
 }
 
@@ -109,6 +120,7 @@ impl Expect {
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
+    use crate::sql::WriteStep;
 
     #[test]
     fn remembered_changes_come_back() {
@@ -116,6 +128,21 @@ mod tests {
             assert_eq!(changed_from(&changed_text(&changed)).unwrap(), changed);
         }
         assert!(changed_from("1,x").is_err());
+    }
+
+    #[test]
+    fn a_unit_has_an_end_in_steps_and_in_bytes() {
+        let step = |bytes: usize| WriteStep {
+            statement: Statement { sql: "", tables: &[], params: vec![Value::Blob(vec![0; bytes])] },
+            expect: Expect::Any,
+        };
+        let kind = |steps: Vec<WriteStep>| {
+            check_unit(&WriteBatch { steps, idempotency: None }).map_err(|error| error.kind())
+        };
+        assert_eq!(kind(vec![step(0); UNIT_STEPS_MAX]), Ok(()));
+        assert_eq!(kind(vec![step(0); UNIT_STEPS_MAX + 1]), Err(Kind::TooLarge));
+        assert_eq!(kind(vec![step(UNIT_BYTES_MAX / 2)]), Ok(()));
+        assert_eq!(kind(vec![step(UNIT_BYTES_MAX / 2); 2]), Err(Kind::TooLarge));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use yunzhan_base::Result;
-use yunzhan_base::event::{Event, Events, SqlEnded};
+use yunzhan_base::event::{Event, Events, SqlEnded, SqlOperation};
 
 use super::{
     Consistency, Rows, ShardLocation, SharedSql, Sql, SqlFuture, Statement, WriteBatch, Written,
@@ -31,7 +31,7 @@ impl Metered {
         Self { inner, events }
     }
 
-    fn watch(&self, operation: &'static str) -> Watch<'_> {
+    fn watch(&self, operation: SqlOperation) -> Watch<'_> {
         let ended = SqlEnded { operation, duration_us: 0, failed: None };
         Watch { events: &self.events, started: Instant::now(), ended }
     }
@@ -45,14 +45,14 @@ impl Sql for Metered {
         statement: Statement,
     ) -> SqlFuture<'a, Rows> {
         Box::pin(async move {
-            let watch = self.watch("read");
+            let watch = self.watch(SqlOperation::Read);
             watch.end(self.inner.read(consistency, place, statement).await)
         })
     }
 
     fn write<'a>(&'a self, place: &'a ShardLocation, unit: WriteBatch) -> SqlFuture<'a, Written> {
         Box::pin(async move {
-            let watch = self.watch("write");
+            let watch = self.watch(SqlOperation::Write);
             watch.end(self.inner.write(place, unit).await)
         })
     }
@@ -88,7 +88,7 @@ mod tests {
     use crate::sql::{Database, Expect, Key, Migrations, WriteStep};
 
     #[derive(Default)]
-    struct Seen(Mutex<Vec<(&'static str, Option<Kind>)>>);
+    struct Seen(Mutex<Vec<(SqlOperation, Option<Kind>)>>);
 
     impl Observe for Seen {
         fn observe(&self, event: &Event<'_>) {
@@ -111,6 +111,6 @@ mod tests {
         let unit = WriteBatch { steps: vec![wrong], idempotency: None };
         metered.write(&place, unit).await.unwrap_err();
         let seen = seen.0.lock().unwrap().clone();
-        assert_eq!(seen, [("read", None), ("write", Some(Kind::Internal))]);
+        assert_eq!(seen, [(SqlOperation::Read, None), (SqlOperation::Write, Some(Kind::Internal))]);
     }
 }

@@ -1,4 +1,4 @@
-//! Who asks: the rule's access against what the request claims. Strangers leave before their bodies are read, and where only
+//! Authenticates a request: the route's access against what the request claims. Strangers leave before their bodies are read, and where only
 //! the body says who asks, before anything is done with it.
 
 use std::sync::Arc;
@@ -8,16 +8,14 @@ use yunzhan_base::env::Envs;
 use yunzhan_base::principal::{AuthVerdict, Authenticate, Claim};
 use yunzhan_base::{Access, Error, Kind, Live, Principal, Result};
 
-use crate::connection::Bounds;
+use crate::body::Budget;
 use crate::exchange::Exchange;
-use crate::held::Budget;
-use crate::pipeline::{Stage, Step};
+use crate::stage::{Stage, Step};
 
 /// The stage.
 pub(crate) struct AuthStage {
     authenticate: Arc<dyn Authenticate>,
     envs: Live<Envs>,
-    bounds: Live<Bounds>,
     budget: Budget,
 }
 
@@ -25,10 +23,9 @@ impl AuthStage {
     pub(crate) fn new(
         authenticate: Arc<dyn Authenticate>,
         envs: Live<Envs>,
-        bounds: Live<Bounds>,
         budget: Budget,
     ) -> Self {
-        Self { authenticate, envs, bounds, budget }
+        Self { authenticate, envs, budget }
     }
 
     fn ask(&self, exchange: &Exchange, access: Access, body: Option<&Bytes>) -> AuthVerdict {
@@ -49,8 +46,7 @@ impl AuthStage {
         access: Access,
         bytes_max: usize,
     ) -> Step<'x> {
-        let wait_max = self.bounds.peek().body_timeout;
-        let body = match exchange.body.hold(bytes_max, wait_max, &self.budget).await {
+        let body = match exchange.body.hold(bytes_max, &self.budget).await {
             Ok(body) => body,
             Err(error) => return Step::Refuse(error),
         };
@@ -100,7 +96,9 @@ impl AuthStage {
 impl Stage for AuthStage {
     fn request<'x>(&'x self, exchange: &'x mut Exchange) -> Step<'x> {
         let Some(matched) = &exchange.matched else { return Step::Next };
-        let (access, bytes_max) = (matched.rule.access, matched.rule.body_bytes_max());
+        let access = matched.rule.access;
+        let bytes_max =
+            usize::try_from(matched.rule.policy.accepts.bytes_max()).unwrap_or(usize::MAX);
         if access == Access::Public {
             return Step::Next;
         }

@@ -4,12 +4,12 @@
 //! refused here.
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, Uri, Version};
+use http::{HeaderMap, HeaderValue, Uri, Version};
 use yunzhan_base::{Error, Kind, Result};
 
 use crate::exchange::Exchange;
 use crate::head_scan::Lengths;
-use crate::pipeline::{Stage, Step};
+use crate::stage::{Stage, Step};
 
 /// The stage. It has no state.
 pub(crate) struct Framing;
@@ -90,12 +90,37 @@ fn check_lengths(headers: &HeaderMap) -> Result<()> {
     Ok(())
 }
 
+/// A name, an IPv4 address or an IPv6 address in brackets, and perhaps a port (RFC 9110 section 7.2). Percent escapes, which
+/// the grammar has, no name needs: two readers could take them for two hosts.
+fn is_host(host: &[u8]) -> bool {
+    let is_name = |name: &[u8]| {
+        !name.is_empty()
+            && name
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte))
+    };
+    let is_port = |port: &[u8]| port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
+    if let Some(bracketed) = host.strip_prefix(b"[") {
+        let Some(end) = bracketed.iter().position(|byte| *byte == b']') else { return false };
+        let address = std::str::from_utf8(&bracketed[..end]).map(str::parse::<std::net::Ipv6Addr>);
+        let port = &bracketed[end + 1..];
+        return matches!(address, Ok(Ok(_)))
+            && (port.is_empty() || port.strip_prefix(b":").is_some_and(is_port));
+    }
+    match host.iter().position(|byte| *byte == b':') {
+        Some(colon) => is_name(&host[..colon]) && is_port(&host[colon + 1..]),
+        None => is_name(host),
+    }
+}
+
 fn check_target(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<()> {
     let hosts = headers.get_all(HOST).iter().count();
     if hosts > 1 || (hosts == 0 && version == Version::HTTP_11) {
         return Err(Error::new(Kind::Malformed, "a request names exactly one host"));
     }
-    if headers.get(HOST).is_some_and(|host| host.is_empty() || host.as_bytes().contains(&b'%')) {
+    let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
+    let host = headers.get(HOST).map(HeaderValue::as_bytes);
+    if [authority, host].into_iter().flatten().any(|host| !is_host(host)) {
         return Err(Error::new(Kind::Malformed, "the host is not the name of one"));
     }
     // The route goes by the one, and rules and upstreams look at the other (RFC 9113 section 8.3.1).
@@ -224,6 +249,42 @@ mod tests {
             "/%7e",
         ] {
             assert!(!check(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
+        for good in [
+            "a",
+            "shop.example",
+            "shop.example:8080",
+            "127.0.0.1:1",
+            "[::1]",
+            "[::1]:80",
+            "a_b",
+            "shop.example:",
+            "xn--a",
+        ] {
+            assert!(is_host(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "",
+            "a b",
+            "shop.example/evil",
+            "shop.example:80:81",
+            "x\"><script>",
+            ":80",
+            "[::1",
+            "[x]:80",
+            "a:http",
+            "a%2eb",
+            "a@b",
+            "a#b",
+            "a?b",
+            "[::1]80",
+            "a\\b",
+        ] {
+            assert!(!is_host(bad.as_bytes()), "{bad}");
         }
     }
 }

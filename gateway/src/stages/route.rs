@@ -1,4 +1,4 @@
-//! Host, path and method → rule, parameters, environment, deadline.
+//! Host, path and method → route, parameters, environment.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use yunzhan_base::env::{Env, Envs};
 use yunzhan_base::{EnvId, Error, Kind, Live, Result, call};
 
 use crate::exchange::Exchange;
-use crate::pipeline::{Stage, Step};
-use crate::table::{Destination, Table};
+use crate::stage::{Stage, Step};
+use crate::table::Table;
 
 /// Query parameters that may name the environment, in the order in which they count.
 const ENV_PARAMETERS: [&str; 2] = ["env", "client_id"];
@@ -35,15 +35,31 @@ impl RouteStage {
         }
         let matched = found?;
         exchange.render_error = matched.rule.render_error;
-        exchange.deadline = exchange.started + matched.rule.policy.timeout;
         let envs = self.envs.peek();
         exchange.env = host_env(&envs, &exchange.head);
-        // `env` and `client_id` are words of our dialects; in a team's own API they mean what the team wants.
-        if let Destination::Local(_) = matched.rule.destination {
+        if matched.rule.env_in_query {
             exchange.env = queried_env(&envs, &exchange.head, exchange.env.take())?;
         }
         exchange.matched = Some(matched);
         Ok(())
+    }
+
+    /// A path among files refuses a method only where there is a file.
+    fn refuse<'x>(&self, exchange: &'x mut Exchange, error: Error) -> Step<'x> {
+        let Some(files) = self.table.peek().files(exchange.head.uri.path()) else {
+            return Step::Refuse(error);
+        };
+        Step::Wait(Box::pin(async move {
+            let refusal = files.refusal(exchange.head.uri.path());
+            let error = match refusal {
+                Some(refusal) => refusal.await,
+                None => error,
+            };
+            if error.kind() != Kind::MethodNotAllowed {
+                exchange.allow = None;
+            }
+            Step::Refuse(error)
+        }))
     }
 }
 
@@ -51,6 +67,7 @@ impl Stage for RouteStage {
     fn request<'x>(&'x self, exchange: &'x mut Exchange) -> Step<'x> {
         match self.route(exchange) {
             Ok(()) => Step::Next,
+            Err(error) if error.kind() == Kind::MethodNotAllowed => self.refuse(exchange, error),
             Err(error) => Step::Refuse(error),
         }
     }

@@ -4,27 +4,31 @@
 //! The rules are ModSecurity's language, compiled by `yunzhan_waf`; this stage feeds them and turns their verdict into the
 //! gateway's words. Small requests are judged at once, large bodies on the threads for work that blocks.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue, LOCATION};
 use http::{Response, StatusCode, Version, request, response};
+use yunzhan_base::body::Watch;
 use yunzhan_base::event::{
-    AttackKind, AttackSuspected, Event as Told, Events, Outcome, SuspectedMatch,
+    AttackKind, AttackSuspected, Event as Emitted, Events, Outcome, SuspectedMatch,
 };
-use yunzhan_base::{Body, Clock, Error, Kind, Live, Result, WafMode, mask};
+use yunzhan_base::{Accepts, Body, Clock, Error, Kind, Live, Result, WafMode, mask};
 use yunzhan_waf::seclang::ast::EngineMode;
 use yunzhan_waf::transaction::{Collections, Event, Limits, Refusal};
 use yunzhan_waf::{HostContext, RuleSet, Transaction, Verdict};
 
-use crate::connection::Bounds;
-use crate::exchange::Exchange;
-use crate::held::Budget;
-use crate::pipeline::{BodyPlan, Stage, Step};
+use crate::body::{Budget, Share};
+use crate::exchange::{Exchange, RuleState};
+use crate::stage::{BodyPlan, Stage, Step};
 use crate::stages::memory_collections::MemoryCollections;
 
 /// Bodies up to this size are judged where the request is: a few hundred microseconds.
 const BODY_BYTES_AT_ONCE: usize = 16 << 10;
+
+/// Bodies of streaming routes up to this length are held and judged before a byte of them travels; larger ones, and those that
+/// do not say their length, are judged while they stream.
+const HELD_BYTES_MAX: u64 = 64 << 10;
 
 /// Characters of a value that an event quotes, masked.
 const VALUE_CHARS_MAX: usize = 64;
@@ -124,14 +128,13 @@ impl Exclusion {
 /// The stage.
 pub(crate) struct WafStage {
     waf: Waf,
-    bounds: Live<Bounds>,
     budget: Budget,
     events: Events,
 }
 
 impl WafStage {
-    pub(crate) fn new(waf: Waf, bounds: Live<Bounds>, budget: Budget, events: Events) -> Self {
-        Self { waf, bounds, budget, events }
+    pub(crate) fn new(waf: Waf, budget: Budget, events: Events) -> Self {
+        Self { waf, budget, events }
     }
 
     /// A transaction that has seen the head, unless nothing guards here.
@@ -160,12 +163,13 @@ impl WafStage {
     }
 
     async fn judge_body<'x>(&'x self, exchange: &'x mut Exchange, bytes_max: usize) -> Step<'x> {
-        let wait_max = self.bounds.peek().body_timeout;
-        let body = match exchange.body.hold(bytes_max, wait_max, &self.budget).await {
+        let body = match exchange.body.hold(bytes_max, &self.budget).await {
             Ok(body) => body,
             Err(error) => return Step::Refuse(error),
         };
-        let Some(mut transaction) = exchange.waf.take() else { return Step::Next };
+        let Some(RuleState::Own(mut transaction)) = exchange.rules.take() else {
+            return Step::Next;
+        };
         let verdict = if body.len() <= BODY_BYTES_AT_ONCE {
             feed_body(&mut transaction, &body)
         } else {
@@ -183,48 +187,112 @@ impl WafStage {
                 }
             }
         };
-        exchange.waf = Some(transaction);
+        exchange.rules = Some(RuleState::Own(transaction));
         decide(verdict)
     }
 
-    fn tell(&self, exchange: &Exchange, transaction: &Transaction, is_refused: bool) {
+    /// Has the rules see the body while it streams to whoever answers.
+    fn watch_body(&self, exchange: &mut Exchange) {
+        let Some(rules) = exchange.rules.take() else { return };
+        let (rules, transaction) = rules.share();
+        exchange.rules = Some(rules);
+        let budget = self.budget.clone();
+        exchange.body.watch(Box::new(JudgedBody { transaction, budget, share: Share::default() }));
+    }
+
+    /// The rules' last word: what they count, and the event.
+    fn conclude(&self, exchange: &mut Exchange) {
+        let Some(mut rules) = exchange.rules.take() else { return };
+        rules.with(|transaction| {
+            transaction.log();
+            if !transaction.events().is_empty() || transaction.is_exhausted() {
+                self.emit(exchange, transaction);
+            }
+        });
+    }
+
+    fn emit(&self, exchange: &Exchange, transaction: &Transaction) {
         let is_plain = self.waf.live.peek().log_is_plain;
         let matches: Vec<SuspectedMatch<'_>> =
             transaction.events().iter().map(|event| suspected(event, is_plain)).collect();
         let number = |name: &&str| std::str::from_utf8(transaction.tx(name)?).ok()?.parse().ok();
-        self.events.emit(&Told::AttackSuspected(AttackSuspected {
-            request_id: exchange.request_id,
-            route: exchange.route_name(),
-            env: exchange.env.as_ref().map(|env| &env.id),
-            user: exchange.principal.user().map(|user| user.uid.as_str()),
-            method: &exchange.head.method,
-            path: exchange.head.uri.path(),
-            remote: exchange.connection.remote,
+        self.events.emit(&Emitted::AttackSuspected(AttackSuspected {
+            facts: exchange.facts(),
             matches: &matches,
             score: SCORES.iter().find_map(number),
-            is_refused,
+            is_refused: transaction.is_refused(),
             is_exhausted: transaction.is_exhausted(),
         }));
     }
 }
 
+/// A body that rules see while it streams. What they keep of it is paid from the budget of held bodies.
+struct JudgedBody {
+    transaction: Arc<Mutex<Box<Transaction>>>,
+    budget: Budget,
+    share: Share,
+}
+
+impl Watch for JudgedBody {
+    fn chunk(&mut self, bytes: &Bytes) -> Result<()> {
+        let mut transaction = self.transaction.lock().unwrap_or_else(PoisonError::into_inner);
+        let verdict = transaction.request_body(bytes);
+        let held_bytes = transaction.held_bytes();
+        drop(transaction);
+        self.budget.cover(&mut self.share, held_bytes)?;
+        permitted(&verdict)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        let mut transaction = self.transaction.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_long = transaction.held_bytes() > BODY_BYTES_AT_ONCE;
+        permitted(&run_now(is_long, || transaction.request_end()))
+    }
+}
+
+/// Computes at once, after handing the worker's other tasks over when it may take long and there is another worker.
+fn run_now<T>(is_long: bool, work: impl FnOnce() -> T) -> T {
+    let flavor = tokio::runtime::Handle::try_current().map(|handle| handle.runtime_flavor());
+    match flavor {
+        Ok(tokio::runtime::RuntimeFlavor::MultiThread) if is_long => {
+            tokio::task::block_in_place(work)
+        }
+        _ => work(),
+    }
+}
+
+fn permitted(verdict: &Verdict) -> Result<()> {
+    match verdict {
+        Verdict::Pass => Ok(()),
+        Verdict::Refuse(refusal) => Err(refused(refusal)),
+    }
+}
+
 impl Stage for WafStage {
     fn request<'x>(&'x self, exchange: &'x mut Exchange) -> Step<'x> {
-        let Some(matched) = &exchange.matched else { return Step::Next };
-        let (mode, bytes_max) = (matched.rule.policy.waf, matched.rule.body_bytes_max());
-        let Some(mut transaction) = self.begin(exchange, mode) else { return Step::Next };
+        let Some(policy) = exchange.policy().copied() else { return Step::Next };
+        let Some(mut transaction) = self.begin(exchange, policy.waf) else { return Step::Next };
         let verdict = transaction.request_headers_end();
-        if verdict != Verdict::Pass {
-            exchange.waf = Some(transaction);
+        let wants_body = !exchange.body.is_empty() && transaction.wants_request_body();
+        if verdict != Verdict::Pass || !wants_body {
+            let verdict = match verdict {
+                Verdict::Pass => transaction.request_end(),
+                refused => refused,
+            };
+            exchange.rules = Some(RuleState::Own(transaction));
             return decide(verdict);
         }
-        if exchange.body.is_empty() || !transaction.wants_request_body() {
-            let verdict = transaction.request_end();
-            exchange.waf = Some(transaction);
-            return decide(verdict);
+        exchange.rules = Some(RuleState::Own(transaction));
+        let bytes_max = usize::try_from(policy.accepts.bytes_max()).unwrap_or(usize::MAX);
+        let is_small = exchange.body.declared_bytes().is_some_and(|bytes| bytes <= HELD_BYTES_MAX);
+        match policy.accepts {
+            // What is small is judged before a byte of it travels, and can be sent again.
+            Accepts::Streaming { .. } if !is_small => {
+                self.watch_body(exchange);
+                Step::Next
+            }
+            _ => Step::Wait(Box::pin(self.judge_body(exchange, bytes_max))),
         }
-        exchange.waf = Some(transaction);
-        Step::Wait(Box::pin(self.judge_body(exchange, bytes_max)))
     }
 
     /// Who looks for what is not there, or writes what cannot be read, is looked at all the same: attacks begin so. Nothing
@@ -236,56 +304,62 @@ impl Stage for WafStage {
         if let Some(mut transaction) = self.begin(exchange, None) {
             transaction.request_headers_end();
             transaction.request_end();
-            exchange.waf = Some(transaction);
+            exchange.rules = Some(RuleState::Own(transaction));
         }
     }
 
     fn response(&self, exchange: &mut Exchange, head: &mut response::Parts) -> BodyPlan {
-        let Some(transaction) = &mut exchange.waf else { return BodyPlan::Pass };
-        // The answer is what the refusal of the request says, such as a redirect.
-        if transaction.is_refused() {
-            return BodyPlan::Pass;
-        }
-        for (name, value) in &head.headers {
-            transaction.response_header(name.as_str().as_bytes(), value.as_bytes());
-        }
-        let verdict =
-            transaction.response_headers_end(head.status.as_u16(), protocol(exchange.head.version));
-        if let Verdict::Refuse(refusal) = verdict {
-            return BodyPlan::Refuse(refused(&refusal));
-        }
-        if !transaction.wants_response_body() {
-            // What the rules of phase 4 count and judge is not the body alone.
-            return match transaction.response_end() {
-                Verdict::Pass => BodyPlan::Pass,
-                Verdict::Refuse(refusal) => BodyPlan::Refuse(refused(&refusal)),
-            };
-        }
-        // One byte more says that there is more.
-        BodyPlan::Hold { bytes_max: transaction.response_body_bytes_max().saturating_add(1) }
+        let version = exchange.head.version;
+        let Some(rules) = &mut exchange.rules else { return BodyPlan::Pass };
+        rules.with(|transaction| response_plan(transaction, version, head))
     }
 
     fn response_body(&self, exchange: &mut Exchange, body: &[u8]) -> Result<()> {
-        let Some(transaction) = &mut exchange.waf else { return Ok(()) };
-        transaction.response_body(body);
-        match transaction.response_end() {
-            Verdict::Pass => Ok(()),
-            Verdict::Refuse(refusal) => Err(refused(&refusal)),
-        }
+        let Some(rules) = &mut exchange.rules else { return Ok(()) };
+        rules.with(|transaction| {
+            transaction.response_body(body);
+            permitted(&transaction.response_end())
+        })
+    }
+
+    fn upgraded(&self, exchange: &mut Exchange) {
+        self.conclude(exchange);
     }
 
     fn finish(&self, exchange: &mut Exchange, _outcome: Outcome) {
-        let Some(mut transaction) = exchange.waf.take() else { return };
-        transaction.log();
-        if !transaction.events().is_empty() || transaction.is_exhausted() {
-            let is_refused = transaction.is_refused();
-            self.tell(exchange, &transaction, is_refused);
-        }
+        self.conclude(exchange);
     }
 }
 
+fn response_plan(
+    transaction: &mut Transaction,
+    version: Version,
+    head: &response::Parts,
+) -> BodyPlan {
+    // The answer is what the refusal of the request says, such as a redirect.
+    if transaction.is_refused() {
+        return BodyPlan::Pass;
+    }
+    for (name, value) in &head.headers {
+        transaction.response_header(name.as_str().as_bytes(), value.as_bytes());
+    }
+    let verdict = transaction.response_headers_end(head.status.as_u16(), protocol(version));
+    if let Verdict::Refuse(refusal) = verdict {
+        return BodyPlan::Refuse(refused(&refusal));
+    }
+    if !transaction.wants_response_body() {
+        // What the rules of phase 4 count and judge is not the body alone.
+        return match transaction.response_end() {
+            Verdict::Pass => BodyPlan::Pass,
+            Verdict::Refuse(refusal) => BodyPlan::Refuse(refused(&refusal)),
+        };
+    }
+    // One byte more says that there is more.
+    BodyPlan::Hold { bytes_max: transaction.response_body_bytes_max().saturating_add(1) }
+}
+
 fn feed_head(transaction: &mut Transaction, exchange: &Exchange) {
-    let remote = exchange.connection.remote;
+    let remote = exchange.client;
     let address = remote.ip().to_string();
     transaction.connection((&address, remote.port()), ("", 0));
     let head = &exchange.head;
@@ -347,7 +421,7 @@ fn refused(refusal: &Refusal) -> Error {
     }
     let error = Error::new(
         Kind::PermissionDenied,
-        "the request was refused because it looks like an attack; whoever runs this server finds the reason by the request's id",
+        "the request was refused because it looks like an attack; quote this request id to the operator",
     );
     match refusal.rule {
         Some(rule) => error.with_detail(format!("rule {rule}")),

@@ -1,17 +1,21 @@
 //! A team's own server behind the gateway: what is passed on, what is added, what is held back.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, Uri, Version};
-use yunzhan_base::{Body, Error, Kind, Result};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
+use yunzhan_base::{Body, Error, Kind, Live, Result, RoutePolicy};
 use yunzhan_net::http::{Client, Pool};
 
+use super::progress;
+use crate::bounds::Bounds;
+use crate::client_address::{self, TrustedProxies};
 use crate::config::RemoteRoute;
-use crate::exchange::Exchange;
+use crate::exchange::{Answered, Exchange, Upstream, UpstreamFuture};
 use crate::respond::REQUEST_ID;
+use crate::websocket;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -24,16 +28,13 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// What a streamed upload may take beside the upstream's own time: 16 MiB at 0.25 Mbit/s.
-const UPLOAD_MAX: Duration = Duration::from_secs(600);
-
 /// Headers that begin so tell an upstream who calls and from where. A team's server believes them, so no client may send
-/// one, nor its twin with underscores, which CGI, WSGI and Rack cannot tell from it. `Forwarded` (RFC 7239) says the same in
+/// one, nor a name that CGI, WSGI, Rack or PHP cannot tell from it: `X_Wx_Openid`, `X.Wx.Openid`. `Forwarded` (RFC 7239) says the same in
 /// other words.
 const OURS_PREFIXES: [&str; 4] = ["x-wx-", "x-forwarded-", "x-real-ip", "x-request-id"];
 
 /// Headers that belong to one connection and never travel on (RFC 9110 section 7.6.1), and those that only we may set.
-const HELD_BACK: [HeaderName; 10] = [
+const HOP_BY_HOP: [HeaderName; 10] = [
     header::CONNECTION,
     header::TE,
     header::TRAILER,
@@ -47,61 +48,89 @@ const HELD_BACK: [HeaderName; 10] = [
 ];
 
 /// One remote server.
-#[derive(Debug)]
 pub(crate) struct Remote {
     pool: Arc<Pool>,
     prefix: String,
-    timeout: Duration,
+    policy: RoutePolicy,
+    bounds: Live<Bounds>,
+    trusted_proxies: Live<TrustedProxies>,
 }
 
 impl Remote {
-    pub(crate) fn new(route: &RemoteRoute, client: &Client) -> Result<Self> {
+    pub(crate) fn new(
+        route: &RemoteRoute,
+        client: &Client,
+        bounds: Live<Bounds>,
+        trusted_proxies: Live<TrustedProxies>,
+    ) -> Result<Self> {
         let pool = client.pool(&route.upstream)?;
-        Ok(Self {
-            prefix: route.upstream.path_prefix().to_owned(),
-            pool,
-            timeout: route.policy.timeout,
-        })
+        let prefix = route.upstream.path_prefix().to_owned();
+        Ok(Self { pool, prefix, policy: route.policy, bounds, trusted_proxies })
     }
 
     /// Sends the request on and streams the answer back. A request that may have been seen is sent again only when that is
     /// safe: its method changes nothing and its body is here.
-    pub(crate) async fn answer(
-        &self,
-        exchange: &mut Exchange,
-        body_bytes_max: usize,
-        body_wait_max: Duration,
-    ) -> Result<Response<Body>> {
-        // A streamed upload takes as long as the phone's network needs; its waits are bounded one by one.
-        let upload = if exchange.body.can_replay() { Duration::ZERO } else { UPLOAD_MAX };
-        let deadline = std::time::Instant::now() + self.timeout + upload;
-        let safe = matches!(exchange.head.method, Method::GET | Method::HEAD | Method::OPTIONS)
-            && exchange.body.can_replay();
-        let request = self.request(exchange, body_wait_max, body_bytes_max)?;
-        let answer = match self.pool.send(request, deadline).await {
-            Err(error) if safe && error.kind() == Kind::BadUpstream => {
-                let again = self.request(exchange, body_wait_max, body_bytes_max)?;
-                self.pool.send(again, deadline).await
-            }
+    async fn forward(&self, exchange: &mut Exchange) -> Result<Answered> {
+        if websocket::is_asked_for(&exchange.head) {
+            return self.upgrade(exchange).await;
+        }
+        let is_safe = matches!(exchange.head.method, Method::GET | Method::HEAD | Method::OPTIONS)
+            && exchange.body.is_held();
+        let answer = match self.send(exchange).await {
+            Err(error) if is_safe && error.kind() == Kind::BadUpstream => self.send(exchange).await,
             answer => answer,
         };
         let mut answer = answer?;
-        hold_back(answer.headers_mut());
-        *answer.version_mut() = Version::HTTP_11;
-        Ok(answer)
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Error::new(Kind::BadUpstream, "the upstream switched protocols unasked"));
+        }
+        strip_hop_by_hop(&mut answer);
+        Ok(Answered::Response(answer))
     }
 
-    fn request(
-        &self,
-        exchange: &mut Exchange,
-        body_wait_max: Duration,
-        body_bytes_max: usize,
-    ) -> Result<Request<Body>> {
-        let body = exchange.body.forward(body_wait_max, body_bytes_max)?;
+    /// One attempt. The upstream's time begins with the end of the upload, and runs while it does not take what is there.
+    async fn send(&self, exchange: &mut Exchange) -> Result<Response<Body>> {
+        let mut request = self.request(exchange)?;
+        let event_wait_max = self.bounds.peek().event_stream_timeout;
+        if !matches!(request.body(), Body::Streaming(_)) {
+            let deadline = Instant::now() + self.policy.timeout;
+            return self.pool.send_for_events(request, deadline, event_wait_max).await;
+        }
+        let (body, progress) = progress::follow(std::mem::take(request.body_mut()));
+        *request.body_mut() = body;
+        tokio::select! {
+            answer = self.pool.send_streaming(request, event_wait_max) => answer,
+            () = progress.stood_still(self.policy.timeout) => {
+                Err(Error::new(Kind::Timeout, "the upstream did not answer in time"))
+            }
+        }
+    }
+
+    /// Passes a request for another protocol on, with the headers that ask for it.
+    async fn upgrade(&self, exchange: &mut Exchange) -> Result<Answered> {
+        let mut request = self.request(exchange)?;
+        for name in websocket::HANDSHAKE {
+            if let Some(value) = exchange.head.headers.get(&name) {
+                request.headers_mut().insert(name, value.clone());
+            }
+        }
+        request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        request.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        let deadline = Instant::now() + self.policy.timeout;
+        let (mut answer, tunnel) = self.pool.upgrade(request, deadline).await?;
+        strip_hop_by_hop(&mut answer);
+        let Some(tunnel) = tunnel else { return Ok(Answered::Response(answer)) };
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        answer.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        Ok(Answered::Tunnel(answer, tunnel))
+    }
+
+    fn request(&self, exchange: &mut Exchange) -> Result<Request<Body>> {
+        let body = exchange.body.stream(self.policy.accepts.bytes_max())?;
         let mut request = Request::new(body);
         *request.method_mut() = exchange.head.method.clone();
         *request.uri_mut() = self.target(&exchange.head.uri)?;
-        *request.headers_mut() = outgoing_headers(exchange);
+        *request.headers_mut() = outgoing_headers(exchange, &self.trusted_proxies.peek());
         Ok(request)
     }
 
@@ -117,14 +146,30 @@ impl Remote {
     }
 }
 
+impl Upstream for Remote {
+    fn answer<'x>(&'x self, exchange: &'x mut Exchange) -> UpstreamFuture<'x> {
+        Box::pin(self.forward(exchange))
+    }
+}
+
+/// What belonged to the upstream's connection stays behind. A length beside chunks would be a second opinion of where the
+/// answer ends (RFC 9112 section 6.3): hyper read the chunks.
+fn strip_hop_by_hop(answer: &mut Response<Body>) {
+    if answer.headers().contains_key(header::TRANSFER_ENCODING) {
+        answer.headers_mut().remove(header::CONTENT_LENGTH);
+    }
+    remove_hop_by_hop(answer.headers_mut());
+    *answer.version_mut() = Version::HTTP_11;
+}
+
 /// The client's headers without what belongs to its connection, and with what only the gateway knows.
-fn outgoing_headers(exchange: &Exchange) -> HeaderMap {
+fn outgoing_headers(exchange: &Exchange, trusted: &TrustedProxies) -> HeaderMap {
     let mut headers = exchange.head.headers.clone();
     // Taken first: a `Connection` header could name it, and an upstream needs it to know which site is meant.
     let named_host = headers.remove(header::HOST);
-    hold_back(&mut headers);
-    let connection = &exchange.connection;
-    let address = connection.remote.ip().to_string();
+    remove_hop_by_hop(&mut headers);
+    join_cookies(&mut headers);
+    let address = exchange.client.ip().to_string();
     let address = HeaderValue::from_str(&address).expect("an address is visible ASCII");
     let host = match exchange.head.uri.authority() {
         Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
@@ -136,18 +181,33 @@ fn outgoing_headers(exchange: &Exchange) -> HeaderMap {
     }
     headers.insert(
         FORWARDED_PROTO,
-        HeaderValue::from_static(if connection.tls { "https" } else { "http" }),
+        HeaderValue::from_static(if exchange.is_https { "https" } else { "http" }),
     );
-    // Whatever a client claims here is replaced: an upstream must be able to believe it.
-    headers.insert(FORWARDED_FOR, address.clone());
+    // Whatever a client claims here is replaced, and what a trusted proxy says is continued: an upstream must be able to
+    // believe it.
+    let sent = &exchange.head.headers;
+    let peer = exchange.connection.remote;
+    headers.insert(FORWARDED_FOR, client_address::forwarded_for(sent, peer, trusted));
+    if let Some(forwarded) = client_address::forwarded(sent, peer, trusted) {
+        headers.insert(header::FORWARDED, forwarded);
+    }
     headers.insert(REAL_IP, address);
     name_caller(exchange, &mut headers);
     let id = exchange.request_id.hex();
     headers.insert(REQUEST_ID, HeaderValue::from_bytes(&id).expect("hexadecimal digits"));
-    if !headers.contains_key(TRACEPARENT) {
-        headers.insert(TRACEPARENT, traceparent(&id));
-    }
+    headers.insert(TRACEPARENT, exchange.trace.header());
     headers
+}
+
+/// HTTP/2 may send cookies one by one; whoever speaks HTTP/1.1 expects them in one line (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let values: Vec<&[u8]> =
+        headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let joined = HeaderValue::from_bytes(&values.join(&b"; "[..]));
+    headers.insert(header::COOKIE, joined.expect("values of headers and what may stand in one"));
 }
 
 /// Tells the upstream whom the access token named, in the headers that WeChat's own cloud hosting uses.
@@ -166,22 +226,11 @@ fn name_caller(exchange: &Exchange, headers: &mut HeaderMap) {
     }
 }
 
-/// A trace that begins here (W3C Trace Context): our id as the trace, its second half as the span, sampled.
-fn traceparent(id: &[u8; 32]) -> HeaderValue {
-    let mut text = [0; 55];
-    text[..3].copy_from_slice(b"00-");
-    text[3..35].copy_from_slice(id);
-    text[35] = b'-';
-    text[36..52].copy_from_slice(&id[16..]);
-    text[52..].copy_from_slice(b"-01");
-    HeaderValue::from_bytes(&text).expect("hexadecimal digits and dashes")
-}
-
 /// Removes what belongs to one connection, also what its `Connection` header names.
-fn hold_back(headers: &mut HeaderMap) {
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
     // Most heads have one such header or none: looking at the names is cheaper than asking the map for each of ours.
     let present: Vec<HeaderName> =
-        headers.keys().filter(|name| is_held_back(name)).cloned().collect();
+        headers.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
     if present.contains(&header::CONNECTION) {
         for name in named_by_connection(headers) {
             headers.remove(name);
@@ -192,12 +241,15 @@ fn hold_back(headers: &mut HeaderMap) {
     }
 }
 
-fn is_held_back(name: &HeaderName) -> bool {
+fn is_hop_by_hop(name: &HeaderName) -> bool {
     let text = name.as_str().as_bytes();
-    let same = |(ours, theirs): (u8, &u8)| ours == *theirs || (ours == b'-' && *theirs == b'_');
+    // CGI, WSGI, Rack and PHP make one name of every byte that is neither letter nor digit.
+    let same = |(ours, theirs): (u8, &u8)| {
+        ours == *theirs || (ours == b'-' && !theirs.is_ascii_alphanumeric())
+    };
     let is_ours =
         |prefix: &&'static str| text.len() >= prefix.len() && prefix.bytes().zip(text).all(same);
-    HELD_BACK.contains(name) || (text.first() == Some(&b'x') && OURS_PREFIXES.iter().any(is_ours))
+    HOP_BY_HOP.contains(name) || (text.first() == Some(&b'x') && OURS_PREFIXES.iter().any(is_ours))
 }
 
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
@@ -221,20 +273,25 @@ mod tests {
             ("x-wx-openid", "somebody else"),
             ("x_wx_openid", "somebody else"),
             ("x_forwarded-for", "6.6.6.6"),
+            ("x.wx.openid", "somebody else"),
+            ("x-wx.openid", "somebody else"),
+            ("x!real~ip", "6.6.6.6"),
             ("accept", "*/*"),
         ] {
             headers.insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
         }
-        hold_back(&mut headers);
+        remove_hop_by_hop(&mut headers);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["accept"]);
     }
 
     #[test]
-    fn a_trace_begins_with_the_request_id() {
-        let value = traceparent(b"0123456789abcdef0123456789abcdef");
-        assert_eq!(
-            value.to_str().unwrap(),
-            "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
-        );
+    fn an_upstream_of_http_1_sees_one_line_of_cookies() {
+        let mut headers = HeaderMap::new();
+        for value in ["a=1", "b=2; c=3"] {
+            headers.append(header::COOKIE, HeaderValue::from_static(value));
+        }
+        join_cookies(&mut headers);
+        let all: Vec<_> = headers.get_all(header::COOKIE).iter().collect();
+        assert_eq!(all, ["a=1; b=2; c=3"]);
     }
 }

@@ -78,3 +78,14 @@ async fn one_connection_carries_many_requests_with_bodies() {
         assert_eq!(summary(&read_answer(&mut client).await), format!("200 {body}"));
     }
 }
+
+#[tokio::test]
+async fn a_refusal_says_when_to_come_back() {
+    let served = serve(|_| {}, None).await;
+    let request = b"GET /busy HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let answer = raw(served.address, request).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 429") && answer.contains("\r\nretry-after: 2\r\n"),
+        "{answer}"
+    );
+}

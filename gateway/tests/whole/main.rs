@@ -4,7 +4,9 @@
 
 mod bad_input;
 mod carried;
+mod files;
 mod lifecycle;
+mod proxied;
 mod remote;
 mod support;
 mod tls;

@@ -221,7 +221,7 @@ async fn malformed_and_missing_answers_become_502_503_and_504() {
 
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let impatient = |config: &mut yunzhan_gateway::Config| {
-        config.routes[0].policy.timeout = Duration::from_millis(1)
+        config.routes[0].policy.timeout = Duration::from_millis(1);
     };
     let served = serve(impatient, Some(silent.local_addr().unwrap())).await;
     let answer = summary(&raw(served.address, b"GET /up/x HTTP/1.1\r\nHost: a\r\n\r\n").await);

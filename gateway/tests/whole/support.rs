@@ -13,10 +13,11 @@ use yunzhan_base::policy::Cors;
 use yunzhan_base::principal::{AuthVerdict, Authenticate, Claim, User};
 use yunzhan_base::route::bind;
 use yunzhan_base::{
-    Access, Body, Call, Endpoint, Live, Principal, ResponseFuture, RoutePolicy, RouteSpec,
+    Access, Body, Call, Endpoint, Error, Kind, Live, Principal, ResponseFuture, RoutePolicy,
+    RouteSpec,
 };
 use yunzhan_gateway::config::RemoteRoute;
-use yunzhan_gateway::{Config, Dependencies, Gateway, Waf};
+use yunzhan_gateway::{Config, Dependencies, Files, Gateway, Sockets, Waf};
 use yunzhan_net::http::{Client, Target};
 use yunzhan_net::shutdown::Trigger;
 
@@ -28,6 +29,7 @@ struct Echo;
 const ROUTES: &[Endpoint<Echo>] = &[
     Endpoint { spec: spec("echo.post", Method::POST, "/echo", Access::Public), handle: echo },
     Endpoint { spec: spec("echo.get", Method::GET, "/echo/{name}", Access::Public), handle: name },
+    Endpoint { spec: spec("echo.busy", Method::GET, "/busy", Access::Public), handle: busy },
     Endpoint {
         spec: spec("echo.carried", Method::POST, "/carried", Access::UserInBody),
         handle: echo,
@@ -59,6 +61,11 @@ fn name(_: Arc<Echo>, call: Call) -> ResponseFuture {
     Box::pin(
         async move { Ok(Response::new(Body::from(call.params.get("name")?.to_owned())).into()) },
     )
+}
+
+fn busy(_: Arc<Echo>, _: Call) -> ResponseFuture {
+    let error = Error::new(Kind::LimitExceeded, "too many requests");
+    Box::pin(async { Err(error.retry_after(Duration::from_millis(1500))) })
 }
 
 /// Knows one person, by the token `小明`; where it comes in the body, it is the whole of it.
@@ -107,13 +114,13 @@ impl Observe for Seen {
             Event::RequestEnded(ended) => {
                 format!(
                     "{} {} {} {:?}",
-                    ended.route,
+                    ended.facts.route,
                     ended.status.as_u16(),
-                    ended.path,
+                    ended.facts.path,
                     ended.outcome
                 )
             }
-            Event::ConnectionFailed(failed) => format!("connection {}", failed.reason),
+            Event::ConnectionFailed(failed) => format!("connection {}", failed.reason.name()),
             _ => return,
         };
         self.0.lock().unwrap().push(line);
@@ -153,7 +160,12 @@ pub async fn serve(change: impl FnOnce(&mut Config), upstream: Option<SocketAddr
 
 /// Serves the echo service behind these rules.
 pub async fn serve_behind(waf: Waf) -> Served {
-    open(guarded(|_| {}, None, waf)).await
+    open(guarded(|_| {}, None, waf, None)).await
+}
+
+/// Serves the echo service, and these files where it has nothing.
+pub async fn serve_files(files: Files) -> Served {
+    open(guarded(|_| {}, None, Waf::off(), Some(files))).await
 }
 
 async fn open((gateway, seen): (Arc<Gateway>, Arc<Seen>)) -> Served {
@@ -168,13 +180,14 @@ pub fn gateway(
     change: impl FnOnce(&mut Config),
     upstream: Option<SocketAddr>,
 ) -> (Arc<Gateway>, Arc<Seen>) {
-    guarded(change, upstream, Waf::off())
+    guarded(change, upstream, Waf::off(), None)
 }
 
 fn guarded(
     change: impl FnOnce(&mut Config),
     upstream: Option<SocketAddr>,
     waf: Waf,
+    files: Option<Files>,
 ) -> (Arc<Gateway>, Arc<Seen>) {
     let mut config = Config::default();
     config.routes.extend(upstream.map(|address| RemoteRoute {
@@ -192,12 +205,13 @@ fn guarded(
     let dependencies = Dependencies {
         config,
         routes: bind(&Arc::new(Echo), ROUTES),
-        files: None,
+        files,
         authenticate: Arc::new(OnePerson),
         envs: Live::new(Envs::new([shop()]).unwrap()),
         client: Client::new(yunzhan_net::http::Config::default()),
         waf,
         events: Events::to(vec![Arc::clone(&seen) as Arc<dyn Observe>]),
+        sockets: Sockets::default(),
         seed: [1; 16],
     };
     (Gateway::new(dependencies).unwrap(), seen)

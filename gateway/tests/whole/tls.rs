@@ -4,22 +4,20 @@ use std::sync::Arc;
 
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, NamedGroup, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 use yunzhan_gateway::tls::{Certificate, CertificateFiles, development_certificate};
 use yunzhan_net::shutdown::Trigger;
 
 use crate::support::{gateway, read_answer, summary};
 
-/// Serves HTTPS and connects to it.
-async fn connect(
-    versions: &[&'static SupportedProtocolVersion],
-    protocol: &[u8],
-) -> (TlsStream<TcpStream>, Trigger) {
+/// What shakes hands with a new certificate, and whom to trust for it.
+pub fn acceptor() -> (TlsAcceptor, RootCertStore) {
     let folder = tempfile::tempdir().unwrap();
     let (chain, key) = development_certificate().unwrap();
     let files = CertificateFiles {
@@ -28,23 +26,60 @@ async fn connect(
     };
     std::fs::write(&files.chain, &chain).unwrap();
     std::fs::write(&files.key, &key).unwrap();
-    let acceptor = Certificate::load(&files).unwrap().acceptor().unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()).unwrap();
+    (Certificate::load(&files).unwrap().acceptor().unwrap(), roots)
+}
 
+/// Serves HTTPS and connects to it.
+async fn connect(
+    versions: &[&'static SupportedProtocolVersion],
+    protocol: &[u8],
+) -> (TlsStream<TcpStream>, Trigger) {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    connect_with(provider, versions, protocol).await
+}
+
+/// The same with a client of these suites and groups.
+async fn connect_with(
+    provider: CryptoProvider,
+    versions: &[&'static SupportedProtocolVersion],
+    protocol: &[u8],
+) -> (TlsStream<TcpStream>, Trigger) {
+    let (acceptor, roots) = acceptor();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let trigger = Trigger::default();
     tokio::spawn(gateway(|_| {}, None).0.serve_tcp(listener, Some(acceptor), trigger.watcher()));
 
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config =
-        ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider));
+    let config = builder.with_protocol_versions(versions).unwrap();
     let mut config = config.with_root_certificates(roots).with_no_client_auth();
     config.alpn_protocols = vec![protocol.to_vec()];
     let stream = TcpStream::connect(address).await.unwrap();
     let name = "localhost".try_into().unwrap();
     (TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap(), trigger)
+}
+
+/// Makes TLS of a connection, with a client as they are by default.
+pub async fn shake_hands(stream: TcpStream, roots: RootCertStore) -> TlsStream<TcpStream> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.unwrap().with_root_certificates(roots).with_no_client_auth();
+    let name = "localhost".try_into().unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_order_of_cipher_suites_is_the_servers() {
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        provider.cipher_suites.reverse();
+        let (stream, _trigger) = connect_with(provider, &[version], b"http/1.1").await;
+        let suite = stream.get_ref().1.negotiated_cipher_suite().unwrap().suite();
+        assert!(format!("{suite:?}").contains("AES_256_GCM"), "{suite:?}");
+    }
 }
 
 #[tokio::test]

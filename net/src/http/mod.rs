@@ -5,6 +5,7 @@
 pub mod pool;
 mod stream;
 mod target;
+mod tunnel;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +18,7 @@ use yunzhan_base::{Body, Error, Kind, Result};
 
 pub use pool::Pool;
 pub use target::Target;
+pub use tunnel::Tunnel;
 
 /// Targets that one client remembers; they come from configuration, never from a request.
 const TARGETS_MAX: usize = 1024;

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, Response, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -20,7 +20,7 @@ use yunzhan_base::body::BodyError;
 use yunzhan_base::{Body, Error, Kind, Result};
 
 use super::stream::{self, Probe};
-use super::{Config, Target};
+use super::{Config, Target, Tunnel};
 use crate::timed::Timed;
 
 /// The largest head of an answer: status line and headers.
@@ -66,24 +66,88 @@ impl Pool {
     /// may have been seen (retry only what is idempotent); `Timeout`.
     pub async fn send(
         self: &Arc<Self>,
-        mut request: Request<Body>,
+        request: Request<Body>,
         deadline: Instant,
+    ) -> Result<Response<Body>> {
+        self.send_for_events(request, deadline, self.config.body_wait_max).await
+    }
+
+    /// As [`Pool::send`], where a stream of events may be silent for `event_wait_max`.
+    pub async fn send_for_events(
+        self: &Arc<Self>,
+        request: Request<Body>,
+        deadline: Instant,
+        event_wait_max: Duration,
+    ) -> Result<Response<Body>> {
+        let sent = self.send_streaming(request, event_wait_max);
+        match tokio::time::timeout_at(deadline.into(), sent).await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.late()),
+        }
+    }
+
+    /// As [`Pool::send_for_events`], for a request whose body may take any time: whoever sends it bounds its waits, and
+    /// stops waiting by dropping the future.
+    pub async fn send_streaming(
+        self: &Arc<Self>,
+        mut request: Request<Body>,
+        event_wait_max: Duration,
     ) -> Result<Response<Body>> {
         if !request.headers().contains_key(header::HOST) {
             request.headers_mut().insert(header::HOST, self.authority.clone());
         }
-        match tokio::time::timeout_at(deadline.into(), self.attempt(request)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Error::new(Kind::Timeout, "the upstream did not answer in time")
-                .with_detail(self.target.to_string())),
+        self.attempt(request, event_wait_max).await
+    }
+
+    /// Sends a request that asks for another protocol, on a connection of its own. An answer of status 101 comes with the
+    /// connection's bytes in both directions; any other answer is an answer. Errors as [`Pool::send`].
+    pub async fn upgrade(
+        self: &Arc<Self>,
+        request: Request<Body>,
+        deadline: Instant,
+    ) -> Result<(Response<Body>, Option<Tunnel>)> {
+        match tokio::time::timeout_at(deadline.into(), self.try_upgrade(request)).await {
+            Ok(upgraded) => upgraded,
+            Err(_) => Err(self.late()),
         }
     }
 
-    async fn attempt(self: &Arc<Self>, mut request: Request<Body>) -> Result<Response<Body>> {
+    async fn try_upgrade(
+        self: &Arc<Self>,
+        request: Request<Body>,
+    ) -> Result<(Response<Body>, Option<Tunnel>)> {
+        let mut connection = self.connect().await?;
+        let answer = connection.sender.send_request(request).await;
+        let mut answer = answer.map_err(|error| self.broken(error, false))?;
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let wait_max = self.config.body_wait_max;
+            return Ok((answer.map(|body| self.lease(body, connection, wait_max)), None));
+        }
+        let upgraded = hyper::upgrade::on(&mut answer).await;
+        let upgraded = upgraded.map_err(|error| self.broken(error, false))?;
+        Ok((answer.map(|_| Body::Empty), Some(Tunnel(Box::new(TokioIo::new(upgraded))))))
+    }
+
+    fn late(&self) -> Error {
+        Error::new(Kind::Timeout, "the upstream did not answer in time")
+            .with_detail(self.target.to_string())
+    }
+
+    async fn attempt(
+        self: &Arc<Self>,
+        mut request: Request<Body>,
+        event_wait_max: Duration,
+    ) -> Result<Response<Body>> {
         for _ in 0..ATTEMPTS_MAX {
             let mut connection = self.connection().await?;
             match connection.sender.try_send_request(request).await {
-                Ok(answer) => return Ok(answer.map(|body| self.lease(body, connection))),
+                Ok(answer) => {
+                    let wait_max = match is_event_stream(answer.headers()) {
+                        true => event_wait_max,
+                        false => self.config.body_wait_max,
+                    };
+                    return Ok(answer.map(|body| self.lease(body, connection, wait_max)));
+                }
                 Err(mut failure) => match failure.take_message() {
                     Some(unsent) => request = unsent,
                     None => return Err(self.broken(failure.into_error(), connection.reused)),
@@ -136,7 +200,7 @@ impl Pool {
         })?;
         tokio::spawn(async move {
             // How a connection ends is told to whoever is using it; an idle one may end as it likes.
-            let _ = driver.await;
+            let _ = driver.with_upgrades().await;
         });
         Ok(Connection { sender, probe, reused: false })
     }
@@ -165,14 +229,19 @@ impl Pool {
     }
 
     /// The answer's body, which gives the connection back at its end and closes it when dropped before.
-    fn lease(self: &Arc<Self>, body: Incoming, connection: Connection) -> Body {
+    fn lease(self: &Arc<Self>, body: Incoming, connection: Connection, wait_max: Duration) -> Body {
         if http_body::Body::is_end_stream(&body) {
             self.put_idle(connection);
             return Body::Empty;
         }
-        let body = Timed::new(body, self.config.body_wait_max);
+        let body = Timed::new(body, wait_max);
         Body::streaming(Leased { body, lease: Some((Arc::clone(self), connection)) })
     }
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    media_type.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
 }
 
 /// What was wrong with the request's own body, when that, and not the target, ended the exchange.

@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use yunzhan_query::ejson::{ReadOptions, read_document};
 use yunzhan_query::filter::{Filter, Limits};
-use yunzhan_query::key::entries;
+use yunzhan_query::key::{EntryOptions, entries_with};
 use yunzhan_query::{Access, Budget, Direction, Index, Order, Plan, Projection};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -24,7 +24,8 @@ fuzz_target!(|bytes: &[u8]| {
     }
     for direction in [Direction::Ascending, Direction::Descending] {
         let pattern = Order::from_fields([("a", direction), ("b.c", Direction::Ascending)]).expect("valid");
-        let Ok(entries) = entries(&document, &pattern) else { return };
+        let options = EntryOptions { combines_arrays: true, ..EntryOptions::default() };
+        let Ok(entries) = entries_with(&document, &pattern, options) else { return };
         let index = Index { pattern, multikey: entries.multikey, truncated: entries.truncated };
         let plan = Plan::choose(&filter, &Order::default(), &[index]);
         if let (Access::Index { ranges, .. }, true) = (plan.access, matches) {

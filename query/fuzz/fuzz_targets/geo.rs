@@ -29,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut next = || lines.next().and_then(|line| read(line, &options).ok());
     let (Some(first), Some(second)) = (next(), next()) else { return };
     let path = Path::parse("at").expect("valid");
-    let _ = index_keys(&Document::from_iter([("at".to_owned(), second.clone())]), &path);
+    let _ = index_keys(&Document::from_iter([("at".to_owned(), second.clone())]), &path, 1000);
     let Ok(shape) = Shape::parse(&second) else { return };
     if let (Ok(center), Some(other)) = (Point::parse(&first), shape.point()) {
         assert!(other.distance_m(point_of(cell(other))) < 0.01);

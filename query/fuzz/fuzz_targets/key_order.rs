@@ -7,7 +7,10 @@ use libfuzzer_sys::fuzz_target;
 use yunzhan_query::{Bson, Direction, Document, Order};
 use yunzhan_query::compare::compare;
 use yunzhan_query::ejson::{ReadOptions, read};
-use yunzhan_query::key::{encode, entries, entries_with_empty_as_null, sort_key};
+use yunzhan_query::key::{ENTRIES_MAX, EntryOptions, encode, entries, entries_with, sort_key};
+
+const EMPTY_AS_NULL: EntryOptions =
+    EntryOptions { keys_max: ENTRIES_MAX, empty_as_null: true, combines_arrays: false };
 
 fn key(value: &Bson) -> Vec<u8> {
     let mut key = Vec::new();
@@ -28,7 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
     for value in &values {
         let document = Document::from_iter([("a".to_owned(), value.clone())]);
         let (Ok(entries), Ok(_)) =
-            (entries(&document, &order), entries_with_empty_as_null(&document, &order))
+            (entries(&document, &order), entries_with(&document, &order, EMPTY_AS_NULL))
         else {
             continue;
         };

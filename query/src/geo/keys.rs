@@ -8,7 +8,7 @@ use super::cell::{CellRange, cell};
 use super::near::each_geometry;
 use super::shape::Shape;
 use crate::error::{Error, Kind, Result};
-use crate::key::{ENTRIES_MAX, FORMAT, KeyRange, TAG_ELSEWHERE, TAG_PLACE};
+use crate::key::{FORMAT, KeyRange, TAG_ELSEWHERE, TAG_PLACE};
 use crate::path::Path;
 
 /// The key of everything that is more than a point. It is nowhere in particular, so each walk through a geo index reads it
@@ -19,19 +19,21 @@ pub const ELSEWHERE_KEY: [u8; 2] = [FORMAT, TAG_ELSEWHERE];
 /// geometries, none if the field is missing, null or an empty array.
 ///
 /// # Errors
-/// `InvalidValue` naming the path where something is no geometry, `TooLarge` beyond [`ENTRIES_MAX`] keys.
-pub fn index_keys(document: &Document, path: &Path) -> Result<Vec<Vec<u8>>> {
+/// `InvalidValue` naming the path where something is no geometry, `TooLarge` beyond `keys_max` keys.
+pub fn index_keys(document: &Document, path: &Path, keys_max: usize) -> Result<Vec<Vec<u8>>> {
     let mut keys = BTreeSet::new();
     let mut refusal = None;
     each_geometry(document, path, &mut |value| match key_of(value) {
-        Ok(key) => drop(keys.insert(key)),
+        // One more than fits shows that there are too many.
+        Ok(key) if keys.len() <= keys_max => drop(keys.insert(key)),
+        Ok(_) => {}
         Err(error) => drop(refusal.get_or_insert(error)),
     });
     if let Some(error) = refusal {
         return Err(error.at(path));
     }
-    if keys.len() > ENTRIES_MAX {
-        let message = format!("document has more than {ENTRIES_MAX} keys in one index");
+    if keys.len() > keys_max {
+        let message = format!("document has more than {keys_max} keys in one index");
         return Err(Error::new(Kind::TooLarge, message).at(path));
     }
     Ok(keys.into_iter().collect())

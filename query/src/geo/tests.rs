@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::{
     Area, CellRange, Point, Rings, Shape, cell, covering, index_keys, key_range, point_of,
 };
+use crate::key::ENTRIES_MAX;
 use crate::path::Path;
 use crate::testing::{doc, value};
 
@@ -123,7 +124,7 @@ fn areas_that_are_none() {
 
 #[test]
 fn keys_of_a_document() {
-    let keys = |text: &str| match index_keys(&doc(text), &Path::parse("at").unwrap()) {
+    let keys = |text: &str| match index_keys(&doc(text), &Path::parse("at").unwrap(), ENTRIES_MAX) {
         Ok(keys) => keys
             .iter()
             .map(|key| key.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
@@ -315,7 +316,7 @@ proptest! {
         let (from, to) = (cell(a).min(cell(b)), cell(a).max(cell(b)));
         let range = CellRange { from, to };
         let document = bson::doc! { "at": [other.lng(), other.lat()] };
-        let keys = index_keys(&document, &Path::parse("at").unwrap()).unwrap();
+        let keys = index_keys(&document, &Path::parse("at").unwrap(), ENTRIES_MAX).unwrap();
         let keys_range = key_range(&range);
         let inside = keys_range.from <= keys[0] && keys[0] < keys_range.to;
         prop_assert_eq!(inside, holds(&[range], other));

@@ -34,7 +34,7 @@ mod range;
 mod tests;
 
 pub use encode::encode;
-pub use entries::{Entries, entries, entries_with_empty_as_null, sort_key};
+pub use entries::{Entries, EntryOptions, entries, entries_with, sort_key};
 pub use range::KeyRange;
 pub(crate) use range::{Prefix, ranges};
 
@@ -54,5 +54,5 @@ pub(crate) const TAG_ELSEWHERE: u8 = 0x98;
 /// Longest key. With an index id and a document id it stays far below the 3,072 bytes that InnoDB indexes.
 pub const KEY_BYTES_MAX: usize = 1024;
 
-/// Most keys that one document may put into one index. Arrays in several fields multiply.
+/// Most keys that one document may put into one index, and into all indexes together where somebody counts them.
 pub const ENTRIES_MAX: usize = 1000;

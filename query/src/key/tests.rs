@@ -4,7 +4,9 @@ use bson::{Bson, Document};
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
-use super::{ENTRIES_MAX, KEY_BYTES_MAX, Prefix, encode, entries, ranges, sort_key};
+use super::{
+    ENTRIES_MAX, EntryOptions, KEY_BYTES_MAX, Prefix, encode, entries, entries_with, ranges, sort_key,
+};
 use crate::compare::{compare, compare_documents};
 use crate::filter::{Filter, Limits};
 use crate::order::{Direction, Order};
@@ -115,8 +117,8 @@ fn a_document_has_a_key_for_each_value() {
     "#]],
     );
     check_entries(
-        r#"{"a":[true,false],"b":[true,false]}"#,
-        r#"{"a":1,"b":1}"#,
+        r#"{"a":[{"b":true,"c":true},{"b":false,"c":false}]}"#,
+        r#"{"a.b":1,"a.c":1}"#,
         &expect![[r#"
         multikey true truncated false
         0148004800
@@ -128,10 +130,50 @@ fn a_document_has_a_key_for_each_value() {
 }
 
 #[test]
+fn arrays_in_two_fields_of_one_index_are_refused() {
+    let check = |document: &str, pattern: &str| {
+        let result = entries(&doc(document), &Order::parse(&doc(pattern)).unwrap());
+        result.map_or_else(|error| error.to_string(), |entries| format!("{} keys", entries.keys.len()))
+    };
+    let (pair, inner) = (r#"{"a":1,"b":1}"#, r#"{"a.b":1,"a.c":1}"#);
+    let lines = [
+        check(r#"{"a":[1,2],"b":[3,4]}"#, pair),
+        check(r#"{"a":[1],"b":[3]}"#, pair),
+        check(r#"{"a":[],"b":[]}"#, pair),
+        check(r#"{"a":[1,2],"b":3}"#, pair),
+        check(r#"{"a":[1,2]}"#, pair),
+        check(r#"{"a":{"b":[1],"c":[2]}}"#, inner),
+        check(r#"{"a":[{"b":1,"c":2},{"b":3}]}"#, inner),
+        check(r#"{"a":[{"b":[1],"c":2},{"b":3,"c":[4]}]}"#, inner),
+        check(r#"{"a":[{"b":[1],"c":[2]}]}"#, inner),
+        check(r#"{"a":[[1,2],[3,4]]}"#, r#"{"a.0":1,"a.1":1}"#),
+        check(r#"{"a":[1,2],"b":1}"#, r#"{"a.0":1,"a.1":1,"b":1}"#),
+    ];
+    expect![[r#"
+        cannot index parallel arrays [a] [b]
+        cannot index parallel arrays [a] [b]
+        cannot index parallel arrays [a] [b]
+        2 keys
+        2 keys
+        cannot index parallel arrays [a.b] [a.c]
+        4 keys
+        4 keys
+        cannot index parallel arrays [a.b] [a.c]
+        cannot index parallel arrays [a.0] [a.1]
+        1 keys"#]]
+    .assert_eq(&lines.join("\n"));
+    let stored = EntryOptions { combines_arrays: true, ..EntryOptions::default() };
+    let document = doc(r#"{"a":[true,false],"b":[true,false]}"#);
+    let before = entries_with(&document, &Order::parse(&doc(pair)).unwrap(), stored).unwrap();
+    assert_eq!(before.keys.len(), 4);
+}
+
+#[test]
 fn keys_made_before_can_still_be_made() {
     let pattern = Order::parse(&doc(r#"{"a":1}"#)).unwrap();
     let key = |text: &str| {
-        hex(&super::entries_with_empty_as_null(&doc(text), &pattern).unwrap().keys.concat())
+        let options = EntryOptions { empty_as_null: true, ..EntryOptions::default() };
+        hex(&entries_with(&doc(text), &pattern, options).unwrap().keys.concat())
     };
     assert_eq!([key(r#"{"a":[]}"#), key("{}"), key(r#"{"a":[true]}"#)], ["0110", "0110", "014801"]);
 }

@@ -1,9 +1,8 @@
 //! `yunzhan check`: every mistake of configuration and data folder at once, and nothing is changed.
 
 use serde_json::{Value, json};
-use yunzhan_base::Error;
 use yunzhan_base::config::{Lang, Problems};
-use yunzhan_gateway::tls::Certificate;
+use yunzhan_base::{Clock, Error};
 use yunzhan_gateway::{Files, check_routes};
 
 use super::context::Context;
@@ -11,6 +10,7 @@ use super::output::print;
 use super::{EXIT_DONE, EXIT_FAILED};
 use crate::config::Config;
 use crate::data;
+use crate::listeners::check_certificates;
 use crate::rooms;
 use crate::waf::RuleSetManager;
 
@@ -20,6 +20,8 @@ struct Findings {
     config: Option<Problems>,
     /// What the configuration names and cannot be used, and what is wrong with the data folder.
     files: Vec<Error>,
+    /// What is no mistake, but will be one for somebody.
+    warnings: Vec<String>,
 }
 
 /// Checks; 0 without a mistake, 1 with one.
@@ -36,12 +38,17 @@ pub(super) fn run(context: &Context) -> u8 {
 
 impl Findings {
     fn collect(context: &Context) -> Self {
-        let (config, mut files) = match context.source.load() {
-            Ok(loaded) => (None, named_files(&loaded.config, context)),
-            Err(problems) => (Some(problems), Vec::new()),
+        let now_s = u64::try_from(Clock::System.now_ms() / 1000).unwrap_or(0);
+        let (config, mut files, warnings) = match context.source.load() {
+            Ok(loaded) => {
+                let (mut errors, warnings) = check_certificates(&loaded.config, now_s);
+                errors.extend(named_files(&loaded.config, context));
+                (None, errors, warnings)
+            }
+            Err(problems) => (Some(problems), Vec::new(), Vec::new()),
         };
         files.extend(data::inspect(&context.dir).err());
-        Self { config, files }
+        Self { config, files, warnings }
     }
 
     fn count(&self) -> usize {
@@ -51,7 +58,7 @@ impl Findings {
     fn json(&self, is_good: bool, lang: Lang) -> Value {
         let problems = self.config.as_ref().map_or(json!([]), |problems| problems.to_json(lang));
         let files: Vec<_> = self.files.iter().map(Error::message).collect();
-        json!({ "ok": is_good, "configuration": problems, "files": files })
+        json!({ "ok": is_good, "configuration": problems, "files": files, "warnings": self.warnings })
     }
 
     fn text(&self, lang: Lang) -> String {
@@ -62,6 +69,9 @@ impl Findings {
         }
         for error in &self.files {
             text += &format!("{}: {error}\n\n", lang.pick("error", "错误"));
+        }
+        for warning in &self.warnings {
+            text += &format!("{}: {warning}\n\n", lang.pick("warning", "警告"));
         }
         text + &match (self.count(), lang) {
             (0, Lang::En) => "no mistake found\n".to_owned(),
@@ -76,13 +86,8 @@ impl Findings {
 /// Opens what the configuration names, for a file that is well-formed may still name one that is not there, or a path that
 /// a service answers already.
 fn named_files(config: &Config, context: &Context) -> Vec<Error> {
-    let certificate = config.certificate.as_ref().map(|files| Certificate::load(files).map(drop));
     let site = config.site.as_deref().map(|folder| Files::folder(folder).map(drop));
     let routes = check_routes(rooms::public_specs(), &config.gateway.routes);
     let policy = RuleSetManager::open(context.dir.clone(), &config.waf).map(drop);
-    [certificate, site, Some(routes), Some(policy)]
-        .into_iter()
-        .flatten()
-        .filter_map(Result::err)
-        .collect()
+    [site, Some(routes), Some(policy)].into_iter().flatten().filter_map(Result::err).collect()
 }

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use yunzhan_base::event::{
-    AttackSuspected, ConnectionFailed, Event, Observe, Outcome, RequestEnded,
+    AttackSuspected, ConnectionFailed, Event, Observe, Outcome, RequestEnded, RequestFacts,
 };
 use yunzhan_base::{Clock, mask};
 
@@ -156,31 +156,32 @@ impl Shared {
 
 /// Probes of an orchestrator come every few seconds and say nothing while all is well.
 fn is_probe(request: &RequestEnded<'_>) -> bool {
-    request.status.is_success() && PROBES.contains(&request.route)
+    request.status.is_success() && PROBES.contains(&request.facts.route)
 }
 
 fn request_line(lines: &mut Vec<u8>, now_ms: i64, request: &RequestEnded<'_>) {
     let mut line = Line::begin(lines);
-    let id = request.request_id.hex();
+    let RequestFacts { request_id, route, env, user, method, path, remote } = request.facts;
+    let id = request_id.hex();
     line.word("at", Timestamp(now_ms).text(&mut [0; 24]))
         .word("request_id", std::str::from_utf8(&id).unwrap_or_default())
-        .text("method", request.method.as_str(), 32)
-        .text("path", request.path, PATH_CHARS_MAX)
+        .text("method", method.as_str(), 32)
+        .text("path", path, PATH_CHARS_MAX)
         .number("status", u64::from(request.status.as_u16()))
         .number("duration_us", request.duration_us)
         .number("body_bytes", request.body_bytes_sent)
-        .text("route", request.route, 128)
-        .address("remote", request.remote)
+        .text("route", route, 128)
+        .address("remote", remote)
         .word("protocol", request.protocol)
         .plain("tls", false, request.tls);
-    if let Some(env) = request.env {
+    if let Some(env) = env {
         line.word("env", env.as_str());
     }
-    if let Some(user) = request.user {
+    if let Some(user) = user {
         line.text("user", &mask::identifier(user), 16);
     }
     if request.outcome != Outcome::Complete {
-        line.plain("outcome", true, outcome_name(request.outcome));
+        line.plain("outcome", true, request.outcome.name());
     }
     if let Some(error) = request.error {
         line.plain("error", true, error.kind().name()).text(
@@ -195,14 +196,15 @@ fn request_line(lines: &mut Vec<u8>, now_ms: i64, request: &RequestEnded<'_>) {
 /// One line for a request, and each rule that matched in the order of matching.
 fn attack_line(lines: &mut Vec<u8>, now_ms: i64, attack: &AttackSuspected<'_>) {
     let mut line = Line::begin(lines);
-    let id = attack.request_id.hex();
+    let RequestFacts { request_id, route, env, user, method, path, remote } = attack.facts;
+    let id = request_id.hex();
     line.word("at", Timestamp(now_ms).text(&mut [0; 24]))
         .word("attack", attack.matches.first().map_or("none", |first| first.attack.name()))
         .word("request_id", std::str::from_utf8(&id).unwrap_or_default())
-        .text("method", attack.method.as_str(), 32)
-        .text("path", attack.path, PATH_CHARS_MAX)
-        .text("route", attack.route, 128)
-        .address("remote", attack.remote)
+        .text("method", method.as_str(), 32)
+        .text("path", path, PATH_CHARS_MAX)
+        .text("route", route, 128)
+        .address("remote", remote)
         .plain("refused", false, attack.is_refused);
     if attack.is_exhausted {
         line.plain("exhausted", false, true);
@@ -210,10 +212,10 @@ fn attack_line(lines: &mut Vec<u8>, now_ms: i64, attack: &AttackSuspected<'_>) {
     if let Some(score) = attack.score {
         line.plain("score", false, score);
     }
-    if let Some(env) = attack.env {
+    if let Some(env) = env {
         line.word("env", env.as_str());
     }
-    if let Some(user) = attack.user {
+    if let Some(user) = user {
         line.text("user", &mask::identifier(user), 16);
     }
     line.list("matches", attack.matches.iter().take(MATCHES_MAX), |line, matched| {
@@ -232,19 +234,11 @@ fn attack_line(lines: &mut Vec<u8>, now_ms: i64, attack: &AttackSuspected<'_>) {
 fn connection_line(lines: &mut Vec<u8>, now_ms: i64, failed: &ConnectionFailed<'_>) {
     Line::begin(lines)
         .plain("at", true, Timestamp(now_ms))
-        .plain("connection_failed", true, failed.reason)
+        .plain("connection_failed", true, failed.reason.name())
         .plain("remote", true, failed.remote)
         .plain("tls", false, failed.tls)
         .text("detail", failed.detail, DETAIL_CHARS_MAX)
         .end();
-}
-
-const fn outcome_name(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Complete => "complete",
-        Outcome::ClientGone => "client_gone",
-        Outcome::BodyBroke => "body_broke",
-    }
 }
 
 /// Milliseconds since 1970 as `2026-01-31T12:00:00.123Z`, without a calendar library on the path of a request.
@@ -382,16 +376,18 @@ mod tests {
 
     fn request<'a>(path: &'a str, error: Option<&'a Error>) -> Event<'a> {
         Event::RequestEnded(RequestEnded {
-            request_id: RequestId::NONE,
-            route: "identity.user_me",
-            env: None,
-            user: Some("user-0123456789"),
-            method: &Method::GET,
-            path,
+            facts: RequestFacts {
+                request_id: RequestId::NONE,
+                route: "identity.user_me",
+                env: None,
+                user: Some("user-0123456789"),
+                method: &Method::GET,
+                path,
+                remote: ([127, 0, 0, 1], 4000).into(),
+            },
             status: StatusCode::OK,
             body_bytes_sent: 12,
             duration_us: 345,
-            remote: ([127, 0, 0, 1], 4000).into(),
             protocol: "h2",
             tls: true,
             error,

@@ -117,8 +117,8 @@ impl Observe for Attempts {
         }
         let now_ms = self.clock.now_ms();
         let mut tables = self.lock();
-        tables.addresses.count(network(attack.remote.ip()), attack, now_ms);
-        if let (Some(env), Some(user)) = (attack.env, attack.user) {
+        tables.addresses.count(network(attack.facts.remote.ip()), attack, now_ms);
+        if let (Some(env), Some(user)) = (attack.facts.env, attack.facts.user) {
             tables.users.count((env.as_str().to_owned(), user.to_owned()), attack, now_ms);
         }
     }
@@ -246,7 +246,7 @@ mod tests {
     use std::time::Duration;
 
     use http::Method;
-    use yunzhan_base::event::SuspectedMatch;
+    use yunzhan_base::event::{RequestFacts, SuspectedMatch};
     use yunzhan_base::{EnvId, RequestId};
 
     use super::*;
@@ -255,13 +255,15 @@ mod tests {
         let env: EnvId = "demo".parse().unwrap();
         let matches: Vec<_> = kinds.iter().map(|&attack| matched(attack)).collect();
         attempts.observe(&Event::AttackSuspected(AttackSuspected {
-            request_id: RequestId::NONE,
-            route: "none",
-            env: Some(&env),
-            user,
-            method: &Method::GET,
-            path: "/",
-            remote: (address.parse::<IpAddr>().unwrap(), 1).into(),
+            facts: RequestFacts {
+                request_id: RequestId::NONE,
+                route: "none",
+                env: Some(&env),
+                user,
+                method: &Method::GET,
+                path: "/",
+                remote: (address.parse::<IpAddr>().unwrap(), 1).into(),
+            },
             matches: &matches,
             score: None,
             is_refused: kinds.len() > 1,

@@ -209,7 +209,7 @@ impl Metrics {
 
     fn request_ended(&self, request: &RequestEnded<'_>) {
         if !self.count(request) {
-            self.resolve(request.route, request.env);
+            self.resolve(request.facts.route, request.facts.env);
             self.count(request);
         }
     }
@@ -217,7 +217,8 @@ impl Metrics {
     /// Counts a request whose route and environment were met before.
     fn count(&self, request: &RequestEnded<'_>) -> bool {
         let resolved = self.resolved.peek();
-        let Some((duration, counters)) = resolved.find(request.route, request.env) else {
+        let Some((duration, counters)) = resolved.find(request.facts.route, request.facts.env)
+        else {
             return false;
         };
         counters[class_index(request.status)].inc();
@@ -262,7 +263,7 @@ impl Metrics {
     }
 
     fn sql_ended(&self, sql: SqlEnded) {
-        let operation = sql.operation;
+        let operation = sql.operation.name();
         let labels = OperationLabels { operation };
         self.sql_durations.get_or_create(&labels).observe(seconds(sql.duration_us));
         if let Some(kind) = sql.failed {
@@ -279,7 +280,7 @@ impl Observe for Metrics {
             Event::AttackSuspected(attack) => self.attack_suspected(attack),
             Event::ConnectionFailed(failed) => {
                 self.connections_failed
-                    .get_or_create(&ReasonLabels { reason: failed.reason })
+                    .get_or_create(&ReasonLabels { reason: failed.reason.name() })
                     .inc();
             }
             Event::SqlEnded(sql) => self.sql_ended(*sql),
@@ -302,22 +303,24 @@ fn class_index(status: StatusCode) -> usize {
 mod tests {
     use http::Method;
     use yunzhan_base::RequestId;
-    use yunzhan_base::event::Outcome;
+    use yunzhan_base::event::{Outcome, RequestFacts};
 
     use super::*;
 
     fn request(metrics: &Metrics, route: &'static str, env: &str, status: StatusCode) {
         metrics.observe(&Event::RequestEnded(RequestEnded {
-            request_id: RequestId::NONE,
-            route,
-            env: env.parse().ok().as_ref(),
-            user: None,
-            method: &Method::GET,
-            path: "/",
+            facts: RequestFacts {
+                request_id: RequestId::NONE,
+                route,
+                env: env.parse().ok().as_ref(),
+                user: None,
+                method: &Method::GET,
+                path: "/",
+                remote: ([127, 0, 0, 1], 1).into(),
+            },
             status,
             body_bytes_sent: 0,
             duration_us: 1500,
-            remote: ([127, 0, 0, 1], 1).into(),
             protocol: "h2",
             tls: false,
             error: None,

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use yunzhan_base::Clock;
-use yunzhan_base::event::{Event, Level, Notice, Observe};
+use yunzhan_base::event::{Event, Notice, Observe};
 
 use super::access_log::Timestamp;
 use super::line::Line;
@@ -25,11 +25,7 @@ impl Notices {
 
     fn render(&self, notice: &Notice<'_>) -> Vec<u8> {
         let at = Timestamp(self.clock.now_ms());
-        let level = match notice.level {
-            Level::Info => "info",
-            Level::Warn => "warn",
-            Level::Error => "error",
-        };
+        let level = notice.level.name();
         if !self.json {
             return format!("{at} {level:5} {}\n", notice.text.trim_end()).into_bytes();
         }
@@ -56,6 +52,8 @@ impl Observe for Notices {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
+    use yunzhan_base::event::Level;
+
     use super::*;
 
     #[test]

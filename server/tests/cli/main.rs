@@ -4,5 +4,6 @@
 mod check;
 mod db;
 mod help;
+mod open_files;
 mod program;
 mod serving;

@@ -12,6 +12,8 @@ use tempfile::TempDir;
 pub(crate) struct Place {
     folder: TempDir,
     variables: Vec<(String, String)>,
+    /// The limit of open files, soft and hard, as `ulimit` spells both.
+    open_files: Option<(u32, u32)>,
 }
 
 /// A serving process; killed when the test ends early.
@@ -24,7 +26,8 @@ pub(crate) struct Serving {
 impl Place {
     /// Without any variable.
     pub(crate) fn bare() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), variables: Vec::new() }
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder, variables: Vec::new(), open_files: None }
     }
 
     /// With free ports for every listener.
@@ -39,6 +42,12 @@ impl Place {
         self
     }
 
+    /// Lets the program have so many open files: by itself, and when it asks for more.
+    pub(crate) fn with_open_files(mut self, soft: u32, hard: u32) -> Self {
+        self.open_files = Some((soft, hard));
+        self
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -50,7 +59,14 @@ impl Place {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_yunzhan"));
+        let program = env!("CARGO_BIN_EXE_yunzhan");
+        let mut command = Command::new(program);
+        if let Some((soft, hard)) = self.open_files {
+            // The shell sets its own limits and becomes the program.
+            let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+            command = Command::new("/bin/sh");
+            command.args(["-c", &script, program]);
+        }
         command.current_dir(self.folder.path()).env_clear().envs(self.variables.iter().cloned());
         command.args(arguments).stdin(Stdio::null());
         command
@@ -103,6 +119,11 @@ fn real(path: &Path) -> String {
 }
 
 impl Serving {
+    /// The process's id.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name, such as `HUP`.
     pub(crate) fn signal(&self, name: &str) {
         let done =

@@ -2,7 +2,8 @@
 //!
 //! - A change or removal of one document is one unit. It reads, decides and writes; when somebody else wrote in between,
 //!   it does so again, so that no change is lost.
-//! - A change or removal of many documents is one unit per [`UNIT_DOCUMENTS_MAX`] documents. When it fails half-way, the
+//! - A change or removal of many documents is one unit per [`UNIT_DOCUMENTS_MAX`] documents, or fewer where they have many
+//!   index keys. When it fails half-way, the
 //!   units before stay; each document is changed once or not at all.
 
 use bson::{Bson, Document, doc};
@@ -184,7 +185,7 @@ impl Documents {
             if !walk.matches(&stored.body)? {
                 continue;
             }
-            let changed = self.edit_unit(table, vec![stored], edit).await?;
+            let changed = self.edit_units(table, vec![stored], edit).await?;
             // It matched when it was read; if it no longer does, the next one counts.
             if changed.matched > 0 {
                 return Ok(changed);
@@ -210,7 +211,7 @@ impl Documents {
             }
             if is_end || unit.len() >= UNIT_DOCUMENTS_MAX || bytes >= UNIT_BYTES {
                 bytes = 0;
-                let changed = self.edit_unit(table, std::mem::take(&mut unit), edit).await?;
+                let changed = self.edit_units(table, std::mem::take(&mut unit), edit).await?;
                 all.matched += changed.matched;
                 all.updated += changed.updated;
             }

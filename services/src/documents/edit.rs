@@ -10,6 +10,7 @@ use yunzhan_query::{Budget, Filter, Update};
 
 use super::change::apply;
 use super::insert::taken;
+use super::logic::batch::BatchSize;
 use super::logic::id::slot_of;
 use super::logic::index::{DocumentKeys, keys_before, keys_of};
 use super::logic::permission::Reach;
@@ -67,13 +68,34 @@ impl Edit<'_> {
 }
 
 impl Documents {
-    /// Edits these documents in one unit, and again with what they have become when somebody else was faster.
-    pub(super) async fn edit_unit(
+    /// Edits these documents, in one unit unless it would be too large.
+    pub(super) async fn edit_units(
+        &self,
+        table: &Table<'_>,
+        documents: Vec<Stored>,
+        edit: &Edit<'_>,
+    ) -> Result<Changed> {
+        let (mut all, mut left) = (Changed::default(), documents);
+        loop {
+            let (changed, rest) = self.edit_unit(table, left, edit).await?;
+            all.matched += changed.matched;
+            all.updated += changed.updated;
+            all.document = changed.document.or(all.document);
+            if rest.is_empty() {
+                return Ok(all);
+            }
+            left = rest;
+        }
+    }
+
+    /// Edits the first of these documents in one unit, and again with what they have become when somebody else was faster.
+    /// Gives those for which the unit had no room.
+    async fn edit_unit(
         &self,
         table: &Table<'_>,
         mut documents: Vec<Stored>,
         edit: &Edit<'_>,
-    ) -> Result<Changed> {
+    ) -> Result<(Changed, Vec<Stored>)> {
         let mut table = table.clone();
         let turn = self.queues.turn(&table, &documents).await;
         if turn.as_ref().is_some_and(|turn| turn.has_waited) {
@@ -82,7 +104,12 @@ impl Documents {
         for attempt in 0..ATTEMPTS_MAX {
             let mut unit = EditUnit::new(table.clone());
             let mut touched = Vec::new();
+            let mut seen = 0;
             for stored in &documents {
+                if unit.size.is_full() {
+                    break;
+                }
+                seen += 1;
                 let others = unit.slots.len();
                 unit.edit(stored, edit).await?;
                 if unit.slots.len() > others {
@@ -90,7 +117,7 @@ impl Documents {
                 }
             }
             if unit.slots.is_empty() {
-                return Ok(unit.changed);
+                return Ok((unit.changed, documents.split_off(seen)));
             }
             if let Some(once) = edit.once {
                 unit.steps.push(once.remember(&table, &unit.changed)?);
@@ -102,11 +129,11 @@ impl Documents {
             writing.end(&written);
             match (written, edit.once) {
                 (Ok(written), Some(once)) if written.repeated => {
-                    return once.repeated(&table).await;
+                    return Ok((once.repeated(&table).await?, Vec::new()));
                 }
                 (Ok(_), _) => {
                     self.note_kinds(&table, &unit.keys);
-                    return Ok(unit.changed);
+                    return Ok((unit.changed, documents.split_off(seen)));
                 }
                 (Err(error), _) if error.kind() == Kind::Conflict => pause(attempt).await,
                 (Err(error), _) if error.kind() == Kind::AlreadyExists => {
@@ -154,6 +181,7 @@ async fn read_again(table: &Table<'_>, documents: Vec<Stored>) -> Result<Vec<Sto
 struct EditUnit<'a> {
     table: Table<'a>,
     steps: Vec<WriteStep>,
+    size: BatchSize,
     /// The slot of each document that becomes another one.
     slots: Vec<u16>,
     /// The keys of each document that becomes another one.
@@ -165,7 +193,7 @@ impl<'a> EditUnit<'a> {
     fn new(table: Table<'a>) -> Self {
         let steps = vec![table.raise()];
         let (slots, keys) = (Vec::new(), Vec::new());
-        Self { table, steps, slots, keys, changed: Changed::default() }
+        Self { table, steps, size: BatchSize::default(), slots, keys, changed: Changed::default() }
     }
 
     async fn edit(&mut self, stored: &Stored, edit: &Edit<'_>) -> Result<()> {
@@ -174,10 +202,13 @@ impl<'a> EditUnit<'a> {
             return Ok(());
         }
         self.changed.matched += 1;
+        let made = self.steps.len();
         offload::run_now(stored.body.len() >= LONG_BYTES, || match edit.update {
             None => self.remove(stored, &before),
             Some(update) => self.update(stored, before, update, edit),
-        })
+        })?;
+        self.size.add(&self.steps[made..]);
+        Ok(())
     }
 
     fn remove(&mut self, stored: &Stored, before: &Document) -> Result<()> {

@@ -13,9 +13,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use yunzhan_base::{EnvId, Error, Kind, Result};
+use yunzhan_engine::sql::WriteStep;
 use yunzhan_query::key::{FORMAT, KeyRange};
 
-use super::logic::index::{DocumentKeys, Index, Keys, OWNER_INDEX_NAME, State, check_index_name};
+use super::logic::batch::BatchSize;
+use super::logic::index::{
+    DOCUMENT_KEYS_MAX, DocumentKeys, Index, Keys, OWNER_INDEX_NAME, State, check_index_name,
+    check_room,
+};
 use super::logic::shape::decode;
 use super::store::{PageRow, Side, Table};
 use super::{Caller, Documents, INDEXES_MAX};
@@ -285,27 +290,56 @@ impl Documents {
     }
 }
 
-/// Adds one page of documents to an index, in one unit.
+/// Adds one page of documents to an index, in one unit unless it would be too large.
 pub(super) async fn build_page(table: &Table<'_>, index: &Index, page: Vec<PageRow>) -> Result<()> {
-    let mut steps = Vec::with_capacity(2 * page.len() + 2);
-    let (mut multikey, mut truncated) = (false, false);
-    let done = page.len() as u64;
-    let reached = page.last().map(|row| row.key.clone()).unwrap_or_default();
+    let mut unit = BuildUnit::default();
     for mut row in page {
+        if unit.size.is_full() {
+            std::mem::take(&mut unit).write(table, index).await?;
+        }
         if row.body.is_none()
             && let Some(stored) = table.document_anywhere(&row.key).await?
         {
             (row.version, row.body) = (stored.version, Some(stored.body));
         }
-        // A document that went meanwhile has no entries.
-        let Some(body) = &row.body else { continue };
-        let entries = index.entries(&decode(body)?)?;
-        multikey |= entries.multikey;
-        truncated |= entries.truncated;
-        table.build_entries(index, &row, &entries, &mut steps);
+        unit.add(table, index, &row)?;
+        unit.done += 1;
+        unit.reached = row.key;
     }
-    table.advance(index, (multikey, truncated), &reached, done, &mut steps);
-    table.write(None, steps, None).await.map(drop)
+    unit.write(table, index).await
+}
+
+/// A part of the building of an index, while it is put together.
+#[derive(Default)]
+struct BuildUnit {
+    steps: Vec<WriteStep>,
+    size: BatchSize,
+    /// Whether some document has several keys, and whether some key was cut.
+    kinds: (bool, bool),
+    /// The key of the last document, and how many there were.
+    reached: Vec<u8>,
+    done: u64,
+}
+
+impl BuildUnit {
+    fn add(&mut self, table: &Table<'_>, index: &Index, row: &PageRow) -> Result<()> {
+        // A document that went meanwhile has no entries.
+        let Some(body) = &row.body else { return Ok(()) };
+        let document = decode(body)?;
+        let entries = index.entries(&document, DOCUMENT_KEYS_MAX, false)?;
+        check_room(&table.collection.indexes, index, &document, &entries)?;
+        self.kinds.0 |= entries.multikey;
+        self.kinds.1 |= entries.truncated;
+        let made = self.steps.len();
+        table.build_entries(index, row, &entries, &mut self.steps);
+        self.size.add(&self.steps[made..]);
+        Ok(())
+    }
+
+    async fn write(mut self, table: &Table<'_>, index: &Index) -> Result<()> {
+        table.advance(index, self.kinds, &self.reached, self.done, &mut self.steps);
+        table.write(None, self.steps, None).await.map(drop)
+    }
 }
 
 /// Whether it is the documents that an index cannot be built of.

@@ -5,6 +5,7 @@ use yunzhan_base::{Error, Kind, Result};
 use yunzhan_engine::sql::SLOTS;
 
 use super::edit::{ATTEMPTS_MAX, contended, only};
+use super::logic::batch::BatchSize;
 use super::logic::id::{Ids, slot_of_owner};
 use super::logic::index::{DocumentKeys, keys_of};
 use super::logic::permission::{Operation, Reach};
@@ -14,8 +15,8 @@ use super::store::Table;
 use super::transaction::Before;
 use super::{Caller, Changed, Documents};
 
-/// Documents of a refused unit of which is looked which index they hit.
-const TAKEN_DOCUMENTS_MAX: usize = 20;
+/// Values of a refused unit of which is looked which document has them: each is a question to the database.
+const TAKEN_VALUES_MAX: usize = 20;
 
 impl Documents {
     /// Adds documents, all or none, and gives their ids in order. With an idempotency key, which goes with one document,
@@ -38,7 +39,11 @@ impl Documents {
             self.open_ruled(caller, collection, Operation::Insert).await?;
         let mut ids = self.ids(reach, once.as_ref().map(|once| once.unit_key.as_str()));
         let indexes = &table.collection.indexes;
-        let prepare = |document| prepare_insert(document, reach, &mut ids, indexes);
+        let mut size = BatchSize::default();
+        let prepare = |document| {
+            let prepared = prepare_insert(document, reach, &mut ids, indexes)?;
+            size.insert(indexes, &prepared).map(|()| prepared)
+        };
         let mut prepared: Vec<_> = documents.into_iter().map(prepare).collect::<Result<_>>()?;
         for _ in 0..ATTEMPTS_MAX {
             gate.creates(&prepared).await?;
@@ -55,8 +60,10 @@ impl Documents {
             }
             self.forget_collections();
             (table, _, gate) = self.open_ruled(caller, collection, Operation::Insert).await?;
+            let (indexes, mut size) = (&table.collection.indexes, BatchSize::default());
             for document in &mut prepared {
-                document.keys = keys_of(&table.collection.indexes, &decode(&document.body)?)?;
+                document.keys = keys_of(indexes, &decode(&document.body)?)?;
+                size.insert(indexes, document)?;
             }
         }
         Err(contended())
@@ -143,20 +150,23 @@ pub(super) async fn taken(
     documents: impl Iterator<Item = (&[u8], &DocumentKeys)>,
     error: Error,
 ) -> Error {
-    for (document, keys) in documents.take(TAKEN_DOCUMENTS_MAX) {
-        for (index, entries) in table.collection.indexes.iter().zip(&keys.0) {
-            let wanted = if index.unique && index.is_kept() { &*entries.keys } else { &[] };
-            for entry in wanted {
-                // Whoever cannot look names them all.
-                let holder = table.unique_holder(index.id, entry).await.unwrap_or_default();
-                if holder.is_some_and(|holder| holder != document) {
-                    let message = format!(
-                        "a document with the value that the unique index {} lets stand once exists already",
-                        index.name
-                    );
-                    return Error::new(Kind::AlreadyExists, message).because(error);
-                }
-            }
+    let values = documents.flat_map(|(document, keys)| {
+        let indexes = table.collection.indexes.iter().zip(&keys.0);
+        let unique = indexes.filter(|(index, _)| index.unique && index.is_kept());
+        unique.flat_map(move |(index, entries)| {
+            entries.keys.iter().map(move |entry| (document, index, entry))
+        })
+    });
+    let values: Vec<_> = values.take(TAKEN_VALUES_MAX).collect();
+    for (document, index, entry) in values {
+        // Whoever cannot look names them all.
+        let holder = table.unique_holder(index.id, entry).await.unwrap_or_default();
+        if holder.is_some_and(|holder| holder != document) {
+            let message = format!(
+                "a document with the value that the unique index {} lets stand once exists already",
+                index.name
+            );
+            return Error::new(Kind::AlreadyExists, message).because(error);
         }
     }
     taken_somewhere(std::slice::from_ref(table), error)

@@ -166,6 +166,11 @@ impl Transaction {
         self.verdict.clone()
     }
 
+    /// Bytes of the body that it keeps.
+    pub fn held_bytes(&self) -> usize {
+        0
+    }
+
     /// Whether the body is looked at, so that it must be fed before the request may go on.
     pub fn wants_request_body(&self) -> bool {
         self.body.is_accessed && self.mode != EngineMode::Off

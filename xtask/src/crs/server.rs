@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::bench::process::Process;
+use xtask::process::Process;
 
 /// Compiling the rules is part of a start.
 const START_TIMEOUT: Duration = Duration::from_secs(60);

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::server::{ENV, Server};
-use crate::bench::tools::progress;
+use xtask::progress;
 
 /// The packages with their versions.
 const LIST: &str = include_str!("packages.json");

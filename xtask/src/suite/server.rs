@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use super::Engine;
-use crate::bench::process::Process;
+use xtask::process::Process;
 
 /// A first start makes keys and a certificate.
 const START_TIMEOUT: Duration = Duration::from_secs(60);

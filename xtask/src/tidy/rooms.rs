@@ -63,6 +63,11 @@ const ROOMS: &[Room] = &[
         may_name: &[],
         why: "tools see the product from outside, as a user does",
     },
+    Room {
+        name: "bench",
+        may_name: &[],
+        why: "benches see the product from outside, as a user does",
+    },
 ];
 
 /// A library that belongs to some rooms.
@@ -75,7 +80,7 @@ struct Owned {
 
 const ASYNC_ROOMS: &[&str] = &["net", "engine", "gateway", "services", "server", "e2e"];
 const HTTP_ROOMS: &[&str] = &["net", "gateway", "server", "e2e"];
-const TLS_ROOMS: &[&str] = &["net", "gateway", "e2e", "xtask"];
+const TLS_ROOMS: &[&str] = &["net", "gateway", "e2e", "bench"];
 const SQL: &str = "go through engine::sql, the only room that names a driver";
 const HTTP: &str = "outbound calls go through yunzhan_net::http, inbound ones through the gateway";
 const TLS: &str = "the gateway ends TLS and yunzhan_net begins it";
@@ -91,8 +96,9 @@ const OWNED: &[Owned] = &[
     Owned { library: "rustls", rooms: TLS_ROOMS, instead: TLS },
     Owned { library: "tokio-rustls", rooms: TLS_ROOMS, instead: TLS },
     Owned { library: "rustls-pki-types", rooms: TLS_ROOMS, instead: TLS },
+    Owned { library: "rustls-webpki", rooms: &["gateway"], instead: TLS },
     Owned { library: "webpki-roots", rooms: &["net"], instead: TLS },
-    Owned { library: "rcgen", rooms: &["gateway", "e2e", "xtask"], instead: TLS },
+    Owned { library: "rcgen", rooms: &["gateway", "e2e", "bench"], instead: TLS },
     Owned {
         library: "matchit",
         rooms: &["gateway"],
@@ -121,7 +127,7 @@ const OWNED: &[Owned] = &[
     },
     Owned {
         library: "anyhow",
-        rooms: &["server", "e2e", "xtask"],
+        rooms: &["server", "e2e", "xtask", "bench"],
         instead: "library rooms return yunzhan_base::Error, which has a kind",
     },
 ];

@@ -6,7 +6,7 @@ use bson::{Bson, Document};
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_query::ejson::{Mode, ReadOptions, read_document, write_document};
 use yunzhan_query::geo;
-use yunzhan_query::key::{self, Entries};
+use yunzhan_query::key::{self, Entries, EntryOptions};
 use yunzhan_query::{Direction, Order, Path};
 
 use super::permission::OWNER_FIELD;
@@ -14,6 +14,9 @@ use super::shape::OWNER_INDEX;
 
 /// Most indexes of one collection besides the owner's: each makes every write dearer.
 pub const INDEXES_MAX: usize = 32;
+
+/// Most keys of one document in all indexes of its collection: each is a row that every change of the document may touch.
+pub(in crate::documents) const DOCUMENT_KEYS_MAX: usize = key::ENTRIES_MAX;
 
 /// Longest name of an index in bytes.
 const INDEX_NAME_BYTES_MAX: usize = 64;
@@ -132,26 +135,32 @@ impl Index {
         !fields.is_empty() && fields.iter().all(has)
     }
 
-    /// The keys of a document in it.
+    /// The keys of a document in it, `keys_max` at the most. Of a document that is stored already, arrays in two fields
+    /// may stand that would be refused of a new one.
     ///
     /// # Errors
-    /// `TooLarge`; `InvalidParameter` where a geo index finds what is no place. Both name the index.
-    pub(in crate::documents) fn entries(&self, document: &Document) -> Result<Entries> {
-        let named = |error: yunzhan_query::Error| {
-            let error = Error::from(error);
-            Error::new(error.kind(), format!("index {}: {}", self.name, error.message()))
-        };
+    /// `TooLarge`; `InvalidParameter` where a geo index finds what is no place, and for arrays in two fields. All name the
+    /// index.
+    pub(in crate::documents) fn entries(
+        &self,
+        document: &Document,
+        keys_max: usize,
+        is_stored: bool,
+    ) -> Result<Entries> {
         let entries = match &self.keys {
-            Keys::Geo(path) => geo::index_keys(document, path).map(|keys| Entries {
+            Keys::Geo(path) => geo::index_keys(document, path, keys_max).map(|keys| Entries {
                 multikey: keys.len() > 1,
                 truncated: false,
                 keys,
             }),
-            Keys::Fields(order) if self.is_own() => key::entries(document, order),
-            // Stored since before an empty array had a tag of its own; nothing is sorted by it.
-            Keys::Fields(order) => key::entries_with_empty_as_null(document, order),
+            Keys::Fields(order) => {
+                // The owner's is stored since before an empty array had a tag of its own; nothing is sorted by it.
+                let (empty_as_null, combines_arrays) = (!self.is_own(), is_stored);
+                let options = EntryOptions { keys_max, empty_as_null, combines_arrays };
+                key::entries_with(document, order, options)
+            }
         };
-        let entries = entries.map_err(named)?;
+        let entries = entries.map_err(|error| self.refusal(error))?;
         if self.unique && entries.truncated {
             let message =
                 format!("index {}: a value that may stand once has at most 1 KiB", self.name);
@@ -159,22 +168,67 @@ impl Index {
         }
         Ok(entries)
     }
+
+    fn refusal(&self, error: yunzhan_query::Error) -> Error {
+        let error = Error::from(error);
+        let message = match error.kind() {
+            Kind::TooLarge => format!(
+                "index {}: a document has at most {DOCUMENT_KEYS_MAX} keys in all indexes of its collection; shorten its arrays or drop an index",
+                self.name
+            ),
+            _ => format!("index {}: {}", self.name, error.message()),
+        };
+        Error::new(error.kind(), message)
+    }
 }
+
+const NO_KEYS: Entries = Entries { keys: Vec::new(), multikey: false, truncated: false };
 
 /// The keys of a document in the indexes that writers keep up, in the order of `indexes`.
 ///
 /// # Errors
-/// `TooLarge` for a document with too many keys, or with a unique value that is too long; `InvalidParameter` for one with
-/// no place where a geo index wants one.
+/// `TooLarge` for a document with more than [`DOCUMENT_KEYS_MAX`] keys, or with a unique value that is too long;
+/// `InvalidParameter` for one with no place where a geo index wants one, or with arrays in two fields of one index.
 pub(in crate::documents) fn keys_of(
     indexes: &[Arc<Index>],
     document: &Document,
 ) -> Result<DocumentKeys> {
-    let of = |index: &Arc<Index>| match index.is_kept() {
-        true => index.entries(document),
-        false => Ok(Entries { keys: Vec::new(), multikey: false, truncated: false }),
+    let mut room = DOCUMENT_KEYS_MAX;
+    let of = |index: &Arc<Index>| {
+        if !index.is_kept() {
+            return Ok(NO_KEYS);
+        }
+        let entries = index.entries(document, room, false)?;
+        room -= entries.keys.len();
+        Ok(entries)
     };
     indexes.iter().map(of).collect::<Result<_>>().map(DocumentKeys)
+}
+
+/// Refuses an index of a document that would then have too many keys together with those that it has in other indexes.
+///
+/// # Errors
+/// `TooLarge`, naming the index.
+pub(in crate::documents) fn check_room(
+    indexes: &[Arc<Index>],
+    index: &Index,
+    document: &Document,
+    entries: &Entries,
+) -> Result<()> {
+    let others = || indexes.iter().filter(|other| other.is_kept() && other.id != index.id);
+    let mut keys = entries.keys.len();
+    for other in others() {
+        keys += match other.multikey {
+            true => other.entries(document, DOCUMENT_KEYS_MAX, true).map_or(0, |of| of.keys.len()),
+            false => 1,
+        };
+    }
+    if keys <= DOCUMENT_KEYS_MAX {
+        return Ok(());
+    }
+    let message =
+        format!("a document would have more than {DOCUMENT_KEYS_MAX} keys in all indexes");
+    Err(Error::new(Kind::TooLarge, message))
 }
 
 // === impl Keys ===
@@ -289,11 +343,12 @@ pub(in crate::documents) fn keys_before(
     indexes: &[Arc<Index>],
     document: &Document,
 ) -> Result<DocumentKeys> {
-    let none = || Entries { keys: Vec::new(), multikey: false, truncated: false };
+    // What was accepted before the bound on all indexes together is within that on each.
+    let entries = |index: &Arc<Index>| index.entries(document, key::ENTRIES_MAX, true);
     let of = |index: &Arc<Index>| match (index.is_kept(), index.state) {
-        (false, _) => Ok(none()),
-        (true, State::Building) => Ok(index.entries(document).unwrap_or_else(|_| none())),
-        (true, _) => index.entries(document),
+        (false, _) => Ok(NO_KEYS),
+        (true, State::Building) => Ok(entries(index).unwrap_or(NO_KEYS)),
+        (true, _) => entries(index),
     };
     indexes.iter().map(of).collect::<Result<_>>().map(DocumentKeys)
 }
@@ -384,8 +439,9 @@ mod tests {
             progress: Progress::default(),
             failure: None,
         };
-        assert_eq!(index.entries(&doc! { "a": "x" }).unwrap().keys.len(), 1);
-        let error = index.entries(&doc! { "a": "x".repeat(2000) }).unwrap_err();
+        let entries = |document: &Document| index.entries(document, DOCUMENT_KEYS_MAX, false);
+        assert_eq!(entries(&doc! { "a": "x" }).unwrap().keys.len(), 1);
+        let error = entries(&doc! { "a": "x".repeat(2000) }).unwrap_err();
         expect!["index a_1: a value that may stand once has at most 1 KiB"]
             .assert_eq(error.message());
     }

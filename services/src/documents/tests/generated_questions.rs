@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bson::{Bson, Document, doc};
 use yunzhan_base::Kind;
 use yunzhan_query::generate::{Dialect, Generator};
-use yunzhan_query::key::{entries, sort_key};
+use yunzhan_query::key::{EntryOptions, entries_with, sort_key};
 use yunzhan_query::pipeline::{Limits, Pipeline};
 use yunzhan_query::{Budget, Filter, Order, Path, Update, filter};
 
@@ -328,8 +328,9 @@ impl<'w> Round<'w> {
     async fn check_unique(&self, what: &str) {
         for order in self.unique().await {
             let mut seen = BTreeSet::new();
+            let options = EntryOptions { combines_arrays: true, ..EntryOptions::default() };
             for document in &self.goods {
-                for key in entries(document, &order).unwrap().keys {
+                for key in entries_with(document, &order, options).unwrap().keys {
                     assert!(seen.insert(key), "{what}: {order:?} stands twice");
                 }
             }

@@ -1,6 +1,7 @@
 //! The service on every engine: what callers see and change, what is never lost, and what has an end.
 
 mod aggregating;
+mod batches;
 mod bounds;
 mod changing;
 mod collections;

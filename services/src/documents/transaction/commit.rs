@@ -6,6 +6,7 @@ use yunzhan_engine::sql::WriteStep;
 
 use super::past::Before;
 use super::state::{Entry, Transaction, conflict, unknown};
+use crate::documents::logic::batch::BatchSize;
 use crate::documents::logic::index::{DocumentKeys, keys_before, keys_of};
 use crate::documents::logic::shape::{Prepared, decode};
 use crate::documents::store::Table;
@@ -19,7 +20,7 @@ impl Documents {
     ///
     /// # Errors
     /// `Conflict` when somebody else changed what it read; the caller begins anew. `TransactionEnded` when there is no such
-    /// transaction; `AlreadyExists` for a value that a unique index lets stand once.
+    /// transaction; `TooLarge` for more rows and index keys than one unit may have; `AlreadyExists` for a value that a unique index lets stand once.
     pub async fn commit_transaction(&self, caller: Caller<'_>, id: &str) -> Result<()> {
         let shared = self.transactions.take(caller, id, self.now_ms())?;
         let mut transaction = shared.lock().await;
@@ -105,12 +106,16 @@ fn steps_of(
 ) -> Result<(Vec<WriteStep>, Vec<Vec<DocumentKeys>>)> {
     let mut steps: Vec<WriteStep> = tables.iter().map(Table::raise).collect();
     let mut all_keys = vec![Vec::new(); tables.len()];
+    let mut size = BatchSize::default();
     for ((number, key), entry) in &transaction.documents {
         let place = tables.iter().position(|table| table.collection.id == *number);
         let place = place.expect("every collection of the transaction has its table");
+        let made = steps.len();
         if let Some(keys) = steps_of_entry(&tables[place], key, entry, &mut steps)? {
             all_keys[place].push(keys);
         }
+        size.add(&steps[made..]);
+        size.check()?;
     }
     Table::take_unique_last(&mut steps);
     Ok((steps, all_keys))

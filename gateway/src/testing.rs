@@ -1,0 +1,74 @@
+//! Exchanges made by hand, for the tests of stages.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use std::sync::Arc;
+
+use http::Request;
+use yunzhan_base::env::Env;
+use yunzhan_base::{Access, Body, RequestId, RoutePolicy};
+
+use crate::exchange::{
+    Answered, ConnectionFacts, Exchange, Matched, Rule, Upstream, UpstreamFuture,
+};
+use crate::respond;
+use crate::stage::{Stage, Step};
+
+/// A request that came from 127.0.0.1 over HTTP/1.1, and that no stage has seen.
+pub(crate) fn exchange(method: &str, uri: &str) -> Exchange {
+    exchange_of(Request::builder().method(method).uri(uri).header("host", "a"), Body::Empty)
+}
+
+/// The same with a head and a body.
+pub(crate) fn exchange_of(head: http::request::Builder, body: Body) -> Exchange {
+    let (head, ()) = head.body(()).unwrap().into_parts();
+    let remote = std::net::SocketAddr::from(([127, 0, 0, 1], 4711));
+    let connection = Arc::new(ConnectionFacts::new(remote, false, "http/1.1"));
+    Exchange::new(RequestId::NONE, head, body, connection, respond::plain)
+}
+
+/// An environment that permits nothing beyond what every environment does.
+pub(crate) fn env(id: &str) -> Arc<Env> {
+    Arc::new(Env {
+        id: id.parse().unwrap(),
+        appid: None,
+        app_secret: None,
+        hosts: Vec::new(),
+        development_login: false,
+    })
+}
+
+/// Lets the exchange have matched a route with this policy, which answers nothing.
+pub(crate) fn matched(exchange: &mut Exchange, access: Access, policy: RoutePolicy) {
+    let rule = Rule {
+        name: "test",
+        access,
+        policy,
+        render_error: respond::plain,
+        env_in_query: true,
+        parameter_names: Vec::new(),
+        upstream: Arc::new(Nobody),
+    };
+    exchange.matched = Some(Matched { rule: Arc::new(rule), params: Default::default() });
+}
+
+/// What a stage decides, in words.
+pub(crate) async fn decide(stage: &dyn Stage, exchange: &mut Exchange) -> String {
+    let mut step = stage.request(exchange);
+    while let Step::Wait(future) = step {
+        step = future.await;
+    }
+    match step {
+        Step::Next | Step::Wait(_) => "next".into(),
+        Step::Reply(response) => format!("reply {}", response.status().as_u16()),
+        Step::Refuse(error) => format!("refuse {}: {error}", error.kind().name()),
+    }
+}
+
+struct Nobody;
+
+impl Upstream for Nobody {
+    fn answer<'x>(&'x self, _: &'x mut Exchange) -> UpstreamFuture<'x> {
+        Box::pin(async { Ok(Answered::Response(http::Response::new(Body::Empty))) })
+    }
+}
