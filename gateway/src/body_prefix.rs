@@ -55,7 +55,7 @@ pub(crate) async fn read(mut body: Body, bytes_max: usize, wait_max: Duration) -
 
 impl Prefix {
     /// What was read.
-    pub(crate) fn begun(&self) -> &[u8] {
+    pub(crate) fn begun(&self) -> &Bytes {
         &self.begun
     }
 

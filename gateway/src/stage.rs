@@ -1,5 +1,6 @@
 //! What a stage is: one step that every request passes on its way to whoever answers, and its answer on the way back.
 
+use bytes::Bytes;
 use http::{Response, response};
 use yunzhan_base::body::Watch;
 use yunzhan_base::event::Outcome;
@@ -21,7 +22,7 @@ pub trait Stage: Send + Sync {
     }
 
     /// Sees the beginning of the body that it asked for in [`Stage::response`], before a byte of the answer leaves.
-    fn response_body(&self, _exchange: &mut Exchange, _body: &[u8]) -> Result<()> {
+    fn response_body(&self, _exchange: &mut Exchange, _body: &Bytes) -> Result<()> {
         Ok(())
     }
 

@@ -119,7 +119,7 @@ fn phases(transaction: &mut Transaction, request: &Request<'_>) -> Verdict {
     }
     let steps: [&dyn Fn(&mut Transaction) -> Verdict; 5] = [
         &Transaction::request_headers_end,
-        &|transaction| transaction.request_body(request.body),
+        &|transaction| transaction.request_body(&request.body.to_vec().into()),
         &Transaction::request_end,
         &|transaction| {
             transaction.response_header(b"Content-Type", b"application/json; charset=utf-8");
@@ -127,7 +127,7 @@ fn phases(transaction: &mut Transaction, request: &Request<'_>) -> Verdict {
             transaction.response_headers_end(200, b"HTTP/1.1")
         },
         &|transaction| {
-            transaction.response_body(ANSWER);
+            transaction.response_body(&ANSWER.to_vec().into());
             transaction.response_end()
         },
     ];

@@ -20,4 +20,4 @@ pub mod transaction;
 pub mod transformation;
 
 pub use rules::RuleSet;
-pub use transaction::{HostContext, Transaction, Verdict};
+pub use transaction::{BodyIntake, HostContext, Transaction, Verdict};

@@ -108,7 +108,7 @@ fn run(case: &Value) -> Option<String> {
     transaction.request_headers_end();
     // As the public runner does, also behind the last line.
     let body = lines(&request["body"]);
-    transaction.request_body(body.as_bytes());
+    transaction.request_body(&body.into_bytes().into());
     transaction.request_end();
     let verdict = transaction.response_headers_end(200, b"HTTP/1.1");
     let status = match verdict {

@@ -15,7 +15,7 @@ use yunzhan_base::event::{
 };
 use yunzhan_base::{Accepts, Body, Clock, Error, Kind, Live, Result, WafMode, mask};
 use yunzhan_waf::seclang::ast::EngineMode;
-use yunzhan_waf::transaction::{Collections, Event, Limits, Refusal};
+use yunzhan_waf::transaction::{BodyIntake, Collections, Event, Limits, Refusal};
 use yunzhan_waf::{HostContext, RuleSet, Transaction, Verdict};
 
 use crate::body::{Budget, Share};
@@ -26,9 +26,12 @@ use crate::stages::memory_collections::MemoryCollections;
 /// Bodies up to this size are judged where the request is: a few hundred microseconds.
 const BODY_BYTES_AT_ONCE: usize = 16 << 10;
 
-/// Bodies of streaming routes up to this length are held and judged before a byte of them travels; larger ones, and those that
-/// do not say their length, are judged while they stream.
-const HELD_BYTES_MAX: u64 = 64 << 10;
+/// Bodies of streaming routes that rules keep whole, such as JSON and forms, are held up to this length, and judged before a
+/// byte of them travels. Longer ones, and those that do not say their length, are judged while they stream.
+const HELD_BYTES_MAX: u64 = 1 << 20;
+
+/// The same for bodies that rules read as they pass, such as multipart.
+const READ_AHEAD_BYTES_MAX: u64 = 64 << 10;
 
 /// Characters of a value that an event quotes, masked.
 const VALUE_CHARS_MAX: usize = 64;
@@ -236,6 +239,9 @@ struct JudgedBody {
 impl Watch for JudgedBody {
     fn chunk(&mut self, bytes: &Bytes) -> Result<()> {
         let mut transaction = self.transaction.lock().unwrap_or_else(PoisonError::into_inner);
+        if !transaction.looks_at_more_request_body() {
+            return Ok(());
+        }
         let verdict = transaction.request_body(bytes);
         let held_bytes = transaction.held_bytes();
         drop(transaction);
@@ -248,6 +254,17 @@ impl Watch for JudgedBody {
         let is_long = transaction.held_bytes() > BODY_BYTES_AT_ONCE;
         permitted(&run_now(is_long, || transaction.request_end()))
     }
+}
+
+/// Whether a body is judged while it streams. What is small is judged before a byte of it travels, and can be sent again;
+/// what the rules would keep whole in any case is held a little longer than what they read as it passes.
+fn streams(exchange: &Exchange, accepts: &Accepts, intake: BodyIntake) -> bool {
+    let bytes_max = match intake {
+        BodyIntake::Held => HELD_BYTES_MAX,
+        BodyIntake::Parsed | BodyIntake::Ignored => READ_AHEAD_BYTES_MAX,
+    };
+    let is_small = exchange.body.declared_bytes().is_some_and(|bytes| bytes <= bytes_max);
+    matches!(accepts, Accepts::Streaming { .. }) && !is_small
 }
 
 /// Computes at once, after handing the worker's other tasks over when it may take long and there is another worker.
@@ -273,7 +290,8 @@ impl Stage for WafStage {
         let Some(policy) = exchange.policy().copied() else { return Step::Next };
         let Some(mut transaction) = self.begin(exchange, policy.waf) else { return Step::Next };
         let verdict = transaction.request_headers_end();
-        let wants_body = !exchange.body.is_empty() && transaction.wants_request_body();
+        let intake = transaction.request_body_intake();
+        let wants_body = !exchange.body.is_empty() && intake != BodyIntake::Ignored;
         if verdict != Verdict::Pass || !wants_body {
             let verdict = match verdict {
                 Verdict::Pass => transaction.request_end(),
@@ -283,16 +301,12 @@ impl Stage for WafStage {
             return decide(verdict);
         }
         exchange.rules = Some(RuleState::Own(transaction));
-        let bytes_max = usize::try_from(policy.accepts.bytes_max()).unwrap_or(usize::MAX);
-        let is_small = exchange.body.declared_bytes().is_some_and(|bytes| bytes <= HELD_BYTES_MAX);
-        match policy.accepts {
-            // What is small is judged before a byte of it travels, and can be sent again.
-            Accepts::Streaming { .. } if !is_small => {
-                self.watch_body(exchange);
-                Step::Next
-            }
-            _ => Step::Wait(Box::pin(self.judge_body(exchange, bytes_max))),
+        if streams(exchange, &policy.accepts, intake) {
+            self.watch_body(exchange);
+            return Step::Next;
         }
+        let bytes_max = usize::try_from(policy.accepts.bytes_max()).unwrap_or(usize::MAX);
+        Step::Wait(Box::pin(self.judge_body(exchange, bytes_max)))
     }
 
     /// Who looks for what is not there, or writes what cannot be read, is looked at all the same: attacks begin so. Nothing
@@ -314,7 +328,7 @@ impl Stage for WafStage {
         rules.with(|transaction| response_plan(transaction, version, head))
     }
 
-    fn response_body(&self, exchange: &mut Exchange, body: &[u8]) -> Result<()> {
+    fn response_body(&self, exchange: &mut Exchange, body: &Bytes) -> Result<()> {
         let Some(rules) = &mut exchange.rules else { return Ok(()) };
         rules.with(|transaction| {
             transaction.response_body(body);

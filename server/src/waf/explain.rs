@@ -130,7 +130,7 @@ fn feed(transaction: &mut Transaction, request: &Request) -> Verdict {
     if verdict != Verdict::Pass {
         return verdict;
     }
-    match transaction.request_body(&request.body) {
+    match transaction.request_body(&request.body.clone().into()) {
         Verdict::Pass => transaction.request_end(),
         refused => refused,
     }

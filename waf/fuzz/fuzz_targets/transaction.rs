@@ -3,6 +3,7 @@
 
 #![no_main]
 
+use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use yunzhan_waf::Verdict;
 use yunzhan_waf_fuzz::begin;
@@ -26,14 +27,14 @@ fuzz_target!(|bytes: &[u8]| {
         Some(end) => (&rest[..end], &rest[end + 4..]),
         None => (rest, &b""[..]),
     };
-    for piece in body.chunks(7) {
-        transaction.request_body(piece);
+    for chunk in body.chunks(7) {
+        transaction.request_body(&Bytes::copy_from_slice(chunk));
     }
     let second = transaction.request_end();
     assert!(first == Verdict::Pass || second == first, "a refusal stays one");
     transaction.response_header(b"content-type", b"text/html");
     transaction.response_headers_end(200, b"HTTP/1.1");
-    transaction.response_body(answer);
+    transaction.response_body(&Bytes::copy_from_slice(answer));
     let third = transaction.response_end();
     assert!(second == Verdict::Pass || third == second, "a refusal stays one");
     transaction.log();

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use bytes::Bytes;
 use yunzhan_waf::seclang::Sources;
 use yunzhan_waf::transaction::{Limits, NoCollections};
 use yunzhan_waf::{HostContext, RuleSet, Transaction, Verdict};
@@ -29,7 +30,13 @@ SecRule RESPONSE_BODY|RESPONSE_HEADERS "@contains error" "id:12,phase:4,pass,t:l
 SecRule TX:score "@ge 15" "id:13,phase:2,deny,status:403"
 "#;
 
-struct Only;
+/// A rule that tells every value that a reader makes, and bounds that cut most bodies.
+const WITNESS: &str = r#"
+SecRule ARGS|ARGS_NAMES|REQUEST_BODY|XML:/*|XML://@*|FILES|FILES_NAMES|FILES_SIZES|FILES_COMBINED_SIZE|FILES_TMP_CONTENT|MULTIPART_PART_HEADERS|ARGS_COMBINED_SIZE|URLENCODED_ERROR|INBOUND_DATA_ERROR|REQBODY_ERROR_MSG|MULTIPART_STRICT_ERROR|MULTIPART_UNMATCHED_BOUNDARY|MULTIPART_DATA_AFTER|MULTIPART_LF_LINE "@unconditionalMatch" "id:20,phase:5,pass,nolog,setvar:'tx.seen=%{tx.seen};%{MATCHED_VAR_NAME}=%{MATCHED_VAR}'"
+"#;
+const BOUNDS: &str = "SecRequestBodyLimit 150\nSecRequestBodyNoFilesLimit 100\nSecRequestBodyLimitAction";
+
+struct Only(String);
 
 impl Sources for Only {
     fn list(&self, _folder: &str) -> Result<Vec<String>, String> {
@@ -37,17 +44,41 @@ impl Sources for Only {
     }
 
     fn read(&self, _path: &str) -> Result<Vec<u8>, String> {
-        Ok(RULES.as_bytes().to_vec())
+        Ok(self.0.clone().into_bytes())
     }
 }
 
-static SET: LazyLock<Arc<RuleSet>> = LazyLock::new(|| match RuleSet::load("rules.conf", &Only) {
-    Ok(rules) => Arc::new(rules),
-    Err(problems) => panic!("the rules have mistakes: {problems:?}"),
-});
+fn load(more: &str) -> Arc<RuleSet> {
+    match RuleSet::load("rules.conf", &Only(format!("{RULES}{more}\n"))) {
+        Ok(rules) => Arc::new(rules),
+        Err(problems) => panic!("the rules have mistakes: {problems:?}"),
+    }
+}
+
+static SET: LazyLock<Arc<RuleSet>> = LazyLock::new(|| load(""));
+static WIDE: LazyLock<Arc<RuleSet>> = LazyLock::new(|| load(WITNESS));
+static REJECT: LazyLock<Arc<RuleSet>> =
+    LazyLock::new(|| load(&format!("{WITNESS}{BOUNDS} Reject")));
+static PARTIAL: LazyLock<Arc<RuleSet>> =
+    LazyLock::new(|| load(&format!("{WITNESS}{BOUNDS} ProcessPartial")));
+
+/// Which bounds of bodies hold.
+#[derive(Clone, Copy, Debug)]
+pub enum Bound {
+    /// Those that nothing reaches.
+    Wide,
+    /// Small ones, beyond which a body is refused.
+    Reject,
+    /// Small ones, beyond which nothing is looked at.
+    ProcessPartial,
+}
 
 /// Begins a transaction.
 pub fn begin() -> Transaction {
+    begin_with(&SET)
+}
+
+fn begin_with(rules: &Arc<RuleSet>) -> Transaction {
     let context = HostContext {
         now_ms: 1_700_000_000_000,
         offset_s: 28_800,
@@ -56,25 +87,48 @@ pub fn begin() -> Transaction {
         collections: Arc::new(NoCollections),
         limits: Limits::default(),
     };
-    let mut transaction = Transaction::begin(Arc::clone(&SET), context);
+    let mut transaction = Transaction::begin(Arc::clone(rules), context);
     transaction.connection(("10.0.0.1", 1234), ("10.0.0.2", 80));
     transaction
 }
 
+/// What came of a request: the verdict, the rules that told something, and every variable.
+pub type Outcome = (Verdict, Vec<Option<u64>>, Vec<u8>);
+
+/// One request whose body comes in these chunks.
+pub fn chunks(bound: Bound, content_type: &[u8], chunks: &[&[u8]]) -> Outcome {
+    let mut transaction = begin_with(match bound {
+        Bound::Wide => &WIDE,
+        Bound::Reject => &REJECT,
+        Bound::ProcessPartial => &PARTIAL,
+    });
+    transaction.request_line(b"POST", b"/", b"HTTP/1.1");
+    transaction.request_header(b"Content-Type", content_type);
+    transaction.request_headers_end();
+    for chunk in chunks {
+        transaction.request_body(&Bytes::copy_from_slice(chunk));
+    }
+    let verdict = transaction.request_end();
+    transaction.log();
+    let events = transaction.events().iter().map(|event| event.rule).collect();
+    (verdict, events, transaction.tx("seen").unwrap_or_default().to_vec())
+}
+
+/// A body cut at these places, each counted from the one before.
+pub fn split<'b>(body: &'b [u8], steps: &[u8]) -> Vec<&'b [u8]> {
+    let (mut rest, mut chunks) = (body, Vec::new());
+    for step in steps {
+        let (chunk, more) = rest.split_at(usize::from(*step).min(rest.len()));
+        chunks.push(chunk);
+        rest = more;
+    }
+    chunks.push(rest);
+    chunks
+}
+
 /// One request with this body, in one piece and in two: both end the same.
 pub fn body(content_type: &str, bytes: &[u8]) {
-    let run = |pieces: &[&[u8]]| -> (Verdict, Vec<Option<u64>>) {
-        let mut transaction = begin();
-        transaction.request_line(b"POST", b"/", b"HTTP/1.1");
-        transaction.request_header(b"Content-Type", content_type.as_bytes());
-        transaction.request_headers_end();
-        for piece in pieces {
-            transaction.request_body(piece);
-        }
-        let verdict = transaction.request_end();
-        transaction.log();
-        (verdict, transaction.events().iter().map(|event| event.rule).collect())
-    };
     let (left, right) = bytes.split_at(bytes.len() / 2);
+    let run = |pieces: &[&[u8]]| chunks(Bound::Wide, content_type.as_bytes(), pieces);
     assert_eq!(run(&[bytes]), run(&[left, right]), "pieces do not matter");
 }

@@ -2,15 +2,25 @@
 //!
 //! One pass without a tree: the way is a buffer that grows and shrinks, and a value is copied only where it has escapes.
 
-use super::Fill;
+use super::{Fill, is_by_cut};
 
 /// What every way begins with.
 const ROOT: &[u8] = b"json";
 
-/// Reads one JSON value; `depth_max` bounds nesting.
-pub(crate) fn json(text: &[u8], depth_max: u64, fill: &mut dyn Fill) -> Result<(), String> {
-    let mut reader = Reader { text, at: 0, way: ROOT.to_vec(), value: Vec::new(), fill };
-    reader.run(usize::try_from(depth_max).unwrap_or(usize::MAX))
+/// Reads one JSON value, or the beginning of one that was cut; `depth_max` bounds nesting.
+pub(crate) fn json(
+    text: &[u8],
+    depth_max: u64,
+    is_cut: bool,
+    fill: &mut dyn Fill,
+) -> Result<(), String> {
+    let (way, value) = (ROOT.to_vec(), Vec::new());
+    let mut reader = Reader { text, at: 0, way, value, begun: None, fill };
+    let read = reader.run(usize::try_from(depth_max).unwrap_or(usize::MAX));
+    if read.is_err() && is_by_cut(text, reader.at, is_cut) {
+        return reader.begun();
+    }
+    read
 }
 
 struct Reader<'r> {
@@ -19,6 +29,8 @@ struct Reader<'r> {
     way: Vec<u8>,
     /// A string that had escapes.
     value: Vec<u8>,
+    /// What the string is that has begun and not ended.
+    begun: Option<Meaning>,
     fill: &'r mut dyn Fill,
 }
 
@@ -27,6 +39,12 @@ struct Level {
     /// Length of the way before its own members.
     way: usize,
     kind: Kind,
+}
+
+#[derive(Clone, Copy)]
+enum Meaning {
+    Name,
+    Value,
 }
 
 enum Kind {
@@ -100,6 +118,7 @@ impl Reader<'_> {
                 *place += 1;
             }
             Kind::Object => {
+                self.begun = Some(Meaning::Name);
                 let (from, to, has_escapes) = self.string()?;
                 self.way.push(b'.');
                 if has_escapes {
@@ -120,6 +139,7 @@ impl Reader<'_> {
     fn scalar(&mut self) -> Result<(), String> {
         match self.peek() {
             Some(b'"') => {
+                self.begun = Some(Meaning::Value);
                 let (from, to, has_escapes) = self.string()?;
                 let value = if has_escapes { self.value.as_slice() } else { &self.text[from..to] };
                 self.fill.argument(&self.way, value)
@@ -141,8 +161,22 @@ impl Reader<'_> {
         }
     }
 
+    /// Tells the string in which a cut ended the text.
+    fn begun(&mut self) -> Result<(), String> {
+        match self.begun {
+            None => Ok(()),
+            Some(Meaning::Value) => self.fill.argument(&self.way, &self.value),
+            Some(Meaning::Name) => {
+                self.way.push(b'.');
+                self.way.extend_from_slice(&self.value);
+                self.fill.argument(&self.way, b"")
+            }
+        }
+    }
+
     /// Reads a string and gives where it stands, and whether it had escapes, so that `value` holds it.
     fn string(&mut self) -> Result<(usize, usize, bool), String> {
+        self.value.clear();
         if self.peek() != Some(b'"') {
             return Err(self.unexpected());
         }
@@ -152,9 +186,9 @@ impl Reader<'_> {
         self.at = from + len;
         if self.peek() == Some(b'"') {
             self.at += 1;
+            self.begun = None;
             return Ok((from, self.at - 1, false));
         }
-        self.value.clear();
         self.value.extend_from_slice(&self.text[from..self.at]);
         loop {
             match self.peek() {
@@ -168,6 +202,7 @@ impl Reader<'_> {
             }
         }
         self.at += 1;
+        self.begun = None;
         Ok((from, self.at - 1, true))
     }
 
@@ -273,7 +308,7 @@ mod tests {
 
     fn check(text: &str, wanted: &str) {
         let mut told = Told::default();
-        let end = json(text.as_bytes(), 4, &mut told);
+        let end = json(text.as_bytes(), 4, false, &mut told);
         let mut lines = told.0;
         lines.extend(end.err());
         assert_eq!(lines.join("\n"), wanted, "{text}");
@@ -288,6 +323,28 @@ mod tests {
         check(r#" [ "a" , [ ] , { } , "b" ] "#, "json.array_0=a\njson.array_3=b");
         check(r#""alone""#, "json=alone");
         check(r#"{"a\u0020b":"\ud83d\ude00 \n\/ \ud83d!"}"#, "json.a b=\u{1f600} \n/ \u{fffd}!");
+    }
+
+    #[test]
+    fn what_a_cut_leaves_is_told_as_far_as_it_goes_and_is_no_mistake() {
+        const WHOLE: &str =
+            r#"{"a":[true,null,-1.5e+3,"\ud83d\ude00\n"],"name":"value","c":{"d":false}}"#;
+        for len in 0..WHOLE.len() {
+            let mut told = Told::default();
+            assert_eq!(json(&WHOLE.as_bytes()[..len], 4, true, &mut told), Ok(()), "{len}");
+        }
+        let check = |text: &str, wanted: &str| {
+            let mut told = Told::default();
+            let end = json(text.as_bytes(), 4, true, &mut told);
+            told.0.extend(end.err());
+            assert_eq!(told.0.join("; "), wanted, "{text}");
+        };
+        check(r#"{"a":"1 union sel"#, "json.a=1 union sel");
+        check(r#"{"a":"1\n2\u00"#, "json.a=1\n2");
+        check(r#"{"a":1,"__proto"#, "json.a=1; json.__proto=");
+        check(r#"{"a":1,"b""#, "json.a=1");
+        check(r#"{"a":1,,"b":"0123456789abcdef"#, "json.a=1; JSON: unexpected byte at 7");
+        check("[[[[[1, 2, 3, 4, 5, 6, 7, 8", "JSON nests deeper than 4");
     }
 
     #[test]

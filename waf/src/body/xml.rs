@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use memchr::memmem;
 
-use super::Fill;
+use super::{Fill, is_by_cut};
 use crate::seclang::ast::Variable;
 
 /// The name of the text of all elements, in the order of the document.
@@ -26,8 +26,13 @@ const ENCODINGS: &[&[u8]] = &[b"us-ascii", b"iso-8859-1", b"gbk", b"gb2312", b"g
 const ENTITIES: &[(&[u8], u8)] =
     &[(b"lt", b'<'), (b"gt", b'>'), (b"amp", b'&'), (b"quot", b'"'), (b"apos", b'\'')];
 
-/// Reads a document; `depth_max` bounds nesting.
-pub(crate) fn xml(text: &[u8], depth_max: u64, fill: &mut dyn Fill) -> Result<(), String> {
+/// Reads a document, or the beginning of one that was cut; `depth_max` bounds nesting.
+pub(crate) fn xml(
+    text: &[u8],
+    depth_max: u64,
+    is_cut: bool,
+    fill: &mut dyn Fill,
+) -> Result<(), String> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     // Behind the first byte that may not be there nothing is read.
     let is_bad = |byte: &u8| *byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r');
@@ -43,11 +48,15 @@ pub(crate) fn xml(text: &[u8], depth_max: u64, fill: &mut dyn Fill) -> Result<()
         has_type: false,
         has_root: false,
         is_declaring: false,
+        is_cut,
         fill,
     };
-    let read = reader.run();
+    let mut read = reader.run();
+    if read.is_err() && is_by_cut(reader.text, reader.at, is_cut) {
+        read = Ok(());
+    }
     if reader.has_root {
-        reader.fill.add(Variable::Xml, TEXT, &reader.content);
+        reader.fill.add_owned(Variable::Xml, TEXT, reader.content);
     }
     let mistake = match read {
         _ if len < text.len() => format!("unexpected byte at {len}"),
@@ -72,6 +81,7 @@ struct Reader<'r> {
     has_type: bool,
     has_root: bool,
     is_declaring: bool,
+    is_cut: bool,
     fill: &'r mut dyn Fill,
 }
 
@@ -85,7 +95,9 @@ impl<'r> Reader<'r> {
         if is_utf8 && let Err(error) = str::from_utf8(self.text) {
             let len = error.valid_up_to();
             self.text = &self.text[..len];
-            end = Err(format!("unexpected byte at {len}"));
+            if error.error_len().is_some() || !self.is_cut {
+                end = Err(format!("unexpected byte at {len}"));
+            }
         }
         while self.at < self.text.len() {
             if let Err(why) = self.piece() {
@@ -132,9 +144,13 @@ impl<'r> Reader<'r> {
             return self.expect(b">");
         }
         if is_inside && self.skip(b"<![CDATA[") {
-            let text = self.until(b"]]>")?;
-            self.content.extend_from_slice(text);
-            return Ok(());
+            let rest = self.rest();
+            let text = self.until(b"]]>");
+            self.content.extend_from_slice(match &text {
+                Err(_) if self.is_cut => rest,
+                text => text.as_ref().copied().unwrap_or_default(),
+            });
+            return text.map(drop);
         }
         if self.skip(b"<?") {
             if self.name()?.eq_ignore_ascii_case(b"xml") {
@@ -209,6 +225,10 @@ impl<'r> Reader<'r> {
                     let letter = self.reference()?;
                     self.value.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
                     continue;
+                }
+                None if self.is_cut => {
+                    self.fill.add(Variable::Xml, ATTRIBUTE, &self.value);
+                    return Err(self.unexpected());
                 }
                 None | Some(b'<') => return Err(self.unexpected()),
                 Some(byte) => self.value.push(if is_space(byte) { b' ' } else { byte }),
@@ -361,7 +381,7 @@ mod tests {
 
     fn tell(text: &[u8]) -> Vec<String> {
         let mut told = Told::default();
-        let end = xml(text, 4, &mut told);
+        let end = xml(text, 4, false, &mut told);
         let mut lines = told.0;
         lines.extend(end.err());
         lines
@@ -543,6 +563,30 @@ mod tests {
         assert_eq!(
             told.last().map(String::as_str),
             Some("XML: an element has more than 256 attributes")
+        );
+    }
+
+    #[test]
+    fn what_a_cut_leaves_is_told_as_far_as_it_goes_and_is_no_mistake() {
+        const WHOLE: &str = "<?xml version='1.0' encoding='utf-8'?><!DOCTYPE a SYSTEM 'x'><!-- c --><a b='1&amp;2'>\u{4e91}\
+            <![CDATA[3]]>&#x34;<?p 5?><c/></a>";
+        for len in 0..WHOLE.len() {
+            let mut told = Told::default();
+            assert_eq!(xml(&WHOLE.as_bytes()[..len], 4, true, &mut told), Ok(()), "{len}");
+        }
+        let check = |text: &str, wanted: &str| {
+            let mut told = Told::default();
+            let end = xml(text.as_bytes(), 4, true, &mut told);
+            told.0.extend(end.err());
+            assert_eq!(told.0.join("; "), wanted, "{text}");
+        };
+        check("<a>1 union sel", "Xml /*=1 union sel");
+        check("<a><![CDATA[1 uni", "Xml /*=1 uni");
+        check("<a b='1 uni", "Xml //@*=1 uni; Xml /*=");
+        check("<a></b>0123456789abcdef", "Xml /*=; XML: unexpected byte at 6");
+        check(
+            "<!DOCTYPE a [<!ENTITY b 'x'>]><a>1",
+            "Xml /*=1; XML: a document type with declarations of its own",
         );
     }
 

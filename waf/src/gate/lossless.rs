@@ -191,7 +191,7 @@ fn run(rules: &Arc<RuleSet>, values: &[Vec<u8>]) -> (Verdict, Vec<u64>) {
     let escaped =
         |value: &Vec<u8>| value.iter().map(|byte| format!("%{byte:02x}")).collect::<String>();
     let pairs = values.iter().enumerate().map(|(at, value)| format!("a{at}={}", escaped(value)));
-    transaction.request_body(pairs.collect::<Vec<_>>().join("&").as_bytes());
+    transaction.request_body(&pairs.collect::<Vec<_>>().join("&").into_bytes().into());
     let verdict = transaction.request_end();
     (verdict, transaction.events().iter().filter_map(|event| event.rule).collect())
 }

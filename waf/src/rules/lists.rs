@@ -46,6 +46,11 @@ impl Lists {
         self.whole.get(&variable).copied()
     }
 
+    /// Whether a rule asks for the variable, or for one name of it.
+    pub(crate) fn has(&self, variable: Variable) -> bool {
+        self.whole.contains_key(&variable) || self.named.contains_key(&variable)
+    }
+
     /// The list of one name, if a rule asks for it.
     pub(crate) fn named(&self, variable: Variable, name: &[u8]) -> Option<ListId> {
         let lists = self.named.get(&variable)?;

@@ -1,14 +1,18 @@
 //! One request and its response, seen by rules phase by phase.
 //!
-//! The caller feeds what has arrived and asks after each phase for a [`Verdict`]. `request.rs` and `response.rs` fill the
-//! variables, `run.rs` runs the rules of a phase, `effects.rs` does what matches ask for, `dynamic.rs` is what changes
+//! The caller feeds what has arrived, bodies as chunks, and asks after each phase for a [`Verdict`]. `request.rs`,
+//! `request_body.rs` and `response.rs` fill the variables, by way of `fill.rs`; `held.rs` is what is held of a body,
+//! `run.rs` runs the rules of a phase, `effects.rs` does what matches ask for, `dynamic.rs` is what changes
 //! while rules run, `store.rs` holds the values and their transformed forms, `trace.rs` tells
 //! of every rule when somebody asks.
 
 mod dynamic;
 mod effects;
 mod event;
+mod fill;
+mod held;
 mod request;
+mod request_body;
 mod response;
 mod run;
 mod store;
@@ -22,6 +26,7 @@ use std::sync::Arc;
 
 pub use self::event::{Event, Refusal, VALUE_BYTES_MAX, Verdict};
 use self::store::{Span, Store};
+pub use self::request_body::{BodyIntake, FILE_BEGINNING_BYTES};
 pub use self::trace::{Asked, Trace, TracedMatch};
 use crate::operator::Captures;
 use crate::rules::{RemovedTarget, RuleSet};
@@ -125,7 +130,7 @@ pub struct Transaction {
     removed: Vec<bool>,
     /// What `ctl:ruleRemoveTarget…` took away, each once.
     removed_targets: Vec<Arc<RemovedTarget>>,
-    body: request::BodyState,
+    body: request_body::BodyState,
     answer: response::AnswerState,
     events: Vec<Event>,
     events_dropped: usize,
@@ -192,7 +197,7 @@ impl Transaction {
             allowed: Allowed::Nothing,
             removed: Vec::new(),
             removed_targets: Vec::new(),
-            body: request::BodyState::new(&rules.settings),
+            body: request_body::BodyState::new(&rules.settings),
             answer: response::AnswerState::new(&rules.settings),
             events: Vec::new(),
             events_dropped: 0,

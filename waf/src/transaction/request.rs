@@ -1,13 +1,9 @@
-//! The request: from what arrives to the variables that rules look at.
+//! The head of the request: from what arrives to the variables that rules look at.
 
-use super::store::Store;
-use super::{Refusal, Transaction, Verdict};
-use crate::body::{self, Fill};
-use crate::rules::{RuleSet, Settings};
-use crate::seclang::ast::{BodyProcessor, EngineMode, Variable};
-
-/// The status of a refusal of a body beyond the bound.
-const STATUS_TOO_LARGE: u16 = 413;
+use super::fill::GET;
+use super::{Transaction, Verdict};
+use crate::body;
+use crate::seclang::ast::{BodyProcessor, Variable};
 
 /// Variables that have a value before anything is read, so that rules which ask for another one see it.
 const BEGINNINGS: &[(Variable, &str)] = &[
@@ -36,37 +32,6 @@ const BEGINNINGS: &[(Variable, &str)] = &[
     (Variable::MscPcreError, "0"),
     (Variable::MscPcreLimitsExceeded, "0"),
 ];
-
-/// The body of the request as it arrives.
-pub(super) struct BodyState {
-    pub(super) is_accessed: bool,
-    pub(super) bytes_max: u64,
-    pub(super) is_forced: bool,
-    pub(super) processor: Option<BodyProcessor>,
-    bytes: Vec<u8>,
-    is_cut: bool,
-    content_type: Vec<u8>,
-    arguments: u64,
-    arguments_bytes: u64,
-    request_line: Vec<u8>,
-}
-
-impl BodyState {
-    pub(super) fn new(settings: &Settings) -> Self {
-        Self {
-            is_accessed: settings.request_body_access,
-            bytes_max: settings.request_body_max,
-            is_forced: false,
-            processor: None,
-            bytes: Vec::new(),
-            is_cut: false,
-            content_type: Vec::new(),
-            arguments: 0,
-            arguments_bytes: 0,
-            request_line: Vec::new(),
-        }
-    }
-}
 
 impl Transaction {
     /// Who speaks to whom: addresses as text, ports.
@@ -102,8 +67,8 @@ impl Transaction {
         self.set(Variable::RequestBasename, &decoded[base..]);
         let separator = self.rules.settings.argument_separator;
         // Too many arguments are told by the rules that count them.
-        let _ = body::url_encoded(query, separator, &mut self.filler(&GET));
-        self.body.request_line = line;
+        let _ = body::url_encoded(query, separator, false, &mut self.filler(&GET));
+        self.body.request_line_bytes = line.len();
     }
 
     /// One header of the request, in the order of arrival.
@@ -142,165 +107,8 @@ impl Transaction {
 
     /// All headers have arrived: phase 1.
     pub fn request_headers_end(&mut self) -> Verdict {
-        self.set_number(Variable::ArgsCombinedSize, self.body.arguments_bytes);
+        self.set_number(Variable::ArgsCombinedSize, self.body.counted.bytes);
         self.run(1)
-    }
-
-    /// A piece of the body.
-    pub fn request_body(&mut self, piece: &[u8]) -> Verdict {
-        if !self.body.is_accessed || self.mode == EngineMode::Off {
-            return Verdict::Pass;
-        }
-        let room = self.body.bytes_max.saturating_sub(self.body.bytes.len() as u64);
-        let room = usize::try_from(room).unwrap_or(usize::MAX);
-        let fitting = piece.get(..room).unwrap_or(piece);
-        self.body.bytes.extend_from_slice(fitting);
-        if fitting.len() < piece.len() {
-            self.body.is_cut = true;
-            if self.rules.settings.request_body_limit_rejects && self.mode == EngineMode::On {
-                let status = STATUS_TOO_LARGE;
-                let refusal = Refusal { status, location: None, rule: None, is_drop: false };
-                self.verdict = Verdict::Refuse(refusal);
-            }
-        }
-        self.verdict.clone()
-    }
-
-    /// Bytes of the body that it keeps.
-    pub fn held_bytes(&self) -> usize {
-        0
-    }
-
-    /// Whether the body is looked at, so that it must be fed before the request may go on.
-    pub fn wants_request_body(&self) -> bool {
-        self.body.is_accessed && self.mode != EngineMode::Off
-    }
-
-    /// The body is complete: phase 2.
-    pub fn request_end(&mut self) -> Verdict {
-        if self.mode == EngineMode::Off {
-            return Verdict::Pass;
-        }
-        let bytes = std::mem::take(&mut self.body.bytes);
-        if self.body.is_cut {
-            self.set(Variable::InboundDataError, b"1");
-        }
-        if !bytes.is_empty() {
-            self.set_number(Variable::RequestBodyLength, bytes.len() as u64);
-            self.read_body(&bytes);
-        }
-        self.set_number(Variable::ArgsCombinedSize, self.body.arguments_bytes);
-        self.set_number(
-            Variable::FullRequestLength,
-            (self.body.request_line.len() + bytes.len()) as u64,
-        );
-        self.run(2)
-    }
-
-    fn read_body(&mut self, bytes: &[u8]) {
-        let processor = self.body.processor;
-        let no_files_bytes_max = self.rules.settings.request_body_no_files_max;
-        let read = match processor {
-            // Files alone may be longer, and only the reader of those knows which bytes they are.
-            Some(BodyProcessor::UrlEncoded | BodyProcessor::Json | BodyProcessor::Xml)
-                if bytes.len() as u64 > no_files_bytes_max =>
-            {
-                self.set(Variable::InboundDataError, b"1");
-                Err(format!("the body has more than {no_files_bytes_max} bytes"))
-            }
-            Some(BodyProcessor::UrlEncoded) => {
-                let separator = self.rules.settings.argument_separator;
-                body::url_encoded(bytes, separator, &mut self.filler(&POST))
-            }
-            Some(BodyProcessor::Json) => {
-                let depth_max = self.rules.settings.depth_max;
-                body::json(bytes, depth_max, &mut self.filler(&POST))
-            }
-            Some(BodyProcessor::Multipart) => {
-                let content_type = std::mem::take(&mut self.body.content_type);
-                let files_max = self.rules.settings.upload_files_max;
-                let bounds = body::Bounds { files_max, no_files_bytes_max };
-                body::multipart(bytes, &content_type, &bounds, &mut self.filler(&POST))
-            }
-            Some(BodyProcessor::Xml) => {
-                let depth_max = self.rules.settings.depth_max;
-                body::xml(bytes, depth_max, &mut self.filler(&POST))
-            }
-            None => Ok(()),
-        };
-        // Files and documents are no text: rules see what their readers make of them, unless a rule insists.
-        let is_text = !matches!(processor, Some(BodyProcessor::Multipart | BodyProcessor::Xml));
-        if self.body.is_forced || is_text {
-            self.set(Variable::RequestBody, bytes);
-        }
-        if let Err(message) = read {
-            self.set(Variable::ReqbodyError, b"1");
-            self.set(Variable::ReqbodyErrorMsg, message.as_bytes());
-            self.set(Variable::ReqbodyProcessorError, b"1");
-            self.set(Variable::ReqbodyProcessorErrorMsg, message.as_bytes());
-        }
-    }
-
-    fn filler(&mut self, arguments: &'static Arguments) -> Filler<'_> {
-        let Self { rules, store, body, world, .. } = self;
-        let arguments_max = rules.settings.arguments_max;
-        Filler {
-            rules,
-            store,
-            arguments,
-            arguments_max,
-            body,
-            kept_bytes_max: world.limits.kept_bytes_max,
-        }
-    }
-}
-
-/// The collections that an argument goes into.
-struct Arguments {
-    values: [Variable; 2],
-    names: [Variable; 2],
-}
-
-const GET: Arguments = Arguments {
-    values: [Variable::Args, Variable::ArgsGet],
-    names: [Variable::ArgsNames, Variable::ArgsGetNames],
-};
-const POST: Arguments = Arguments {
-    values: [Variable::Args, Variable::ArgsPost],
-    names: [Variable::ArgsNames, Variable::ArgsPostNames],
-};
-
-/// Puts what readers find into variables.
-struct Filler<'f> {
-    rules: &'f RuleSet,
-    store: &'f mut Store,
-    arguments: &'static Arguments,
-    arguments_max: u64,
-    body: &'f mut BodyState,
-    kept_bytes_max: usize,
-}
-
-impl Fill for Filler<'_> {
-    fn argument(&mut self, name: &[u8], value: &[u8]) -> Result<(), String> {
-        if self.body.arguments >= self.arguments_max {
-            return Err(format!("there are more than {} arguments", self.arguments_max));
-        }
-        if self.store.len() > self.kept_bytes_max {
-            return Err(format!("arguments take more than {} bytes", self.kept_bytes_max));
-        }
-        self.body.arguments += 1;
-        self.body.arguments_bytes += (name.len() + value.len()) as u64;
-        self.store.add_all(self.rules, &self.arguments.values, name, value);
-        self.store.add_all(self.rules, &self.arguments.names, name, name);
-        Ok(())
-    }
-
-    fn add(&mut self, variable: Variable, name: &[u8], value: &[u8]) {
-        self.store.add(self.rules, variable, name, value);
-    }
-
-    fn set(&mut self, variable: Variable, value: &[u8]) {
-        self.store.set(self.rules, variable, value);
     }
 }
 

@@ -1,5 +1,8 @@
 //! The response: from what is sent to the variables that rules look at.
 
+use bytes::Bytes;
+
+use super::held::Held;
 use super::{Refusal, Transaction, Verdict};
 use crate::rules::Settings;
 use crate::seclang::ast::{EngineMode, Variable};
@@ -12,7 +15,7 @@ pub(super) struct AnswerState {
     pub(super) is_accessed: bool,
     pub(super) bytes_max: u64,
     pub(super) is_forced: bool,
-    bytes: Vec<u8>,
+    held: Held,
     is_cut: bool,
     is_wanted_type: bool,
 }
@@ -23,10 +26,15 @@ impl AnswerState {
             is_accessed: settings.response_body_access,
             bytes_max: settings.response_body_max,
             is_forced: false,
-            bytes: Vec::new(),
+            held: Held::default(),
             is_cut: false,
             is_wanted_type: false,
         }
+    }
+
+    /// Memory that the body takes.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held.held_bytes()
     }
 }
 
@@ -54,7 +62,7 @@ impl Transaction {
         self.run(3)
     }
 
-    /// Whether the body is looked at, so that it must be held back until the verdict.
+    /// Whether the body is looked at, so that as much of it as is looked at must be held back until the verdict.
     pub fn wants_response_body(&self) -> bool {
         let is_meant = self.answer.is_wanted_type || self.answer.is_forced;
         self.answer.is_accessed
@@ -68,23 +76,21 @@ impl Transaction {
         usize::try_from(self.answer.bytes_max).unwrap_or(usize::MAX)
     }
 
-    /// A piece of the body. Says whether more is looked at.
-    pub fn response_body(&mut self, piece: &[u8]) -> bool {
-        if !self.wants_response_body() {
-            return false;
-        }
-        let room = self.answer.bytes_max.saturating_sub(self.answer.bytes.len() as u64);
-        let fitting = piece.get(..usize::try_from(room).unwrap_or(usize::MAX)).unwrap_or(piece);
-        self.answer.bytes.extend_from_slice(fitting);
-        self.answer.is_cut |= fitting.len() < piece.len();
-        !self.answer.is_cut
+    /// Whether further bytes of the body can matter: its bound is not reached, and nothing refused the answer.
+    pub fn looks_at_more_response_body(&self) -> bool {
+        self.wants_response_body() && !self.answer.is_cut && self.verdict == Verdict::Pass
     }
 
-    /// The body is complete, or as much of it as is looked at: phase 4.
-    pub fn response_end(&mut self) -> Verdict {
-        if self.answer.is_cut {
-            self.set(Variable::OutboundDataError, b"1");
+    /// The next chunk of the body, cut as it was sent. A single chunk is shared, not copied. What is beyond
+    /// `SecResponseBodyLimit` is not looked at, or refuses the answer, as `SecResponseBodyLimitAction` says.
+    pub fn response_body(&mut self, chunk: &Bytes) -> Verdict {
+        if !self.looks_at_more_response_body() {
+            return self.verdict.clone();
         }
+        let room = self.answer.bytes_max.saturating_sub(self.answer.held.len() as u64);
+        let room = usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len());
+        self.answer.held.push(chunk.slice(..room));
+        self.answer.is_cut |= room < chunk.len();
         if self.answer.is_cut
             && self.rules.settings.response_body_limit_rejects
             && self.mode == EngineMode::On
@@ -92,9 +98,19 @@ impl Transaction {
             let status = STATUS_BEYOND;
             let refusal = Refusal { status, location: None, rule: None, is_drop: false };
             self.verdict = Verdict::Refuse(refusal);
+            self.answer.held = Held::default();
         }
-        let bytes = std::mem::take(&mut self.answer.bytes);
+        self.verdict.clone()
+    }
+
+    /// The body is complete, or as much of it as is looked at: phase 4.
+    pub fn response_end(&mut self) -> Verdict {
+        if self.answer.is_cut {
+            self.set(Variable::OutboundDataError, b"1");
+        }
+        let bytes = std::mem::take(&mut self.answer.held).finish();
         if !bytes.is_empty() {
+            self.store.keep_body(bytes.clone());
             self.set(Variable::ResponseBody, &bytes);
         }
         self.run(4)

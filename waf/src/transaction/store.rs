@@ -1,4 +1,9 @@
 //! The values of one transaction, and what they look like through transformations.
+//!
+//! Values stand in one arena. Bodies, and large values that readers have made, stand beside it as they came; a value that is
+//! a slice of the body is no copy of it.
+
+use bytes::Bytes;
 
 use crate::bytes::ByteSet;
 use crate::gate::Gate;
@@ -7,9 +12,14 @@ use crate::seclang::ast::Variable;
 use crate::signature::{Small, Union};
 use crate::transformation::Transformation;
 
-/// Bytes in the arena.
+/// Bytes of a value that is not copied into the arena but kept as its reader made it. Smaller ones are better off there.
+const OWNED_BYTES_MIN: usize = 4096;
+
+/// Bytes in the arena or beside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Span {
+    /// 0 is the arena, others are places in `beside`, counted from 1.
+    region: u32,
     start: u32,
     len: u32,
 }
@@ -34,6 +44,10 @@ struct View {
 #[derive(Debug, Default)]
 pub(super) struct Store {
     arena: Vec<u8>,
+    /// What stands beside the arena.
+    beside: Vec<Bytes>,
+    /// Bytes of those of them that are values alone.
+    owned_bytes: usize,
     items: Vec<Item>,
     lists: Vec<Vec<u32>>,
     /// Counts how often a list began anew, so that views of it do too.
@@ -62,23 +76,54 @@ impl Store {
 
     /// Keeps bytes until the transaction ends.
     pub(super) fn keep(&mut self, bytes: &[u8]) -> Span {
-        let span = Span { start: self.arena.len() as u32, len: bytes.len() as u32 };
+        let span = Span { region: 0, start: self.arena.len() as u32, len: bytes.len() as u32 };
         self.arena.extend_from_slice(bytes);
         span
     }
 
-    pub(super) fn bytes(&self, span: Span) -> &[u8] {
-        &self.arena[span.start as usize..][..span.len as usize]
+    /// Keeps a body as it is. Until another follows, values that are slices of it are not copied.
+    pub(super) fn keep_body(&mut self, body: Bytes) {
+        self.beside.push(body);
     }
 
-    /// Bytes that are kept.
+    /// The bytes where they stand already, if they are a slice of the last body.
+    fn borrow(&self, bytes: &[u8]) -> Option<Span> {
+        let body = self.beside.last()?.as_ptr_range();
+        let part = bytes.as_ptr_range();
+        let is_part = !bytes.is_empty() && body.start <= part.start && part.end <= body.end;
+        is_part.then(|| Span {
+            region: self.beside.len() as u32,
+            start: (part.start.addr() - body.start.addr()) as u32,
+            len: bytes.len() as u32,
+        })
+    }
+
+    fn borrow_or_keep(&mut self, bytes: &[u8]) -> Span {
+        self.borrow(bytes).unwrap_or_else(|| self.keep(bytes))
+    }
+
+    pub(super) fn bytes(&self, span: Span) -> &[u8] {
+        let region = match span.region {
+            0 => self.arena.as_slice(),
+            at => &self.beside[at as usize - 1],
+        };
+        &region[span.start as usize..][..span.len as usize]
+    }
+
+    /// Bytes that are kept beside bodies.
     pub(super) fn len(&self) -> usize {
-        self.arena.len()
+        self.arena.len() + self.owned_bytes
     }
 
     /// Whether more is kept than may be.
     pub(super) fn is_full(&self) -> bool {
-        self.arena.len() > self.kept_bytes_max
+        self.len() > self.kept_bytes_max
+    }
+
+    /// Memory that values and bodies take.
+    pub(super) fn held_bytes(&self) -> usize {
+        let beside: usize = self.beside.iter().map(Bytes::len).sum();
+        self.arena.capacity() + beside + self.items.capacity() * size_of::<Item>()
     }
 
     /// Adds a value to a collection, if any rule looks at it.
@@ -106,8 +151,32 @@ impl Store {
         }
     }
 
+    /// Adds a value that nobody else needs to several collections.
+    pub(super) fn add_all_owned(
+        &mut self,
+        rules: &RuleSet,
+        variables: &[Variable],
+        name: &[u8],
+        value: Vec<u8>,
+    ) {
+        let lists = &rules.lists;
+        let is_seen = |it: &Variable| lists.whole(*it).or(lists.named(*it, name)).is_some();
+        if value.len() < OWNED_BYTES_MIN || !variables.iter().any(is_seen) {
+            return self.add_all(rules, variables, name, &value);
+        }
+        let value = Bytes::from(value);
+        self.owned_bytes += value.len();
+        self.keep_body(value.clone());
+        self.add_all(rules, variables, name, &value);
+    }
+
     fn item(&mut self, name: &[u8], value: &[u8]) -> u32 {
-        let (name_span, value_span) = (self.keep(name), self.keep(value));
+        let name_span = self.borrow_or_keep(name);
+        // A name is a value of the collection of names.
+        let value_span = match name.as_ptr_range() == value.as_ptr_range() {
+            true => name_span,
+            false => self.borrow_or_keep(value),
+        };
         self.items.push(Item { name: name_span, value: value_span });
         self.items.len() as u32 - 1
     }

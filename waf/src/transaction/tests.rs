@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{HostContext, Limits, NoCollections, Transaction, Verdict};
 use crate::rules::RuleSet;
 use crate::seclang::Sources;
@@ -40,7 +42,7 @@ fn judged_in(mode: Option<EngineMode>, rules: &str, limits: Limits, body: &[u8])
     transaction.request_line(b"POST", b"/", b"HTTP/1.1");
     transaction.request_header(b"content-type", b"application/x-www-form-urlencoded");
     transaction.request_headers_end();
-    transaction.request_body(body);
+    transaction.request_body(&body.to_vec().into());
     transaction.request_end();
     transaction
 }
@@ -116,7 +118,11 @@ fn an_answer_beyond_the_bound_is_refused_where_a_directive_says_so() {
         let mut transaction = judged(&rules, Limits::default(), b"");
         transaction.response_header(b"content-type", b"text/html");
         transaction.response_headers_end(200, b"HTTP/1.1");
-        assert!(!transaction.response_body(b"0123456789a"));
+        let verdict = transaction.response_body(&Bytes::from_static(b"0123456789"));
+        assert_eq!((verdict, transaction.looks_at_more_response_body()), (Verdict::Pass, true));
+        let verdict = transaction.response_body(&Bytes::from_static(b"a"));
+        assert_eq!(verdict != Verdict::Pass, is_refused, "{action}");
+        assert!(!transaction.looks_at_more_response_body());
         assert_eq!(transaction.response_end() != Verdict::Pass, is_refused, "{action}");
     };
     check("Reject", true);

@@ -135,7 +135,7 @@ pub(crate) fn run(rules: &Arc<RuleSet>, request: &Request) -> Seen {
     }
     let mut verdict = transaction.request_headers_end();
     if verdict == Verdict::Pass && transaction.wants_request_body() {
-        verdict = transaction.request_body(&request.body);
+        verdict = transaction.request_body(&request.body.clone().into());
     }
     if verdict == Verdict::Pass {
         verdict = transaction.request_end();

@@ -2,7 +2,8 @@
 
 use memchr::memmem;
 
-use super::{Flags, is_space};
+use super::flags::Flags;
+use super::is_space;
 use crate::seclang::ast::Variable;
 
 /// Bytes of the header.
@@ -65,11 +66,12 @@ pub(super) fn find<'h>(header: &'h [u8], flags: &mut Flags) -> Result<&'h [u8], 
     }
 }
 
-/// How often a text names the parameter and has a `=` somewhere behind it.
+/// How often a text names the parameter and has a `=` behind it. A boundary may hold the word: Firefox writes
+/// `----geckoformboundary…`, and another parameter may follow.
 fn parameters(text: &[u8]) -> usize {
     let text = text.to_ascii_lowercase();
-    let Some(last) = memchr::memrchr(b'=', &text) else { return 0 };
-    memmem::find_iter(&text[..last], PARAMETER).count()
+    let is_named = |at: &usize| text[at + PARAMETER.len()..].trim_ascii_start().starts_with(b"=");
+    memmem::find_iter(&text, PARAMETER).filter(is_named).count()
 }
 
 /// Characters of a boundary: RFC 2046 section 5.1.1. A space may not be the last.

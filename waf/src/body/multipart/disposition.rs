@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-use super::Flags;
+use super::flags::Flags;
 use crate::body::{Fill, hex};
 use crate::seclang::ast::Variable;
 

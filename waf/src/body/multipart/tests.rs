@@ -8,10 +8,16 @@ use crate::body::testing::Told;
 
 const FORM: &str = "multipart/form-data; boundary=B";
 
+const BOUNDS: Bounds = Bounds {
+    files_max: 2,
+    no_files_bytes_max: u64::MAX,
+    file_beginning_bytes_max: 1 << 20,
+    file_beginnings_bytes_max: u64::MAX,
+};
+
 fn tell(content_type: &str, body: &[u8]) -> Vec<String> {
     let mut told = Told::default();
-    let bounds = Bounds { files_max: 2, no_files_bytes_max: u64::MAX };
-    let end = multipart(body, content_type.as_bytes(), &bounds, &mut told);
+    let (_, end) = multipart(body, content_type.as_bytes(), BOUNDS, false, &mut told);
     let mut lines = told.0;
     lines.extend(end.err());
     lines
@@ -392,6 +398,8 @@ fn boundaries() {
         ("multipart/form-data; boundary=B\"", "B"),
         ("multipart/form-data; boundary=\"B\"; charset=\"x\"", "B"),
         ("multipart/form-data; boundary=B; charset=utf-8", "B"),
+        ("multipart/form-data;boundary=boundaryB;charset=UTF-8", "boundaryB"),
+        ("multipart/form-data; boundary=boundary; x=1", "boundary"),
         ("multipart/form-data; boundary=B; boundary=C", "B"),
         ("multipart/form-data; boundary=boundary", "boundary"),
         ("multipart/form-data; boundary=boundary=", "boundary="),
@@ -432,6 +440,10 @@ fn boundaries() {
         > multipart/form-data; boundary="B"; charset="x"
           ! MultipartBoundaryQuoted=1 ; multipart: a character in the boundary that may not be there
         > multipart/form-data; boundary=B; charset=utf-8
+          - a=1
+        > multipart/form-data;boundary=boundaryB;charset=UTF-8
+          - a=1
+        > multipart/form-data; boundary=boundary; x=1
           - a=1
         > multipart/form-data; boundary=B; boundary=C
           ! multipart: more than one boundary in Content-Type
@@ -497,7 +509,7 @@ fn told_bytes_grow_as_the_body_does() {
     }
 }
 
-fn piece() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn piece() -> impl Strategy<Value = Vec<u8>> {
     let words = proptest::sample::select(vec![
         "--B",
         "--",
