@@ -6,6 +6,7 @@
 //! Read first: [`route`] (what a service offers), [`call`] (what one request gives it), [`error`] (what it may refuse).
 
 pub mod access;
+pub mod act;
 pub mod audit;
 pub mod body;
 pub mod call;
@@ -29,6 +30,7 @@ pub mod secret;
 pub mod socket;
 
 pub use access::Access;
+pub use act::Act;
 pub use body::Body;
 pub use call::Call;
 pub use clock::Clock;

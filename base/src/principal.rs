@@ -1,5 +1,6 @@
 //! Who asks, and how the auth stage learns it without knowing the service that tells.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -59,6 +60,16 @@ impl Principal {
             Self::Nobody | Self::Operator => None,
             Self::User(user) => Some(&user.env),
             Self::Server(key) => Some(&key.env),
+        }
+    }
+
+    /// The caller as one word that nobody else has: what stands in the audit.
+    pub fn actor(&self) -> Cow<'static, str> {
+        match self {
+            Self::Nobody => Cow::Borrowed("nobody"),
+            Self::Operator => Cow::Borrowed("operator"),
+            Self::User(user) => Cow::Owned(format!("user:{}", user.uid)),
+            Self::Server(key) => Cow::Owned(format!("key:{}", key.key_id)),
         }
     }
 

@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use hyper::{HeaderMap, Method, Uri};
 use serde_json::{Value, json};
-use yunzhan_base::audit::{Ledger, Record};
 use yunzhan_base::call::Params;
 use yunzhan_base::context::Context as CallContext;
 use yunzhan_base::event::Events;
@@ -18,22 +17,16 @@ use yunzhan_engine::config;
 use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::{self, Migrations};
 use yunzhan_net::http::Client;
+use yunzhan_services::acts::Acts;
 use yunzhan_services::identity::{self, Identity};
 use yunzhan_services::service::{self, AnyService, Lifecycle, Opening, Sections};
 use yunzhan_services::{dialect, envs};
 
 /// As the server has them: a database that was made by all is opened by all.
 static SERVICES: &[&dyn AnyService] =
-    &[&envs::SERVICE, &identity::SERVICE, &dialect::documents::SERVICE];
+    &[&envs::SERVICE, &identity::SERVICE, &dialect::documents::SERVICE, &dialect::action::SERVICE];
 
 const ISSUE: &str = "identity.control.issue";
-
-/// Keeps nothing.
-struct NoLedger;
-
-impl Ledger for NoLedger {
-    fn append(&self, _: &Record) {}
-}
 
 /// The access token that somebody got who logged in under this name at this time.
 ///
@@ -64,7 +57,7 @@ async fn open(data: &DataDir, clock: Clock) -> Result<Arc<Identity>> {
         clock,
         http: Client::new(yunzhan_net::http::Config::default()),
         events: Events::to(Vec::new()),
-        ledger: Arc::new(NoLedger),
+        acts: Acts::unrecorded(),
         lifecycle: Lifecycle::default(),
         sections: Sections::default(),
         opened: Vec::new(),

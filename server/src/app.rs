@@ -170,6 +170,7 @@ impl App {
             }
         };
         trigger.drain(self.config.drain_timeout).await;
+        self.rooms.acts.drain(self.config.drain_timeout).await;
         serving.abort();
         listeners::close_control(&self.data.dir);
         answer

@@ -21,10 +21,16 @@ mod signals;
 mod waf;
 
 use yunzhan_base::RouteSpec;
+use yunzhan_services::dialect::action::spec::{ActionSpec, DialectName, Listed};
 
 /// Every route that this program has, for clients and for operators: the table of what strangers are answered is held
 /// against it.
 pub fn routes() -> impl Iterator<Item = &'static RouteSpec> {
     let own = control::CONTROL.iter().map(|endpoint| &endpoint.spec);
     rooms::public_specs().chain(rooms::control_specs()).chain(own)
+}
+
+/// Every action of a dialect that names them in the body, for the same table.
+pub fn actions(dialect: DialectName) -> Vec<Listed> {
+    ActionSpec::all(rooms::SERVICES, dialect)
 }

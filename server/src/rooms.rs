@@ -13,6 +13,7 @@ use yunzhan_engine::sql::{self, SharedSql};
 use yunzhan_net::http::Client;
 use yunzhan_net::shutdown::Shutdown;
 use yunzhan_net::task;
+use yunzhan_services::acts::Acts;
 use yunzhan_services::dialect;
 use yunzhan_services::documents::Documents;
 use yunzhan_services::envs::{self, EnvStore, NewEnv};
@@ -24,8 +25,13 @@ use crate::config::Config;
 use crate::demo;
 
 /// Every service, each after those that it needs. They are opened in this order and closed in the reverse one.
-pub(crate) static SERVICES: &[&dyn AnyService] =
-    &[&envs::SERVICE, &identity::SERVICE, &dialect::documents::SERVICE];
+pub(crate) static SERVICES: &[&dyn AnyService] = &[
+    &envs::SERVICE,
+    &identity::SERVICE,
+    &dialect::documents::SERVICE,
+    // Last, as it answers with the actions that those above bring.
+    &dialect::action::SERVICE,
+];
 
 /// What the services are opened with.
 pub(crate) struct Parts<'a> {
@@ -45,6 +51,8 @@ pub(crate) struct Rooms {
     pub(crate) envs: Arc<EnvStore>,
     /// Names the gateway's callers.
     pub(crate) identity: Arc<Identity>,
+    /// What is under way and must end.
+    pub(crate) acts: Acts,
     /// In the order of the list.
     opened: Arc<[OpenService]>,
     events: Events,
@@ -55,6 +63,7 @@ impl Rooms {
     pub(crate) async fn open(parts: Parts<'_>) -> Result<Self> {
         let Parts { config, root, master_key, clock, client, ledger, events } = parts;
         let sql = open_sql(config, root, &clock, &events).await?;
+        let acts = Acts::new(ledger, clock.clone(), events.clone());
         let opening = Opening {
             services: SERVICES,
             sql,
@@ -62,14 +71,14 @@ impl Rooms {
             clock,
             http: client,
             events: events.clone(),
-            ledger,
+            acts: acts.clone(),
             lifecycle: Lifecycle::default(),
             sections: config.services.clone(),
             opened: Vec::new(),
         };
         let opened: Arc<[OpenService]> = opening.open_all().await?.into();
         let (envs, identity) = (service::find(&opened)?, service::find(&opened)?);
-        Ok(Self { envs, identity, opened, events })
+        Ok(Self { envs, identity, acts, opened, events })
     }
 
     /// What clients may call.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::net::UnixListener;
 use yunzhan_base::event::Level;
@@ -16,6 +17,9 @@ use crate::control::ControlAuth;
 use crate::listeners::{self, Opened};
 use crate::ready::{Page, Ready, ReadyListener};
 use crate::signals::{Asked, Signals};
+
+/// What acts get to end in, also where the requests took all the time that there was: each is a few statements.
+const ACTS_END_MIN: Duration = Duration::from_secs(1);
 
 /// Every listener, open.
 struct Listeners {
@@ -64,7 +68,7 @@ pub(crate) async fn run(app: App) -> Result<bool> {
     }
     let in_order = drain(&app, public, &mut signals).await;
     app.rooms.close().await;
-    control.drain(std::time::Duration::from_secs(1)).await;
+    control.drain(Duration::from_secs(1)).await;
     listeners::close_control(&app.data.dir);
     if let Some(access_log) = &app.access_log {
         // Connections that outlived the drain still hold the log; its lines must not wait for them.
@@ -109,8 +113,15 @@ async fn drain(app: &App, public: Trigger, signals: &mut Signals) -> bool {
     let bound = app.config.drain_timeout;
     let text = format!("stopping: requests in flight have {} s to end", bound.as_secs());
     app.events.notice(Level::Info, "draining", &text);
+    // Acts go on without their clients: they end after the last request, within the same bound.
+    let all = async {
+        let begun = Instant::now();
+        let requests = public.drain(bound).await;
+        let left = bound.saturating_sub(begun.elapsed()).max(ACTS_END_MIN);
+        app.rooms.acts.drain(left).await && requests
+    };
     let drained = tokio::select! {
-        drained = public.drain(bound) => drained,
+        drained = all => drained,
         () = signals.stop() => false,
     };
     if drained {

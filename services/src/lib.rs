@@ -4,6 +4,7 @@
 //! a file), `logic.rs` (pure decisions), `store.rs` (all its SQL), `control.rs` (its control routes), `tests.rs`. Know one,
 //! know all. No service knows a listener, a stage of the gateway or TLS.
 
+pub mod acts;
 mod columns;
 mod crypto;
 pub mod dialect;

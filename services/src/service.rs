@@ -21,7 +21,6 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use yunzhan_base::audit::Ledger;
 use yunzhan_base::config::Reader;
 use yunzhan_base::event::Events;
 use yunzhan_base::{Clock, Endpoint, EnvId, Error, Result, Route, RouteSpec, route};
@@ -29,6 +28,9 @@ use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::SharedSql;
 use yunzhan_engine::sql::migrate::{Migration, Scope};
 use yunzhan_net::http::Client;
+
+use crate::acts::Acts;
+use crate::dialect::action::{Action, ActionSpec, OpenAction};
 
 /// Work of a service that ends with nothing but success or an error.
 pub type Work = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
@@ -46,6 +48,8 @@ pub struct Service<S: 'static> {
     pub routes: &'static [&'static [Endpoint<S>]],
     /// What operators may call.
     pub control: &'static [Endpoint<S>],
+    /// What it answers in the dialects that name the action in the body.
+    pub actions: &'static [Action<S>],
     /// The steps of its tables.
     pub migrations: &'static [Migration],
     /// Its tables: what is exported, moved, erased and compared, and by which key.
@@ -141,8 +145,8 @@ pub struct Opening {
     pub http: Client,
     /// Hears what an operator should know.
     pub events: Events,
-    /// Takes the audit's records.
-    pub ledger: Arc<dyn Ledger>,
+    /// Does what must end and stay on record.
+    pub acts: Acts,
     /// Tells the services of environments that come and go.
     pub lifecycle: Lifecycle,
     /// The sections of the configuration.
@@ -167,6 +171,8 @@ pub struct OpenService {
     pub routes: Vec<Route>,
     /// What operators may call.
     pub control: Vec<Route>,
+    /// What it answers in the dialects that name the action in the body.
+    pub(crate) actions: Vec<OpenAction>,
     /// Its work outside requests.
     pub tasks: Vec<OpenTask>,
     /// Hears of environments.
@@ -195,6 +201,8 @@ pub trait AnyService: Sync {
     fn routes(&self) -> Vec<&'static RouteSpec>;
     /// What operators may call.
     fn control(&self) -> Vec<&'static RouteSpec>;
+    /// What it answers in the dialects that name the action in the body.
+    fn actions(&self) -> Vec<&'static ActionSpec>;
     /// The steps of its tables.
     fn migrations(&self) -> &'static [Migration];
     /// Its tables.
@@ -218,6 +226,7 @@ impl<S> Service<S> {
             open,
             routes: &[],
             control: &[],
+            actions: &[],
             migrations: &[],
             tables: &[],
             tasks: &[],
@@ -240,6 +249,10 @@ impl<S: Send + Sync + 'static> AnyService for Service<S> {
 
     fn control(&self) -> Vec<&'static RouteSpec> {
         specs(self.control).collect()
+    }
+
+    fn actions(&self) -> Vec<&'static ActionSpec> {
+        self.actions.iter().map(|action| &action.spec).collect()
     }
 
     fn migrations(&self) -> &'static [Migration] {
@@ -286,6 +299,7 @@ impl<S: Send + Sync + 'static> Service<S> {
             name: self.name,
             routes: self.routes.iter().flat_map(|list| route::bind(service, list)).collect(),
             control: route::bind(service, self.control),
+            actions: self.actions.iter().map(|action| action.bind(service)).collect(),
             tasks: self.tasks.iter().map(task).collect(),
             env_changed: self.env_changed.map(hears),
             ready: self.ready.map(work),
@@ -426,10 +440,11 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::dialect::documents;
+    use crate::dialect::{action, documents, gateway};
     use crate::{envs, identity};
 
-    const ALL: &[&dyn AnyService] = &[&envs::SERVICE, &identity::SERVICE, &documents::SERVICE];
+    const ALL: &[&dyn AnyService] =
+        &[&envs::SERVICE, &identity::SERVICE, &documents::SERVICE, &action::SERVICE];
 
     /// Name, scope and key of every table that the steps of a service make.
     fn made(service: &dyn AnyService) -> BTreeSet<String> {
@@ -472,9 +487,26 @@ mod tests {
         let mut names = BTreeSet::new();
         for service in ALL {
             assert!(names.insert(service.name()));
-            for spec in [service.routes(), service.control()].concat() {
+            let mut own: Vec<_> = [service.routes(), service.control()].concat();
+            // What is not offered has one name for all its methods.
+            own.dedup_by_key(|spec| spec.name);
+            for spec in own {
                 assert!(names.insert(spec.name), "{}", spec.name);
             }
+        }
+    }
+
+    #[test]
+    fn what_is_not_offered_is_offered_by_no_service() {
+        let root = |path: &'static str| {
+            path.match_indices('/').nth(2).map_or(path, |(end, _)| &path[..end])
+        };
+        let refused = gateway::not_offered::ROUTES.iter().map(|endpoint| root(endpoint.spec.path));
+        let refused: BTreeSet<_> = refused.collect();
+        let offered = ALL.iter().filter(|service| service.name() != action::SERVICE.name);
+        for spec in offered.flat_map(|service| service.routes()) {
+            let root = root(spec.path);
+            assert!(!refused.contains(root), "{root} is offered: take its row from not_offered");
         }
     }
 }

@@ -1,11 +1,12 @@
 //! A client that means harm, through every dialect: forged owners, closed collections, and members of every wrong kind.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use yunzhan_base::Principal;
 
-use super::{admin, gateway, web};
+use super::action::DialectName;
+use super::gateway;
+use super::testing::listed;
 use crate::documents::testing::{Asked, World, on_every_engine, on_sqlite, server, user};
 use crate::documents::{Config, Permission, Preset};
 
@@ -20,7 +21,7 @@ impl World {
         let headers = [("content-type", "application/json")];
         let (params, query, body) = (&[], "", body.as_str());
         let asked = Asked { route: "web.call", params, query, headers: &headers, body, principal };
-        self.timed(asked, web::ROUTES).await
+        self.timed(asked).await
     }
 
     async fn admin_of(&self, action: &str, members: &str) -> String {
@@ -29,7 +30,7 @@ impl World {
         let (params, query, body, principal) = (&[], "", body.as_str(), &server());
         let asked =
             Asked { route: "admin.call", params, query, headers: &headers, body, principal };
-        self.timed(asked, admin::ROUTES).await
+        self.timed(asked).await
     }
 
     async fn gateway_of(
@@ -43,16 +44,12 @@ impl World {
         let last = if route.contains("transaction") { "transaction" } else { "id" };
         let params = [DATABASE[0], DATABASE[1], ("collection", "open"), (last, "a")];
         let asked = Asked { route, params: &params, query, headers: &[], body, principal };
-        self.timed(asked, gateway::ROUTES).await
+        self.timed(asked).await
     }
 
-    async fn timed(
-        &self,
-        asked: Asked<'_>,
-        routes: &'static [yunzhan_base::Endpoint<crate::documents::Documents>],
-    ) -> String {
+    async fn timed(&self, asked: Asked<'_>) -> String {
         let begun = Instant::now();
-        let answer = self.ask(&Arc::clone(&self.documents), routes, asked).await;
+        let answer = self.ask_dialect(&self.documents, asked).await;
         let body: String = asked.body.chars().take(300).collect();
         assert!(begun.elapsed() < CALL_MAX, "{body} took {:?}", begun.elapsed());
         assert!(!answer.contains("SYS_ERR"), "{body} broke the server: {answer}");
@@ -79,6 +76,11 @@ impl World {
         }
         world
     }
+}
+
+/// The actions of a dialect's database, without the beginning that they share.
+fn database(dialect: DialectName) -> impl Iterator<Item = &'static str> {
+    listed(dialect).into_iter().filter_map(|action| action.spec.name.strip_prefix("database."))
 }
 
 /// Updates that would make a document somebody else's, or nobody's.
@@ -311,12 +313,11 @@ fn no_member_of_a_wrong_kind_breaks_anything() {
         for value in &values {
             for member in members {
                 let members = format!(r#""{member}":{value},{good}"#);
-                for action in web::ACTIONS.iter().filter_map(|a| a.name.strip_prefix("database.")) {
+                for action in database(DialectName::Web) {
                     let answer = world.web_of(&anna, action, &members).await;
                     assert!(answer.starts_with("200 {"), "{action} {member}: {answer}");
                 }
-                for action in admin::ACTIONS.iter().filter_map(|a| a.name.strip_prefix("database."))
-                {
+                for action in database(DialectName::Admin) {
                     let answer = world.admin_of(action, &members).await;
                     assert!(answer.starts_with("200 {"), "{action} {member}: {answer}");
                 }

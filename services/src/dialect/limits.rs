@@ -7,7 +7,6 @@ use bson::doc;
 use expect_test::expect;
 use yunzhan_base::{Kind, Principal};
 
-use super::{admin, gateway, web};
 use crate::documents::testing::{
     Asked, World, on_every_engine, on_sqlite, server, user, user_with,
 };
@@ -28,7 +27,7 @@ impl World {
         let params = [DATABASE[0], DATABASE[1], ("collection", "notes")];
         let (body, principal) = (r#"{"collectionName":"one-more"}"#, person);
         let asked = Asked { route, params: &params, query: "", headers: &[], body, principal };
-        let gateway = self.ask(documents, gateway::ROUTES, asked).await;
+        let gateway = self.ask_dialect(documents, asked).await;
         format!("{web}\n{admin}\n{gateway}\n")
     }
 
@@ -41,13 +40,10 @@ impl World {
         action: &str,
     ) -> String {
         let body = format!(r#"{{"action":"database.{action}}}"#);
-        let (route, routes) = match dialect {
-            "web" => ("web.call", web::ROUTES),
-            _ => ("admin.call", admin::ROUTES),
-        };
+        let route = if dialect == "web" { "web.call" } else { "admin.call" };
         let (params, query, headers, body) = (&[], "", &[], body.as_str());
         let asked = Asked { route, params, query, headers, body, principal };
-        self.ask(documents, routes, asked).await
+        self.ask_dialect(documents, asked).await
     }
 
     /// How many documents a page has when that many are asked for.

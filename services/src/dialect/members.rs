@@ -14,6 +14,8 @@ use crate::documents::Which;
 pub(crate) struct Members {
     object: Document,
     now_ms: i64,
+    /// The members that the action's row names; none before the action is known.
+    declared: Option<&'static [&'static str]>,
 }
 
 impl Members {
@@ -23,13 +25,25 @@ impl Members {
             [] => Document::new(),
             body => read_document(body, &ReadOptions::at(now_ms))?,
         };
-        Ok(Self { object, now_ms })
+        Ok(Self { object, now_ms, declared: None })
+    }
+
+    /// Says which members there are from now on: what is not declared could be signed under another spelling.
+    pub(crate) fn declare(&mut self, members: &'static [&'static str]) {
+        self.declared = Some(members);
+    }
+
+    fn is_declared(&self, name: &str) -> bool {
+        let is_declared = self.declared.is_none_or(|members| members.contains(&name));
+        debug_assert!(is_declared, "the member {name} does not stand in the action's row");
+        is_declared
     }
 
     /// A member of any type; null counts as absent.
     pub(crate) fn take(&mut self, name: &str) -> Option<Bson> {
         // The order of what is left matters to nobody, but `remove` keeps it: bodies have few members.
-        self.object.remove(name).filter(|value| *value != Bson::Null)
+        let value = self.is_declared(name).then(|| self.object.remove(name)).flatten();
+        value.filter(|value| *value != Bson::Null)
     }
 
     /// A text; an empty one counts as absent.
@@ -89,12 +103,12 @@ impl Members {
 
     /// Whether a member is a list.
     pub(crate) fn is_list(&self, name: &str) -> bool {
-        matches!(self.object.get(name), Some(Bson::Array(_)))
+        self.is_declared(name) && matches!(self.object.get(name), Some(Bson::Array(_)))
     }
 
     /// Whether a member is there; null counts as absent.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.object.get(name).is_some_and(|value| *value != Bson::Null)
+        self.is_declared(name) && self.object.get(name).is_some_and(|value| *value != Bson::Null)
     }
 
     /// The stages of a pipeline: documents of one field, or pairs `{"stageKey":"$match","stageValue":"…"}` whose value is

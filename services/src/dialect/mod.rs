@@ -23,8 +23,11 @@ mod limits;
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod once;
 
-use http::HeaderName;
-use yunzhan_base::{Call, Error, Kind, Principal, Result};
+#[cfg(test)]
+mod testing;
+
+use http::{HeaderMap, HeaderName};
+use yunzhan_base::{Error, Kind, Principal, Result};
 
 /// The header of draft-ietf-httpapi-idempotency-key-header.
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -33,8 +36,8 @@ static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const ADMIN: &str = "admin";
 
 /// The key that makes a repetition harmless; the draft wants it in quotes, most clients send it without.
-fn idempotency_key(call: &Call) -> Result<Option<&str>> {
-    let Some(value) = call.headers.get(&IDEMPOTENCY_KEY) else { return Ok(None) };
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>> {
+    let Some(value) = headers.get(&IDEMPOTENCY_KEY) else { return Ok(None) };
     let text = value
         .to_str()
         .map_err(|_| members::refused("Idempotency-Key", "visible ASCII characters"))?;

@@ -7,7 +7,6 @@ use bson::doc;
 use expect_test::expect;
 use yunzhan_base::Principal;
 
-use super::{admin, gateway, web};
 use crate::documents::testing::{Asked, World, on_every_engine, server, user};
 use crate::documents::{Config, Preset, Which};
 
@@ -53,12 +52,7 @@ impl World {
         let principal: Principal = if route == "admin.call" { server() } else { user("anna") };
         let (params, body, principal) = (&PARAMS, body.as_str(), &principal);
         let asked = Asked { route, params, query: "", headers: &headers, body, principal };
-        let routes = match route {
-            "admin.call" => return self.ask(&self.documents, admin::ROUTES, asked).await,
-            "web.call" => return self.ask(&self.documents, web::ROUTES, asked).await,
-            _ => gateway::ROUTES,
-        };
-        self.ask(&self.documents, routes, asked).await
+        self.ask_dialect(&self.documents, asked).await
     }
 }
 

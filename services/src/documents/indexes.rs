@@ -96,7 +96,7 @@ impl Documents {
         Ok(self.collection(env, collection).await?.indexes.clone())
     }
 
-    /// Makes an index, which is built from then on, and puts that on record.
+    /// Makes an index, which is built from then on.
     ///
     /// # Errors
     /// `CollectionNotFound`, `InvalidParameter`, `AlreadyExists`, `TooLarge` when the collection has too many.
@@ -132,7 +132,6 @@ impl Documents {
             self.forget_collections();
             match created {
                 Ok(()) => {
-                    self.record(caller, "index.add", format!("{collection} {name}"));
                     let made = self.collection(caller.env, collection).await?;
                     return made.index(&name).cloned().ok_or_else(|| no_index(collection, &name));
                 }
@@ -144,7 +143,7 @@ impl Documents {
         Err(busy())
     }
 
-    /// Drops an index, whose entries are taken away from then on, and puts that on record.
+    /// Drops an index, whose entries are taken away from then on.
     ///
     /// # Errors
     /// `CollectionNotFound`, `NotFound`.
@@ -164,7 +163,6 @@ impl Documents {
                 Ok(()) => {
                     self.forget_collections();
                     self.unfinished.note(caller.env, collection);
-                    self.record(caller, "index.drop", format!("{collection} {name}"));
                     return Ok(());
                 }
             }

@@ -5,7 +5,6 @@
 //! and how no change is lost (`change.rs`). It speaks no protocol: the clients' dialects stand in [`crate::dialect`].
 
 mod config;
-mod control;
 
 mod logic;
 mod which;
@@ -40,20 +39,21 @@ mod tests;
 
 use std::sync::Arc;
 
-use yunzhan_base::audit::{Ledger, Record};
 use yunzhan_base::env::Envs;
 use yunzhan_base::{Clock, EnvId, Error, Kind, Live, Principal, Result};
 use yunzhan_engine::sql::SharedSql;
 
+use crate::acts::Acts;
+
 use self::catalogue::Catalogue;
 pub use self::change::{Change, Changed, UNIT_DOCUMENTS_MAX};
 pub use self::config::Config;
-pub use self::control::CONTROL;
 pub use self::explain::Explanation;
 use self::indexes::Unfinished;
 pub use self::indexes::{NewIndex, WORK_PERIOD};
 pub use self::logic::custom::Custom;
 pub use self::logic::id::ID_BYTES_MAX;
+pub(crate) use self::logic::index::GEO_DIRECTION;
 pub use self::logic::index::{INDEXES_MAX, Index, Keys, Progress, State};
 pub use self::logic::permission::{OWNER_FIELD, Preset};
 pub use self::logic::shape::{COLLECTION_NAME_BYTES_MAX, DOCUMENT_BYTES_MAX, INSERT_DOCUMENTS_MAX};
@@ -78,7 +78,7 @@ pub struct Documents {
     envs: Live<Envs>,
     clock: Clock,
     config: Config,
-    ledger: Option<Arc<dyn Ledger>>,
+    acts: Acts,
 }
 
 /// Who calls, in which environment.
@@ -93,12 +93,7 @@ pub struct Caller<'a> {
 impl Caller<'_> {
     /// Who calls, as one word that nobody else has: a person or a key.
     fn name(&self) -> String {
-        match self.principal {
-            Principal::Nobody => "nobody".to_owned(),
-            Principal::User(user) => format!("user:{}", user.uid),
-            Principal::Server(key) => format!("key:{}", key.key_id),
-            Principal::Operator => "operator".to_owned(),
-        }
+        self.principal.actor().into_owned()
     }
 }
 
@@ -115,15 +110,20 @@ impl Documents {
             envs,
             clock,
             config,
-            ledger: None,
+            acts: Acts::unrecorded(),
         }
     }
 
-    /// Puts on record who makes collections and changes permissions.
+    /// What an operator or a team's server does through a dialect ends and is on record by these.
     #[must_use]
-    pub fn recorded_by(mut self, ledger: Arc<dyn Ledger>) -> Self {
-        self.ledger = Some(ledger);
+    pub fn recorded_by(mut self, acts: Acts) -> Self {
+        self.acts = acts;
         self
+    }
+
+    /// By which the dialects do what must stay on record.
+    pub(crate) fn acts(&self) -> &Acts {
+        &self.acts
     }
 
     /// The time in milliseconds since 1970, for dates that a client leaves to the server.
@@ -141,7 +141,7 @@ impl Documents {
         self.store.collections(env).await
     }
 
-    /// Adds a collection, and puts that on record. Who may, is for the dialect to decide.
+    /// Adds a collection. Who may, and that it is on record, is for the dialect.
     ///
     /// # Errors
     /// `InvalidParameter` for its name and for `CUSTOM`, whose rules are set afterwards; `AlreadyExists`;
@@ -158,13 +158,10 @@ impl Documents {
             return Err(Error::new(Kind::InvalidParameter, message));
         }
         let now_ms = self.now_ms();
-        let created =
-            self.catalogue.create(&self.store, caller.env, name, permission, now_ms).await?;
-        self.record(caller, "collection.add", format!("{name} {permission}"));
-        Ok(created)
+        self.catalogue.create(&self.store, caller.env, name, permission, now_ms).await
     }
 
-    /// Changes what people may do with a collection, and puts that on record. Other servers on the same database follow
+    /// Changes what people may do with a collection. Other servers on the same database follow
     /// within a second.
     ///
     /// # Errors
@@ -177,21 +174,11 @@ impl Documents {
         permission: impl Into<Permission<'r>>,
     ) -> Result<()> {
         let (permission, rules) = permission.into().checked()?;
-        self.catalogue.set_permission(&self.store, caller.env, name, permission, rules).await?;
-        self.record(caller, "collection.permission", format!("{name} {permission}"));
-        Ok(())
-    }
-
-    fn record(&self, caller: Caller<'_>, action: &'static str, subject: String) {
-        let Some(ledger) = &self.ledger else { return };
-        let actor = caller.name();
-        let at_ms = self.now_ms();
-        let env = Some(caller.env.clone());
-        ledger.append(&Record { at_ms, env, actor, action, subject, succeeded: true });
+        self.catalogue.set_permission(&self.store, caller.env, name, permission, rules).await
     }
 
     /// The environment with this name, for routes whose path names it: a name that is none must not make tables.
-    fn known_env(&self, name: &str) -> Result<EnvId> {
+    pub(crate) fn known_env(&self, name: &str) -> Result<EnvId> {
         let id: EnvId = name.parse()?;
         match self.envs.peek().get(&id) {
             Some(_) => Ok(id),

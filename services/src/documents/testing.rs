@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, Uri};
-use yunzhan_base::audit::{Ledger, Record};
+use yunzhan_base::audit::{Appended, Ledger, Phase, Record};
 use yunzhan_base::call::Params;
 use yunzhan_base::env::{Env, Envs};
+use yunzhan_base::event::Events;
 use yunzhan_base::fault::Faults;
 use yunzhan_base::principal::{ServerKey, User};
 use yunzhan_base::{
@@ -22,6 +23,7 @@ use yunzhan_engine::sql::{
 };
 
 use super::{Caller, Config, Documents, Index, MIGRATIONS, Preset};
+use crate::acts::Acts;
 
 /// 2026-01-01T00:00:00Z: the time at which every test happens.
 pub(crate) const NOW_MS: i64 = 1_767_225_600_000;
@@ -94,9 +96,14 @@ impl Sql for Watched {
 }
 
 impl Ledger for Records {
-    fn append(&self, record: &Record) {
-        let mut text = self.0.lock().unwrap();
-        writeln!(text, "{} {} {}", record.actor, record.action, record.subject).unwrap();
+    fn append(&self, record: Record) -> Appended {
+        if record.phase == Phase::Done {
+            let failure = record.failure.map(|failure| format!(": {failure}")).unwrap_or_default();
+            let mut text = self.0.lock().unwrap();
+            let Record { actor, action, subject, .. } = record;
+            writeln!(text, "{actor} {action} {subject}{failure}").unwrap();
+        }
+        Box::pin(async { Ok(()) })
     }
 }
 
@@ -164,8 +171,10 @@ impl World {
         let env: EnvId = "demo".parse().unwrap();
         let envs = Live::new(Envs::new([demo(&env)]).unwrap());
         let records = Arc::new(Records::default());
+        let ledger = Arc::clone(&records) as Arc<dyn Ledger>;
+        let acts = Acts::new(ledger, clock.clone(), Events::default());
         let documents = Documents::new(Arc::clone(&sql), envs, clock, config);
-        let documents = Arc::new(documents.recorded_by(Arc::clone(&records) as Arc<dyn Ledger>));
+        let documents = Arc::new(documents.recorded_by(acts));
         Self { documents, env, sql, records, _fresh: fresh }
     }
 

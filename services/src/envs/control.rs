@@ -5,9 +5,8 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use yunzhan_base::audit::Record;
 use yunzhan_base::env::Env;
-use yunzhan_base::{Call, Endpoint, EnvId, ResponseFuture, Result, Secret};
+use yunzhan_base::{Act, Call, Endpoint, EnvId, ResponseFuture, Result, Secret};
 
 use super::{EnvStore, NewEnv, NewKey};
 use crate::dialect::{control::endpoint, json};
@@ -81,8 +80,9 @@ fn add(envs: Arc<EnvStore>, call: Call) -> ResponseFuture {
             hosts: request.hosts,
             development_login: request.development_login,
         };
-        let (env, key) = envs.add(new).await?;
-        envs.record(&env.id, "env.add", env.id.as_str());
+        let act = Act::new(&call.context, "env.add", new.id.as_str()).in_env(&new.id);
+        let own = Arc::clone(&envs);
+        let (env, key) = envs.acts.run(act, async move { own.add(new).await }).await?;
         Ok(json::answer(StatusCode::CREATED, &Added { shown: envs.shown(&env), key }))
     })
 }
@@ -90,17 +90,21 @@ fn add(envs: Arc<EnvStore>, call: Call) -> ResponseFuture {
 fn add_key(envs: Arc<EnvStore>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let env = env_id(&call)?;
-        let key = envs.add_key(&env).await?;
-        envs.record(&env, "key.add", &key.secret_id);
+        // Its id is drawn before the act, so that the intent names it.
+        let key = NewKey::generate()?;
+        let act = Act::new(&call.context, "key.add", key.secret_id.as_str()).in_env(&env);
+        let own = Arc::clone(&envs);
+        let key = envs.acts.run(act, async move { own.add_key(&env, key).await }).await?;
         Ok(json::answer(StatusCode::CREATED, &key))
     })
 }
 
 fn remove_key(envs: Arc<EnvStore>, call: Call) -> ResponseFuture {
     Box::pin(async move {
-        let (env, key_id) = (env_id(&call)?, call.params.get("key_id")?);
-        envs.remove_key(&env, key_id).await?;
-        envs.record(&env, "key.remove", key_id);
+        let (env, key_id) = (env_id(&call)?, call.params.get("key_id")?.to_owned());
+        let act = Act::new(&call.context, "key.remove", key_id.as_str()).in_env(&env);
+        let own = Arc::clone(&envs);
+        envs.acts.run(act, async move { own.remove_key(&env, &key_id).await }).await?;
         Ok(json::ok(&json!({})))
     })
 }
@@ -122,16 +126,5 @@ impl EnvStore {
             development_login: env.development_login,
             key_ids,
         }
-    }
-
-    fn record(&self, env: &EnvId, action: &'static str, subject: &str) {
-        self.ledger.append(&Record {
-            at_ms: self.clock.now_ms(),
-            env: Some(env.clone()),
-            actor: "operator".into(),
-            action,
-            subject: subject.to_owned(),
-            succeeded: true,
-        });
     }
 }

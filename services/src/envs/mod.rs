@@ -13,12 +13,12 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use yunzhan_base::audit::Ledger;
 use yunzhan_base::env::{Env, Envs};
 use yunzhan_base::{Clock, EnvId, Error, Kind, Live, Result, Secret};
 use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::{Scope, SharedSql};
 
+use crate::acts::Acts;
 use crate::service::{Copied, EnvChange, Lifecycle, Opened, Opening, Owner, Service, Table, Task};
 pub use server_keys::{NewKey, ServerKeys, StoredKey};
 pub use store::MIGRATIONS;
@@ -92,8 +92,8 @@ pub struct Parts {
     pub master_key: MasterKey,
     /// Tells the time.
     pub clock: Clock,
-    /// Takes the audit's records.
-    pub ledger: Arc<dyn Ledger>,
+    /// Puts on record who adds what.
+    pub acts: Acts,
     /// Tells other services of environments that come and go.
     pub lifecycle: Lifecycle,
 }
@@ -102,7 +102,7 @@ pub struct Parts {
 pub struct EnvStore {
     store: Store,
     clock: Clock,
-    ledger: Arc<dyn Ledger>,
+    acts: Acts,
     lifecycle: Lifecycle,
     envs: Live<Envs>,
     server_keys: Live<ServerKeys>,
@@ -115,11 +115,11 @@ pub struct EnvStore {
 impl EnvStore {
     /// Reads every environment and key.
     pub async fn open(parts: Parts) -> Result<Arc<Self>> {
-        let Parts { sql, master_key, clock, ledger, lifecycle } = parts;
+        let Parts { sql, master_key, clock, acts, lifecycle } = parts;
         let opened = Self {
             store: Store::new(sql, master_key),
             clock,
-            ledger,
+            acts,
             lifecycle,
             envs: Live::new(Envs::default()),
             server_keys: Live::new(ServerKeys::default()),
@@ -169,14 +169,13 @@ impl EnvStore {
     }
 
     /// Adds a key to an environment. Errors: `EnvNotFound`, `LimitExceeded`.
-    pub async fn add_key(&self, env: &EnvId) -> Result<NewKey> {
+    pub async fn add_key(&self, env: &EnvId, key: NewKey) -> Result<NewKey> {
         let _writing = self.writing.lock().await;
         self.get(env)?;
         if self.server_keys.peek().of(env).count() >= SERVER_KEYS_MAX {
             let message = format!("environment {env} has {SERVER_KEYS_MAX} keys; remove one first");
             return Err(Error::new(Kind::LimitExceeded, message));
         }
-        let key = NewKey::generate()?;
         self.store.add_key(&key.stored(env), self.clock.now_ms()).await?;
         self.reload().await?;
         Ok(key)
@@ -212,7 +211,7 @@ fn open(opening: &Opening) -> Opened<'_, EnvStore> {
         sql: Arc::clone(&opening.sql),
         master_key: opening.master_key.clone(),
         clock: opening.clock.clone(),
-        ledger: Arc::clone(&opening.ledger),
+        acts: opening.acts.clone(),
         lifecycle: opening.lifecycle.clone(),
     }))
 }

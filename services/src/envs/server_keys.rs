@@ -49,8 +49,11 @@ pub struct ServerKeys(HashMap<String, StoredKey>);
 // === impl NewKey ===
 
 impl NewKey {
-    /// Draws a key.
-    pub(super) fn generate() -> Result<Self> {
+    /// Draws a key, which is worth nothing before it is added to an environment.
+    ///
+    /// # Errors
+    /// `Internal` without randomness.
+    pub fn generate() -> Result<Self> {
         let secret_id =
             format!("{KEY_ID_PREFIX}{}", BASE64.encode(random::<KEY_ID_RANDOM_BYTES>()?));
         let bearer = BASE64.encode(random::<SECRET_RANDOM_BYTES>()?);

@@ -3,23 +3,16 @@
 use std::sync::Arc;
 
 use expect_test::{Expect, expect};
-use yunzhan_base::audit::{Ledger, Record};
 use yunzhan_engine::sql::Migrations;
 use yunzhan_engine::sql::testing::Fresh;
 
 use super::*;
 
-struct Nothing;
-
-impl Ledger for Nothing {
-    fn append(&self, _: &Record) {}
-}
-
 async fn store(fresh: &Fresh, master_key: u8) -> Result<Arc<EnvStore>> {
     let sql = fresh.open(Migrations::new(vec![("envs", MIGRATIONS)])?, Clock::System).await;
     let master_key = MasterKey::from_bytes([master_key; 32]);
-    let (ledger, lifecycle) = (Arc::new(Nothing), Lifecycle::default());
-    EnvStore::open(Parts { sql, master_key, clock: Clock::System, ledger, lifecycle }).await
+    let (acts, lifecycle) = (Acts::unrecorded(), Lifecycle::default());
+    EnvStore::open(Parts { sql, master_key, clock: Clock::System, acts, lifecycle }).await
 }
 
 fn env(id: &str) -> NewEnv {
@@ -111,16 +104,23 @@ async fn keys_come_and_go_within_their_bound() {
     let (shop, first) = store.add(env("shop")).await.unwrap();
     store.add(env("other")).await.unwrap();
     for _ in 1..SERVER_KEYS_MAX {
-        store.add_key(&shop.id).await.unwrap();
+        store.add_key(&shop.id, NewKey::generate().unwrap()).await.unwrap();
     }
-    assert_eq!(store.add_key(&shop.id).await.unwrap_err().kind(), Kind::LimitExceeded);
+    assert_eq!(
+        store.add_key(&shop.id, NewKey::generate().unwrap()).await.unwrap_err().kind(),
+        Kind::LimitExceeded
+    );
     let elsewhere = store.remove_key(&"other".parse().unwrap(), &first.secret_id).await;
     assert_eq!(elsewhere.unwrap_err().kind(), Kind::NotFound);
     store.remove_key(&shop.id, &first.secret_id).await.unwrap();
     assert!(store.server_keys().peek().get(&first.secret_id).is_none());
-    store.add_key(&shop.id).await.unwrap();
+    store.add_key(&shop.id, NewKey::generate().unwrap()).await.unwrap();
     assert_eq!(
-        store.add_key(&"nowhere".parse().unwrap()).await.unwrap_err().kind(),
+        store
+            .add_key(&"nowhere".parse().unwrap(), NewKey::generate().unwrap())
+            .await
+            .unwrap_err()
+            .kind(),
         Kind::EnvNotFound
     );
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::header;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use yunzhan_base::principal::{AuthVerdict, Authenticate, Claim, User};
 use yunzhan_base::{Access, EnvId, Error, Kind, Principal, Result};
 
@@ -49,7 +50,7 @@ impl Identity {
         let Some(body) = claim.body else {
             return Ok(AuthVerdict::NeedsBody);
         };
-        let user = self.verify_access(&token_in_body(body)?)?;
+        let user = self.verify_access(&self.token_in_body(body)?)?;
         check_env(&user.env, claim.env, "token")?;
         if named.is_some_and(|named| (&named.env, &named.uid) != (&user.env, &user.uid)) {
             return Err(Error::new(
@@ -58,6 +59,27 @@ impl Identity {
             ));
         }
         Ok(AuthVerdict::Known(Principal::User(user)))
+    }
+
+    /// The token that a body carries, which comes from somebody unknown: it is passed over once, and only two members are kept.
+    /// An action of a login has no token yet, and is refused under its name, as nobody answers those here.
+    fn token_in_body(&self, body: &[u8]) -> Result<String> {
+        let carrier: Carrier = json::parse(if body.is_empty() { b"{}" } else { body })?;
+        if let Some(token) = carrier.access_token.filter(|token| !token.is_empty()) {
+            return Ok(token);
+        }
+        let action =
+            carrier.action.and_then(|text| serde_json::from_str::<String>(text.get()).ok());
+        let login = action.and_then(|action| self.actions.login(&action));
+        Err(match login {
+            Some(login) => Error::new(
+                Kind::NotImplemented,
+                format!("{login} is not offered by this server; log in at /auth/v1"),
+            ),
+            None => {
+                Error::new(Kind::Unauthenticated, "the body carries no access_token; log in first")
+            }
+        })
     }
 
     /// The person whom a valid access token names.
@@ -131,7 +153,7 @@ impl Identity {
             return Ok(AuthVerdict::NeedsBody);
         };
         let request = Signed { method: claim.method, uri: claim.uri, headers: claim.headers, body };
-        tc3::verify(&head, request, key.secret.expose())?;
+        tc3::verify(&head, request, key.secret.expose(), &self.actions)?;
         Ok(AuthVerdict::Known(Principal::Server(Arc::clone(&key.principal))))
     }
 }
@@ -177,19 +199,14 @@ fn authorization<'a>(claim: &Claim<'a>) -> Result<&'a str> {
     })
 }
 
-/// The member of a body that says who asks. Nothing else in it is looked at.
+/// The members of a body that say who asks, and for what. Nothing else in it is looked at.
 #[derive(Deserialize)]
 struct Carrier {
     #[serde(default)]
     access_token: Option<String>,
-}
-
-/// The token that a body carries, which comes from somebody unknown: it is passed over once, and only this member is kept.
-fn token_in_body(body: &[u8]) -> Result<String> {
-    let carrier: Carrier = json::parse(if body.is_empty() { b"{}" } else { body })?;
-    carrier.access_token.filter(|token| !token.is_empty()).ok_or_else(|| {
-        Error::new(Kind::Unauthenticated, "the body carries no access_token; log in first")
-    })
+    /// Unread: what is no text is no name.
+    #[serde(default)]
+    action: Option<Box<RawValue>>,
 }
 
 /// The token of `Authorization: Bearer …` (RFC 6750, 2.1).

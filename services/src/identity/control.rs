@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use yunzhan_base::{Call, Endpoint, EnvId, Error, Kind, ResponseFuture, Result};
+use yunzhan_base::{Act, Call, Endpoint, EnvId, Error, Kind, ResponseFuture, Result};
 
 use super::Identity;
 use super::logic::{self, OPENID_BYTES_MAX};
@@ -65,13 +65,11 @@ fn issue(identity: Arc<Identity>, call: Call) -> ResponseFuture {
             return Err(Error::new(Kind::PermissionDenied, message));
         }
         let person = Person::known(&env.id, openid);
-        identity.record(
-            Some(&env.id),
-            "operator".into(),
-            "token.issue",
-            &format!("user:{}", person.uid),
-        );
-        Ok(json::ok(&identity.begin(&env.id, person, None).await?))
+        let subject = format!("user:{}", person.uid);
+        let act = Act::new(&call.context, "token.issue", subject).in_env(&env.id);
+        let own = Arc::clone(&identity);
+        let issue = async move { own.begin(&env.id, person, None).await };
+        Ok(json::ok(&identity.acts.run(act, issue).await?))
     })
 }
 
@@ -140,11 +138,15 @@ fn set_roles(identity: Arc<Identity>, call: Call) -> ResponseFuture {
             ));
         }
         roles.iter().try_for_each(|role| logic::check_role(role))?;
-        identity.store.set_roles(&env.id, logic::slot(uid), uid, &roles).await?;
-        identity.outdate(&env.id, uid).await?;
         let subject = format!("user:{uid} {}", roles.join(","));
-        identity.record(Some(&env.id), "operator".into(), "user.roles", &subject);
-        Ok(json::ok(&json!({ "uid": uid, "roles": roles })))
+        let act = Act::new(&call.context, "user.roles", subject).in_env(&env.id);
+        let (own, uid) = (Arc::clone(&identity), uid.to_owned());
+        let set = async move {
+            own.store.set_roles(&env.id, logic::slot(&uid), &uid, &roles).await?;
+            own.outdate(&env.id, &uid).await?;
+            Ok(json!({ "uid": uid, "roles": roles }))
+        };
+        Ok(json::ok(&identity.acts.run(act, set).await?))
     })
 }
 
@@ -152,9 +154,11 @@ fn set_roles(identity: Arc<Identity>, call: Call) -> ResponseFuture {
 fn end_sessions(identity: Arc<Identity>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let env = identity.env(&env_id(&call)?)?;
-        let uid = call.params.get("uid")?;
-        let ended = identity.end_all(&env.id, uid).await?;
-        identity.record(Some(&env.id), "operator".into(), "user.sign_out", &format!("user:{uid}"));
+        let uid = call.params.get("uid")?.to_owned();
+        let act = Act::new(&call.context, "user.sign_out", format!("user:{uid}")).in_env(&env.id);
+        let own = Arc::clone(&identity);
+        let end = async move { own.end_all(&env.id, &uid).await };
+        let ended = identity.acts.run(act, end).await?;
         Ok(json::ok(&json!({ "ended": ended })))
     })
 }
@@ -169,9 +173,10 @@ struct RotateKeys {
 fn rotate_keys(identity: Arc<Identity>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let request: RotateKeys = json::read(&call)?;
-        identity.rotate(request.drop_old).await?;
         let subject = if request.drop_old { "dropped" } else { "announced" };
-        identity.record(None, "operator".into(), "keys.rotate", subject);
+        let act = Act::new(&call.context, "keys.rotate", subject);
+        let own = Arc::clone(&identity);
+        identity.acts.run(act, async move { own.rotate(request.drop_old).await }).await?;
         Ok(json::prepared(identity.keys.peek().key_set()).into())
     })
 }

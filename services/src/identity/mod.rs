@@ -24,7 +24,6 @@ mod wechat;
 
 use std::sync::{Arc, Mutex};
 
-use yunzhan_base::audit::{Ledger, Record};
 use yunzhan_base::env::{Env, Envs};
 use yunzhan_base::event::Events;
 use yunzhan_base::{Call, Clock, EnvId, Error, Kind, Live, Result, Secret};
@@ -36,8 +35,11 @@ pub use api::ROUTES;
 pub use config::Config;
 pub use keys::{REFRESH_PERIOD, TIDY_PERIOD};
 pub use store::MIGRATIONS;
+pub(crate) use tc3::{canonical_name, form_field};
 
+use crate::acts::Acts;
 use crate::crypto::random;
+use crate::dialect::action::ActionNames;
 use crate::envs::{EnvStore, ServerKeys};
 use crate::service::{Copied, Opened, Opening, Owner, Section, Service, Table, Task};
 use memory::Memory;
@@ -104,10 +106,12 @@ pub struct Parts {
     pub envs: Live<Envs>,
     /// The keys of the teams' own servers.
     pub server_keys: Live<ServerKeys>,
+    /// What is to be known of the dialects' actions.
+    pub actions: ActionNames,
     /// Calls WeChat.
     pub http: Client,
-    /// Takes the audit's records.
-    pub ledger: Arc<dyn Ledger>,
+    /// Does what must end and stay on record.
+    pub acts: Acts,
     /// Hears what an operator should know.
     pub events: Events,
 }
@@ -119,8 +123,9 @@ pub struct Identity {
     clock: Clock,
     envs: Live<Envs>,
     server_keys: Live<ServerKeys>,
+    actions: ActionNames,
     http: Client,
-    ledger: Arc<dyn Ledger>,
+    acts: Acts,
     events: Events,
     keys: Live<KeyRing>,
     refresh: RefreshKeys,
@@ -145,8 +150,9 @@ impl Identity {
             clock: parts.clock,
             envs: parts.envs,
             server_keys: parts.server_keys,
+            actions: parts.actions,
             http: parts.http,
-            ledger: parts.ledger,
+            acts: parts.acts,
             events: parts.events,
             keys: Live::new(KeyRing::new(Vec::new())),
             refresh: RefreshKeys::new(&refresh_root),
@@ -175,17 +181,6 @@ impl Identity {
         let env = self.envs.peek().get(id).cloned();
         env.ok_or_else(|| Error::new(Kind::EnvNotFound, format!("there is no environment {id}")))
     }
-
-    fn record(&self, env: Option<&EnvId>, actor: String, action: &'static str, subject: &str) {
-        self.ledger.append(&Record {
-            at_ms: self.clock.now_ms(),
-            env: env.cloned(),
-            actor,
-            action,
-            subject: subject.to_owned(),
-            succeeded: true,
-        });
-    }
 }
 
 fn open(opening: &Opening) -> Opened<'_, Identity> {
@@ -198,8 +193,9 @@ fn open(opening: &Opening) -> Opened<'_, Identity> {
             clock: opening.clock.clone(),
             envs: envs.envs(),
             server_keys: envs.server_keys(),
+            actions: ActionNames::of(opening.services),
             http: opening.http.clone(),
-            ledger: Arc::clone(&opening.ledger),
+            acts: opening.acts.clone(),
             events: opening.events.clone(),
         })
         .await

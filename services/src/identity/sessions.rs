@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::Serialize;
-use yunzhan_base::{EnvId, Error, Kind, Result};
+use yunzhan_base::{Act, EnvId, Error, Kind, Result};
 
 use super::Identity;
 use super::logic::{
@@ -161,15 +161,19 @@ impl Identity {
         session: &Session,
         presented: &RefreshToken,
     ) -> Result<Error> {
-        let (identity, env) = (Arc::clone(self), env.clone());
+        let (identity, own_env) = (Arc::clone(self), env.clone());
         let (slot, session_id) = (presented.slot(), presented.session());
-        let actor = format!("user:{}", session.uid);
-        finish(async move {
-            identity.end_in_order(&env, slot, slice::from_ref(&session_id)).await?;
-            identity.record(Some(&env), actor, "token.reuse_detected", &session_id);
-            Ok(())
-        })
-        .await?;
+        let act = Act {
+            env: Some(env.clone()),
+            actor: format!("user:{}", session.uid).into(),
+            action: "token.reuse_detected",
+            subject: session_id.clone(),
+            request_id: None,
+        };
+        let end = async move {
+            identity.end_in_order(&own_env, slot, slice::from_ref(&session_id)).await
+        };
+        self.acts.protect(act, end).await?;
         Ok(log_in_again().with_detail("a refresh token was used again after it was replaced"))
     }
 
@@ -198,8 +202,9 @@ impl Identity {
         slot: u16,
         sessions: Vec<String>,
     ) -> Result<()> {
-        let (identity, env) = (Arc::clone(self), env.clone());
-        finish(async move { identity.end_in_order(&env, slot, &sessions).await }).await
+        let (identity, own_env) = (Arc::clone(self), env.clone());
+        let end = async move { identity.end_in_order(&own_env, slot, &sessions).await };
+        self.acts.finish(env, end).await
     }
 
     /// What lets the client try again goes last: after a step that failed the refresh token still tells of its theft, and the
@@ -272,12 +277,6 @@ impl Identity {
             groups: claims.roles,
         })
     }
-}
-
-/// Does the work to its end, even when the client goes away meanwhile and nobody awaits this any longer.
-async fn finish(work: impl Future<Output = Result<()>> + Send + 'static) -> Result<()> {
-    let done = tokio::spawn(work).await;
-    done.map_err(|error| Error::internal("ending a session broke off").because(error))?
 }
 
 /// The refusal of a refresh token; it tells nobody why.

@@ -91,6 +91,7 @@ pub(super) const OF_ACTIONS: &[(&str, &str)] = &[
 
 const OPERATORS: &str = "401 unauthenticated";
 const NOT_OFFERED: &str = "501 unimplemented";
+const NOT_THERE: &str = "501 NOT_IMPLEMENTED";
 const DOCUMENT_OF_ALICE: &str =
     r#"{"query":{"_id":"n1"},"data":{"$set":{"text":"stolen"}},"multi":false,"upsert":false}"#;
 
@@ -123,6 +124,17 @@ routes! {
     "identity.sign_up" "POST" "/auth/v1/signup" "{}", all(NOT_OFFERED), NOT_OFFERED;
     "identity.verification" "POST" "/auth/v1/verification" "{}", all(NOT_OFFERED), NOT_OFFERED;
     "identity.verify" "POST" "/auth/v1/verification/verify" "{}", all(NOT_OFFERED), NOT_OFFERED;
+
+    "identity.not_offered" "POST" "/auth/v1/user/provider/bind" "{}", all(NOT_OFFERED), NOT_OFFERED;
+
+    "gateway.functions" "POST" "/v1/functions/hello?env=shop" "{}", all(NOT_THERE), NOT_THERE;
+    "gateway.cloudrun" "GET" "/v1/cloudrun/hello/a/b" "", all(NOT_THERE), NOT_THERE;
+    "gateway.storages" "POST" "/v1/storages/get-objects-upload-info" "[]", all(NOT_THERE), NOT_THERE;
+    "gateway.model" "POST" "/v1/model/prod/goods/list" "{}", all(NOT_THERE), NOT_THERE;
+    "gateway.rdb" "PATCH" "/v1/rdb/rest/goods?id=eq.1" "{}", all(NOT_THERE), NOT_THERE;
+    "gateway.sql" "POST" "/v1/sql" r#"{"sql":"x"}"#, all(NOT_THERE), NOT_THERE;
+    "gateway.ai" "POST" "/v1/ai/hunyuan/v1/chat/completions" "{}", all(NOT_THERE), NOT_THERE;
+    "gateway.apis" "DELETE" "/v1/apis/weather" "", all(NOT_THERE), NOT_THERE;
 
     "gateway.query" "GET" "/v1/database/instances/(default)/databases/(default)/collections/notes/documents?env=shop" "", OF_DOCUMENTS, r#"200 {"list":[],"offset":0,"limit":20,"total":0}"#;
     "gateway.get" "GET" "/v1/database/instances/(default)/databases/(default)/collections/notes/documents/n1?env=shop" "", OF_DOCUMENTS, "404 NOT_FOUND";
@@ -207,6 +219,7 @@ actions! {
     "storage.batchDeleteFile" NOTHING;
     "storage.batchCopyFile" NOTHING;
     "storage.getFileAuthority" NOTHING;
+    "ai.invokeAI" NOTHING;
     "auth.getUserInfoForAdmin" NOTHING;
     "auth.wsWebSign" NOTHING;
     "wx.api" NOTHING;

@@ -2,7 +2,8 @@
 
 use expect_test::{Expect, expect};
 
-use super::{ACTIONS, ROUTES};
+use crate::dialect::action::DialectName;
+use crate::dialect::testing::listed;
 use crate::documents::testing::{Asked, World, on_every_engine, server};
 use crate::documents::{Config, Preset};
 
@@ -19,7 +20,7 @@ impl World {
             body,
             principal: &principal,
         };
-        self.ask(&self.documents, ROUTES, asked).await
+        self.ask_dialect(&self.documents, asked).await
     }
 }
 
@@ -175,11 +176,11 @@ fn a_refusal_is_an_answer_of_status_200() {
 #[test]
 fn every_action_answers() {
     on_every_engine(&Config::default(), async |world| {
-        for action in ACTIONS {
-            let answer = world.admin(&format!(r#"{{"action":"{}"}}"#, action.name)).await;
+        for action in listed(DialectName::Admin) {
+            let answer = world.admin(&format!(r#"{{"action":"{}"}}"#, action.spec.name)).await;
             // Without a collection nothing can be done, but what is not offered says so first.
             let is_refused = answer.starts_with(r#"200 {"code":"NOT_IMPLEMENTED""#);
-            assert_eq!(is_refused, !action.is_offered(), "{}: {answer}", action.name);
+            assert_eq!(is_refused, !action.is_offered, "{}: {answer}", action.spec.name);
         }
     });
 }

@@ -4,6 +4,7 @@
 //! JSON with `{"$date":ms}`; a refusal is `{"code":…,"message":…,"requestId":…}` with the status of the error's kind.
 
 mod api;
+pub mod not_offered;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
@@ -124,7 +125,7 @@ fn caller(call: &Call) -> Result<Caller<'_>> {
 /// the client leaves dates to the server.
 fn idempotency(call: &Call) -> Result<Option<Idempotency<'_>>> {
     let request = Cow::Borrowed(&call.bytes()[..]);
-    let key = idempotency_key(call)?;
+    let key = idempotency_key(&call.headers)?;
     Ok(key.map(|key| Idempotency { key, request, keeps_document: false }))
 }
 

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use expect_test::expect;
 use yunzhan_base::Principal;
 
-use super::{ACTIONS, ROUTES};
+use crate::dialect::action::DialectName;
+use crate::dialect::testing::listed;
 use crate::documents::testing::{Asked, World, on_every_engine, user, user_with};
 use crate::documents::{Config, Preset};
 
@@ -17,7 +18,7 @@ impl World {
         let headers = [("content-type", "application/json;charset=UTF-8")];
         let (params, query) = (&[], "env=demo");
         let asked = Asked { route: "web.call", params, query, headers: &headers, body, principal };
-        self.ask(&self.documents, ROUTES, asked).await
+        self.ask_dialect(&self.documents, asked).await
     }
 
     /// An action on the collection `notes`; `members` end in a comma.
@@ -365,11 +366,11 @@ fn only_an_administrator_makes_a_collection() {
 #[test]
 fn every_action_answers() {
     on_every_engine(&Config::default(), async |world| {
-        for action in ACTIONS {
-            let body = format!(r#"{{"action":"{}"}}"#, action.name);
+        for action in listed(DialectName::Web) {
+            let body = format!(r#"{{"action":"{}"}}"#, action.spec.name);
             let answer = world.web(&user("anna"), &body).await;
             let is_refused = answer.starts_with(r#"200 {"code":"NOT_IMPLEMENTED""#);
-            assert_eq!(is_refused, !action.is_offered(), "{}: {answer}", action.name);
+            assert_eq!(is_refused, !action.is_offered, "{}: {answer}", action.spec.name);
         }
     });
 }

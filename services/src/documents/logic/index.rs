@@ -22,7 +22,7 @@ pub(in crate::documents) const DOCUMENT_KEYS_MAX: usize = key::ENTRIES_MAX;
 const INDEX_NAME_BYTES_MAX: usize = 64;
 
 /// What stands in a definition for the direction of a geo index, as MongoDB calls it.
-pub(in crate::documents) const GEO_DIRECTION: &str = "2dsphere";
+pub(crate) const GEO_DIRECTION: &str = "2dsphere";
 
 /// What the owner's index is called, as CloudBase's console calls it.
 pub(in crate::documents) const OWNER_INDEX_NAME: &str = "_openid_";

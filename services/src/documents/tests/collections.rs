@@ -8,8 +8,9 @@ use expect_test::expect;
 use yunzhan_base::Principal;
 
 use super::{change, find, told};
+use crate::dialect::documents::control::CONTROL;
 use crate::documents::testing::{Asked, NOW_MS, on_every_engine, server, user};
-use crate::documents::{CONTROL, Config, Preset};
+use crate::documents::{Config, Preset};
 
 #[test]
 fn collections_are_known_at_once_and_only_where_they_are() {
@@ -198,6 +199,7 @@ fn an_operator_makes_collections_and_changes_permissions() {
         "#]].assert_eq(&told);
         expect![[r#"
             operator collection.add notes PRIVATE
+            operator collection.add notes PRIVATE: already_exists
             operator collection.add goods READONLY
             operator collection.permission notes ADMINONLY
         "#]]

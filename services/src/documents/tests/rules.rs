@@ -8,7 +8,7 @@ use yunzhan_base::{Principal, Result};
 use yunzhan_query::Order;
 
 use super::{change, find, told};
-use crate::documents::control::CONTROL;
+use crate::dialect::documents::control::CONTROL;
 use crate::documents::testing::{Asked, World, on_every_engine, server, user, user_with};
 use crate::documents::{Change, Config, Find, Permission, Preset, Which};
 

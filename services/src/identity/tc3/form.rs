@@ -1,12 +1,10 @@
 //! The fields of a `multipart/form-data` body (RFC 7578), as strictly as the SDKs write it: CRLF everywhere, nothing before
 //! the first boundary, nothing after the last, one `Content-Disposition` a part.
 
-use std::borrow::Cow;
-
 use yunzhan_base::{Error, Result};
 
 use super::head::NAMES_MAX;
-use super::params::{self, Param};
+use super::params;
 use super::refused;
 
 /// The beginning of the header's value; also what is signed of it.
@@ -15,8 +13,15 @@ pub(super) const CONTENT_TYPE: &str = "multipart/form-data";
 /// The longest boundary in bytes (RFC 2046, 5.1.1).
 const BOUNDARY_BYTES_MAX: usize = 70;
 
-/// Reads the fields. A part with a content type of its own is binary and signed as it is; text is signed trimmed.
-pub(super) fn read<'b>(content_type: &str, body: &'b [u8]) -> Result<Vec<Param<'b>>> {
+/// One field. A part with a content type of its own is bytes and stays as it is; text is trimmed, as it is signed.
+pub(super) struct Field<'b> {
+    pub(super) name: &'b str,
+    pub(super) value: &'b [u8],
+    pub(super) is_bytes: bool,
+}
+
+/// Reads the fields.
+pub(super) fn read<'b>(content_type: &str, body: &'b [u8]) -> Result<Vec<Field<'b>>> {
     let boundary = boundary(content_type).ok_or_else(malformed)?;
     let delimiter = format!("--{boundary}");
     let next_delimiter = format!("\r\n--{boundary}");
@@ -27,8 +32,7 @@ pub(super) fn read<'b>(content_type: &str, body: &'b [u8]) -> Result<Vec<Param<'
             return Err(malformed());
         }
         let (part, after) = split_once(part, next_delimiter.as_bytes()).ok_or_else(malformed)?;
-        let (name, value) = read_part(part).ok_or_else(malformed)?;
-        fields.push(Param { name: params::signed_name(name)?, value: Cow::Borrowed(value) });
+        fields.push(read_part(part).ok_or_else(malformed)?);
         rest = after;
     }
     match rest {
@@ -45,12 +49,11 @@ fn boundary(content_type: &str) -> Option<&str> {
     (fits && plain).then_some(value)
 }
 
-/// Name and value of one field.
-fn read_part(part: &[u8]) -> Option<(&str, &[u8])> {
+fn read_part(part: &[u8]) -> Option<Field<'_>> {
     let (head, content) = split_once(part, b"\r\n\r\n")?;
     let head = std::str::from_utf8(head).ok()?;
     let mut name = None;
-    let mut is_binary = false;
+    let mut is_bytes = false;
     for line in head.split("\r\n") {
         let (field, value) = line.split_once(':')?;
         if field.eq_ignore_ascii_case("content-disposition") {
@@ -58,15 +61,15 @@ fn read_part(part: &[u8]) -> Option<(&str, &[u8])> {
                 return None;
             }
         } else if field.eq_ignore_ascii_case("content-type") {
-            is_binary = true;
+            is_bytes = true;
         }
     }
-    let value = if is_binary {
+    let value = if is_bytes {
         content
     } else {
         params::trim(std::str::from_utf8(content).ok()?).as_bytes()
     };
-    Some((name?, value))
+    Some(Field { name: name?, value, is_bytes })
 }
 
 /// `form-data; name="x"`, perhaps with a file name behind it.

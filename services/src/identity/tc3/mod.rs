@@ -21,8 +21,10 @@ use http::{HeaderMap, Method, Uri, header};
 use yunzhan_base::{Error, Kind, Result};
 
 pub(crate) use head::Head;
+pub(crate) use params::canonical_name;
 
 use crate::crypto::{equal, sha256};
+use crate::dialect::action::ActionNames;
 
 /// The signed request, as it arrived.
 #[derive(Clone, Copy)]
@@ -39,8 +41,13 @@ pub(crate) struct Signed<'a> {
 
 /// Holds the signature against the request and the secret key. Errors: `SignatureInvalid`, with the reason in the message
 /// where it helps a developer and tells an attacker nothing.
-pub(crate) fn verify(head: &Head<'_>, request: Signed<'_>, secret_key: &[u8]) -> Result<()> {
-    let payload = params::payload_hash(head, request.headers, request.body)?;
+pub(crate) fn verify(
+    head: &Head<'_>,
+    request: Signed<'_>,
+    secret_key: &[u8],
+    names: &ActionNames,
+) -> Result<()> {
+    let payload = params::payload_hash(head, request.headers, request.body, names)?;
     let rest = canonical_rest(head, request, &hex::encode(payload))?;
     let key = signing_key(secret_key, head.day);
     let spelt = request.method.as_str();
@@ -55,6 +62,13 @@ pub(crate) fn verify(head: &Head<'_>, request: Signed<'_>, secret_key: &[u8]) ->
     Err(refused(
         "the signature does not match; check the secret key, and that no proxy changes the host, path or body",
     ))
+}
+
+/// The text of one field of a form, where the body is one as the SDKs write it.
+pub(crate) fn form_field<'b>(content_type: &str, body: &'b [u8], name: &str) -> Option<&'b str> {
+    let fields = form::read(content_type, body).ok()?;
+    let field = fields.into_iter().find(|field| field.name == name)?;
+    std::str::from_utf8(field.value).ok()
 }
 
 /// Everything of the canonical request after the method.

@@ -11,22 +11,30 @@ use yunzhan_base::Result;
 
 use super::head::{Head, NAMES_MAX};
 use super::{form, refused};
+use crate::dialect::action::ActionNames;
 use crate::identity::logic::percent_encode;
 
 /// One parameter: its name as it is signed, its value as it is signed.
-pub(super) struct Param<'b> {
-    pub(super) name: String,
-    pub(super) value: Cow<'b, [u8]>,
+struct Param<'b> {
+    name: String,
+    value: Cow<'b, [u8]>,
+    /// Whether the SDKs' signer sees nothing there: an empty text is nothing, an empty field of bytes is not.
+    is_nothing: bool,
 }
 
 /// The hash over the signed parameters, in the order in which the head lists them. Refuses a body that says more than
 /// what was signed.
-pub(super) fn payload_hash(head: &Head<'_>, headers: &HeaderMap, body: &[u8]) -> Result<[u8; 32]> {
-    let params = read(super::single(headers, "content-type")?, body)?;
+pub(super) fn payload_hash(
+    head: &Head<'_>,
+    headers: &HeaderMap,
+    body: &[u8],
+    names: &ActionNames,
+) -> Result<[u8; 32]> {
+    let params = read(super::single(headers, "content-type")?, body, names)?;
     check_all_signed(head, &params)?;
     let mut context = digest::Context::new(&digest::SHA256);
     for name in head.param_names() {
-        let param = params.iter().find(|param| param.name == name && !param.value.is_empty());
+        let param = params.iter().find(|param| param.name == name && !param.is_nothing);
         if let Some(param) = param {
             for piece in [b"&", name.as_bytes(), b"=", &param.value, b"\r\n"] {
                 context.update(piece);
@@ -42,27 +50,32 @@ fn check_all_signed(head: &Head<'_>, params: &[Param<'_>]) -> Result<()> {
             return Err(refused("two parameters of the body have one name, up to case"));
         }
         let is_signed = head.param_names().any(|name| name == param.name);
-        if !is_signed && !param.value.is_empty() {
+        if !is_signed && !param.is_nothing {
             return Err(refused("a parameter of the body is not covered by the signature"));
         }
     }
     Ok(())
 }
 
-fn read<'b>(content_type: &str, body: &'b [u8]) -> Result<Vec<Param<'b>>> {
+fn read<'b>(content_type: &str, body: &'b [u8], names: &ActionNames) -> Result<Vec<Param<'b>>> {
     if content_type.starts_with(form::CONTENT_TYPE) {
-        return form::read(content_type, body);
+        let fields = form::read(content_type, body)?.into_iter();
+        let param = |form::Field { name, value, is_bytes }| {
+            let is_nothing = value.is_empty() && !is_bytes;
+            Ok(Param { name: signed_name(name, names)?, value: Cow::Borrowed(value), is_nothing })
+        };
+        return fields.map(param).collect();
     }
     if body.is_empty() {
         return Ok(Vec::new());
     }
     let members: Members<'b> = serde_json::from_slice(body)
         .map_err(|error| refused("a signed body is a JSON object or a form").because(error))?;
-    members.0.into_iter().map(|(name, value)| json_param(&name, value)).collect()
-}
-
-fn json_param<'b>(name: &str, value: &'b RawValue) -> Result<Param<'b>> {
-    Ok(Param { name: signed_name(name)?, value: json_value(value)? })
+    let param = |(name, value): (Cow<'_, str>, _)| {
+        let (name, value) = (signed_name(&name, names)?, json_value(value)?);
+        Ok(Param { name, is_nothing: value.is_empty(), value })
+    };
+    members.0.into_iter().map(param).collect()
 }
 
 /// A string's content, trimmed; the text of any other value. The text is taken as it was sent: the SDKs sign and send the
@@ -81,48 +94,13 @@ fn json_value(value: &RawValue) -> Result<Cow<'_, [u8]>> {
     })
 }
 
-/// Members of the dialect's requests. The signature folds case, so that somebody between caller and server could rename
-/// `query` to `Query`, and the deletion of one document would become that of all: these are accepted as they are spelt here.
-const SPELT: [&str; 32] = [
-    "action",
-    "apiName",
-    "collectionName",
-    "crossAuthorizationToken",
-    "data",
-    "envName",
-    "eventId",
-    "file_list",
-    "fileid_list",
-    "function_name",
-    "limit",
-    "merge",
-    "method",
-    "multi",
-    "offset",
-    "order",
-    "path",
-    "projection",
-    "qualifier",
-    "query",
-    "queryType",
-    "requestData",
-    "request_data",
-    "sessionToken",
-    "stages",
-    "tcb_sessionToken",
-    "transactionId",
-    "upsert",
-    "wxCloudApiToken",
-    "wxCloudSessionToken",
-    "wxCloudbaseAccesstoken",
-    "url_type",
-];
-
-/// The name as it is signed; refuses one that reads like another member's and is not.
-pub(super) fn signed_name(name: &str) -> Result<String> {
+/// The name as it is signed; refuses one that reads like a member of an action and is not. The signature folds case, so that
+/// somebody between caller and server could rename `query` to `Query`, and the deletion of one document would become that of
+/// all: the members of actions are accepted as their rows spell them.
+pub(super) fn signed_name(name: &str, names: &ActionNames) -> Result<String> {
     let signed = canonical_name(name);
-    match SPELT.iter().find(|spelt| spelt.eq_ignore_ascii_case(&signed)) {
-        Some(spelt) if *spelt != name => {
+    match names.spelling(&signed) {
+        Some(spelt) if spelt != name => {
             Err(refused(format!("the parameter {spelt} is spelt in another way")))
         }
         _ => Ok(signed),
@@ -130,7 +108,7 @@ pub(super) fn signed_name(name: &str) -> Result<String> {
 }
 
 /// `encodeURIComponent` of the trimmed name in lower case, with `! ' ( ) *` escaped too.
-pub(super) fn canonical_name(name: &str) -> String {
+pub(crate) fn canonical_name(name: &str) -> String {
     percent_encode(&trim(name).to_lowercase())
 }
 

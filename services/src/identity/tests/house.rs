@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 use serde_json::Value;
-use yunzhan_base::audit::{Ledger, Record};
+use yunzhan_base::audit::{Appended, Ledger, Phase, Record};
 use yunzhan_base::call::{Params, find_query};
 use yunzhan_base::event::Events;
 use yunzhan_base::principal::{AuthVerdict, Authenticate, Claim};
@@ -19,6 +19,8 @@ use yunzhan_engine::sql::testing::Fresh;
 use yunzhan_net::http::Client;
 
 use super::paused::Paused;
+use crate::acts::Acts;
+use crate::dialect::action::ActionNames;
 use crate::envs::{self, EnvStore, NewEnv, NewKey};
 use crate::identity::{self, Config, Identity, Parts};
 use crate::service::Lifecycle;
@@ -50,9 +52,12 @@ pub(super) struct Ask<'a> {
 pub(super) struct Records(Mutex<Vec<String>>);
 
 impl Ledger for Records {
-    fn append(&self, record: &Record) {
-        let line = format!("{} {}", record.actor.split(':').next().unwrap(), record.action);
-        self.0.lock().unwrap().push(line);
+    fn append(&self, record: Record) -> Appended {
+        if record.phase == Phase::Done {
+            let line = format!("{} {}", record.actor.split(':').next().unwrap(), record.action);
+            self.0.lock().unwrap().push(line);
+        }
+        Box::pin(async { Ok(()) })
     }
 }
 
@@ -82,7 +87,7 @@ impl House {
             sql: sql.clone(),
             master_key: master_key(),
             clock: clock.clone(),
-            ledger: ledger.clone(),
+            acts: acts(&ledger, &clock),
             lifecycle: Lifecycle::default(),
         };
         let envs = EnvStore::open(parts).await.unwrap();
@@ -210,6 +215,12 @@ impl House {
         }
     }
 
+    /// A new key of an environment.
+    pub(super) async fn add_key(&self, env: &str) -> NewKey {
+        let key = NewKey::generate().unwrap();
+        self.envs.add_key(&env.parse().unwrap(), key).await.unwrap()
+    }
+
     /// A development login; gives the credentials.
     pub(super) async fn log_in(&self, env: &str, name: &str) -> Value {
         let body = format!(r#"{{"provider_id":"development","provider_code":"{name}"}}"#);
@@ -273,11 +284,16 @@ async fn replica(
         clock: clock.clone(),
         envs: envs.envs(),
         server_keys: envs.server_keys(),
+        actions: ActionNames::of(&[]),
         http: Client::new(yunzhan_net::http::Config::default()),
-        ledger: ledger.clone(),
+        acts: acts(ledger, clock),
         events: Events::default(),
     };
     Identity::open(parts).await.unwrap()
+}
+
+fn acts(ledger: &Arc<Records>, clock: &Clock) -> Acts {
+    Acts::new(Arc::clone(ledger) as Arc<dyn Ledger>, clock.clone(), Events::default())
 }
 
 fn master_key() -> MasterKey {

@@ -43,7 +43,7 @@ impl House {
 #[tokio::test]
 async fn each_access_admits_its_own_and_nobody_else() {
     let house = House::new().await;
-    let key = house.envs.add_key(&"shop".parse().unwrap()).await.unwrap();
+    let key = house.add_key("shop").await;
     let session = house.log_in("shop", "alice").await;
     let token = format!("Bearer {}", text(&session, "access_token"));
     let refresh = format!("Bearer {}", text(&session, "refresh_token"));
@@ -192,7 +192,7 @@ async fn a_token_in_the_body_names_the_caller() {
 #[tokio::test]
 async fn a_signed_request_is_held_to_head_first_and_then_to_its_body() {
     let house = House::new().await;
-    let key = house.envs.add_key(&"shop".parse().unwrap()).await.unwrap();
+    let key = house.add_key("shop").await;
     let body = Bytes::from_static(br#"{"action":"database.getDocument"}"#);
     let signed = Signer {
         secret_id: &key.secret_id,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use yunzhan_base::{Call, ResponseFuture};
 
+use crate::dialect::documents::Detached;
 use crate::dialect::gateway::caller;
 use crate::dialect::may_make_collections;
 use crate::dialect::members::Members;
@@ -16,7 +17,8 @@ pub(crate) fn handle(documents: Arc<Documents>, call: Call) -> ResponseFuture {
         may_make_collections(caller.principal)?;
         let mut members = Members::read(call.bytes(), documents.now_ms())?;
         let name = members.required_text("collectionName")?;
-        documents.create_collection(caller, &name, Preset::DEFAULT).await?;
+        let (env, context) = (caller.env.clone(), call.context.clone());
+        Detached { documents, env, context }.create_collection(name, Preset::DEFAULT).await?;
         Ok(json(Object::new().close()))
     })
 }

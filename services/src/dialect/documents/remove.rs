@@ -1,12 +1,12 @@
 //! `database.removeDocument` and `database.deleteDocument`: removes all documents that match, or the first.
 
-use super::{Reply, Request};
+use crate::dialect::action::{Reply, Request};
 
-pub(in crate::dialect) fn handle(mut request: Request<'_>) -> Reply<'_> {
+pub(super) fn handle(mut request: Request<'_>) -> Reply<'_> {
     Box::pin(async move {
         let collection = request.collection()?;
         let (which, multi) = (request.members.which()?, request.members.flag("multi")?);
-        let (documents, caller) = (request.documents, request.caller());
+        let (documents, caller) = (request.service, request.caller());
         let removed = match request.members.transaction()? {
             None => {
                 let idempotency = request.idempotency(false)?;

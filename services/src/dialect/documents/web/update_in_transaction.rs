@@ -15,8 +15,7 @@ pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
         let (collection, id) = (request.collection()?, request.transaction()?);
         let change = read(&mut request)?;
         let is_set = change.replace;
-        let changed =
-            request.documents.update_in(request.caller(), &id, &collection, change).await?;
+        let changed = request.service.update_in(request.caller(), &id, &collection, change).await?;
         let mut answer = request.answer();
         // A document that is set counts as updated, also where it was the same already.
         answer.number("updated", if is_set { changed.matched } else { changed.updated });

@@ -7,7 +7,7 @@ pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
     Box::pin(async move {
         let collection = request.collection()?;
         let data = request.members.documents("data")?;
-        let (documents, caller) = (request.documents, request.caller());
+        let (documents, caller) = (request.service, request.caller());
         let ids = match request.members.transaction()? {
             None => {
                 let idempotency = request.idempotency(false)?;

@@ -1,12 +1,12 @@
 //! `database.calculateDocument` and `database.countDocument`: how many documents match.
 
-use super::{Reply, Request};
+use crate::dialect::action::{Reply, Request};
 
-pub(in crate::dialect) fn handle(mut request: Request<'_>) -> Reply<'_> {
+pub(super) fn handle(mut request: Request<'_>) -> Reply<'_> {
     Box::pin(async move {
         let collection = request.collection()?;
         let (transaction, which) = (request.members.transaction()?, request.members.which()?);
-        let (documents, caller) = (request.documents, request.caller());
+        let (documents, caller) = (request.service, request.caller());
         let total = match transaction {
             None => documents.count(caller, &collection, which).await?,
             Some(id) => documents.count_in(caller, &id, &collection, which).await?,

@@ -4,11 +4,11 @@
 use yunzhan_base::Result;
 use yunzhan_query::ejson::{Mode, write_document};
 
-use super::{Reply, Request};
+use crate::dialect::action::{Reply, Request};
 use crate::dialect::members::missing;
 use crate::documents::{Change, Changed};
 
-pub(in crate::dialect) fn handle(mut request: Request<'_>) -> Reply<'_> {
+pub(super) fn handle(mut request: Request<'_>) -> Reply<'_> {
     Box::pin(async move {
         let members = &mut request.members;
         let change = Change {
@@ -26,7 +26,7 @@ pub(in crate::dialect) fn handle(mut request: Request<'_>) -> Reply<'_> {
         answer.number("updated", if is_set { changed.matched } else { changed.updated });
         // Only when something was added: the SDKs take the mere presence for it.
         if let Some(id) = &changed.upserted {
-            for name in request.dialect.upserted_members {
+            for name in request.upserted_members() {
                 answer.raw(name).push_str(&request.id(id));
             }
         }
@@ -35,7 +35,7 @@ pub(in crate::dialect) fn handle(mut request: Request<'_>) -> Reply<'_> {
     })
 }
 
-pub(in crate::dialect) fn and_return(mut request: Request<'_>) -> Reply<'_> {
+pub(super) fn and_return(mut request: Request<'_>) -> Reply<'_> {
     Box::pin(async move {
         let members = &mut request.members;
         let change = Change {
@@ -61,7 +61,7 @@ pub(in crate::dialect) fn and_return(mut request: Request<'_>) -> Reply<'_> {
 
 async fn update(request: &mut Request<'_>, change: Change, returns: bool) -> Result<Changed> {
     let (collection, transaction) = (request.collection()?, request.members.transaction()?);
-    let (documents, caller) = (request.documents, request.caller());
+    let (documents, caller) = (request.service, request.caller());
     match transaction {
         None => {
             let idempotency = request.idempotency(returns)?;

@@ -9,7 +9,7 @@ pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
     Box::pin(offload::run(true, async move {
         let collection = request.collection()?;
         let stages = request.members.stages("stages")?;
-        let found = request.documents.aggregate(request.caller(), &collection, &stages).await?;
+        let found = request.service.aggregate(request.caller(), &collection, &stages).await?;
         // The SDK parses three times: the answer, the list that is a string in it, and each document that is a string in that.
         let mut documents = String::new();
         server_texts(&mut documents, found.into_iter().map(Body::Shaped))?;

@@ -8,7 +8,7 @@ pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
         let (collection, id) = (request.collection()?, request.transaction()?);
         let which = request.members.which()?;
         let caller = request.caller();
-        let removed = request.documents.remove_in(caller, &id, &collection, which, true).await?;
+        let removed = request.service.remove_in(caller, &id, &collection, which, true).await?;
         let mut answer = request.answer();
         answer.number("deleted", removed);
         Ok(answer)

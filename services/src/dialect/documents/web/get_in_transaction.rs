@@ -14,9 +14,9 @@ pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
     Box::pin(async move {
         let (collection, id) = (request.collection()?, request.transaction()?);
         let has_limit = request.members.has("limit");
-        let find = request.page(request.documents.config().query_documents_default)?;
+        let find = request.page(request.service.config().query_documents_default)?;
         let (which, offset, limit) = (find.which.clone(), find.skip, find.limit);
-        let (documents, caller) = (request.documents, request.caller());
+        let (documents, caller) = (request.service, request.caller());
         let found = documents.find_in(caller, &id, &collection, find).await?;
         let is_doc = !has_limit && matches!(which, Which::One(_));
         let total = match (is_doc, has_limit) {

@@ -12,7 +12,7 @@ pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
         let (collection, id) = (request.collection()?, request.transaction()?);
         let document = read(&mut request)?;
         let caller = request.caller();
-        let ids = request.documents.insert_in(caller, &id, &collection, vec![document]).await?;
+        let ids = request.service.insert_in(caller, &id, &collection, vec![document]).await?;
         let mut answer = request.answer();
         // The SDK takes anything but these two ones for a failure.
         answer.number("inserted", 1);

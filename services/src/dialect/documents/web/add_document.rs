@@ -10,7 +10,7 @@ pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
         let collection = request.collection()?;
         let is_list = request.members.is_list("data");
         let documents = request.members.documents("data")?;
-        let (service, caller) = (request.documents, request.caller());
+        let (service, caller) = (request.service, request.caller());
         let idempotency = request.idempotency(false)?;
         let ids = service.insert(caller, &collection, documents, idempotency).await?;
         let mut answer = request.answer();

@@ -10,10 +10,10 @@ const LIMIT_DEFAULT: usize = 100;
 pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
     Box::pin(async move {
         let collection = request.collection()?;
-        let limit = request.documents.config().query_documents_default.max(LIMIT_DEFAULT);
+        let limit = request.service.config().query_documents_default.max(LIMIT_DEFAULT);
         let find = request.page(limit)?;
         let (offset, limit) = (find.skip, find.limit);
-        let (documents, caller) = (request.documents, request.caller());
+        let (documents, caller) = (request.service, request.caller());
         let found = match request.members.transaction()? {
             None => documents.find(caller, &collection, find).await?,
             Some(id) => documents.find_in(caller, &id, &collection, find).await?,

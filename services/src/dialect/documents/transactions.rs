@@ -1,11 +1,11 @@
 //! `database.startTransaction`, `database.commitTransaction` and `database.abortTransaction`.
 
-use super::{Reply, Request};
+use crate::dialect::action::{Reply, Request};
 
 /// Begins a transaction; its id stands where `data` would, as the SDKs look for it there.
-pub(in crate::dialect) fn start(request: Request<'_>) -> Reply<'_> {
+pub(super) fn start(request: Request<'_>) -> Reply<'_> {
     Box::pin(async move {
-        let id = request.documents.start_transaction(request.caller())?;
+        let id = request.service.start_transaction(request.caller())?;
         let mut answer = request.answer();
         answer.text("transactionId", &id);
         Ok(answer)
@@ -13,19 +13,19 @@ pub(in crate::dialect) fn start(request: Request<'_>) -> Reply<'_> {
 }
 
 /// Writes what the transaction wrote, if what it read is still so.
-pub(in crate::dialect) fn commit(mut request: Request<'_>) -> Reply<'_> {
+pub(super) fn commit(mut request: Request<'_>) -> Reply<'_> {
     Box::pin(async move {
         let id = request.transaction()?;
-        request.documents.commit_transaction(request.caller(), &id).await?;
+        request.service.commit_transaction(request.caller(), &id).await?;
         Ok(request.answer())
     })
 }
 
 /// Forgets what the transaction wrote.
-pub(in crate::dialect) fn abort(mut request: Request<'_>) -> Reply<'_> {
+pub(super) fn abort(mut request: Request<'_>) -> Reply<'_> {
     Box::pin(async move {
         let id = request.transaction()?;
-        request.documents.abort_transaction(request.caller(), &id)?;
+        request.service.abort_transaction(request.caller(), &id)?;
         Ok(request.answer())
     })
 }

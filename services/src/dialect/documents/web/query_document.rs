@@ -9,9 +9,9 @@ use crate::offload::{self, LONG_BYTES};
 pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
     Box::pin(async move {
         let collection = request.collection()?;
-        let find = request.page(request.documents.config().query_documents_default)?;
+        let find = request.page(request.service.config().query_documents_default)?;
         let (offset, limit) = (find.skip, find.limit);
-        let found = request.documents.find(request.caller(), &collection, find).await?;
+        let found = request.service.find(request.caller(), &collection, find).await?;
         let mut answer = request.answer_with_bytes(found.bytes());
         if let Some(total) = found.total {
             answer.number("total", total);

@@ -9,7 +9,7 @@ pub(crate) fn handle(mut request: Request<'_>) -> Reply<'_> {
     Box::pin(offload::run(true, async move {
         let collection = request.collection()?;
         let stages = request.members.stages("stages")?;
-        let found = request.documents.aggregate(request.caller(), &collection, &stages).await?;
+        let found = request.service.aggregate(request.caller(), &collection, &stages).await?;
         let mut answer = request.answer();
         answer.begin("data");
         server_texts(answer.raw("list"), found.into_iter().map(Body::Shaped))?;

@@ -11,15 +11,17 @@ use serde_json::Value;
 use yunzhan_base::{Call, Endpoint, EnvId, Error, Kind, ResponseFuture, Result};
 use yunzhan_query::ejson::Mode;
 
-use super::logic::index::GEO_DIRECTION;
-use super::{Caller, Collection, Documents, Find, Index, Keys, NewIndex, Permission, Preset};
 use crate::dialect::control::endpoint;
+use crate::dialect::documents::Detached;
 use crate::dialect::json;
 use crate::dialect::members::{Members, refused};
 use crate::dialect::reply::{self, Object};
+use crate::documents::{
+    Caller, Collection, Documents, Find, GEO_DIRECTION, Index, Keys, NewIndex, Permission, Preset,
+};
 
 /// What an operator may do with collections.
-pub const CONTROL: &[Endpoint<Documents>] = &[
+pub(crate) const CONTROL: &[Endpoint<Documents>] = &[
     endpoint(
         "documents.control.list_collections",
         Method::GET,
@@ -143,9 +145,8 @@ fn create(documents: Arc<Documents>, call: Call) -> ResponseFuture {
         let env = documents.known_env(call.params.get("env")?)?;
         let new: NewCollection = json::read(&call)?;
         let permission = new.permission.map_or(Ok(Preset::DEFAULT), |name| name.parse())?;
-        let collection =
-            documents.create_collection(caller(&env, &call), &new.name, permission).await?;
-        Ok(json::ok(&show(&collection)))
+        let detached = Detached { documents, env, context: call.context };
+        Ok(json::ok(&show(&detached.create_collection(new.name, permission).await?)))
     })
 }
 
@@ -155,16 +156,23 @@ fn set_permission(documents: Arc<Documents>, call: Call) -> ResponseFuture {
         let new: NewPermission = json::read(&call)?;
         let preset: Preset = new.permission.parse()?;
         let text = new.rules.map(rules::text).transpose()?;
-        let permission = match (preset, text.as_deref()) {
-            (Preset::Custom, Some(text)) => Permission::Rules(text),
-            (preset, None) => Permission::Preset(preset),
-            (_, Some(_)) => {
-                let message = "rules go with the permission CUSTOM only";
-                return Err(Error::new(Kind::InvalidParameter, message));
-            }
+        if text.is_some() && preset != Preset::Custom {
+            let message = "rules go with the permission CUSTOM only";
+            return Err(Error::new(Kind::InvalidParameter, message));
+        }
+        let name = call.params.get("collection")?.to_owned();
+        let acts = documents.acts().clone();
+        let detached = Detached { documents, env, context: call.context };
+        let act = detached.act("collection.permission", format!("{name} {preset}"));
+        let (collection, rules) = (name.clone(), text.clone());
+        let set = async move {
+            let permission = match rules.as_deref() {
+                Some(text) => Permission::Rules(text),
+                None => Permission::Preset(preset),
+            };
+            detached.documents.set_permission(detached.caller(), &collection, permission).await
         };
-        let name = call.params.get("collection")?;
-        documents.set_permission(caller(&env, &call), name, permission).await?;
+        acts.run(act, set).await?;
         let mut set = serde_json::json!({ "name": name, "permission": preset.name() });
         if let Some(text) = text {
             set["rules"] = rules::shown(&text);
@@ -191,8 +199,15 @@ fn create_index(documents: Arc<Documents>, call: Call) -> ResponseFuture {
             keys: Keys::parse(&definition(&wanted.keys)?)?,
             unique: wanted.unique,
         };
-        let collection = call.params.get("collection")?;
-        let made = documents.create_index(caller(&env, &call), collection, new).await?;
+        let collection = call.params.get("collection")?.to_owned();
+        let name = new.name.clone().unwrap_or_else(|| new.keys.default_name());
+        let acts = documents.acts().clone();
+        let detached = Detached { documents, env, context: call.context };
+        let act = detached.act("index.add", format!("{collection} {name}"));
+        let make = async move {
+            detached.documents.create_index(detached.caller(), &collection, new).await
+        };
+        let made = acts.run(act, make).await?;
         Ok(json::ok(&show_index(&made)))
     })
 }
@@ -200,16 +215,23 @@ fn create_index(documents: Arc<Documents>, call: Call) -> ResponseFuture {
 fn drop_index(documents: Arc<Documents>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let env = documents.known_env(call.params.get("env")?)?;
-        let (collection, name) = (call.params.get("collection")?, call.params.get("index")?);
-        documents.drop_index(caller(&env, &call), collection, name).await?;
-        Ok(json::ok(&serde_json::json!({ "name": name })))
+        let collection = call.params.get("collection")?.to_owned();
+        let name = call.params.get("index")?.to_owned();
+        let acts = documents.acts().clone();
+        let detached = Detached { documents, env, context: call.context };
+        let act = detached.act("index.drop", format!("{collection} {name}"));
+        let drop_it = async move {
+            detached.documents.drop_index(detached.caller(), &collection, &name).await?;
+            Ok(serde_json::json!({ "name": name }))
+        };
+        Ok(json::ok(&acts.run(act, drop_it).await?))
     })
 }
 
 fn find(documents: Arc<Documents>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let env = documents.known_env(call.params.get("env")?)?;
-        let (caller, collection) = (caller(&env, &call), call.params.get("collection")?);
+        let collection = call.params.get("collection")?.to_owned();
         let mut members = Members::read(call.bytes(), documents.now_ms())?;
         let find = Find {
             which: members.which()?,
@@ -218,8 +240,12 @@ fn find(documents: Arc<Documents>, call: Call) -> ResponseFuture {
             limit: members.count("limit")?.unwrap_or(LIMIT_DEFAULT),
             projection: members.projection()?,
         };
-        documents.record(caller, "documents.find", collection.to_owned());
-        let found = documents.find(caller, collection, find).await?;
+        let acts = documents.acts().clone();
+        let detached = Detached { documents, env, context: call.context };
+        let act = detached.act("documents.find", collection.as_str());
+        let look =
+            async move { detached.documents.find(detached.caller(), &collection, find).await };
+        let found = acts.run(act, look).await?;
         let mut answer = Object::with_bytes(found.bytes());
         reply::list(answer.raw("documents"), &found.documents, |out, body| {
             body.append(out, Mode::Relaxed)
