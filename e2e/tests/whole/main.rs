@@ -8,6 +8,7 @@ mod durability;
 mod hostile;
 mod isolation;
 mod lifecycle;
+mod neighbours;
 mod sdk;
 mod secrets;
 mod strangers;
