@@ -10,6 +10,7 @@ mod hostile;
 mod isolation;
 mod lifecycle;
 mod proxied;
+mod neighbours;
 mod sdk;
 mod secrets;
 mod strangers;
