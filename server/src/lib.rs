@@ -9,10 +9,7 @@ mod control;
 mod control_client;
 mod data;
 mod demo;
-mod ledger;
 mod listeners;
-mod observe;
-mod process;
 mod ready;
 mod reload;
 mod rooms;
@@ -26,5 +23,6 @@ use yunzhan_base::RouteSpec;
 /// against it.
 pub fn routes() -> impl Iterator<Item = &'static RouteSpec> {
     let own = control::CONTROL.iter().map(|endpoint| &endpoint.spec);
-    rooms::public_specs().chain(rooms::control_specs()).chain(own)
+    let ops = yunzhan_ops::control::CONTROL.iter().map(|endpoint| &endpoint.spec);
+    rooms::public_specs().chain(rooms::control_specs()).chain(own).chain(ops)
 }

@@ -19,7 +19,6 @@ use yunzhan_services::documents::{self, Documents};
 use yunzhan_services::envs::{self, EnvStore, NewEnv};
 use yunzhan_services::identity::{self, Identity};
 
-use crate::app::random;
 use crate::config::Config;
 use crate::demo;
 
@@ -33,6 +32,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) client: Client,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) events: Events,
+    pub(crate) faults: Faults,
 }
 
 /// Every service, alive.
@@ -46,8 +46,8 @@ pub(crate) struct Rooms {
 impl Rooms {
     /// Opens the engine, then the services in the order in which they need one another.
     pub(crate) async fn open(parts: Parts<'_>) -> Result<Self> {
-        let Parts { config, root, master_key, clock, client, ledger, events } = parts;
-        let sql = open_sql(config, root, &clock, &events).await?;
+        let Parts { config, root, master_key, clock, client, ledger, events, faults } = parts;
+        let sql = open_sql(config, root, &clock, &events, faults).await?;
         let envs = EnvStore::open(
             Arc::clone(&sql),
             MasterKey::from_bytes(master_key),
@@ -191,13 +191,14 @@ async fn open_sql(
     root: PathBuf,
     clock: &Clock,
     events: &Events,
+    faults: Faults,
 ) -> Result<SharedSql> {
     let migrations = Migrations::new(vec![
         ("envs", envs::MIGRATIONS),
         ("identity", identity::MIGRATIONS),
         ("documents", documents::MIGRATIONS),
     ])?;
-    let (config, seed) = (config.engine.sql.clone(), u64::from_le_bytes(random()?));
+    let config = config.engine.sql.clone();
     let opened = sql::open(Opening { config, root, migrations, clock: clock.clone() }).await?;
-    Ok(sql::wrap(opened, events.clone(), Faults::none(clock.clone(), seed)))
+    Ok(sql::wrap(opened, events.clone(), faults))
 }

@@ -55,10 +55,7 @@ pub(crate) async fn run(app: App) -> Result<bool> {
     let in_order = drain(&app, public, &mut signals).await;
     control.drain(std::time::Duration::from_secs(1)).await;
     listeners::close_control(&app.data.dir);
-    if let Some(access_log) = &app.access_log {
-        // Connections that outlived the drain still hold the log; its lines must not wait for them.
-        access_log.end();
-    }
+    app.ops.end();
     Ok(in_order)
 }
 

@@ -33,6 +33,6 @@ pub use document::{Change, DOCUMENT_BYTES_MAX, Document, Setting, Settings, Vari
 pub use problem::{Problem, Problems, SourceSpan};
 pub use reader::Reader;
 pub use reference::{Reference, markdown};
-pub use units::ByteSize;
+pub use units::{ByteSize, parse_duration};
 pub use value::{FromConfig, Given, Reason};
 pub use words::{Lang, Words};

@@ -5,6 +5,7 @@
 mod bad_input;
 mod demo;
 mod durability;
+mod faults;
 mod hostile;
 mod isolation;
 mod lifecycle;

@@ -1,26 +1,30 @@
 //! The audit's records on disk: one line of JSON each, in a file that is only ever appended to.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use yunzhan_base::audit::{Ledger, Record};
 use yunzhan_base::event::{Events, Level};
-use yunzhan_base::{DataDir, Result};
+use yunzhan_base::{DataDir, Error, Kind, Result};
 
-use crate::data::{failed, make_folder};
+/// Nobody but the owner reads, lists or enters.
+const FOLDER_MODE: u32 = 0o700;
 
 /// Appends records and syncs each: what the audit shows must survive the machine. Acts are rare, requests are not acts.
-pub(crate) struct FileLedger {
+pub struct FileLedger {
     file: Mutex<File>,
     events: Events,
 }
 
 impl FileLedger {
     /// Opens the ledger at its end.
-    pub(crate) fn open(dir: &DataDir, events: Events) -> Result<Self> {
-        make_folder(&dir.ledger())?;
+    pub fn open(dir: &DataDir, events: Events) -> Result<Self> {
+        let folder = dir.ledger();
+        let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&folder);
+        made.map_err(|error| failed("make folder", &folder, error))?;
         let path = dir.ledger().join("audit.jsonl");
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
         let file = file.map_err(|error| failed("open", &path, error))?;
@@ -46,6 +50,12 @@ impl Ledger for FileLedger {
             self.events.notice(Level::Error, "ledger_failed", &text);
         }
     }
+}
+
+/// A fault of a path: what was tried, on which.
+fn failed(what: &str, path: &Path, error: io::Error) -> Error {
+    let message = format!("cannot {what} {}: {error}", path.display());
+    Error::new(Kind::Unavailable, message).because(error)
 }
 
 #[cfg(test)]
