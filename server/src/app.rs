@@ -9,23 +9,20 @@ use std::time::Instant;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use yunzhan_base::config::Lang;
-use yunzhan_base::event::{Events, Level, Observe};
+use yunzhan_base::event::{Events, Level};
+use yunzhan_base::fault::Faults;
 use yunzhan_base::{Clock, DataDir, Error, Kind, Result, Route, route};
-use yunzhan_gateway::{Dependencies, Files, Gateway, Waf};
+use yunzhan_gateway::{Dependencies, Files, Gateway, Sockets, Waf};
 use yunzhan_net::http::Client;
 use yunzhan_net::shutdown::Trigger;
+use yunzhan_ops::{FileLedger, Ops};
 
 use crate::config::{Config, Loaded, Source};
 use crate::control::{self, Control, ControlAuth, Phase};
 use crate::control_client;
 use crate::data::{self, OpenData};
 use crate::demo;
-use crate::ledger::FileLedger;
 use crate::listeners::{self, Certificates};
-use crate::observe::access_log::AccessLog;
-use crate::observe::attempts::Attempts;
-use crate::observe::metrics::Metrics;
-use crate::observe::notices::Notices;
 use crate::reload::{self, Reloader};
 use crate::rooms::{self, Rooms};
 use crate::serve;
@@ -57,7 +54,7 @@ pub(crate) struct App {
     pub(crate) json: bool,
     pub(crate) started: Instant,
     pub(crate) events: Events,
-    pub(crate) access_log: Option<Arc<AccessLog>>,
+    pub(crate) ops: Arc<Ops>,
     pub(crate) phase: Arc<Phase>,
     pub(crate) reloader: Arc<Reloader>,
     pub(crate) gateway: Arc<Gateway>,
@@ -74,20 +71,20 @@ impl App {
         let Loaded { config, settings } = loaded;
         let clock = Clock::System;
         let data = data::open(dir, config.master_key.as_ref(), clock.now_ms())?;
-        let metrics = Arc::new(Metrics::new(rooms::public_specs()));
-        let access_log = open_access_log(&data, &config, &clock)?;
-        let attempts = Arc::new(Attempts::new(clock.clone()));
-        let events = tell(json, &clock, &metrics, &attempts, access_log.as_ref());
+        let faults = Faults::none(clock.clone(), u64::from_le_bytes(random()?));
+        let sockets = Sockets::default();
+        let ops = open_ops(&data, &config, json, &clock, &faults, &sockets)?;
+        let events = ops.events();
         for warning in &data.warnings {
             events.notice(Level::Warn, warning.name, &warning.text);
         }
-        let client = Client::new(yunzhan_net::http::Config::default());
-        let rooms = open_rooms(&config, &data, clock, &client, &events).await?;
+        let client = Client::with_faults(yunzhan_net::http::Config::default(), faults.clone());
+        let rooms = open_rooms(&config, &data, clock, &client, &events, faults).await?;
         if demo && config.demo {
             rooms.make_demo().await?;
         }
         let rule_sets = Arc::new(RuleSetManager::open(data.dir.clone(), &config.waf)?);
-        let gateway = open_gateway(&config, &rooms, &client, &events, rule_sets.waf())?;
+        let gateway = open_gateway(&config, &rooms, &client, &events, rule_sets.waf(), sockets)?;
         let certificates = Arc::new(Certificates::open(&data.dir, &config)?);
         let phase = Arc::new(Phase::default());
         let reloader = Arc::new(Reloader::new(reload::Parts {
@@ -102,7 +99,6 @@ impl App {
             clock: Clock::System,
         }));
         let own = Arc::new(Control {
-            metrics,
             reloader: Arc::clone(&reloader),
             phase: Arc::clone(&phase),
             services: rooms.opened(),
@@ -110,11 +106,15 @@ impl App {
             started,
             gateway: Arc::clone(&gateway),
             rule_sets,
-            attempts,
         });
         Ok(Self {
-            control: [route::bind(&own, control::CONTROL), rooms.control()].concat(),
             certificates,
+            control: [
+                route::bind(&own, control::CONTROL),
+                route::bind(&ops, yunzhan_ops::control::CONTROL),
+                rooms.control(),
+            ]
+            .concat(),
             rooms,
             data,
             config,
@@ -122,7 +122,7 @@ impl App {
             json,
             started,
             events,
-            access_log,
+            ops,
             phase,
             reloader,
             gateway,
@@ -147,6 +147,7 @@ impl App {
             // Operators are not guarded against: what they write is meant.
             waf: Waf::off(),
             events: self.events.clone(),
+            sockets: Sockets::default(),
             seed: random()?,
         })
     }
@@ -183,6 +184,7 @@ async fn open_rooms(
     clock: Clock,
     client: &Client,
     events: &Events,
+    faults: Faults,
 ) -> Result<Rooms> {
     let ledger = FileLedger::open(&data.dir, events.clone())?;
     Rooms::open(rooms::Parts {
@@ -193,6 +195,7 @@ async fn open_rooms(
         client: client.clone(),
         ledger: Arc::new(ledger),
         events: events.clone(),
+        faults,
     })
     .await
 }
@@ -204,6 +207,7 @@ fn open_gateway(
     client: &Client,
     events: &Events,
     waf: &Waf,
+    sockets: Sockets,
 ) -> Result<Arc<Gateway>> {
     Gateway::new(Dependencies {
         config: config.gateway.clone(),
@@ -214,34 +218,29 @@ fn open_gateway(
         client: client.clone(),
         waf: waf.clone(),
         events: events.clone(),
+        sockets,
         seed: random()?,
     })
 }
 
-fn open_access_log(
+/// Everyone who hears of events.
+fn open_ops(
     data: &OpenData,
     config: &Config,
-    clock: &Clock,
-) -> Result<Option<Arc<AccessLog>>> {
-    let Some(keep) = config.access_log else { return Ok(None) };
-    let path = data.dir.access_log();
-    let log = AccessLog::open(&path, keep, clock.clone());
-    log.map(|log| Some(Arc::new(log))).map_err(|error| data::failed("open", &path, error))
-}
-
-/// Everyone who hears of events.
-fn tell(
     json: bool,
     clock: &Clock,
-    metrics: &Arc<Metrics>,
-    attempts: &Arc<Attempts>,
-    access_log: Option<&Arc<AccessLog>>,
-) -> Events {
-    let notices = Arc::new(Notices::new(json, clock.clone()));
-    let log = access_log.map(|log| Arc::clone(log) as Arc<dyn Observe>);
-    let always: [Arc<dyn Observe>; 3] =
-        [notices, Arc::clone(metrics) as _, Arc::clone(attempts) as _];
-    Events::to(always.into_iter().chain(log).collect())
+    faults: &Faults,
+    sockets: &Sockets,
+) -> Result<Arc<Ops>> {
+    Ops::open(yunzhan_ops::Parts {
+        config: config.ops,
+        access_log: data.dir.access_log(),
+        json,
+        clock: clock.clone(),
+        faults: faults.clone(),
+        routes: rooms::public_specs(),
+        others: vec![Arc::new(sockets.clone())],
+    })
 }
 
 /// The configured pages, or the demo's shop where there is a demo.

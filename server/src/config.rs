@@ -6,23 +6,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use yunzhan_base::Secret;
-use yunzhan_base::config::{ByteSize, Document, Problems, Reader, Settings, Variables};
+use yunzhan_base::config::{Document, Problems, Reader, Settings, Variables};
 use yunzhan_gateway::tls::CertificateFiles;
 use yunzhan_services::service::Sections;
 
 use self::listen::Listening;
 pub(crate) use self::listen::{Listen, Protocol};
 use crate::data::parse_master_key;
-use crate::observe::access_log::Keep;
 use crate::rooms::SERVICES;
 use crate::waf;
 
 /// Below the 30 s after which Kubernetes kills a pod.
 pub(crate) const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(25);
-/// With five older files 384 MiB: a day of a busy shop, and never a full disk.
-pub(crate) const ACCESS_LOG_BYTES_DEFAULT: ByteSize = ByteSize::mib(64);
-/// See [`ACCESS_LOG_BYTES_DEFAULT`].
-pub(crate) const ACCESS_LOG_FILES_DEFAULT: u32 = 5;
 
 const DEMO_DOC: &str = "whether a server without any environment makes `demo` with its shop and a login for everybody; not by default once there is a configuration file";
 
@@ -39,8 +34,8 @@ pub(crate) struct Config {
     pub(crate) master_key: Option<Secret>,
     /// A folder of pages instead of the demo's.
     pub(crate) site: Option<PathBuf>,
-    /// The access log; none when it is turned off.
-    pub(crate) access_log: Option<Keep>,
+    /// What is told of requests.
+    pub(crate) ops: yunzhan_ops::Config,
     /// Whether the demo's environment is made when there is no environment at all.
     pub(crate) demo: bool,
     /// Bounds and remote routes.
@@ -126,7 +121,7 @@ impl Config {
             site: server
                 .optional("site", "a folder of pages served at `/` instead of the demo's")
                 .map(|path: PathBuf| folder.join(path)),
-            access_log: read_access_log(&mut root.table("log")),
+            ops: yunzhan_ops::Config::read(&mut root.table("log")),
             demo: server.value("demo", is_unconfigured, DEMO_DOC),
             gateway: yunzhan_gateway::Config::read(&mut root.table("gateway")),
             waf: waf::Config::read(&mut root.table("waf"), folder),
@@ -178,23 +173,6 @@ fn read_master_key(server: &mut Reader<'_>) -> Option<Secret> {
         server.problem("master_key", ("expected 64 hexadecimal digits", "应为 64 位十六进制数字"));
     }
     Some(key)
-}
-
-fn read_access_log(log: &mut Reader<'_>) -> Option<Keep> {
-    let enabled = log.value("access", true, "whether requests are logged to `log/access.log`");
-    let bytes = log.value_in(
-        "access_bytes_max",
-        ACCESS_LOG_BYTES_DEFAULT,
-        ByteSize::kib(64)..=ByteSize::gib(64),
-        "when the file is full and the next one begins",
-    );
-    let files = log.value_in(
-        "access_files",
-        ACCESS_LOG_FILES_DEFAULT,
-        0..=1000,
-        "older files that are kept",
-    );
-    enabled.then_some(Keep { file_bytes_max: bytes.get(), files })
 }
 
 #[cfg(test)]

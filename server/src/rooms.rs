@@ -20,7 +20,6 @@ use yunzhan_services::envs::{self, EnvStore, NewEnv};
 use yunzhan_services::identity::{self, Identity};
 use yunzhan_services::service::{self, AnyService, Lifecycle, OpenService, OpenTask, Opening};
 
-use crate::app::random;
 use crate::config::Config;
 use crate::demo;
 
@@ -43,6 +42,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) client: Client,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) events: Events,
+    pub(crate) faults: Faults,
 }
 
 /// Every service, alive.
@@ -61,8 +61,8 @@ pub(crate) struct Rooms {
 impl Rooms {
     /// Opens the engine, then the services.
     pub(crate) async fn open(parts: Parts<'_>) -> Result<Self> {
-        let Parts { config, root, master_key, clock, client, ledger, events } = parts;
-        let sql = open_sql(config, root, &clock, &events).await?;
+        let Parts { config, root, master_key, clock, client, ledger, events, faults } = parts;
+        let sql = open_sql(config, root, &clock, &events, faults).await?;
         let acts = Acts::new(ledger, clock.clone(), events.clone());
         let opening = Opening {
             services: SERVICES,
@@ -163,10 +163,11 @@ async fn open_sql(
     root: PathBuf,
     clock: &Clock,
     events: &Events,
+    faults: Faults,
 ) -> Result<SharedSql> {
     let migrations = SERVICES.iter().map(|service| (service.name(), service.migrations()));
     let migrations = Migrations::new(migrations.collect())?;
-    let (config, seed) = (config.engine.sql.clone(), u64::from_le_bytes(random()?));
+    let config = config.engine.sql.clone();
     let opened = sql::open(sql::Opening { config, root, migrations, clock: clock.clone() }).await?;
-    Ok(sql::wrap(opened, events.clone(), Faults::none(clock.clone(), seed)))
+    Ok(sql::wrap(opened, events.clone(), faults))
 }

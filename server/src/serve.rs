@@ -70,10 +70,7 @@ pub(crate) async fn run(app: App) -> Result<bool> {
     app.rooms.close().await;
     control.drain(Duration::from_secs(1)).await;
     listeners::close_control(&app.data.dir);
-    if let Some(access_log) = &app.access_log {
-        // Connections that outlived the drain still hold the log; its lines must not wait for them.
-        access_log.end();
-    }
+    app.ops.end();
     Ok(in_order)
 }
 

@@ -6,6 +6,7 @@ mod bad_input;
 mod certificates;
 mod demo;
 mod durability;
+mod faults;
 mod hostile;
 mod isolation;
 mod lifecycle;

@@ -5,6 +5,7 @@ mod check;
 mod context;
 mod db;
 mod env;
+mod fault;
 mod help;
 pub(crate) mod output;
 mod reload;
@@ -67,6 +68,7 @@ fn run(context: &Context, verb: Verb) -> u8 {
         Verb::User { verb } => user::run(context, &verb),
         Verb::Token(arguments) => token::run(context, &arguments),
         Verb::Waf { verb } => waf::run(context, &verb),
+        Verb::Fault { verb } => fault::run(context, &verb),
         Verb::Version => version::run(context),
     }
 }
