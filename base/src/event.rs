@@ -19,6 +19,8 @@ pub enum Event<'a> {
     ConnectionFailed(ConnectionFailed<'a>),
     /// A database statement or unit ended.
     SqlEnded(SqlEnded),
+    /// A database began to refuse writes, or takes them again.
+    StorageChanged(StorageChanged<'a>),
     /// The server's own life: started, draining, configuration taken over or refused.
     Notice(Notice<'a>),
 }
@@ -182,6 +184,30 @@ pub struct SqlEnded {
     pub duration_us: u64,
     /// How it failed, if it did.
     pub failed: Option<Kind>,
+}
+
+/// A database that began to refuse writes, or that takes them again. Told once for each, not once a request.
+#[derive(Clone, Copy, Debug)]
+pub struct StorageChanged<'a> {
+    /// `sqlite` or `mysql`.
+    pub engine: &'static str,
+    /// Why writes are refused, or were, from a closed set: `disk_full`, `read_only`, `io_error`, `gone`, `away`.
+    pub fault: &'static str,
+    /// Whether they are refused now.
+    pub refuses: bool,
+    /// One sentence for the operator.
+    pub text: &'a str,
+}
+
+impl<'a> StorageChanged<'a> {
+    /// As a line for the operator.
+    pub fn notice(&self) -> Notice<'a> {
+        let (level, name) = match self.refuses {
+            true => (Level::Error, "storage_refuses_writes"),
+            false => (Level::Info, "storage_takes_writes"),
+        };
+        Notice { level, name, text: self.text }
+    }
 }
 
 /// A line for the operator.

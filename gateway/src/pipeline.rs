@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::{Request, Response, response};
 use hyper::body::Incoming;
+use yunzhan_base::config::{Follow, Prepared};
 use yunzhan_base::env::Envs;
 use yunzhan_base::event::{Event, Events, Outcome, RequestEnded};
 use yunzhan_base::ids::RequestIds;
@@ -155,14 +156,6 @@ impl Gateway {
         }))
     }
 
-    /// Takes a new configuration over: remote routes and bounds. On an error nothing changed.
-    pub fn reconfigure(&self, config: &Config) -> Result<()> {
-        let table = Table::build(&self.local, self.files.as_ref(), &config.routes, &self.client)?;
-        self.table.store(table);
-        self.bounds.store(config.bounds());
-        Ok(())
-    }
-
     /// The name of the route that would answer, and what rules against attacks may do there, where that differs from
     /// everywhere; `none` where no route does.
     pub fn route_of(&self, method: &http::Method, path: &str) -> (&'static str, Option<WafMode>) {
@@ -198,6 +191,39 @@ impl Gateway {
             waf: None,
         };
         Flight::new(self, exchange).land()
+    }
+}
+
+/// What [`Gateway`] takes over while it serves; open connections keep the bounds they began with.
+pub const FOLLOWED_KEYS: &[&str] = &[
+    "gateway.head_timeout",
+    "gateway.idle_timeout",
+    "gateway.body_timeout",
+    "gateway.head_bytes_max",
+    "gateway.headers_max",
+    "gateway.route[].path",
+    "gateway.route[].upstream",
+    "gateway.route[].access",
+    "gateway.route[].body_bytes_max",
+    "gateway.route[].timeout",
+    "gateway.route[].name",
+    "gateway.route[].waf",
+];
+
+impl Follow<Config> for Gateway {
+    fn keys(&self) -> &'static [&'static str] {
+        FOLLOWED_KEYS
+    }
+
+    fn prepare<'f>(&'f self, config: &Config) -> Result<Prepared<'f>> {
+        let table = Table::build(&self.local, self.files.as_ref(), &config.routes, &self.client)?;
+        // How many connections there may be is decided when a listener opens.
+        let connections_max = self.bounds.peek().connections_max;
+        let bounds = Bounds { connections_max, ..config.bounds() };
+        Ok(Prepared::new(move || {
+            self.table.store(table);
+            self.bounds.store(bounds);
+        }))
     }
 }
 

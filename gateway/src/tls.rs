@@ -41,6 +41,11 @@ impl Certificate {
         self.0.store_shared(other.0.load());
     }
 
+    /// Whether both serve the same chain now.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.0.peek().cert == other.0.peek().cert
+    }
+
     /// What a listener needs to shake hands with this certificate.
     ///
     /// TLS 1.3, and TLS 1.2 with its AEAD suites because older phones speak nothing newer; the hybrid post-quantum group

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use yunzhan_base::config::Lang;
+use yunzhan_base::config::{Follow, Lang, part};
 use yunzhan_base::event::{Events, Level, Observe};
 use yunzhan_base::{Clock, DataDir, Error, Kind, Result, Route, route};
-use yunzhan_gateway::tls::{Certificate, CertificateFiles};
+use yunzhan_gateway::tls::Certificate;
 use yunzhan_gateway::{Dependencies, Files, Gateway, Waf};
 use yunzhan_net::http::Client;
 use yunzhan_net::shutdown::Trigger;
@@ -27,9 +27,11 @@ use crate::observe::access_log::AccessLog;
 use crate::observe::attempts::Attempts;
 use crate::observe::metrics::Metrics;
 use crate::observe::notices::Notices;
+use crate::preflight;
 use crate::reload::{self, Reloader};
 use crate::rooms::{self, Rooms};
 use crate::serve;
+use crate::signals::Signals;
 use crate::waf::RuleSetManager;
 
 /// What a server is started with.
@@ -40,6 +42,8 @@ pub(crate) struct Start {
     pub(crate) source: Source,
     /// What was read.
     pub(crate) loaded: Loaded,
+    /// The rules against attacks that it names, compiled.
+    pub(crate) rule_sets: RuleSetManager,
     /// The language of people here.
     pub(crate) lang: Lang,
     /// Whether programs read what is printed.
@@ -71,7 +75,7 @@ pub(crate) struct App {
 impl App {
     /// Opens everything but the doors.
     pub(crate) async fn open(start: Start) -> Result<Self> {
-        let Start { dir, source, loaded, lang, json, started, demo } = start;
+        let Start { dir, source, loaded, rule_sets, lang, json, started, demo } = start;
         let Loaded { config, settings } = loaded;
         let clock = Clock::System;
         let data = data::open(dir, config.master_key.as_ref(), clock.now_ms())?;
@@ -84,27 +88,28 @@ impl App {
         }
         let client = Client::new(yunzhan_net::http::Config::default());
         let rooms = open_rooms(&config, &data, clock, &client, &events).await?;
+        data.keep_key_check()?;
         if demo && config.demo {
             rooms.make_demo().await?;
         }
-        let rule_sets = Arc::new(RuleSetManager::open(data.dir.clone(), &config.waf)?);
+        let rule_sets = Arc::new(rule_sets);
         let gateway = open_gateway(&config, &rooms, &client, &events, rule_sets.waf())?;
         let certificate = open_certificate(&data, &config)?;
         let phase = Arc::new(Phase::default());
+        let followers = followers(&data, &gateway, &rule_sets, certificate.as_ref());
         let reloader = Arc::new(Reloader::new(reload::Parts {
             source,
             lang,
             settings,
             events: events.clone(),
-            gateway: Arc::clone(&gateway),
-            rule_sets: Arc::clone(&rule_sets),
-            certificate: certificate.clone(),
+            followers,
         }));
         let own = Arc::new(Control {
             metrics,
             reloader: Arc::clone(&reloader),
             phase: Arc::clone(&phase),
             envs: Arc::clone(&rooms.envs),
+            health: Arc::clone(&rooms.health),
             data: data.dir.root().to_owned(),
             started,
             gateway: Arc::clone(&gateway),
@@ -113,7 +118,7 @@ impl App {
         });
         Ok(Self {
             control: [route::bind(&own, control::CONTROL), rooms.control()].concat(),
-            certificate: certificate.map(|(certificate, _)| certificate),
+            certificate,
             rooms,
             data,
             config,
@@ -130,8 +135,8 @@ impl App {
     }
 
     /// Opens the doors, serves until told to stop, and drains. Says whether everything ended in order.
-    pub(crate) async fn serve(self) -> Result<bool> {
-        serve::run(self).await
+    pub(crate) async fn serve(self, signals: Signals) -> Result<bool> {
+        serve::run(self, signals).await
     }
 
     /// A gateway of the control routes, for callers whom `authenticate` names.
@@ -173,6 +178,22 @@ impl App {
         listeners::close_control(&self.data.dir);
         answer
     }
+}
+
+/// Everyone who takes keys of the configuration over while the server runs.
+fn followers(
+    data: &OpenData,
+    gateway: &Arc<Gateway>,
+    rule_sets: &Arc<RuleSetManager>,
+    certificate: Option<&Certificate>,
+) -> Vec<Box<dyn Follow<Config>>> {
+    let certificate =
+        certificate.map(|served| reload::follow_certificate(data.dir.clone(), served.clone()));
+    let others = [
+        part(|config: &Config| &config.gateway, Arc::clone(gateway)),
+        part(|config: &Config| &config.waf, Arc::clone(rule_sets)),
+    ];
+    certificate.into_iter().chain(others).collect()
 }
 
 async fn open_rooms(
@@ -245,7 +266,7 @@ fn tell(
 /// The configured pages, or the demo's shop where there is a demo.
 fn open_site(config: &Config, rooms: &Rooms) -> Result<Option<Files>> {
     if let Some(folder) = &config.site {
-        return Files::folder(folder).map(Some);
+        return preflight::open_site(folder).map(Some);
     }
     Ok(has_demo(rooms).then(demo::page))
 }
@@ -256,14 +277,12 @@ pub(crate) fn has_demo(rooms: &Rooms) -> bool {
     envs.peek().iter().any(|env| env.id.as_str() == demo::ENV && env.development_login)
 }
 
-fn open_certificate(
-    data: &OpenData,
-    config: &Config,
-) -> Result<Option<(Certificate, CertificateFiles)>> {
+fn open_certificate(data: &OpenData, config: &Config) -> Result<Option<Certificate>> {
     if config.https.address().is_none() {
         return Ok(None);
     }
-    listeners::open_certificate(&data.dir, config.certificate.as_ref()).map(Some)
+    let (certificate, _) = listeners::open_certificate(&data.dir, config.certificate.as_ref())?;
+    Ok(Some(certificate))
 }
 
 /// Random bytes from the system.

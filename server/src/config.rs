@@ -9,10 +9,12 @@ use yunzhan_base::config::{
     ByteSize, Document, FromConfig, Given, Problems, Reader, Reason, Settings, Variables, Words,
 };
 use yunzhan_gateway::tls::CertificateFiles;
+use yunzhan_gateway::{is_catch_all, route_conflicts};
 use yunzhan_services::{documents, identity};
 
 use crate::data::parse_master_key;
 use crate::observe::access_log::Keep;
+use crate::rooms;
 use crate::waf;
 
 /// On every address of the machine, so that a phone in the same network can open the demo (mission row D7).
@@ -99,6 +101,13 @@ pub(crate) struct Source {
 impl Source {
     /// Reads file and variables; every mistake of both at once.
     pub(crate) fn load(&self) -> Result<Loaded, Problems> {
+        let (loaded, problems) = self.read();
+        problems.map_or(Ok(loaded), Err)
+    }
+
+    /// Reads file and variables, and goes on behind mistakes: a key with one has its default, and what else the file names
+    /// can still be looked at.
+    pub(crate) fn read(&self) -> (Loaded, Option<Problems>) {
         let (text, unreadable) = match std::fs::read_to_string(&self.file) {
             Ok(text) => (text, None),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.must_exist => {
@@ -122,8 +131,8 @@ impl Source {
         }
         let is_unconfigured = !self.file.exists();
         let config = Config::read(&mut root, &folder, is_unconfigured);
-        document.finish()?;
-        Ok(Loaded { config, settings: document.settings() })
+        let problems = document.finish().err();
+        (Loaded { config, settings: document.settings() }, problems)
     }
 }
 
@@ -141,9 +150,13 @@ impl Config {
             CONTROL_DEFAULT,
             "where `/control/v1`, `/healthz`, `/readyz` and `/metrics` are served; keep it out of reach of strangers",
         );
+        refuse_same_addresses(
+            &mut listen,
+            &[("http", http), ("https", https), ("control", control)],
+        );
         let certificate = read_certificate(&mut root.table("tls"), folder);
         let mut server = root.table("server");
-        Self {
+        let config = Self {
             http,
             https,
             control,
@@ -165,7 +178,51 @@ impl Config {
             engine: yunzhan_engine::config::Config::read(root),
             identity: identity::Config::read(&mut root.table("identity")),
             documents: documents::Config::read(&mut root.table("documents")),
+        };
+        config.refuse_route_conflicts(root);
+        config
+    }
+
+    /// Refuses routes of the configuration for paths that this server answers itself, and one that leaves nothing of
+    /// `server.site`.
+    fn refuse_route_conflicts(&self, root: &mut Reader<'_>) {
+        let routes = &self.gateway.routes;
+        let conflicts = route_conflicts(rooms::public_specs(), routes);
+        let conflicts = conflicts.into_iter().map(|(place, own)| {
+            let en = format!("this server answers {own} itself; choose another path");
+            (place, Words::new(en, format!("{own} 由本服务自身应答; 请换一个路径")))
+        });
+        let hides_site = |path: &str| self.site.is_some() && is_catch_all(path);
+        let hiding = routes.iter().enumerate().filter(|(_, route)| hides_site(&route.path));
+        let hiding = hiding.map(|(place, _)| {
+            let en = "this route takes every path from server.site; remove one of the two";
+            (place, Words::new(en, "此路由占用了 server.site 的全部路径; 请去掉其中之一"))
+        });
+        let mut elements = root.table("gateway").list("route");
+        for (place, message) in conflicts.chain(hiding).collect::<Vec<_>>() {
+            // A route that could not be read has no place in the list of those that were.
+            let path = &routes[place].path;
+            let element = elements.iter_mut().find(|element| element.text("path").as_ref() == Some(path));
+            if let Some(element) = element {
+                element.problem("path", message);
+            }
         }
+    }
+}
+
+/// Refuses addresses on which two listeners would meet.
+fn refuse_same_addresses(listen: &mut Reader<'_>, listeners: &[(&'static str, ListenAt)]) {
+    for (place, &(later, at)) in listeners.iter().enumerate() {
+        let Some(&(earlier, _)) = listeners[..place].iter().find(|(_, other)| other.meets(at))
+        else {
+            continue;
+        };
+        // Told at a key that somebody wrote: the other one may be a default.
+        let (told, other) =
+            if listen.is_set(later) { (later, earlier) } else { (earlier, later) };
+        let zh = format!("listen.{other} 已使用此地址; 请换一个端口");
+        let en = format!("listen.{other} has this address already; choose another port");
+        listen.problem(told, (en, zh));
     }
 }
 
@@ -229,6 +286,18 @@ impl ListenAt {
             Self::Off => None,
         }
     }
+
+    /// Whether both would take the same port of one address. An address that stands for all of the machine's meets each
+    /// of them, and `[::]` those of IPv4 too. Port 0 is another one each time.
+    fn meets(self, other: Self) -> bool {
+        let (Some(one), Some(other)) = (self.address(), other.address()) else { return false };
+        let covers = |all: SocketAddr, one: SocketAddr| {
+            all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4())
+        };
+        one.port() != 0
+            && one.port() == other.port()
+            && (one.ip() == other.ip() || covers(one, other) || covers(other, one))
+    }
 }
 
 impl FromConfig for ListenAt {
@@ -283,6 +352,25 @@ mod tests {
             stands == made,
             "docs/configuration.md is out of date; run this test with UPDATE_EXPECT=1"
         );
+    }
+
+    #[test]
+    fn listeners_meet_on_one_port_of_one_address() {
+        for (one, other, expected) in [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("127.0.0.1:80", "0.0.0.0:80", true),
+            ("[::]:80", "127.0.0.1:80", true),
+            ("0.0.0.0:80", "[::1]:80", false),
+            ("0.0.0.0:80", "[::]:80", true),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+        ] {
+            let at = |text: &str| ListenAt::At(text.parse().unwrap());
+            assert_eq!(at(one).meets(at(other)), expected, "{one} {other}");
+            assert_eq!(at(other).meets(at(one)), expected, "{other} {one}");
+        }
+        assert!(!ListenAt::Off.meets(ListenAt::Off));
     }
 
     #[test]

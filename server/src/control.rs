@@ -14,6 +14,7 @@ use yunzhan_base::{
     Access, Body, Call, Endpoint, Error, Kind, Principal, Reply, ResponseFuture, Result,
     RoutePolicy, RouteSpec, Secret,
 };
+use yunzhan_engine::sql::{Health, StorageFault};
 use yunzhan_gateway::Gateway;
 use yunzhan_services::envs::EnvStore;
 
@@ -115,6 +116,8 @@ pub(crate) struct Control {
     pub(crate) phase: Arc<Phase>,
     /// Read to see whether the database answers.
     pub(crate) envs: Arc<EnvStore>,
+    /// Whether it takes writes.
+    pub(crate) health: Arc<Health>,
     /// The data folder, as the operator may find it.
     pub(crate) data: PathBuf,
     /// When the process began.
@@ -186,21 +189,34 @@ fn healthz(_control: Arc<Control>, _call: Call) -> ResponseFuture {
     Box::pin(async { Ok(text_answer("ok\n".into(), "text/plain; charset=utf-8").into()) })
 }
 
-/// Ready means that a request would be answered: the doors are open, and so is the database.
+/// Ready means that a request would be answered: the doors are open, and the database answers and takes writes. What is
+/// wrong in one environment alone is told, and takes the server from nobody else.
 fn readyz(control: Arc<Control>, _call: Call) -> ResponseFuture {
     Box::pin(async move {
-        let phase = control.phase.name();
-        let word = if phase == READY_NAME && control.envs.refresh().await.is_err() {
-            "database unavailable"
-        } else {
-            phase
+        let (status, text) = match control.phase.name() {
+            READY_NAME => database(&control).await,
+            phase => (StatusCode::SERVICE_UNAVAILABLE, format!("{phase}\n")),
         };
-        let mut answer = text_answer(format!("{word}\n"), "text/plain; charset=utf-8");
-        if word != READY_NAME {
-            *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        }
+        let mut answer = text_answer(text, "text/plain; charset=utf-8");
+        *answer.status_mut() = status;
         Ok(answer.into())
     })
+}
+
+async fn database(control: &Control) -> (StatusCode, String) {
+    let unavailable = |text: String| (StatusCode::SERVICE_UNAVAILABLE, format!("{text}\n"));
+    if let Err(error) = control.envs.refresh().await {
+        let engine = control.health.engine();
+        let why = StorageFault::of(&error).map_or_else(|| error.to_string(), |it| it.to_string());
+        return unavailable(format!("database ({engine}): {why}"));
+    }
+    match control.health.check().await {
+        None => (StatusCode::OK, format!("{READY_NAME}\n")),
+        Some(refused) if refused.only.is_some() => {
+            (StatusCode::OK, format!("{READY_NAME}\n{refused}\n"))
+        }
+        Some(refused) => unavailable(refused.to_string()),
+    }
 }
 
 fn metrics(control: Arc<Control>, _call: Call) -> ResponseFuture {

@@ -12,6 +12,7 @@ mod demo;
 mod ledger;
 mod listeners;
 mod observe;
+mod preflight;
 mod process;
 mod ready;
 mod reload;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 
 use tokio::net::{TcpListener, UnixListener};
+use yunzhan_base::config::Words;
 use yunzhan_base::{DataDir, Error, Kind, Result, Secret};
 use yunzhan_gateway::tls::{Certificate, CertificateFiles, development_certificate};
 
@@ -31,18 +32,32 @@ pub(crate) async fn open(at: ListenAt, key: &str) -> Result<Option<Door>> {
         Ok::<_, io::Error>(Door { listener, address })
     };
     opened.await.map(Some).map_err(|error| {
-        let hint = match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                "; another program listens there: stop it, or choose another address"
-            }
-            io::ErrorKind::PermissionDenied => {
-                "; ports below 1024 need a privilege: choose another, or grant it"
-            }
-            _ => "",
-        };
-        let message = format!("cannot listen on {wanted} ({key}): {error}{hint}");
-        Error::new(Kind::Unavailable, message).because(error)
+        let words = cannot_listen(&wanted.to_string(), key, &error);
+        Error::new(Kind::Unavailable, words.en).because(error)
     })
+}
+
+/// Why an address cannot be had, and what to do about it.
+pub(crate) fn cannot_listen(wanted: &str, key: &str, error: &io::Error) -> Words {
+    let (en, zh) = match error.kind() {
+        io::ErrorKind::AddrInUse => (
+            "; another program listens there: stop it, or choose another address",
+            "; 已有其他程序监听此地址: 请停止它, 或换一个地址",
+        ),
+        io::ErrorKind::PermissionDenied => (
+            "; ports below 1024 need a privilege: choose another, or grant it",
+            "; 1024 以下的端口需要特权: 请换一个端口, 或授予权限",
+        ),
+        io::ErrorKind::AddrNotAvailable => (
+            "; no interface of this machine has it: choose another address, or configure the interface first",
+            "; 本机没有此地址: 请换一个地址, 或先配置网络接口",
+        ),
+        _ => ("", ""),
+    };
+    Words::new(
+        format!("cannot listen on {wanted} ({key}): {error}{en}"),
+        format!("无法监听 {wanted} ({key}): {error}{zh}"),
+    )
 }
 
 /// The control socket. Only the holder of the folder's lock may call this, so a socket that is there is a dead one's.
@@ -89,8 +104,15 @@ pub(crate) fn open_certificate(
         chain: dir.tls().join("development.pem"),
         key: dir.tls().join("development.key"),
     };
-    if !files.key.exists() {
+    if !(files.key.exists() && files.chain.exists()) {
         let (chain, key) = development_certificate()?;
+        // A cut between the two writes leaves no key, and the next start makes both: never a key beside another chain.
+        match fs::remove_file(&files.key) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove", &files.key, error));
+            }
+            _ => {}
+        }
         whole_file::write(&files.chain, chain.as_bytes())?;
         whole_file::write(&files.key, key.as_bytes())?;
     }

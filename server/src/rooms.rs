@@ -10,7 +10,7 @@ use yunzhan_base::fault::Faults;
 use yunzhan_base::{Clock, EnvId, Result, Route, RouteSpec, route};
 use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::migrate::Migrations;
-use yunzhan_engine::sql::{self, Opening, SharedSql};
+use yunzhan_engine::sql::{self, Health, Opening, Wrapped};
 use yunzhan_net::http::Client;
 use yunzhan_net::shutdown::Shutdown;
 use yunzhan_net::task;
@@ -40,6 +40,8 @@ pub(crate) struct Rooms {
     pub(crate) envs: Arc<EnvStore>,
     pub(crate) identity: Arc<Identity>,
     pub(crate) documents: Arc<Documents>,
+    /// Whether the database takes writes.
+    pub(crate) health: Arc<Health>,
     events: Events,
 }
 
@@ -47,7 +49,7 @@ impl Rooms {
     /// Opens the engine, then the services in the order in which they need one another.
     pub(crate) async fn open(parts: Parts<'_>) -> Result<Self> {
         let Parts { config, root, master_key, clock, client, ledger, events } = parts;
-        let sql = open_sql(config, root, &clock, &events).await?;
+        let Wrapped { sql, health } = open_sql(config, root, &clock, &events).await?;
         let envs = EnvStore::open(
             Arc::clone(&sql),
             MasterKey::from_bytes(master_key),
@@ -69,7 +71,7 @@ impl Rooms {
         .await?;
         let documents = Documents::new(sql, envs.envs(), clock, config.documents.clone());
         let documents = Arc::new(documents.recorded_by(ledger));
-        Ok(Self { envs, identity, documents, events })
+        Ok(Self { envs, identity, documents, health, events })
     }
 
     /// What clients may call.
@@ -186,18 +188,24 @@ pub(crate) fn control_specs() -> impl Iterator<Item = &'static RouteSpec> {
     envs.chain(identity).chain(documents)
 }
 
-async fn open_sql(
-    config: &Config,
-    root: PathBuf,
-    clock: &Clock,
-    events: &Events,
-) -> Result<SharedSql> {
+/// What the SQL engine is opened with.
+pub(crate) fn opening(config: &Config, root: PathBuf, clock: Clock) -> Result<Opening> {
     let migrations = Migrations::new(vec![
         ("envs", envs::MIGRATIONS),
         ("identity", identity::MIGRATIONS),
         ("documents", documents::MIGRATIONS),
     ])?;
-    let (config, seed) = (config.engine.sql.clone(), u64::from_le_bytes(random()?));
-    let opened = sql::open(Opening { config, root, migrations, clock: clock.clone() }).await?;
-    Ok(sql::wrap(opened, events.clone(), Faults::none(clock.clone(), seed)))
+    Ok(Opening { config: config.engine.sql.clone(), root, migrations, clock })
+}
+
+async fn open_sql(
+    config: &Config,
+    root: PathBuf,
+    clock: &Clock,
+    events: &Events,
+) -> Result<Wrapped> {
+    let seed = u64::from_le_bytes(random()?);
+    let opened = sql::open(opening(config, root, clock.clone())?).await?;
+    let faults = Faults::none(clock.clone(), seed);
+    Ok(sql::wrap(opened, &config.engine.sql, events.clone(), faults, clock.clone()))
 }

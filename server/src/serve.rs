@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::net::UnixListener;
 use yunzhan_base::event::Level;
-use yunzhan_base::{Error, Result};
+use yunzhan_base::Result;
 use yunzhan_net::shutdown::{Shutdown, Trigger};
 
 use crate::app::{App, has_demo};
@@ -35,9 +35,7 @@ impl Doors {
 }
 
 /// Serves until told to stop. Says whether everything ended in order.
-pub(crate) async fn run(app: App) -> Result<bool> {
-    let mut signals =
-        Signals::take().map_err(|error| Error::internal("taking signals over").because(error))?;
+pub(crate) async fn run(app: App, mut signals: Signals) -> Result<bool> {
     let doors = Doors::open(&app).await?;
     let ready = describe(&app, &doors);
     // Control stays open while the others drain, so that an operator can watch.
@@ -49,8 +47,12 @@ pub(crate) async fn run(app: App) -> Result<bool> {
     ready.announce(app.json, app.lang);
     while signals.next().await == Asked::Reload {
         let reloader = Arc::clone(&app.reloader);
-        // The outcome was told by the reloader itself.
-        let _ = tokio::task::spawn_blocking(move || reloader.reload()).await;
+        let reloading = tokio::task::spawn_blocking(move || reloader.reload());
+        tokio::select! {
+            // The outcome was told by the reloader itself.
+            _ = reloading => {}
+            () = signals.stop() => break,
+        }
     }
     let in_order = drain(&app, public, &mut signals).await;
     control.drain(std::time::Duration::from_secs(1)).await;

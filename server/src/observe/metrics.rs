@@ -73,6 +73,12 @@ struct FailureLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StorageLabels {
+    engine: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
 }
@@ -86,6 +92,7 @@ pub(crate) struct Metrics {
     attacks: Family<AttackLabels, Counter>,
     sql_durations: HistogramFamily<OperationLabels>,
     sql_failures: Family<FailureLabels, Counter>,
+    storage_refuses: Family<StorageLabels, Gauge>,
     process: process::Gauges,
     tiers: HashMap<&'static str, &'static str>,
     resolved: Live<Resolved>,
@@ -148,6 +155,7 @@ impl Metrics {
             attacks: Family::default(),
             sql_durations: Family::new_with_constructor(durations),
             sql_failures: Family::default(),
+            storage_refuses: Family::default(),
             process: process::Gauges::default(),
             tiers,
             resolved: Live::new(Resolved::default()),
@@ -192,6 +200,11 @@ impl Metrics {
             "sql_failures",
             "Statements and units that failed, by error",
             self.sql_failures.clone(),
+        );
+        registry.register(
+            "storage_refuses_writes",
+            "1 while a database refuses writes, by engine and reason",
+            self.storage_refuses.clone(),
         );
         let build: Family<BuildLabels, Gauge> = Family::default();
         build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
@@ -283,6 +296,10 @@ impl Observe for Metrics {
                     .inc();
             }
             Event::SqlEnded(sql) => self.sql_ended(*sql),
+            Event::StorageChanged(changed) => {
+                let labels = StorageLabels { engine: changed.engine, reason: changed.fault };
+                self.storage_refuses.get_or_create(&labels).set(changed.refuses.into());
+            }
             Event::Notice(_) => {}
         }
     }

@@ -46,10 +46,13 @@ impl Notices {
 
 impl Observe for Notices {
     fn observe(&self, event: &Event<'_>) {
-        if let Event::Notice(notice) = event {
-            // Nobody is left to tell when the standard error is gone.
-            let _ = std::io::stderr().lock().write_all(&self.render(notice));
-        }
+        let line = match event {
+            Event::Notice(notice) => self.render(notice),
+            Event::StorageChanged(changed) => self.render(&changed.notice()),
+            _ => return,
+        };
+        // Nobody is left to tell when the standard error is gone.
+        let _ = std::io::stderr().lock().write_all(&line);
     }
 }
 

@@ -6,3 +6,5 @@ mod db;
 mod help;
 mod program;
 mod serving;
+mod starting;
+mod storage;
