@@ -147,7 +147,8 @@ mod tests {
         let faults = Faults::none(clock.clone(), 1);
         let ops = ops(&clock, &faults);
         let inner = fresh.open(Migrations::new(vec![]).unwrap(), clock.clone()).await;
-        let sql = sql::wrap(inner, ops.events(), faults);
+        let config = yunzhan_engine::config::Sql::default();
+        let sql = sql::wrap(inner, &config, ops.events(), faults, clock.clone()).sql;
         write(&sql).await.unwrap();
 
         let plan =

@@ -149,7 +149,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dir = DataDir::new(root.path());
         // As a program wrote it that ended in the middle of a line.
-        make_folder(&dir.ledger()).unwrap();
+        std::fs::create_dir_all(dir.ledger()).unwrap();
         let path = dir.ledger().join("audit.jsonl");
         std::fs::write(&path, r#"{"at_ms":1"#).unwrap();
         for _ in 0..2 {

@@ -30,7 +30,7 @@ use attempts::Attempts;
 pub use config::Config;
 pub use ledger::FileLedger;
 use metrics::Metrics;
-use notices::Notices;
+pub use notices::Notices;
 
 /// What the observers are opened with.
 pub struct Parts<R> {

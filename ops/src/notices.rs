@@ -26,7 +26,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const NAMES_MAX: usize = 256;
 
 /// Writes notices.
-pub(crate) struct Notices {
+pub struct Notices {
     json: bool,
     clock: Clock,
     limits: Mutex<Table<&'static str, Limit>>,
@@ -42,7 +42,7 @@ struct Limit {
 
 impl Notices {
     /// As sentences, or as JSON.
-    pub(crate) fn new(json: bool, clock: Clock) -> Self {
+    pub fn new(json: bool, clock: Clock) -> Self {
         Self { json, clock, limits: Mutex::new(Table::new(NAMES_MAX)) }
     }
 
@@ -91,8 +91,12 @@ impl table::Row for Limit {
 
 impl Observe for Notices {
     fn observe(&self, event: &Event<'_>) {
-        let Event::Notice(notice) = event else { return };
-        if let Some(line) = self.render(notice) {
+        let line = match event {
+            Event::Notice(notice) => self.render(notice),
+            Event::StorageChanged(changed) => self.render(&changed.notice()),
+            _ => return,
+        };
+        if let Some(line) = line {
             // Nobody is left to tell when the standard error is gone.
             let _ = std::io::stderr().lock().write_all(&line);
         }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use yunzhan_base::config::Lang;
+use yunzhan_base::config::{Lang, part};
 use yunzhan_base::event::{Events, Level};
 use yunzhan_base::fault::Faults;
 use yunzhan_base::{Clock, DataDir, Error, Kind, Result, Route, route};
@@ -23,9 +23,11 @@ use crate::control_client;
 use crate::data::{self, OpenData};
 use crate::demo;
 use crate::listeners::{self, Certificates};
+use crate::preflight;
 use crate::reload::{self, Reloader};
 use crate::rooms::{self, Rooms};
 use crate::serve;
+use crate::signals::Signals;
 use crate::waf::RuleSetManager;
 
 /// What a server is started with.
@@ -36,6 +38,8 @@ pub(crate) struct Start {
     pub(crate) source: Source,
     /// What was read.
     pub(crate) loaded: Loaded,
+    /// The rules against attacks that it names, compiled.
+    pub(crate) rule_sets: RuleSetManager,
     /// The language of people here.
     pub(crate) lang: Lang,
     /// Whether programs read what is printed.
@@ -67,7 +71,7 @@ pub(crate) struct App {
 impl App {
     /// Opens everything but the doors.
     pub(crate) async fn open(start: Start) -> Result<Self> {
-        let Start { dir, source, loaded, lang, json, started, demo } = start;
+        let Start { dir, source, loaded, rule_sets, lang, json, started, demo } = start;
         let Loaded { config, settings } = loaded;
         let clock = Clock::System;
         let data = data::open(dir, config.master_key.as_ref(), clock.now_ms())?;
@@ -80,10 +84,11 @@ impl App {
         }
         let client = Client::with_faults(yunzhan_net::http::Config::default(), faults.clone());
         let rooms = open_rooms(&config, &data, clock, &client, &events, faults).await?;
+        data.keep_key_check()?;
         if demo && config.demo {
             rooms.make_demo().await?;
         }
-        let rule_sets = Arc::new(RuleSetManager::open(data.dir.clone(), &config.waf)?);
+        let rule_sets = Arc::new(rule_sets);
         let gateway = open_gateway(&config, &rooms, &client, &events, rule_sets.waf(), sockets)?;
         let certificates = Arc::new(Certificates::open(&data.dir, &config)?);
         let phase = Arc::new(Phase::default());
@@ -92,16 +97,18 @@ impl App {
             lang,
             settings,
             events: events.clone(),
-            gateway: Arc::clone(&gateway),
-            rule_sets: Arc::clone(&rule_sets),
-            certificates: Arc::clone(&certificates),
-            envs: rooms.envs.envs(),
-            clock: Clock::System,
+            followers: vec![
+                part(|config: &Config| &config.gateway, Arc::clone(&gateway)),
+                part(|config: &Config| &config.waf, Arc::clone(&rule_sets)),
+                part(|config: &Config| config, Arc::clone(&certificates)),
+            ],
+            warnings: certificate_warnings(&certificates, &rooms),
         }));
         let own = Arc::new(Control {
             reloader: Arc::clone(&reloader),
             phase: Arc::clone(&phase),
             services: rooms.opened(),
+            health: Arc::clone(&rooms.health),
             data: data.dir.root().to_owned(),
             started,
             gateway: Arc::clone(&gateway),
@@ -131,8 +138,8 @@ impl App {
     }
 
     /// Opens the doors, serves until told to stop, and drains. Says whether everything ended in order.
-    pub(crate) async fn serve(self) -> Result<bool> {
-        serve::run(self).await
+    pub(crate) async fn serve(self, signals: Signals) -> Result<bool> {
+        serve::run(self, signals).await
     }
 
     /// A gateway of the control routes, for callers whom `authenticate` names.
@@ -176,6 +183,20 @@ impl App {
         listeners::close_control(&self.data.dir);
         answer
     }
+}
+
+/// What clients will not like about the certificates, for the hosts that environments answer for.
+fn certificate_warnings(
+    certificates: &Arc<Certificates>,
+    rooms: &Rooms,
+) -> Box<dyn Fn() -> Vec<String> + Send + Sync> {
+    let (certificates, envs) = (Arc::clone(certificates), rooms.envs.envs());
+    Box::new(move || {
+        let envs = envs.peek();
+        let hosts = envs.iter().flat_map(|env| env.hosts.iter().map(String::as_str));
+        let now_s = u64::try_from(Clock::System.now_s()).unwrap_or(0);
+        certificates.warnings(hosts, now_s)
+    })
 }
 
 async fn open_rooms(
@@ -246,7 +267,7 @@ fn open_ops(
 /// The configured pages, or the demo's shop where there is a demo.
 fn open_site(config: &Config, rooms: &Rooms) -> Result<Option<Files>> {
     if let Some(folder) = &config.site {
-        return Files::folder(folder).map(Some);
+        return preflight::open_site(folder).map(Some);
     }
     Ok(has_demo(rooms).then(demo::page))
 }

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use yunzhan_base::Secret;
-use yunzhan_base::config::{Document, Problems, Reader, Settings, Variables};
+use yunzhan_base::config::{Document, Problems, Reader, Settings, Variables, Words};
 use yunzhan_gateway::tls::CertificateFiles;
+use yunzhan_gateway::{is_catch_all, route_conflicts};
 use yunzhan_services::service::Sections;
 
 use self::listen::Listening;
 pub(crate) use self::listen::{Listen, Protocol};
 use crate::data::parse_master_key;
-use crate::rooms::SERVICES;
+use crate::rooms::{self, SERVICES};
 use crate::waf;
 
 /// Below the 30 s after which Kubernetes kills a pod.
@@ -72,6 +73,13 @@ pub(crate) struct Source {
 impl Source {
     /// Reads file and variables; every mistake of both at once.
     pub(crate) fn load(&self) -> Result<Loaded, Problems> {
+        let (loaded, problems) = self.read();
+        problems.map_or(Ok(loaded), Err)
+    }
+
+    /// Reads file and variables, and goes on behind mistakes: a key with one has its default, and what else the file names
+    /// can still be looked at.
+    pub(crate) fn read(&self) -> (Loaded, Option<Problems>) {
         let (text, unreadable) = match std::fs::read_to_string(&self.file) {
             Ok(text) => (text, None),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.must_exist => {
@@ -95,8 +103,8 @@ impl Source {
         }
         let is_unconfigured = !self.file.exists();
         let config = Config::read(&mut root, &folder, is_unconfigured);
-        document.finish()?;
-        Ok(Loaded { config, settings: document.settings() })
+        let problems = document.finish().err();
+        (Loaded { config, settings: document.settings() }, problems)
     }
 }
 
@@ -129,7 +137,34 @@ impl Config {
             services: Sections::read(SERVICES, root),
         };
         listening.refuse_untrusted(&mut config);
+        config.refuse_route_conflicts(root);
         config
+    }
+
+    /// Refuses routes of the configuration for paths that this server answers itself, and one that leaves nothing of
+    /// `server.site`.
+    fn refuse_route_conflicts(&self, root: &mut Reader<'_>) {
+        let routes = &self.gateway.routes;
+        let conflicts = route_conflicts(rooms::public_specs(), routes);
+        let conflicts = conflicts.into_iter().map(|(place, own)| {
+            let en = format!("this server answers {own} itself; choose another path");
+            (place, Words::new(en, format!("{own} 由本服务自身应答; 请换一个路径")))
+        });
+        let hides_site = |path: &str| self.site.is_some() && is_catch_all(path);
+        let hiding = routes.iter().enumerate().filter(|(_, route)| hides_site(&route.path));
+        let hiding = hiding.map(|(place, _)| {
+            let en = "this route takes every path from server.site; remove one of the two";
+            (place, Words::new(en, "此路由占用了 server.site 的全部路径; 请去掉其中之一"))
+        });
+        let mut elements = root.table("gateway").list("route");
+        for (place, message) in conflicts.chain(hiding).collect::<Vec<_>>() {
+            // A route that could not be read has no place in the list of those that were.
+            let path = &routes[place].path;
+            let element = elements.iter_mut().find(|element| element.text("path").as_ref() == Some(path));
+            if let Some(element) = element {
+                element.problem("path", message);
+            }
+        }
     }
 }
 

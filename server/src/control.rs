@@ -14,6 +14,7 @@ use yunzhan_base::{
     Access, Body, Call, Endpoint, Error, Kind, Principal, ResponseFuture, Result, RoutePolicy,
     RouteSpec, Secret,
 };
+use yunzhan_engine::sql::{Health, StorageFault};
 use yunzhan_gateway::Gateway;
 use yunzhan_services::service::OpenService;
 use yunzhan_ops::process;
@@ -101,6 +102,8 @@ pub(crate) struct Control {
     pub(crate) phase: Arc<Phase>,
     /// Asked whether they can serve.
     pub(crate) services: Arc<[OpenService]>,
+    /// Whether it takes writes.
+    pub(crate) health: Arc<Health>,
     /// The data folder, as the operator may find it.
     pub(crate) data: PathBuf,
     /// When the process began.
@@ -170,30 +173,37 @@ fn healthz(_control: Arc<Control>, _call: Call) -> ResponseFuture {
     Box::pin(async { Ok(text_answer("ok\n".into()).into()) })
 }
 
-/// Ready means that a request would be answered: the doors are open, and so is the database.
+/// Ready means that a request would be answered: the doors are open, and the database answers and takes writes. What is
+/// wrong in one environment alone is told, and takes the server from nobody else.
 fn readyz(control: Arc<Control>, _call: Call) -> ResponseFuture {
     Box::pin(async move {
-        let phase = control.phase.name();
-        let word = match phase {
-            READY_NAME => why_not_ready(&control.services).await.unwrap_or(phase.to_owned()),
-            phase => phase.to_owned(),
+        let (status, text) = match control.phase.name() {
+            READY_NAME => database(&control).await,
+            phase => (StatusCode::SERVICE_UNAVAILABLE, format!("{phase}\n")),
         };
-        let mut answer = text_answer(format!("{word}\n"));
-        if word != READY_NAME {
-            *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        }
+        let mut answer = text_answer(text);
+        *answer.status_mut() = status;
         Ok(answer.into())
     })
 }
 
-/// The first service that cannot serve, and a word on why. Whoever may reach `/readyz` need not operate the server.
-async fn why_not_ready(services: &[OpenService]) -> Option<String> {
-    for service in services {
-        if let Err(error) = service.ready().await {
-            return Some(format!("{} not ready: {}", service.name, error.kind().entry().en));
-        }
+async fn database(control: &Control) -> (StatusCode, String) {
+    let unavailable = |text: String| (StatusCode::SERVICE_UNAVAILABLE, format!("{text}\n"));
+    for service in &*control.services {
+        let Err(error) = service.ready().await else { continue };
+        // Whoever may reach `/readyz` need not operate the server.
+        return unavailable(match StorageFault::of(&error) {
+            Some(fault) => format!("database ({}): {fault}", control.health.engine()),
+            None => format!("{} not ready: {}", service.name, error.kind().entry().en),
+        });
     }
-    None
+    match control.health.check().await {
+        None => (StatusCode::OK, format!("{READY_NAME}\n")),
+        Some(refused) if refused.only.is_some() => {
+            (StatusCode::OK, format!("{READY_NAME}\n{refused}\n"))
+        }
+        Some(refused) => unavailable(refused.to_string()),
+    }
 }
 
 fn text_answer(text: String) -> Response<Body> {

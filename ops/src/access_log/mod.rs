@@ -73,7 +73,10 @@ impl Observe for AccessLog {
             Event::ConnectionFailed(failed) => {
                 self.buffer.append(|lines| format::connection_line(lines, now_ms(), failed));
             }
-            Event::SqlEnded(_) | Event::AccessEnded(_) | Event::Notice(_) => {}
+            Event::SqlEnded(_)
+            | Event::StorageChanged(_)
+            | Event::AccessEnded(_)
+            | Event::Notice(_) => {}
         }
     }
 }

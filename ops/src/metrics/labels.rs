@@ -41,3 +41,10 @@ pub(super) struct SqlFailure {
 pub(super) struct Build {
     pub(super) version: &'static str,
 }
+
+/// A database that refuses writes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct Storage {
+    pub(super) engine: &'static str,
+    pub(super) reason: &'static str,
+}

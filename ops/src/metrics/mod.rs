@@ -27,6 +27,7 @@ pub(crate) struct Metrics {
     attacks: Family<labels::Attack, Counter>,
     sql_durations: HistogramFamily<labels::SqlDuration>,
     sql_failures: Family<labels::SqlFailure, Counter>,
+    storage_refuses: Family<labels::Storage, Gauge>,
     process: process::Gauges,
 }
 
@@ -42,6 +43,7 @@ impl Metrics {
             attacks: Family::default(),
             sql_durations: durations::family(),
             sql_failures: Family::default(),
+            storage_refuses: Family::default(),
             process: process::Gauges::default(),
         };
         metrics.register();
@@ -70,6 +72,11 @@ impl Metrics {
             "sql_failures",
             "Statements and units that failed, by error",
             self.sql_failures.clone(),
+        );
+        registry.register(
+            "storage_refuses_writes",
+            "1 while a database refuses writes, by engine and reason",
+            self.storage_refuses.clone(),
         );
         let build: Family<labels::Build, Gauge> = Family::default();
         build.get_or_create(&labels::Build { version: env!("CARGO_PKG_VERSION") }).set(1);
@@ -118,6 +125,10 @@ impl Observe for Metrics {
                 self.connections_failed.get_or_create(&labels).inc();
             }
             Event::SqlEnded(sql) => self.sql_ended(*sql),
+            Event::StorageChanged(changed) => {
+                let labels = labels::Storage { engine: changed.engine, reason: changed.fault };
+                self.storage_refuses.get_or_create(&labels).set(changed.refuses.into());
+            }
             Event::AccessEnded(_) | Event::Notice(_) => {}
         }
     }

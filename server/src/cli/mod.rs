@@ -72,3 +72,15 @@ fn run(context: &Context, verb: Verb) -> u8 {
         Verb::Version => version::run(context),
     }
 }
+
+/// What starts an app in this folder with nothing configured.
+#[cfg(test)]
+pub(crate) async fn start_for_tests(folder: &std::path::Path) -> crate::app::Start {
+    use yunzhan_base::config::Lang;
+    let common =
+        arguments::Common { data: folder.join("data"), config: None, json: false, lang: None };
+    let listeners = ["HTTP", "HTTPS", "CONTROL"];
+    let variables = listeners.map(|name| (format!("YUNZHAN_LISTEN__{name}"), "127.0.0.1:0".into()));
+    let context = Context::new(common, variables.into(), Lang::En, Instant::now());
+    context.start(false).await.unwrap_or_else(|failure| panic!("{}", output::failed(&failure, &context)))
+}
