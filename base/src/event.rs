@@ -19,6 +19,8 @@ pub enum Event<'a> {
     ConnectionFailed(ConnectionFailed<'a>),
     /// A database statement or unit ended.
     SqlEnded(SqlEnded),
+    /// A run of a background task ended.
+    TaskEnded(TaskEnded<'a>),
     /// The server's own life: started, draining, configuration taken over or refused.
     Notice(Notice<'a>),
 }
@@ -182,6 +184,44 @@ pub struct SqlEnded {
     pub duration_us: u64,
     /// How it failed, if it did.
     pub failed: Option<Kind>,
+}
+
+/// One run of a background task.
+#[derive(Debug)]
+pub struct TaskEnded<'a> {
+    /// The task's name.
+    pub name: &'static str,
+    /// How it ended.
+    pub outcome: TaskOutcome,
+    /// How long it took, in microseconds.
+    pub duration_us: u64,
+    /// Why it failed, if it did.
+    pub error: Option<&'a Error>,
+}
+
+/// How a run of a background task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TaskOutcome {
+    /// As it should.
+    Done,
+    /// With an error.
+    Failed,
+    /// With a panic.
+    Panicked,
+    /// It was stopped, because its node lost the lease under which it ran.
+    LeaseLost,
+}
+
+impl TaskOutcome {
+    /// Its name in logs, metrics and the control API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+            Self::LeaseLost => "lease_lost",
+        }
+    }
 }
 
 /// A line for the operator.

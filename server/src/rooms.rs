@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use yunzhan_base::audit::Ledger;
-use yunzhan_base::event::{Events, Level};
+use yunzhan_base::event::Events;
 use yunzhan_base::fault::Faults;
 use yunzhan_base::{Clock, EnvId, Result, Route, RouteSpec, route};
 use yunzhan_engine::seal::MasterKey;
@@ -13,11 +12,12 @@ use yunzhan_engine::sql::migrate::Migrations;
 use yunzhan_engine::sql::{self, Opening, SharedSql};
 use yunzhan_net::http::Client;
 use yunzhan_net::shutdown::Shutdown;
-use yunzhan_net::task;
+use yunzhan_net::task::{self, Task, Tasks};
 use yunzhan_services::dialect::{admin, gateway, web};
 use yunzhan_services::documents::{self, Documents};
 use yunzhan_services::envs::{self, EnvStore, NewEnv};
 use yunzhan_services::identity::{self, Identity};
+use yunzhan_services::nodes::{self, Nodes};
 
 use crate::app::random;
 use crate::config::Config;
@@ -40,7 +40,7 @@ pub(crate) struct Rooms {
     pub(crate) envs: Arc<EnvStore>,
     pub(crate) identity: Arc<Identity>,
     pub(crate) documents: Arc<Documents>,
-    events: Events,
+    pub(crate) nodes: Arc<Nodes>,
 }
 
 impl Rooms {
@@ -67,9 +67,12 @@ impl Rooms {
             events: events.clone(),
         })
         .await?;
-        let documents = Documents::new(sql, envs.envs(), clock, config.documents.clone());
+        let documents = Documents::new(sql, envs.envs(), clock.clone(), config.documents.clone());
         let documents = Arc::new(documents.recorded_by(ledger));
-        Ok(Self { envs, identity, documents, events })
+        let parts = task::Parts { clock: clock.clone(), events, claims: None };
+        let tasks = Tasks::new(&parts, tasks(&envs, &identity, &documents))?;
+        let nodes = Arc::new(Nodes { tasks, clock });
+        Ok(Self { envs, identity, documents, nodes })
     }
 
     /// What clients may call.
@@ -94,6 +97,7 @@ impl Rooms {
             route::bind(&self.envs, envs::control::CONTROL),
             route::bind(&self.identity, identity::control::CONTROL),
             route::bind(&self.documents, documents::CONTROL),
+            route::bind(&self.nodes, nodes::control::CONTROL),
         ]
         .concat();
         debug_assert!(
@@ -103,46 +107,9 @@ impl Rooms {
         routes
     }
 
-    /// Work outside requests: what other replicas changed, and what has run out.
+    /// Begins the work outside requests.
     pub(crate) fn start(&self, shutdown: &Shutdown) {
-        let (envs, identity) = (Arc::clone(&self.envs), Arc::clone(&self.identity));
-        self.repeat("envs.refresh", identity::REFRESH_PERIOD, shutdown, move || {
-            let envs = Arc::clone(&envs);
-            async move { envs.refresh().await }
-        });
-        self.repeat("identity.refresh", identity::REFRESH_PERIOD, shutdown, move || {
-            let identity = Arc::clone(&identity);
-            async move { identity.refresh().await }
-        });
-        let documents = Arc::clone(&self.documents);
-        self.repeat("documents.indexes", documents::WORK_PERIOD, shutdown, move || {
-            let documents = Arc::clone(&documents);
-            async move { documents.work_on_indexes().await }
-        });
-        let identity = Arc::clone(&self.identity);
-        self.repeat("identity.tidy", identity::TIDY_PERIOD, shutdown, move || {
-            let identity = Arc::clone(&identity);
-            async move { identity.tidy().await }
-        });
-    }
-
-    /// Runs one piece of work every period. A failure is told, and tried again at the next.
-    fn repeat<W, F>(&self, name: &'static str, period: Duration, shutdown: &Shutdown, work: W)
-    where
-        W: Fn() -> F + Send + 'static,
-        F: Future<Output = Result<()>> + Send + 'static,
-    {
-        let events = self.events.clone();
-        task::every(name, period, shutdown.clone(), move || {
-            let (events, done) = (events.clone(), work());
-            async move {
-                if let Err(error) = done.await {
-                    let text =
-                        format!("{name} failed and will be tried again: {}", error.log_text());
-                    events.notice(Level::Error, "background_failed", &text);
-                }
-            }
-        });
+        self.nodes.tasks.start(shutdown);
     }
 
     /// Makes the demo's environment with its shop, unless there is an environment already.
@@ -164,6 +131,31 @@ impl Rooms {
     }
 }
 
+/// Work outside requests: what other replicas changed, and what has run out.
+fn tasks(envs: &Arc<EnvStore>, identity: &Arc<Identity>, documents: &Arc<Documents>) -> Vec<Task> {
+    let envs = Arc::clone(envs);
+    let (keys, expired) = (Arc::clone(identity), Arc::clone(identity));
+    let documents = Arc::clone(documents);
+    vec![
+        Task::every("envs.refresh", identity::REFRESH_PERIOD, move |_| {
+            let envs = Arc::clone(&envs);
+            async move { envs.refresh().await }
+        }),
+        Task::every("identity.refresh", identity::REFRESH_PERIOD, move |_| {
+            let identity = Arc::clone(&keys);
+            async move { identity.refresh().await }
+        }),
+        Task::every("documents.indexes", documents::WORK_PERIOD, move |_| {
+            let documents = Arc::clone(&documents);
+            async move { documents.work_on_indexes().await }
+        }),
+        Task::every("identity.tidy", identity::TIDY_PERIOD, move |_| {
+            let identity = Arc::clone(&expired);
+            async move { identity.tidy().await }
+        }),
+    ]
+}
+
 /// Whether what is served is what the metrics and the stranger test know of.
 fn are_listed(routes: &[Route], specs: impl Iterator<Item = &'static RouteSpec>) -> bool {
     routes.iter().map(|route| route.spec.name).eq(specs.map(|spec| spec.name))
@@ -183,7 +175,8 @@ pub(crate) fn control_specs() -> impl Iterator<Item = &'static RouteSpec> {
     let envs = envs::control::CONTROL.iter().map(|endpoint| &endpoint.spec);
     let identity = identity::control::CONTROL.iter().map(|endpoint| &endpoint.spec);
     let documents = documents::CONTROL.iter().map(|endpoint| &endpoint.spec);
-    envs.chain(identity).chain(documents)
+    let nodes = nodes::control::CONTROL.iter().map(|endpoint| &endpoint.spec);
+    envs.chain(identity).chain(documents).chain(nodes)
 }
 
 async fn open_sql(

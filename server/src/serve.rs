@@ -42,9 +42,11 @@ pub(crate) async fn run(app: App) -> Result<bool> {
     let ready = describe(&app, &doors);
     // Control stays open while the others drain, so that an operator can watch.
     let (public, control) = (Trigger::default(), Trigger::default());
+    // Tasks end with the clients' listeners: no run begins while they drain, and one in progress has as long as a request.
+    let tasks = Trigger::default();
     serve_control(&app, doors.control, doors.socket, &control.watcher())?;
     serve_public(&app, doors.http, doors.https, &public.watcher())?;
-    app.rooms.start(&control.watcher());
+    app.rooms.start(&tasks.watcher());
     app.phase.ready();
     ready.announce(app.json, app.lang);
     while signals.next().await == Asked::Reload {
@@ -52,7 +54,7 @@ pub(crate) async fn run(app: App) -> Result<bool> {
         // The outcome was told by the reloader itself.
         let _ = tokio::task::spawn_blocking(move || reloader.reload()).await;
     }
-    let in_order = drain(&app, public, &mut signals).await;
+    let in_order = drain(&app, public, tasks, &mut signals).await;
     control.drain(std::time::Duration::from_secs(1)).await;
     listeners::close_control(&app.data.dir);
     if let Some(access_log) = &app.access_log {
@@ -97,19 +99,19 @@ fn serve_public(
 }
 
 /// Lets requests in flight end, within the bound or until somebody asks a second time.
-async fn drain(app: &App, public: Trigger, signals: &mut Signals) -> bool {
+async fn drain(app: &App, public: Trigger, tasks: Trigger, signals: &mut Signals) -> bool {
     app.phase.draining();
     let bound = app.config.drain_timeout;
-    let text = format!("stopping: requests in flight have {} s to end", bound.as_secs());
+    let text = format!("stopping: requests and tasks in flight have {} s to end", bound.as_secs());
     app.events.notice(Level::Info, "draining", &text);
     let drained = tokio::select! {
-        drained = public.drain(bound) => drained,
+        (requests, runs) = async { tokio::join!(public.drain(bound), tasks.drain(bound)) } => requests && runs,
         () = signals.stop() => false,
     };
     if drained {
         app.events.notice(Level::Info, "stopped", "stopped, every request ended");
     } else {
-        app.events.notice(Level::Warn, "stopped_early", "stopped with requests in flight");
+        app.events.notice(Level::Warn, "stopped_early", "stopped with requests or tasks in flight");
     }
     drained
 }

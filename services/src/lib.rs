@@ -10,4 +10,5 @@ pub mod dialect;
 pub mod documents;
 pub mod envs;
 pub mod identity;
+pub mod nodes;
 mod offload;

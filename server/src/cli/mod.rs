@@ -9,6 +9,7 @@ mod help;
 pub(crate) mod output;
 mod reload;
 mod serve;
+mod task;
 mod token;
 mod user;
 mod version;
@@ -65,6 +66,7 @@ fn run(context: &Context, verb: Verb) -> u8 {
         Verb::Db { verb } => db::run(context, &verb),
         Verb::Rules { verb } => db::rules::run(context, &verb),
         Verb::User { verb } => user::run(context, &verb),
+        Verb::Task { verb } => task::run(context, &verb),
         Verb::Token(arguments) => token::run(context, &arguments),
         Verb::Waf { verb } => waf::run(context, &verb),
         Verb::Version => version::run(context),

@@ -122,7 +122,7 @@ impl Observe for AccessLog {
             Event::ConnectionFailed(failed) => {
                 self.append(|lines| connection_line(lines, self.clock.now_ms(), failed));
             }
-            Event::SqlEnded(_) | Event::Notice(_) => {}
+            Event::SqlEnded(_) | Event::TaskEnded(_) | Event::Notice(_) => {}
         }
     }
 }

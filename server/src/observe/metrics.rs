@@ -14,7 +14,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use yunzhan_base::event::{AttackKind, AttackSuspected, Event, Observe, RequestEnded, SqlEnded};
+use yunzhan_base::event::{
+    AttackKind, AttackSuspected, Event, Observe, RequestEnded, SqlEnded, TaskEnded,
+};
 use yunzhan_base::{EnvId, Live, RouteSpec};
 
 use super::super::process;
@@ -73,6 +75,17 @@ struct FailureLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TaskLabels {
+    task: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TaskDurationLabels {
+    task: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
 }
@@ -86,6 +99,8 @@ pub(crate) struct Metrics {
     attacks: Family<AttackLabels, Counter>,
     sql_durations: HistogramFamily<OperationLabels>,
     sql_failures: Family<FailureLabels, Counter>,
+    task_runs: Family<TaskLabels, Counter>,
+    task_durations: HistogramFamily<TaskDurationLabels>,
     process: process::Gauges,
     tiers: HashMap<&'static str, &'static str>,
     resolved: Live<Resolved>,
@@ -148,6 +163,8 @@ impl Metrics {
             attacks: Family::default(),
             sql_durations: Family::new_with_constructor(durations),
             sql_failures: Family::default(),
+            task_runs: Family::default(),
+            task_durations: Family::new_with_constructor(durations),
             process: process::Gauges::default(),
             tiers,
             resolved: Live::new(Resolved::default()),
@@ -192,6 +209,16 @@ impl Metrics {
             "sql_failures",
             "Statements and units that failed, by error",
             self.sql_failures.clone(),
+        );
+        registry.register(
+            "task_runs",
+            "Runs of background tasks that ended, by outcome",
+            self.task_runs.clone(),
+        );
+        registry.register(
+            "task_duration_seconds",
+            "How long runs of background tasks took",
+            self.task_durations.clone(),
         );
         let build: Family<BuildLabels, Gauge> = Family::default();
         build.get_or_create(&BuildLabels { version: env!("CARGO_PKG_VERSION") }).set(1);
@@ -270,6 +297,13 @@ impl Metrics {
             self.sql_failures.get_or_create(&labels).inc();
         }
     }
+
+    fn task_ended(&self, ended: &TaskEnded<'_>) {
+        let (task, outcome) = (ended.name, ended.outcome.name());
+        self.task_runs.get_or_create(&TaskLabels { task, outcome }).inc();
+        let labels = TaskDurationLabels { task };
+        self.task_durations.get_or_create(&labels).observe(seconds(ended.duration_us));
+    }
 }
 
 impl Observe for Metrics {
@@ -283,6 +317,7 @@ impl Observe for Metrics {
                     .inc();
             }
             Event::SqlEnded(sql) => self.sql_ended(*sql),
+            Event::TaskEnded(ended) => self.task_ended(ended),
             Event::Notice(_) => {}
         }
     }
