@@ -17,6 +17,18 @@ pub async fn sleep_until(clock: &Clock, at_ms: i64) {
     }
 }
 
+/// Waits for a span of time: by the machine's clock for one that nobody can set back, by a manual clock until it is that much
+/// later.
+pub async fn sleep(clock: &Clock, span: Duration) {
+    match clock {
+        Clock::System => tokio::time::sleep(span).await,
+        Clock::Manual(_) => {
+            let span_ms = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+            sleep_until(clock, clock.now_ms().saturating_add(span_ms)).await;
+        }
+    }
+}
+
 /// Waits once, for as long as nobody sets the clock: afterwards it may be `at_ms`, or the clock may have been set, or it is
 /// time to look whether it was.
 pub(crate) async fn look_again(clock: &Clock, at_ms: i64) {

@@ -12,6 +12,7 @@ use yunzhan_gateway::tls::CertificateFiles;
 use yunzhan_services::{documents, identity};
 
 use crate::data::parse_master_key;
+use crate::nodes;
 use crate::observe::access_log::Keep;
 use crate::waf;
 
@@ -67,6 +68,8 @@ pub(crate) struct Config {
     pub(crate) gateway: yunzhan_gateway::Config,
     /// Rules against attacks.
     pub(crate) waf: waf::Config,
+    /// This node among others.
+    pub(crate) cluster: nodes::Config,
     /// The engines.
     pub(crate) engine: yunzhan_engine::config::Config,
     /// Login and tokens.
@@ -162,10 +165,18 @@ impl Config {
             demo: server.value("demo", is_unconfigured, DEMO_DOC),
             gateway: yunzhan_gateway::Config::read(&mut root.table("gateway")),
             waf: waf::Config::read(&mut root.table("waf"), folder),
+            cluster: nodes::Config::read(&mut root.table("cluster")),
             engine: yunzhan_engine::config::Config::read(root),
             identity: identity::Config::read(&mut root.table("identity")),
             documents: documents::Config::read(&mut root.table("documents")),
         }
+    }
+}
+
+impl Config {
+    /// Whether other processes can open the same database.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.engine.sql.mysql_url.is_some()
     }
 }
 

@@ -11,6 +11,7 @@ mod data;
 mod demo;
 mod ledger;
 mod listeners;
+mod nodes;
 mod observe;
 mod process;
 mod ready;

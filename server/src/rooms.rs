@@ -7,6 +7,7 @@ use yunzhan_base::audit::Ledger;
 use yunzhan_base::event::Events;
 use yunzhan_base::fault::Faults;
 use yunzhan_base::{Clock, EnvId, Result, Route, RouteSpec, route};
+use yunzhan_engine::lease::{self, Leases};
 use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::migrate::Migrations;
 use yunzhan_engine::sql::{self, Opening, SharedSql};
@@ -67,11 +68,22 @@ impl Rooms {
             events: events.clone(),
         })
         .await?;
+        let leases = Arc::new(Leases::new(lease::Parts {
+            sql: Arc::clone(&sql),
+            clock: clock.clone(),
+            events: events.clone(),
+            name: config.cluster.node_name(),
+            address: String::new(),
+            version: env!("CARGO_PKG_VERSION"),
+            life: config.is_shared().then_some(config.cluster.session_life),
+        }));
         let documents = Documents::new(sql, envs.envs(), clock.clone(), config.documents.clone());
         let documents = Arc::new(documents.recorded_by(ledger));
-        let parts = task::Parts { clock: clock.clone(), events, claims: None };
-        let tasks = Tasks::new(&parts, tasks(&envs, &identity, &documents))?;
-        let nodes = Arc::new(Nodes { tasks, clock });
+        let claims = Some(Arc::clone(&leases) as _);
+        let parts = task::Parts { clock: clock.clone(), events, claims };
+        let all = [tasks(&envs, &identity, &documents), nodes::tasks(&leases)].concat();
+        let tasks = Tasks::new(&parts, all)?;
+        let nodes = Arc::new(Nodes { tasks, leases, clock });
         Ok(Self { envs, identity, documents, nodes })
     }
 
@@ -107,9 +119,11 @@ impl Rooms {
         routes
     }
 
-    /// Begins the work outside requests.
-    pub(crate) fn start(&self, shutdown: &Shutdown) {
-        self.nodes.tasks.start(shutdown);
+    /// Begins this node's session, which `session` ends, and the work outside requests, which `tasks` ends before.
+    pub(crate) async fn start(&self, session: Shutdown, tasks: &Shutdown) -> Result<()> {
+        self.nodes.leases.start(session).await?;
+        self.nodes.tasks.start(tasks);
+        Ok(())
     }
 
     /// Makes the demo's environment with its shop, unless there is an environment already.
@@ -152,7 +166,8 @@ fn tasks(envs: &Arc<EnvStore>, identity: &Arc<Identity>, documents: &Arc<Documen
         Task::every("identity.tidy", identity::TIDY_PERIOD, move |_| {
             let identity = Arc::clone(&expired);
             async move { identity.tidy().await }
-        }),
+        })
+        .on_one_node(),
     ]
 }
 
@@ -189,6 +204,7 @@ async fn open_sql(
         ("envs", envs::MIGRATIONS),
         ("identity", identity::MIGRATIONS),
         ("documents", documents::MIGRATIONS),
+        ("nodes", lease::MIGRATIONS),
     ])?;
     let (config, seed) = (config.engine.sql.clone(), u64::from_le_bytes(random()?));
     let opened = sql::open(Opening { config, root, migrations, clock: clock.clone() }).await?;

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::db::DbVerb;
 use super::db::rules::RulesVerb;
 use super::env::EnvVerb;
+use super::node::NodeVerb;
 use super::task::TaskVerb;
 use super::token::TokenArguments;
 use super::user::UserVerb;
@@ -106,6 +107,12 @@ pub(super) enum Verb {
         /// What to do with them.
         #[command(subcommand)]
         verb: WafVerb,
+    },
+    /// Nodes: the servers on this database, and what each does alone
+    Node {
+        /// What to do with them.
+        #[command(subcommand)]
+        verb: NodeVerb,
     },
     /// Background tasks: when each ran, how that ended, and when it runs next
     Task {

@@ -6,6 +6,7 @@ mod context;
 mod db;
 mod env;
 mod help;
+mod node;
 pub(crate) mod output;
 mod reload;
 mod serve;
@@ -66,6 +67,7 @@ fn run(context: &Context, verb: Verb) -> u8 {
         Verb::Db { verb } => db::run(context, &verb),
         Verb::Rules { verb } => db::rules::run(context, &verb),
         Verb::User { verb } => user::run(context, &verb),
+        Verb::Node { verb } => node::run(context, &verb),
         Verb::Task { verb } => task::run(context, &verb),
         Verb::Token(arguments) => token::run(context, &arguments),
         Verb::Waf { verb } => waf::run(context, &verb),

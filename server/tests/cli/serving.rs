@@ -118,6 +118,8 @@ fn background_tasks_are_shown_and_run_by_hand() {
     // Also where nobody serves: the task runs in the one process of the command.
     let alone = place.json(&["task", "run", "envs.refresh"]);
     assert_eq!((&alone["outcome"], &alone["error"]), (&"done".into(), &Value::Null));
+    assert_eq!(place.json(&["task", "run", "nodes.tidy"])["outcome"], "done");
+    assert_eq!(place.json(&["node", "list"])["nodes"], json!([]));
     let _serving = place.serve(&[]);
     let names = |list: &Value| {
         let tasks = list["tasks"].as_array().unwrap();
@@ -129,6 +131,9 @@ fn background_tasks_are_shown_and_run_by_hand() {
         assert!(listed.iter().any(|listed| listed == name), "{name} is not among {listed:?}");
     }
     assert_eq!(place.json(&["task", "run", "identity.tidy"])["outcome"], "done");
+    let nodes = place.json(&["node", "list"]);
+    assert_eq!((&nodes["nodes"][0]["session"], &nodes["nodes"][1]), (&nodes["this"], &Value::Null));
+    assert_eq!(nodes["leases"][0]["lease"], "task/identity.tidy");
     let list = place.json(&["task", "list"]);
     let tasks = list["tasks"].as_array().unwrap();
     let tidy = tasks.iter().find(|task| task["name"] == "identity.tidy").unwrap();

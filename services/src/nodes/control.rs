@@ -12,6 +12,7 @@ use crate::dialect::{control::endpoint, json};
 /// The control routes of nodes and their tasks.
 pub const CONTROL: &[Endpoint<Nodes>] = &[
     endpoint("nodes.control.tasks", Method::GET, "/control/v1/tasks", tasks),
+    endpoint("nodes.control.nodes", Method::GET, "/control/v1/nodes", nodes),
     awaited(endpoint("nodes.control.run", Method::POST, "/control/v1/tasks/{task}/run", run)),
 ];
 
@@ -29,6 +30,15 @@ fn tasks(nodes: Arc<Nodes>, _: Call) -> ResponseFuture {
     Box::pin(async move {
         let now_ms = nodes.clock.now_ms();
         Ok(json::ok(&json!({ "now_ms": now_ms, "tasks": nodes.tasks.list() })))
+    })
+}
+
+/// Every node of the cluster, dead ones for an hour, and who holds which lease. Times are the database's.
+fn nodes(nodes: Arc<Nodes>, _: Call) -> ResponseFuture {
+    Box::pin(async move {
+        let (all, leases) = (nodes.leases.nodes().await?, nodes.leases.held().await?);
+        let this = nodes.leases.session();
+        Ok(json::ok(&json!({ "this": this.as_deref(), "nodes": all, "leases": leases })))
     })
 }
 
