@@ -23,6 +23,8 @@ pub enum Event<'a> {
     AccessEnded(AccessEnded<'a>),
     /// A database began to refuse writes, or takes them again.
     StorageChanged(StorageChanged<'a>),
+    /// A run of a background task ended.
+    TaskEnded(TaskEnded<'a>),
     /// The server's own life: started, draining, configuration taken over or refused.
     Notice(Notice<'a>),
 }
@@ -258,6 +260,44 @@ impl SqlOperation {
         match self {
             Self::Read => "read",
             Self::Write => "write",
+        }
+    }
+}
+
+/// One run of a background task.
+#[derive(Debug)]
+pub struct TaskEnded<'a> {
+    /// The task's name.
+    pub name: &'static str,
+    /// How it ended.
+    pub outcome: TaskOutcome,
+    /// How long it took, in microseconds.
+    pub duration_us: u64,
+    /// Why it failed, if it did.
+    pub error: Option<&'a Error>,
+}
+
+/// How a run of a background task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TaskOutcome {
+    /// As it should.
+    Done,
+    /// With an error.
+    Failed,
+    /// With a panic.
+    Panicked,
+    /// It was stopped, because its node lost the lease under which it ran.
+    LeaseLost,
+}
+
+impl TaskOutcome {
+    /// Its name in logs, metrics and the control API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Panicked => "panicked",
+            Self::LeaseLost => "lease_lost",
         }
     }
 }

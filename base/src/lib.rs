@@ -20,6 +20,7 @@ pub mod error;
 pub mod event;
 pub mod fault;
 pub mod ids;
+pub mod lease;
 pub mod live;
 pub mod mask;
 pub mod policy;

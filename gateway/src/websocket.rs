@@ -114,7 +114,15 @@ where
                 Some(framing(message_bytes_max)),
             );
             let stream = stream.await;
-            let served = Served { stream, inbox: Some(inbox), outbox, service, bounds, sent: 0, is_over: false };
+            let served = Served {
+                stream,
+                inbox: Some(inbox),
+                outbox,
+                service,
+                bounds,
+                sent: 0,
+                is_over: false,
+            };
             let (sent, is_clean) = served.run(&mut permit, &mut shutdown).await;
             flight.body_bytes_sent = sent;
             flight.outcome = if is_clean { Outcome::Complete } else { Outcome::ClientGone };
@@ -167,9 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<'_, S> {
         };
         // The service heard that the socket is over; it has a moment to put things in order.
         let is_over = self.is_over || self.service.is_finished();
-        if !is_over
-            && tokio::time::timeout(SERVICE_END_MAX, &mut self.service).await.is_err()
-        {
+        if !is_over && tokio::time::timeout(SERVICE_END_MAX, &mut self.service).await.is_err() {
             self.service.abort();
         }
         (self.sent, is_clean)

@@ -4,4 +4,5 @@
 pub mod http;
 pub mod shutdown;
 pub mod task;
+pub mod time;
 pub mod timed;

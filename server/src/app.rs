@@ -180,6 +180,8 @@ impl App {
         trigger.drain(self.config.drain_timeout).await;
         self.rooms.acts.drain(self.config.drain_timeout).await;
         serving.abort();
+        // A command that claimed a lease gives it back.
+        self.rooms.nodes.leases.end().await;
         listeners::close_control(&self.data.dir);
         answer
     }

@@ -14,6 +14,7 @@ use yunzhan_services::service::Sections;
 use self::listen::Listening;
 pub(crate) use self::listen::{Listen, Protocol};
 use crate::data::parse_master_key;
+use crate::nodes;
 use crate::rooms::{self, SERVICES};
 use crate::waf;
 
@@ -43,6 +44,8 @@ pub(crate) struct Config {
     pub(crate) gateway: yunzhan_gateway::Config,
     /// Rules against attacks.
     pub(crate) waf: waf::Config,
+    /// This node among others.
+    pub(crate) cluster: nodes::Config,
     /// The engines.
     pub(crate) engine: yunzhan_engine::config::Config,
     /// The sections of the services.
@@ -133,6 +136,7 @@ impl Config {
             demo: server.value("demo", is_unconfigured, DEMO_DOC),
             gateway: yunzhan_gateway::Config::read(&mut root.table("gateway")),
             waf: waf::Config::read(&mut root.table("waf"), folder),
+            cluster: nodes::Config::read(&mut root.table("cluster")),
             engine: yunzhan_engine::config::Config::read(root),
             services: Sections::read(SERVICES, root),
         };
@@ -160,11 +164,19 @@ impl Config {
         for (place, message) in conflicts.chain(hiding).collect::<Vec<_>>() {
             // A route that could not be read has no place in the list of those that were.
             let path = &routes[place].path;
-            let element = elements.iter_mut().find(|element| element.text("path").as_ref() == Some(path));
+            let element =
+                elements.iter_mut().find(|element| element.text("path").as_ref() == Some(path));
             if let Some(element) = element {
                 element.problem("path", message);
             }
         }
+    }
+}
+
+impl Config {
+    /// Whether other processes can open the same database.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.engine.sql.mysql_url.is_some()
     }
 }
 

@@ -16,8 +16,8 @@ use yunzhan_base::{
 };
 use yunzhan_engine::sql::{Health, StorageFault};
 use yunzhan_gateway::Gateway;
-use yunzhan_services::service::OpenService;
 use yunzhan_ops::process;
+use yunzhan_services::service::OpenService;
 
 use crate::reload::Reloader;
 use crate::waf::{self, RuleSetManager};

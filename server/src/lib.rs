@@ -10,6 +10,7 @@ mod control_client;
 mod data;
 mod demo;
 mod listeners;
+mod nodes;
 mod preflight;
 mod ready;
 mod reload;

@@ -187,9 +187,9 @@ impl Follow<Config> for Certificates {
             Certificate::load(named.unwrap_or(&served.files))
         };
         let read: Vec<_> = self.0.iter().map(read).collect::<Result<_>>()?;
-        let is_new = |(served, read): (&Served, &Certificate)| !read.is_same_as(&served.certificate);
-        let new_content =
-            if self.0.iter().zip(&read).any(is_new) { CERTIFICATE_KEYS } else { &[] };
+        let is_new =
+            |(served, read): (&Served, &Certificate)| !read.is_same_as(&served.certificate);
+        let new_content = if self.0.iter().zip(&read).any(is_new) { CERTIFICATE_KEYS } else { &[] };
         let commit = move || {
             for (served, read) in self.0.iter().zip(&read) {
                 served.certificate.replace_by(read);

@@ -97,9 +97,8 @@ impl Reloader {
         let Some(first) = refused.next() else {
             return Ok(prepared.into_iter().filter_map(Result::ok).collect());
         };
-        let text = refused.fold(first.message().to_owned(), |text, error| {
-            format!("{text}\n{}", error.message())
-        });
+        let text = refused
+            .fold(first.message().to_owned(), |text, error| format!("{text}\n{}", error.message()));
         Err(Error::new(first.kind(), text).because(first))
     }
 

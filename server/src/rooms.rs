@@ -6,19 +6,21 @@ use std::sync::Arc;
 use yunzhan_base::audit::Ledger;
 use yunzhan_base::event::{Events, Level};
 use yunzhan_base::fault::Faults;
-use yunzhan_base::{Clock, EnvId, Result, Route, RouteSpec};
+use yunzhan_base::{Clock, EnvId, Result, Route, RouteSpec, route};
+use yunzhan_engine::lease::{self, Leases};
 use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::migrate::Migrations;
 use yunzhan_engine::sql::{self, Health, Wrapped};
 use yunzhan_net::http::Client;
 use yunzhan_net::shutdown::Shutdown;
-use yunzhan_net::task;
+use yunzhan_net::task::{self, Tasks};
 use yunzhan_services::acts::Acts;
 use yunzhan_services::dialect;
 use yunzhan_services::documents::Documents;
 use yunzhan_services::envs::{self, EnvStore, NewEnv};
 use yunzhan_services::identity::{self, Identity};
-use yunzhan_services::service::{self, AnyService, Lifecycle, OpenService, OpenTask, Opening};
+use yunzhan_services::nodes::{self, Nodes};
+use yunzhan_services::service::{self, AnyService, Lifecycle, OpenService, Opening};
 
 use crate::config::Config;
 use crate::demo;
@@ -55,6 +57,8 @@ pub(crate) struct Rooms {
     pub(crate) acts: Acts,
     /// Whether the database takes writes.
     pub(crate) health: Arc<Health>,
+    /// This node among others, and its tasks.
+    pub(crate) nodes: Arc<Nodes>,
     /// In the order of the list.
     opened: Arc<[OpenService]>,
     events: Events,
@@ -65,12 +69,21 @@ impl Rooms {
     pub(crate) async fn open(parts: Parts<'_>) -> Result<Self> {
         let Parts { config, root, master_key, clock, client, ledger, events, faults } = parts;
         let Wrapped { sql, health } = open_sql(config, root, &clock, &events, faults).await?;
+        let leases = Arc::new(Leases::new(lease::Parts {
+            sql: Arc::clone(&sql),
+            clock: clock.clone(),
+            events: events.clone(),
+            name: config.cluster.node_name(),
+            address: String::new(),
+            version: env!("CARGO_PKG_VERSION"),
+            life: config.is_shared().then_some(config.cluster.session_life),
+        }));
         let acts = Acts::new(ledger, clock.clone(), events.clone());
         let opening = Opening {
             services: SERVICES,
             sql,
             master_key: MasterKey::from_bytes(master_key),
-            clock,
+            clock: clock.clone(),
             http: client,
             events: events.clone(),
             acts: acts.clone(),
@@ -80,7 +93,12 @@ impl Rooms {
         };
         let opened: Arc<[OpenService]> = opening.open_all().await?.into();
         let (envs, identity) = (service::find(&opened)?, service::find(&opened)?);
-        Ok(Self { envs, identity, acts, health, opened, events })
+        let claims = Some(Arc::clone(&leases) as _);
+        let parts = task::Parts { clock: clock.clone(), events: events.clone(), claims };
+        let tasks = opened.iter().flat_map(|service| service.tasks.iter().cloned());
+        let tasks = Tasks::new(&parts, tasks.chain(nodes::tasks(&leases)).collect())?;
+        let nodes = Arc::new(Nodes { tasks, leases, clock });
+        Ok(Self { envs, identity, acts, health, nodes, opened, events })
     }
 
     /// What clients may call.
@@ -90,7 +108,8 @@ impl Rooms {
 
     /// What operators may call.
     pub(crate) fn control(&self) -> Vec<Route> {
-        self.opened.iter().flat_map(|service| service.control.clone()).collect()
+        let services = self.opened.iter().flat_map(|service| service.control.clone());
+        services.chain(route::bind(&self.nodes, nodes::control::CONTROL)).collect()
     }
 
     /// The services, for whoever asks each of them something.
@@ -98,26 +117,11 @@ impl Rooms {
         Arc::clone(&self.opened)
     }
 
-    /// Work outside requests: what other replicas changed, and what has run out.
-    pub(crate) fn start(&self, shutdown: &Shutdown) {
-        for task in self.opened.iter().flat_map(|service| &service.tasks) {
-            self.repeat(task.clone(), shutdown);
-        }
-    }
-
-    /// Runs one piece of work every period. A failure is told, and tried again at the next.
-    fn repeat(&self, OpenTask { name, period, work }: OpenTask, shutdown: &Shutdown) {
-        let events = self.events.clone();
-        task::every(name, period, shutdown.clone(), move || {
-            let (events, done) = (events.clone(), work());
-            async move {
-                if let Err(error) = done.await {
-                    let text =
-                        format!("{name} failed and will be tried again: {}", error.log_text());
-                    events.notice(Level::Error, "background_failed", &text);
-                }
-            }
-        });
+    /// Begins this node's session, which `session` ends, and the work outside requests, which `tasks` ends before.
+    pub(crate) async fn start(&self, session: Shutdown, tasks: &Shutdown) -> Result<()> {
+        self.nodes.leases.start(session).await?;
+        self.nodes.tasks.start(tasks);
+        Ok(())
     }
 
     /// Ends the services, the last one of the list first. What one could not finish is told.
@@ -157,13 +161,15 @@ pub(crate) fn public_specs() -> impl Iterator<Item = &'static RouteSpec> {
 
 /// Every control route of the services.
 pub(crate) fn control_specs() -> impl Iterator<Item = &'static RouteSpec> {
-    SERVICES.iter().flat_map(|service| service.control())
+    let nodes = nodes::control::CONTROL.iter().map(|endpoint| &endpoint.spec);
+    SERVICES.iter().flat_map(|service| service.control()).chain(nodes)
 }
 
 /// What the SQL engine is opened with.
 pub(crate) fn opening(config: &Config, root: PathBuf, clock: Clock) -> Result<sql::Opening> {
     let migrations = SERVICES.iter().map(|service| (service.name(), service.migrations()));
-    let migrations = Migrations::new(migrations.collect())?;
+    let nodes = ("nodes", lease::MIGRATIONS);
+    let migrations = Migrations::new(migrations.chain([nodes]).collect())?;
     Ok(sql::Opening { config: config.engine.sql.clone(), root, migrations, clock })
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::UnixListener;
-use yunzhan_base::event::Level;
 use yunzhan_base::Result;
+use yunzhan_base::event::Level;
 use yunzhan_gateway::listener::Listener;
 use yunzhan_gateway::proxy_protocol::ProxyProtocol;
 use yunzhan_net::shutdown::{Shutdown, Trigger};
@@ -56,7 +56,9 @@ pub(crate) async fn run(app: App, mut signals: Signals) -> Result<bool> {
     let (public, control) = (Trigger::default(), Trigger::default());
     serve_control(&app, listeners.control, listeners.socket, &control.watcher())?;
     serve_public(&app, listeners.public, &public.watcher())?;
-    app.rooms.start(&control.watcher());
+    // Tasks end with the clients' listeners: no run begins while they drain, and one in progress has as long as a request.
+    let tasks = Trigger::default();
+    app.rooms.start(control.watcher(), &tasks.watcher()).await?;
     app.phase.ready();
     ready.announce(app.json, app.lang);
     while signals.next().await == Asked::Reload {
@@ -68,7 +70,7 @@ pub(crate) async fn run(app: App, mut signals: Signals) -> Result<bool> {
             () = signals.stop() => break,
         }
     }
-    let in_order = drain(&app, public, &mut signals).await;
+    let in_order = drain(&app, public, tasks, &mut signals).await;
     app.rooms.close().await;
     control.drain(Duration::from_secs(1)).await;
     listeners::close_control(&app.data.dir);
@@ -107,17 +109,17 @@ fn serve_public(app: &App, opened: Vec<Opened>, shutdown: &Shutdown) -> Result<(
 }
 
 /// Lets requests in flight end, within the bound or until somebody asks a second time.
-async fn drain(app: &App, public: Trigger, signals: &mut Signals) -> bool {
+async fn drain(app: &App, public: Trigger, tasks: Trigger, signals: &mut Signals) -> bool {
     app.phase.draining();
     let bound = app.config.drain_timeout;
-    let text = format!("stopping: requests in flight have {} s to end", bound.as_secs());
+    let text = format!("stopping: requests and tasks in flight have {} s to end", bound.as_secs());
     app.events.notice(Level::Info, "draining", &text);
     // Acts go on without their clients: they end after the last request, within the same bound.
     let all = async {
         let begun = Instant::now();
-        let requests = public.drain(bound).await;
+        let (requests, runs) = tokio::join!(public.drain(bound), tasks.drain(bound));
         let left = bound.saturating_sub(begun.elapsed()).max(ACTS_END_MIN);
-        app.rooms.acts.drain(left).await && requests
+        app.rooms.acts.drain(left).await && requests && runs
     };
     let drained = tokio::select! {
         drained = all => drained,
@@ -126,7 +128,7 @@ async fn drain(app: &App, public: Trigger, signals: &mut Signals) -> bool {
     if drained {
         app.events.notice(Level::Info, "stopped", "stopped, every request ended");
     } else {
-        app.events.notice(Level::Warn, "stopped_early", "stopped with requests in flight");
+        app.events.notice(Level::Warn, "stopped_early", "stopped with requests or tasks in flight");
     }
     drained
 }

@@ -11,5 +11,6 @@ pub mod dialect;
 pub mod documents;
 pub mod envs;
 pub mod identity;
+pub mod nodes;
 mod offload;
 pub mod service;

@@ -28,6 +28,7 @@ use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::SharedSql;
 use yunzhan_engine::sql::migrate::{Migration, Scope};
 use yunzhan_net::http::Client;
+use yunzhan_net::task::{self, On};
 
 use crate::acts::Acts;
 use crate::dialect::action::{Action, ActionSpec, OpenAction};
@@ -109,6 +110,8 @@ pub struct Task<S: 'static> {
     pub name: &'static str,
     /// From the end of one run to the beginning of the next.
     pub period: Duration,
+    /// Which nodes do it.
+    pub on: On,
     /// One run.
     pub work: fn(Arc<S>) -> Work,
 }
@@ -174,23 +177,12 @@ pub struct OpenService {
     /// What it answers in the dialects that name the action in the body.
     pub(crate) actions: Vec<OpenAction>,
     /// Its work outside requests.
-    pub tasks: Vec<OpenTask>,
+    pub tasks: Vec<task::Task>,
     /// Hears of environments.
     env_changed: Option<Arc<dyn Fn(EnvChange) -> Work + Send + Sync>>,
     ready: Option<Arc<dyn Fn() -> Work + Send + Sync>>,
     close: Option<Arc<dyn Fn() -> Work + Send + Sync>>,
     service: Arc<dyn Any + Send + Sync>,
-}
-
-/// A task of a service that is open.
-#[derive(Clone)]
-pub struct OpenTask {
-    /// Name in notices, metrics and control.
-    pub name: &'static str,
-    /// From the end of one run to the beginning of the next.
-    pub period: Duration,
-    /// One run.
-    pub work: Arc<dyn Fn() -> Work + Send + Sync>,
 }
 
 /// A service whatever its type: what the server's list holds.
@@ -285,10 +277,13 @@ impl<S: Send + Sync + 'static> Service<S> {
             let service = Arc::clone(service);
             Arc::new(move || work(Arc::clone(&service)))
         };
-        let task = |task: &Task<S>| OpenTask {
-            name: task.name,
-            period: task.period,
-            work: work(task.work),
+        let task = |task: &Task<S>| {
+            let work = work(task.work);
+            let open = task::Task::every(task.name, task.period, move |_| work());
+            match task.on {
+                On::EveryNode => open,
+                On::OneNode => open.on_one_node(),
+            }
         };
         let hears =
             |hear: fn(Arc<S>, EnvChange) -> Work| -> Arc<dyn Fn(EnvChange) -> Work + Send + Sync> {

@@ -14,6 +14,8 @@
 //! | `{clustered}` | after `CREATE TABLE (…)`: rows live in the primary key | `WITHOUT ROWID` | nothing: always so |
 //! | `{insert_or_ignore} INTO` | one row; a duplicate changes nothing and counts 0 | `INSERT` | `INSERT` |
 //! | `{on_conflict:k1,k2} SET c = {new:c}` | one row; a duplicate is updated and counts 1 | `ON CONFLICT (…) DO UPDATE` | `ON DUPLICATE KEY UPDATE` |
+//! | `{now_ms}` | the time of the database's clock, in milliseconds since 1970 | `unixepoch('subsec')` | `UTC_TIMESTAMP(3)` |
+//! | `{system:nodes}` | a logical table of the system, in a unit of an environment | only where both are in one file | always |
 //! | `{{`, `}}` | braces themselves | | |
 //!
 //! `{insert_or_ignore}` is a plain insert whose duplicate-key error the engine takes for "0 rows": MySQL's own
@@ -161,6 +163,11 @@ impl Dialect {
                 return rest.ok_or_else(|| "SET must follow {on_conflict:…}".to_owned());
             }
             ("new", column) => text.sql.push_str(&self.new_value(column)),
+            ("now_ms", "") => text.sql.push_str(self.now_ms()),
+            ("system", table) if !table.is_empty() => {
+                check_table(table, "", tables)?;
+                text.sql.push_str(&self.table(Scope::System, table));
+            }
             (name, size) => match self.column_type(name, size) {
                 Some(column_type) => text.sql.push_str(&column_type),
                 None => {
@@ -183,6 +190,16 @@ impl Dialect {
         match self {
             Self::Sqlite => format!("excluded.{column}"),
             Self::MySql | Self::MariaDb => format!("VALUES({column})"),
+        }
+    }
+
+    /// Neither spelling knows a time zone, so that no hour comes twice in autumn.
+    fn now_ms(self) -> &'static str {
+        match self {
+            Self::Sqlite => "CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)",
+            Self::MySql | Self::MariaDb => {
+                "(TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000)"
+            }
         }
     }
 
@@ -270,6 +287,20 @@ mod tests {
                 MariaDb: INSERT INTO yz_env_docs (k, n) VALUES (?, '{}') ON DUPLICATE KEY UPDATE n = VALUES(n)
             "#]],
         );
+    }
+
+    #[test]
+    fn the_time_and_tables_of_the_system_are_spelt_out() {
+        check(
+            "UPDATE {system:nodes} SET beat = {now_ms}",
+            &expect![[r#"
+                Sqlite: UPDATE yz_system_nodes SET beat = CAST(ROUND(unixepoch('subsec') * 1000) AS INTEGER)
+                MySql: UPDATE yz_system_nodes SET beat = (TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000)
+                MariaDb: UPDATE yz_system_nodes SET beat = (TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(3)) DIV 1000)
+            "#]],
+        );
+        let unlisted = Dialect::Sqlite.expand(Scope::Env, "SELECT 1 FROM {system:keys}", Some(&[]));
+        assert!(unlisted.is_err());
     }
 
     #[test]

@@ -75,6 +75,7 @@ impl Observe for AccessLog {
             }
             Event::SqlEnded(_)
             | Event::StorageChanged(_)
+            | Event::TaskEnded(_)
             | Event::AccessEnded(_)
             | Event::Notice(_) => {}
         }

@@ -48,3 +48,16 @@ pub(super) struct Storage {
     pub(super) engine: &'static str,
     pub(super) reason: &'static str,
 }
+
+/// Runs of a background task.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct TaskRun {
+    pub(super) task: &'static str,
+    pub(super) outcome: &'static str,
+}
+
+/// How long they took.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct TaskDuration {
+    pub(super) task: &'static str,
+}

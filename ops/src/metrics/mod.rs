@@ -12,7 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use yunzhan_base::RouteSpec;
-use yunzhan_base::event::{AttackKind, AttackSuspected, Event, Observe, SqlEnded};
+use yunzhan_base::event::{AttackKind, AttackSuspected, Event, Observe, SqlEnded, TaskEnded};
 
 use durations::HistogramFamily;
 use requests::Requests;
@@ -28,6 +28,8 @@ pub(crate) struct Metrics {
     sql_durations: HistogramFamily<labels::SqlDuration>,
     sql_failures: Family<labels::SqlFailure, Counter>,
     storage_refuses: Family<labels::Storage, Gauge>,
+    task_runs: Family<labels::TaskRun, Counter>,
+    task_durations: HistogramFamily<labels::TaskDuration>,
     process: process::Gauges,
 }
 
@@ -44,6 +46,8 @@ impl Metrics {
             sql_durations: durations::family(),
             sql_failures: Family::default(),
             storage_refuses: Family::default(),
+            task_runs: Family::default(),
+            task_durations: durations::family(),
             process: process::Gauges::default(),
         };
         metrics.register();
@@ -78,6 +82,16 @@ impl Metrics {
             "1 while a database refuses writes, by engine and reason",
             self.storage_refuses.clone(),
         );
+        registry.register(
+            "task_runs",
+            "Runs of background tasks that ended, by outcome",
+            self.task_runs.clone(),
+        );
+        registry.register(
+            "task_duration_seconds",
+            "How long runs of background tasks took",
+            self.task_durations.clone(),
+        );
         let build: Family<labels::Build, Gauge> = Family::default();
         build.get_or_create(&labels::Build { version: env!("CARGO_PKG_VERSION") }).set(1);
         registry.register("build_info", "The version that runs", build);
@@ -101,6 +115,13 @@ impl Metrics {
                 self.attacks.get_or_create(&labels).inc();
             }
         }
+    }
+
+    fn task_ended(&self, ended: &TaskEnded<'_>) {
+        let (task, outcome) = (ended.name, ended.outcome.name());
+        self.task_runs.get_or_create(&labels::TaskRun { task, outcome }).inc();
+        let labels = labels::TaskDuration { task };
+        self.task_durations.get_or_create(&labels).observe(durations::seconds(ended.duration_us));
     }
 
     fn sql_ended(&self, sql: SqlEnded) {
@@ -129,6 +150,7 @@ impl Observe for Metrics {
                 let labels = labels::Storage { engine: changed.engine, reason: changed.fault };
                 self.storage_refuses.get_or_create(&labels).set(changed.refuses.into());
             }
+            Event::TaskEnded(ended) => self.task_ended(ended),
             Event::AccessEnded(_) | Event::Notice(_) => {}
         }
     }

@@ -5,7 +5,8 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::{
-    ENTRIES_MAX, EntryOptions, KEY_BYTES_MAX, Prefix, encode, entries, entries_with, ranges, sort_key,
+    ENTRIES_MAX, EntryOptions, KEY_BYTES_MAX, Prefix, encode, entries, entries_with, ranges,
+    sort_key,
 };
 use crate::compare::{compare, compare_documents};
 use crate::filter::{Filter, Limits};
@@ -133,7 +134,10 @@ fn a_document_has_a_key_for_each_value() {
 fn arrays_in_two_fields_of_one_index_are_refused() {
     let check = |document: &str, pattern: &str| {
         let result = entries(&doc(document), &Order::parse(&doc(pattern)).unwrap());
-        result.map_or_else(|error| error.to_string(), |entries| format!("{} keys", entries.keys.len()))
+        result.map_or_else(
+            |error| error.to_string(),
+            |entries| format!("{} keys", entries.keys.len()),
+        )
     };
     let (pair, inner) = (r#"{"a":1,"b":1}"#, r#"{"a.b":1,"a.c":1}"#);
     let lines = [

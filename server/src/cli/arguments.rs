@@ -8,6 +8,8 @@ use super::db::DbVerb;
 use super::db::rules::RulesVerb;
 use super::env::EnvVerb;
 use super::fault::FaultVerb;
+use super::node::NodeVerb;
+use super::task::TaskVerb;
 use super::token::TokenArguments;
 use super::user::UserVerb;
 use super::waf::WafVerb;
@@ -112,6 +114,18 @@ pub(super) enum Verb {
         /// What to do with them.
         #[command(subcommand)]
         verb: FaultVerb,
+    },
+    /// Nodes: the servers on this database, and what each does alone
+    Node {
+        /// What to do with them.
+        #[command(subcommand)]
+        verb: NodeVerb,
+    },
+    /// Background tasks: when each ran, how that ended, and when it runs next
+    Task {
+        /// What to do with them.
+        #[command(subcommand)]
+        verb: TaskVerb,
     },
     /// Print an access token for trying things out; development environments only
     Token(TokenArguments),

@@ -7,9 +7,11 @@ mod db;
 mod env;
 mod fault;
 mod help;
+mod node;
 pub(crate) mod output;
 mod reload;
 mod serve;
+mod task;
 mod token;
 mod user;
 mod version;
@@ -66,6 +68,8 @@ fn run(context: &Context, verb: Verb) -> u8 {
         Verb::Db { verb } => db::run(context, &verb),
         Verb::Rules { verb } => db::rules::run(context, &verb),
         Verb::User { verb } => user::run(context, &verb),
+        Verb::Node { verb } => node::run(context, &verb),
+        Verb::Task { verb } => task::run(context, &verb),
         Verb::Token(arguments) => token::run(context, &arguments),
         Verb::Waf { verb } => waf::run(context, &verb),
         Verb::Fault { verb } => fault::run(context, &verb),
@@ -82,5 +86,8 @@ pub(crate) async fn start_for_tests(folder: &std::path::Path) -> crate::app::Sta
     let listeners = ["HTTP", "HTTPS", "CONTROL"];
     let variables = listeners.map(|name| (format!("YUNZHAN_LISTEN__{name}"), "127.0.0.1:0".into()));
     let context = Context::new(common, variables.into(), Lang::En, Instant::now());
-    context.start(false).await.unwrap_or_else(|failure| panic!("{}", output::failed(&failure, &context)))
+    context
+        .start(false)
+        .await
+        .unwrap_or_else(|failure| panic!("{}", output::failed(&failure, &context)))
 }

@@ -127,8 +127,7 @@ fn refuse_same_addresses(listen: &mut Reader<'_>, listeners: &[(&'static str, Li
         };
         let Some(&(earlier, _)) = listeners[..place].iter().find(is_met) else { continue };
         // Told at a key that somebody wrote: the other one may be a default.
-        let (told, other) =
-            if listen.is_set(later) { (later, earlier) } else { (earlier, later) };
+        let (told, other) = if listen.is_set(later) { (later, earlier) } else { (earlier, later) };
         let zh = format!("listen.{other} 已使用此地址; 请换一个端口");
         let en = format!("listen.{other} has this address already; choose another port");
         listen.problem(told, (en, zh));
@@ -411,9 +410,11 @@ proxy_protocol = "yes"
         ] {
             assert!(check(one, other) && check(other, one), "{one} {other}");
         }
-        for (one, other) in
-            [("0.0.0.0:0", "0.0.0.0:0"), ("127.0.0.1:80", "127.0.0.1:81"), ("0.0.0.0:80", "[::1]:80")]
-        {
+        for (one, other) in [
+            ("0.0.0.0:0", "0.0.0.0:0"),
+            ("127.0.0.1:80", "127.0.0.1:81"),
+            ("0.0.0.0:80", "[::1]:80"),
+        ] {
             assert!(!check(one, other) && !check(other, one), "{one} {other}");
         }
     }

@@ -275,7 +275,10 @@ mod tests {
         let good = fs::read_to_string(dir.master_key()).unwrap();
         let other = "ab".repeat(32);
         let given = open(dir.clone(), Some(&Secret::from(other.as_str())), 0).unwrap_err();
-        assert!(given.message().starts_with("the master key of server.master_key is not"), "{given}");
+        assert!(
+            given.message().starts_with("the master key of server.master_key is not"),
+            "{given}"
+        );
         fs::write(dir.master_key(), &other).unwrap();
         let refused = open_at(root.path()).unwrap_err().to_string();
         assert_eq!(inspect(&dir, None)[0].to_string(), refused);

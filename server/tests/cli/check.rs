@@ -281,7 +281,8 @@ fn mistakes_of_the_file_and_of_what_it_names_are_told_at_once() {
           |        ^^^^^^^^
 
         2 mistakes
-    "#]].assert_eq(&told_by_both(&place));
+    "#]]
+    .assert_eq(&told_by_both(&place));
 }
 
 #[test]
@@ -291,7 +292,10 @@ fn a_key_of_another_certificate_is_told_at_the_key() {
     for data in ["one", "two"] {
         place.serve(&["--data", data]).stop();
     }
-    place.write("c.toml", "[tls]\ncertificate = 'one/tls/development.pem'\nkey = 'two/tls/development.key'");
+    place.write(
+        "c.toml",
+        "[tls]\ncertificate = 'one/tls/development.pem'\nkey = 'two/tls/development.key'",
+    );
     expect![[r#"
         error: the key in two/tls/development.key cannot be used: keys may not be consistent: KeyMismatch
          --> c.toml:3:7 (tls.key)
@@ -324,7 +328,8 @@ fn routes_that_this_server_answers_itself_are_told_where_they_stand() {
            |        ^^^^^^^^^^
 
         2 mistakes
-    "#]].assert_eq(&told_by_both(&place));
+    "#]]
+    .assert_eq(&told_by_both(&place));
 }
 
 #[test]
@@ -354,7 +359,8 @@ fn two_listeners_on_one_address_are_told_at_the_key_that_was_set() {
           |         ^^^^^^^^^^^
 
         2 mistakes
-    "#]].assert_eq(&told_by_both(&place));
+    "#]]
+    .assert_eq(&told_by_both(&place));
 }
 
 #[test]

@@ -90,6 +90,12 @@ impl Place {
         output
     }
 
+    /// The same with `--json`, whose output it reads.
+    pub(crate) fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let text = self.good(&[arguments, &["--json"]].concat());
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"))
+    }
+
     /// What a command complains about that must fail.
     pub(crate) fn bad(&self, arguments: &[&str]) -> String {
         let (code, output, complaint) = self.run(arguments);

@@ -111,3 +111,37 @@ fn the_control_listener_asks_for_the_token_of_this_start() {
     assert!(get("/readyz", "").ends_with("\r\n\r\nready\n"));
     assert!(get("/metrics", "").contains("yunzhan_build_info{version="));
 }
+
+#[test]
+fn background_tasks_are_shown_and_run_by_hand() {
+    let place = Place::new();
+    // Also where nobody serves: the task runs in the one process of the command.
+    let alone = place.json(&["task", "run", "envs.refresh"]);
+    assert_eq!((&alone["outcome"], &alone["error"]), (&"done".into(), &Value::Null));
+    assert_eq!(place.json(&["task", "run", "nodes.tidy"])["outcome"], "done");
+    assert_eq!(place.json(&["node", "list"])["nodes"], json!([]));
+    let _serving = place.serve(&[]);
+    let names = |list: &Value| {
+        let tasks = list["tasks"].as_array().unwrap();
+        tasks.iter().map(|task| task["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let list = place.json(&["task", "list"]);
+    let listed = names(&list);
+    for name in ["envs.refresh", "identity.refresh", "documents.indexes", "identity.tidy"] {
+        assert!(listed.iter().any(|listed| listed == name), "{name} is not among {listed:?}");
+    }
+    assert_eq!(place.json(&["task", "run", "identity.tidy"])["outcome"], "done");
+    let nodes = place.json(&["node", "list"]);
+    assert_eq!((&nodes["nodes"][0]["session"], &nodes["nodes"][1]), (&nodes["this"], &Value::Null));
+    assert_eq!(nodes["leases"][0]["lease"], "task/identity.tidy");
+    let list = place.json(&["task", "list"]);
+    let tasks = list["tasks"].as_array().unwrap();
+    let tidy = tasks.iter().find(|task| task["name"] == "identity.tidy").unwrap();
+    assert_eq!((&tidy["runs"], &tidy["failures"]), (&1.into(), &0.into()));
+    assert!(tidy["next_ms"].as_i64().unwrap() > list["now_ms"].as_i64().unwrap());
+    let complaint = place.bad(&["task", "run", "shop.paint"]);
+    assert!(
+        complaint.contains("there is no task shop.paint; see `yunzhan task list`"),
+        "{complaint}"
+    );
+}

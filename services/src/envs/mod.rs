@@ -22,6 +22,7 @@ use crate::acts::Acts;
 use crate::service::{Copied, EnvChange, Lifecycle, Opened, Opening, Owner, Service, Table, Task};
 pub use server_keys::{NewKey, ServerKeys, StoredKey};
 pub use store::MIGRATIONS;
+use yunzhan_net::task::On;
 
 use store::Store;
 
@@ -48,6 +49,7 @@ pub static SERVICE: Service<EnvStore> = Service {
     tasks: &[Task {
         name: "envs.refresh",
         period: REFRESH_PERIOD,
+        on: On::EveryNode,
         work: |envs| Box::pin(async move { envs.refresh().await }),
     }],
     ready: Some(|envs| Box::pin(async move { envs.refresh().await })),

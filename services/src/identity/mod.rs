@@ -46,6 +46,7 @@ use memory::Memory;
 use refresh::{ROOT_KEY_BYTES, RefreshKeys};
 use store::Store;
 use token::KeyRing;
+use yunzhan_net::task::On;
 
 /// The service.
 pub static SERVICE: Service<Identity> = Service {
@@ -57,11 +58,13 @@ pub static SERVICE: Service<Identity> = Service {
         Task {
             name: "identity.refresh",
             period: REFRESH_PERIOD,
+            on: On::EveryNode,
             work: |identity| Box::pin(async move { identity.refresh().await }),
         },
         Task {
             name: "identity.tidy",
             period: TIDY_PERIOD,
+            on: On::OneNode,
             work: |identity| Box::pin(async move { identity.tidy().await }),
         },
     ],

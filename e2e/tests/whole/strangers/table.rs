@@ -173,6 +173,9 @@ routes! {
     "documents.control.count" "POST" "/control/v1/envs/shop/collections/notes/count" "{}", OF_OPERATORS, OPERATORS;
     "documents.control.explain" "POST" "/control/v1/envs/shop/collections/notes/explain" "{}", OF_OPERATORS, OPERATORS;
     "documents.control.test_rules" "POST" "/control/v1/envs/shop/collections/notes/rules/test" r#"{"operation":"read","query":{},"rules":{"read":true}}"#, OF_OPERATORS, OPERATORS;
+    "nodes.control.tasks" "GET" "/control/v1/tasks" "", OF_OPERATORS, OPERATORS;
+    "nodes.control.nodes" "GET" "/control/v1/nodes" "", OF_OPERATORS, OPERATORS;
+    "nodes.control.run" "POST" "/control/v1/tasks/identity.tidy/run" "", OF_OPERATORS, OPERATORS;
 
     "server.status" "GET" "/control/v1/status" "", OF_OPERATORS, OPERATORS;
     "server.reload" "POST" "/control/v1/reload" "", OF_OPERATORS, OPERATORS;

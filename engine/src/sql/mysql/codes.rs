@@ -75,8 +75,8 @@ fn classify(code: u16) -> (Kind, &'static str) {
     match code {
         // A duplicate key, plain and with its name.
         1062 | 1586 => (Kind::AlreadyExists, Kind::AlreadyExists.entry().en),
-        // A deadlock; TiDB's write conflicts.
-        1213 | 8002 | 8022 | 8028 | 9007 => (Kind::Conflict, Kind::Conflict.entry().en),
+        // A deadlock; a row that changed since a snapshot of MariaDB; TiDB's write conflicts.
+        1213 | 1020 | 8002 | 8022 | 8028 | 9007 => (Kind::Conflict, Kind::Conflict.entry().en),
         // A lock, a statement of MySQL, one of MariaDB, or a killed one ran out of time.
         1205 | 3024 | 1969 | 1317 => (Kind::Timeout, "the statement ran into its time bound"),
         // A packet or a row over its bound.

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{
-    Conn, Error as DriverError, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts,
-};
+use mysql_async::{Conn, Error as DriverError, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts};
 use yunzhan_base::{Clock, Error, Kind, Result};
 
 use super::codes;
@@ -126,6 +124,8 @@ fn session(config: &config::Sql, dialect: Dialect) -> Vec<String> {
         Dialect::MariaDb => {
             let longest_s = longest.as_secs_f64();
             session.push(format!("SET SESSION max_statement_time = {longest_s:.3}"));
+            // A process that is stopped between two statements of a unit would hold its locks for as long as it is.
+            session.push(format!("SET SESSION idle_transaction_timeout = {lock_s}"));
         }
         Dialect::MySql | Dialect::Sqlite => {
             let read_ms = config.read_timeout.as_millis();

@@ -48,8 +48,7 @@ fn open() -> Opened {
     let root = TempDir::new().expect("a folder");
     let recorder = Recorder::register();
     let clock = Clock::manual(1_000_000);
-    let options =
-        OpenOptions { cache_kib: 64, vfs: Some(recorder.name()), synchronous: "OFF" };
+    let options = OpenOptions { cache_kib: 64, vfs: Some(recorder.name()), synchronous: "OFF" };
     let migrations = Migrations::new(vec![("suite", MIGRATIONS)]).expect("good numbers");
     let (folder, config) = (root.path().to_owned(), config::Sql::default());
     let sqlite = Sqlite::with_options(folder, config, migrations, clock.clone(), options);

@@ -62,6 +62,7 @@ macro_rules! sql_suite {
             environments_are_apart
             a_token_reads_its_own_write
             a_dropped_write_still_happens
+            the_database_tells_the_time
             merges_are_cut_at_their_limit
             long_reads_end_in_time
             broken_statements_are_faults_of_ours

@@ -84,3 +84,14 @@ pub async fn broken_statements_are_faults_of_ours(subject: &Subject) {
     }
     assert_eq!(subject.number(b"a").await, None);
 }
+
+/// The database tells the time by its own clock, and it does not go back between two statements.
+pub async fn the_database_tells_the_time(subject: &Subject) {
+    let mut before_ms = 1_700_000_000_000;
+    for _ in 0..3 {
+        let now = subject.read("SELECT {now_ms}", vec![]).await.expect("a read").0;
+        let [Value::Integer(now_ms)] = now[0].0[..] else { panic!("{now:?} is no whole number") };
+        assert!(now_ms >= before_ms, "{now_ms} after {before_ms}");
+        before_ms = now_ms;
+    }
+}

@@ -19,6 +19,8 @@ use yunzhan_engine::sql::Scope;
 
 use super::action::{Action, DialectName};
 use super::gateway;
+use yunzhan_net::task::On;
+
 use crate::documents::{Caller, Collection, Config, Documents, MIGRATIONS, Preset, WORK_PERIOD};
 use crate::envs::EnvStore;
 use crate::service::{Copied, Opened, Opening, Owner, Section, Service, Table, Task};
@@ -43,6 +45,7 @@ pub static SERVICE: Service<Documents> = Service {
     tasks: &[Task {
         name: "documents.indexes",
         period: WORK_PERIOD,
+        on: On::EveryNode,
         work: |documents| Box::pin(async move { documents.work_on_indexes().await }),
     }],
     section: Some(Section { name: "documents", read: |reader| Arc::new(Config::read(reader)) }),

@@ -578,7 +578,12 @@ impl Multipart {
         self.file(&disposition, content, fill);
     }
 
-    fn file(&mut self, disposition: &disposition::Disposition, content: Content, fill: &mut dyn Fill) {
+    fn file(
+        &mut self,
+        disposition: &disposition::Disposition,
+        content: Content,
+        fill: &mut dyn Fill,
+    ) {
         let disposition::Disposition { name, filename, filename_decoded } = disposition;
         self.files += 1;
         self.files_bytes += content.len;
