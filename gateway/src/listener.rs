@@ -30,7 +30,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Bytes of a PROXY header that are looked at in one go; nearly all headers are shorter.
 const HEADER_CHUNK: usize = 256;
 
-/// The address of clients of a unix socket, which has none, and of connections that could not be accepted.
+/// The address in events about a connection that could not be accepted.
+const NOBODY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// The address of clients of a unix socket, which has none.
 const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// An open socket and what is spoken there.
@@ -337,7 +340,7 @@ impl Acceptor {
         if self.spares.as_mut().is_some_and(Spares::give_up_one) {
             return;
         }
-        self.out_of_descriptors(LOCAL);
+        self.out_of_descriptors(NOBODY);
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 

@@ -9,6 +9,7 @@ use yunzhan_base::Result;
 use yunzhan_base::event::Level;
 use yunzhan_gateway::listener::Listener;
 use yunzhan_gateway::proxy_protocol::ProxyProtocol;
+use yunzhan_gateway::tls::Certificate;
 use yunzhan_net::shutdown::{Shutdown, Trigger};
 
 use crate::app::{App, has_demo};
@@ -101,7 +102,7 @@ fn serve_control(
 fn serve_public(app: &App, opened: Vec<Opened>, shutdown: &Shutdown) -> Result<()> {
     for Opened { tcp, listen, .. } in opened {
         let certificate = app.certificates.of(&listen);
-        let tls = certificate.map(|certificate| certificate.acceptor()).transpose()?;
+        let tls = certificate.map(Certificate::acceptor).transpose()?;
         let listener = Listener::new(tcp).with_tls(tls).with_proxy_protocol(listen.proxy_protocol);
         tokio::spawn(Arc::clone(&app.gateway).serve_listener(listener, shutdown.clone()));
     }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use yunzhan_gateway::Config;
 use yunzhan_gateway::client_address::TrustedProxies;
 use yunzhan_gateway::listener::Listener;
 use yunzhan_gateway::proxy_protocol::ProxyProtocol;
+use yunzhan_gateway::{Config, Gateway};
 use yunzhan_net::shutdown::Trigger;
 
 use crate::support::{Seen, gateway, read_answer, summary};
@@ -40,6 +40,7 @@ struct Behind {
     address: SocketAddr,
     upstream: TcpListener,
     seen: Arc<Seen>,
+    gateway: Arc<Gateway>,
     _trigger: Trigger,
 }
 
@@ -54,8 +55,8 @@ impl Behind {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, trigger) = (tcp.local_addr().unwrap(), Trigger::default());
         let listener = Listener::new(tcp).with_tls(tls).with_proxy_protocol(proxy_protocol);
-        tokio::spawn(gateway.serve_listener(listener, trigger.watcher()));
-        Self { address, upstream, seen, _trigger: trigger }
+        tokio::spawn(Arc::clone(&gateway).serve_listener(listener, trigger.watcher()));
+        Self { address, upstream, seen, gateway, _trigger: trigger }
     }
 
     async fn plain() -> Self {
@@ -161,6 +162,18 @@ async fn a_stranger_may_not_say_who_it_is() {
     let mut stream = behind.connect(&[V2, GET.as_bytes()].concat()).await;
     behind.seen.wait_for("connection proxy_untrusted").await;
     assert!(matches!(stream.read(&mut [0]).await, Ok(0) | Err(_)));
+}
+
+#[tokio::test]
+async fn who_is_trusted_follows_a_reload() {
+    let behind = Behind::serve(|_| {}, None, ProxyProtocol::On).await;
+    let _refused = behind.connect(V2).await;
+    behind.seen.wait_for("connection proxy_untrusted").await;
+    let mut config = Config::default();
+    trust_loopback(&mut config);
+    behind.gateway.reconfigure(&config).unwrap();
+    let mut stream = behind.connect(&[V2, ECHO.as_bytes()].concat()).await;
+    assert_eq!(summary(&read_answer(&mut stream).await), "200 a");
 }
 
 #[tokio::test]
