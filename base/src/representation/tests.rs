@@ -304,13 +304,13 @@ fn answers_carry_the_fields_that_belong_to_their_status() {
     let undated = Representation { last_modified: None, ..ten() };
     let untagged = Representation { etag: None, ..ten() };
     let log = [
-        answered(&ten(), Method::GET, &[]),
-        answered(&ten(), Method::HEAD, &[("range", "bytes=2-4")]),
+        answered(&ten(), &Method::GET, &[]),
+        answered(&ten(), &Method::HEAD, &[("range", "bytes=2-4")]),
         answered(&undated, &Method::GET, &[("range", "bytes=2-4")]),
-        answered(&ten(), Method::GET, &[("range", "bytes=10-")]),
-        answered(&ten(), Method::GET, &[("if-none-match", "*")]),
+        answered(&ten(), &Method::GET, &[("range", "bytes=10-")]),
+        answered(&ten(), &Method::GET, &[("if-none-match", "*")]),
         answered(&untagged, &Method::GET, &[("if-modified-since", AFTER)]),
-        answered(&ten(), Method::GET, &[("if-match", "\"x\"")]),
+        answered(&ten(), &Method::GET, &[("if-match", "\"x\"")]),
     ];
     expect_test::expect![[r#"
         200, opened 0..10
