@@ -19,6 +19,8 @@ pub struct Env {
     pub app_secret: Option<Secret>,
     /// Host names that mean this environment, in lower case, without a port.
     pub hosts: Vec<String>,
+    /// Origins whose pages may call this environment from a browser (安全域名): `https://h5.example.com`, in lower case.
+    pub origins: Vec<String>,
     /// Whether anybody may log in under any name. Only for an environment without an appid; every such login is marked.
     pub development_login: bool,
 }
@@ -28,6 +30,21 @@ pub struct Env {
 pub struct Envs {
     by_id: HashMap<EnvId, Arc<Env>>,
     by_host: HashMap<String, EnvId>,
+}
+
+// === impl Env ===
+
+impl Env {
+    /// Whether pages of this origin may call the environment from a browser. One with the development login also lets in
+    /// pages that this machine serves.
+    pub fn permits_origin(&self, origin: &str) -> bool {
+        let is_local = || {
+            let host = origin.strip_prefix("http://").and_then(|rest| rest.split(':').next());
+            matches!(host, Some("localhost" | "127.0.0.1"))
+        };
+        let is_listed = self.origins.iter().any(|own| own.eq_ignore_ascii_case(origin));
+        is_listed || (self.development_login && is_local())
+    }
 }
 
 // === impl Envs ===
@@ -71,6 +88,11 @@ impl Envs {
     pub fn by_host(&self, host: &str) -> Option<&EnvId> {
         // Most servers name no hosts: the question is then free.
         if self.by_host.is_empty() { None } else { self.by_host.get(host) }
+    }
+
+    /// Whether any host means an environment.
+    pub fn has_hosts(&self) -> bool {
+        !self.by_host.is_empty()
     }
 
     /// All of them, in the order of their ids.

@@ -16,8 +16,8 @@ use http::{Method, Response};
 use crate::access::Access;
 use crate::body::Body;
 use crate::call::Call;
-use crate::error::Error;
-use crate::ids::RequestId;
+use crate::error::{Error, Result};
+use crate::ids::{EnvId, RequestId};
 use crate::policy::RoutePolicy;
 use crate::reply::ResponseFuture;
 
@@ -54,7 +54,29 @@ pub struct Endpoint<S: 'static> {
 pub struct Route {
     /// What the gateway enforces.
     pub spec: &'static RouteSpec,
+    /// Where it stands.
+    pub scope: RouteScope,
     handle: Arc<dyn Handle>,
+}
+
+/// Where a route stands. A path of a host counts before the same path of an environment, and that before the one that stands
+/// everywhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RouteScope {
+    /// For every request.
+    #[default]
+    Everywhere,
+    /// For requests to this host, in lower case and without a port.
+    Host(String),
+    /// For requests in this environment, as host or query name it.
+    Env(EnvId),
+}
+
+/// Takes the routes of a service while the server serves: HTTP functions, hosting, answers to certificate challenges.
+pub trait PublishRoutes: Send + Sync {
+    /// Puts these routes in the place of those that the same owner published before; none withdraws them. On an error nothing
+    /// changed.
+    fn publish(&self, owner: &'static str, routes: Vec<Route>) -> Result<()>;
 }
 
 trait Handle: Send + Sync {
@@ -73,6 +95,12 @@ impl<S: Send + Sync + 'static> Handle for Bound<S> {
 }
 
 impl Route {
+    /// The same route for one host or one environment alone.
+    #[must_use]
+    pub fn in_scope(self, scope: RouteScope) -> Self {
+        Self { scope, ..self }
+    }
+
     /// Answers one call.
     pub fn call(&self, call: Call) -> ResponseFuture {
         self.handle.call(call)
@@ -86,6 +114,7 @@ pub fn bind<S: Send + Sync + 'static>(
 ) -> Vec<Route> {
     let bind_one = |endpoint: &'static Endpoint<S>| Route {
         spec: &endpoint.spec,
+        scope: RouteScope::Everywhere,
         handle: Arc::new(Bound { service: Arc::clone(service), handle: endpoint.handle }),
     };
     endpoints.iter().map(bind_one).collect()

@@ -1,11 +1,13 @@
 //! What can be configured between listener and upstream.
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use yunzhan_base::config::{ByteSize, FromConfig, Given, Reader, Reason, Words};
 use yunzhan_base::policy::Cors;
-use yunzhan_base::{Accepts, Access, RoutePolicy, WafMode};
+use yunzhan_base::route::RouteScope;
+use yunzhan_base::{Accepts, Access, EnvId, RoutePolicy, WafMode};
 use yunzhan_net::http::Target;
 
 use crate::bounds::Bounds;
@@ -85,6 +87,8 @@ pub struct RemoteRoute {
     pub name: String,
     /// Path with `{name}` segments; `{*rest}` at the end takes the rest.
     pub path: String,
+    /// For which host or environment alone.
+    pub scope: RouteScope,
     /// Where requests go.
     pub upstream: Target,
     /// Who may call.
@@ -272,11 +276,12 @@ fn read_sockets_max(reader: &mut Reader<'_>, default: [usize; 3]) -> [usize; 3] 
 }
 
 fn read_routes(reader: &mut Reader<'_>) -> Vec<RemoteRoute> {
-    let mut paths = matchit::Router::new();
+    let mut paths: HashMap<RouteScope, matchit::Router<()>> = HashMap::new();
     let mut routes = Vec::new();
     for mut element in reader.list("route") {
         let Some(route) = RemoteRoute::read(&mut element) else { continue };
-        if let Err(error) = paths.insert(&route.path, ()) {
+        let of_scope = paths.entry(route.scope.clone()).or_default();
+        if let Err(error) = of_scope.insert(&route.path, ()) {
             let zh = format!("此路径不能与其他路由并存: {error}");
             element
                 .problem("path", (format!("the path cannot stand beside the others: {error}"), zh));
@@ -311,6 +316,19 @@ impl RemoteRoute {
             "waf",
             "what rules against attacks may do here: `block`, `observe` or `off`; `waf.mode` when it is not given",
         );
+        let host: Option<String> = reader
+            .live_optional("host", "the host for which alone the route stands, without a port");
+        let env: Option<EnvId> =
+            reader.live_optional("env", "the environment for which alone the route stands");
+        if host.is_some() && env.is_some() {
+            let en = "a route stands for a host or for an environment, not for both";
+            reader.problem("env", (en, "一条路由只能限定 host 或 env 之一"));
+        }
+        let scope = match (host, env) {
+            (Some(host), _) => RouteScope::Host(host.to_ascii_lowercase()),
+            (None, Some(env)) => RouteScope::Env(env),
+            (None, None) => RouteScope::Everywhere,
+        };
         let path = path?;
         if !path.starts_with('/') {
             reader.problem("path", ("a path begins with /", "路径以 / 开头"));
@@ -318,6 +336,7 @@ impl RemoteRoute {
         Some(Self {
             name: name.unwrap_or_else(|| path.clone()),
             path,
+            scope,
             upstream: upstream?.0,
             access: access.0,
             policy: RoutePolicy {
@@ -412,7 +431,7 @@ mod tests {
         check(
             "[gateway]\nhead_timeout = \"5s\"\n[[gateway.route]]\npath = \"/api/{*rest}\"\nupstream = \"http://127.0.0.1:3000\"\naccess = \"user\"",
             &expect![[
-                r#"5s [RemoteRoute { name: "/api/{*rest}", path: "/api/{*rest}", upstream: http://127.0.0.1:3000, access: User, policy: RoutePolicy { goal: Ordinary, timeout: 30s, priority: Normal, accepts: Streaming { bytes_max: 16777216 }, waf: None, cors: PassedOn } }]"#
+                r#"5s [RemoteRoute { name: "/api/{*rest}", path: "/api/{*rest}", scope: Everywhere, upstream: http://127.0.0.1:3000, access: User, policy: RoutePolicy { goal: Ordinary, timeout: 30s, priority: Normal, accepts: Streaming { bytes_max: 16777216 }, waf: None, cors: PassedOn } }]"#
             ]],
         );
         check(

@@ -63,6 +63,8 @@ pub struct Exchange {
     pub env: Option<Arc<Env>>,
     /// Filled by `auth`.
     pub principal: Principal,
+    /// Filled by `cors`: a browser asks whether it may ask. Nobody is logged in yet.
+    pub is_preflight: bool,
     /// The methods that the path knows, when it does not know this one.
     pub(crate) allow: Option<HeaderValue>,
     /// Why it was refused, when it was.
@@ -151,6 +153,7 @@ impl Exchange {
             matched: None,
             env: None,
             principal: Principal::Nobody,
+            is_preflight: false,
             allow: None,
             error: None,
             close: false,

@@ -1,6 +1,7 @@
 //! The gateway: its stages in the order of execution, and what they share.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::request;
 use yunzhan_base::config::{Follow, Prepared};
@@ -8,13 +9,14 @@ use yunzhan_base::env::Envs;
 use yunzhan_base::event::Events;
 use yunzhan_base::ids::RequestIds;
 use yunzhan_base::principal::Authenticate;
+use yunzhan_base::route::PublishRoutes;
 use yunzhan_base::{Body, Live, Result, Route, WafMode};
 use yunzhan_net::http::Client;
 
 use crate::body::Budget;
 use crate::bounds::Bounds;
 use crate::client_address::{self, TrustedProxies};
-use crate::config::Config;
+use crate::config::{Config, RemoteRoute};
 use crate::connection_counts::ConnectionCounts;
 use crate::exchange::{ConnectionFacts, Exchange};
 use crate::flight::{Course, Departure, Flight};
@@ -23,8 +25,8 @@ use crate::respond;
 use crate::sockets::Sockets;
 use crate::stage::Stage;
 use crate::stages::waf::{Waf, WafStage};
-use crate::stages::{auth, framing, route};
-use crate::table::{Shared, Table};
+use crate::stages::{auth, cors, framing, route};
+use crate::table::{Destination, Shared, Table};
 use crate::upstream::files::Files;
 
 /// What a gateway is made of.
@@ -55,7 +57,8 @@ pub struct Dependencies {
 pub struct Gateway {
     course: Arc<Course>,
     table: Live<Table>,
-    local: Vec<Route>,
+    /// The services' own routes, what was published since, and the configured ones: what the table is built of.
+    routes: Mutex<Routes>,
     files: Option<Arc<Files>>,
     shared: Shared,
     ids: RequestIds,
@@ -65,6 +68,18 @@ pub struct Gateway {
     pub(crate) trusted_proxies: Live<TrustedProxies>,
     /// Connections by the client's address, over all listeners.
     pub(crate) connection_counts: ConnectionCounts,
+}
+
+struct Routes {
+    own: Vec<Route>,
+    published: BTreeMap<&'static str, Vec<Route>>,
+    remote: Vec<RemoteRoute>,
+}
+
+impl Routes {
+    fn local(&self) -> impl Iterator<Item = &Route> {
+        self.own.iter().chain(self.published.values().flatten())
+    }
 }
 
 impl Gateway {
@@ -80,13 +95,17 @@ impl Gateway {
             bounds: bounds.clone(),
             trusted_proxies: trusted_proxies.clone(),
         };
-        let remote = &given.config.routes;
-        let table = Live::new(Table::build(&given.routes, files.as_ref(), remote, &shared)?);
+        let routes =
+            Routes { own: given.routes, published: BTreeMap::new(), remote: given.config.routes };
+        let table = Table::build(routes.local(), files.as_ref(), &routes.remote, &shared)?;
+        let table = Live::new(table);
         // In the order of execution. Room is kept, in this order, for: guard, limit (before auth), quota,
         // experiment, cache, shape, fault. Whoever answers is no stage: it always answers.
         let stages: Vec<Box<dyn Stage>> = vec![
             // Framing that two readers could read differently ends here, before anyone interprets a path.
             Box::new(framing::Framing),
+            // Before the route, so that refusals of every later stage can be read by the page that asked.
+            Box::new(cors::CorsStage::new(table.clone(), given.envs.clone())),
             // A table look-up; from here on every refusal speaks the route's dialect.
             Box::new(route::RouteStage::new(table.clone(), given.envs.clone())),
             // Unauthenticated callers leave before their bodies are read.
@@ -103,7 +122,7 @@ impl Gateway {
                 trusted_proxies: trusted_proxies.clone(),
             }),
             table,
-            local: given.routes,
+            routes: Mutex::new(routes),
             files,
             shared,
             ids: RequestIds::new(given.seed),
@@ -114,10 +133,14 @@ impl Gateway {
         }))
     }
 
+    fn lock_routes(&self) -> MutexGuard<'_, Routes> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The name of the route that would answer, and what rules against attacks may do there, where that differs from
     /// everywhere; `none` where no route does.
     pub fn route_of(&self, method: &http::Method, path: &str) -> (&'static str, Option<WafMode>) {
-        let found = self.table.peek().find(method, path);
+        let found = self.table.peek().find(Destination::default(), method, path);
         found.map_or(("none", None), |matched| (matched.rule.name, matched.rule.policy.waf))
     }
 
@@ -165,6 +188,8 @@ pub const FOLLOWED_KEYS: &[&str] = &[
     "gateway.route[].body_bytes_max",
     "gateway.route[].timeout",
     "gateway.route[].name",
+    "gateway.route[].host",
+    "gateway.route[].env",
     "gateway.route[].waf",
 ];
 
@@ -174,17 +199,41 @@ impl Follow<Config> for Gateway {
     }
 
     fn prepare<'f>(&'f self, config: &Config) -> Result<Prepared<'f>> {
-        let table = Table::build(&self.local, self.files.as_ref(), &config.routes, &self.shared)?;
+        let routes = self.lock_routes();
+        let table =
+            Table::build(routes.local(), self.files.as_ref(), &config.routes, &self.shared)?;
+        let remote = config.routes.clone();
         // How many connections there may be is decided when a listener opens.
         let connections_max = self.bounds.peek().connections_max;
         let bounds = Bounds { connections_max, ..config.bounds() };
         let trusted_proxies = config.trusted_proxies.clone();
         let per_address_max = config.connections_per_address_max;
+        // Held until the commit: what is published meanwhile waits.
+        let mut routes = routes;
         Ok(Prepared::new(move || {
+            routes.remote = remote;
             self.table.store(table);
             self.bounds.store(bounds);
             self.trusted_proxies.store(trusted_proxies);
             self.connection_counts.set_max(per_address_max);
         }))
+    }
+}
+
+impl PublishRoutes for Gateway {
+    fn publish(&self, owner: &'static str, routes: Vec<Route>) -> Result<()> {
+        let mut known = self.lock_routes();
+        let before = known.published.insert(owner, routes);
+        let table = Table::build(known.local(), self.files.as_ref(), &known.remote, &self.shared);
+        match table {
+            Ok(table) => {
+                self.table.store(table);
+                Ok(())
+            }
+            Err(error) => {
+                known.published.insert(owner, before.unwrap_or_default());
+                Err(error)
+            }
+        }
     }
 }

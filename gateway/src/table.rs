@@ -1,14 +1,14 @@
 //! The routing table: every method and path that exists, and who answers it. Built whole, swapped whole.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use http::{HeaderValue, Method};
 use matchit::InsertError;
 use yunzhan_base::call::{self, Params};
 use yunzhan_base::policy::Cors;
-use yunzhan_base::route::RenderError;
-use yunzhan_base::{Access, Error, Kind, Live, Result, Route, RoutePolicy, RouteSpec};
+use yunzhan_base::route::{RenderError, RouteScope};
+use yunzhan_base::{Access, EnvId, Error, Kind, Live, Result, Route, RoutePolicy, RouteSpec};
 use yunzhan_net::http::Client;
 
 use crate::body::Budget;
@@ -39,20 +39,42 @@ pub(crate) struct Shared {
 /// Path parameter names of ours are short; more than this is not a route.
 const NAMES_MAX: usize = call::PATH_PARAMS_MAX;
 
-/// Paths, and behind each the methods it knows.
+/// Which route answers: by host, by environment, or everywhere. Built whole, swapped whole.
 #[derive(Default)]
 pub(crate) struct Table {
-    paths: matchit::Router<usize>,
-    methods: Vec<Vec<(Option<Method>, Arc<Rule>)>>,
-    path_texts: Vec<String>,
+    everywhere: Paths,
+    of_hosts: HashMap<String, Paths>,
+    of_envs: HashMap<EnvId, Paths>,
     /// The first segments of the services' paths, and how refusals below them are rendered.
     dialects: Vec<(&'static str, RenderError)>,
 }
 
+/// Paths, and behind each the methods it knows.
+#[derive(Default)]
+struct Paths {
+    router: matchit::Router<usize>,
+    methods: Vec<Methods>,
+    texts: Vec<String>,
+}
+
+/// Who answers a path by which method; none stands for every method.
+type Methods = Vec<(Option<Method>, Arc<Rule>)>;
+
+/// What a request says of where it wants to go, beside its path.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Destination<'a> {
+    /// The host's name, in lower case, without a port.
+    pub(crate) host: Option<&'a str>,
+    /// The environment that the host means, or the query names.
+    pub(crate) env: Option<&'a EnvId>,
+}
+
+// === impl Table ===
+
 impl Table {
     /// Every service's routes, then the configured remote ones, then the folder for what is left.
-    pub(crate) fn build(
-        local: &[Route],
+    pub(crate) fn build<'r>(
+        local: impl Iterator<Item = &'r Route>,
         files: Option<&Arc<Files>>,
         remote: &[RemoteRoute],
         parts: &Shared,
@@ -61,47 +83,31 @@ impl Table {
         for route in local {
             table.add_dialect(route);
             let rule = local_rule(route, &parts.budget);
-            table.insert(route.spec.path, Some(&route.spec.method), rule)?;
+            table.paths_of(&route.scope).insert(route.spec.path, Some(&route.spec.method), rule)?;
         }
         for route in remote {
-            table.insert(&route.path, None, remote_rule(route, parts)?)?;
+            table.paths_of(&route.scope).insert(&route.path, None, remote_rule(route, parts)?)?;
         }
         for path in files.iter().flat_map(|_| ["/", "/{*path}"]) {
             // A configured route may claim either path, whatever it calls the rest; then it, not the folder, answers there.
             let is_same =
                 |known: &String| known == path || is_catch_all(known) && is_catch_all(path);
-            if !table.path_texts.iter().any(is_same) {
-                let files = Arc::clone(files.expect("a path comes from a folder"));
+            if !table.everywhere.texts.iter().any(is_same) {
+                let files = files.expect("a path comes from a folder");
                 for method in &files::METHODS {
-                    table.insert(path, Some(method), files_rule(Arc::clone(&files)))?;
+                    table.everywhere.insert(path, Some(method), files_rule(Arc::clone(files)))?;
                 }
             }
         }
         Ok(table)
     }
 
-    fn insert(&mut self, path: &str, method: Option<&Method>, rule: Rule) -> Result<()> {
-        let place = match self.path_texts.iter().position(|known| known == path) {
-            Some(place) => place,
-            None => self.insert_path(path)?,
-        };
-        let methods = &mut self.methods[place];
-        if methods.iter().any(|(known, _)| known.as_ref() == method) {
-            return Err(Error::new(
-                Kind::AlreadyExists,
-                format!("two routes answer {path}; remove one of them"),
-            ));
+    fn paths_of(&mut self, scope: &RouteScope) -> &mut Paths {
+        match scope {
+            RouteScope::Everywhere => &mut self.everywhere,
+            RouteScope::Host(host) => self.of_hosts.entry(host.clone()).or_default(),
+            RouteScope::Env(env) => self.of_envs.entry(env.clone()).or_default(),
         }
-        methods.push((method.cloned(), Arc::new(rule)));
-        Ok(())
-    }
-
-    fn insert_path(&mut self, path: &str) -> Result<usize> {
-        let place = self.methods.len();
-        self.paths.insert(path, place).map_err(|error| route_conflict(path).because(error))?;
-        self.methods.push(Vec::new());
-        self.path_texts.push(path.to_owned());
-        Ok(place)
     }
 
     fn add_dialect(&mut self, route: &Route) {
@@ -109,6 +115,11 @@ impl Table {
         if !first.starts_with('{') && !self.dialects.iter().any(|(known, _)| *known == first) {
             self.dialects.push((first, route.spec.render_error));
         }
+    }
+
+    /// Whether host or environment make a difference to any path.
+    pub(crate) fn is_scoped(&self) -> bool {
+        !self.of_hosts.is_empty() || !self.of_envs.is_empty()
     }
 
     /// How a refusal of this path is rendered when no route matches: as its neighbours would.
@@ -121,24 +132,44 @@ impl Table {
         self.dialects.iter().find(|(known, _)| *known == first).map(|(_, render)| *render)
     }
 
+    /// The methods that a path knows, and its parameters: those of the host before those of the environment, and those
+    /// before what stands everywhere.
+    fn at<'t, 'p>(
+        &'t self,
+        destination: Destination<'_>,
+        path: &'p str,
+    ) -> Option<(&'t Methods, matchit::Params<'t, 'p>)> {
+        let of_host = destination.host.and_then(|host| self.of_hosts.get(host));
+        let of_env = destination.env.and_then(|env| self.of_envs.get(env));
+        let all = [of_host, of_env, Some(&self.everywhere)];
+        all.into_iter().flatten().find_map(|paths| {
+            let found = paths.router.at(path).ok()?;
+            Some((&paths.methods[*found.value], found.params))
+        })
+    }
+
     /// The methods that a path knows, for `Allow` (RFC 9110 section 15.5.6).
-    pub(crate) fn allowed(&self, path: &str) -> Option<HeaderValue> {
-        let found = self.paths.at(path).ok()?;
-        HeaderValue::from_str(&names(&self.methods[*found.value])).ok()
+    pub(crate) fn allowed(&self, destination: Destination<'_>, path: &str) -> Option<HeaderValue> {
+        let (methods, _) = self.at(destination, path)?;
+        HeaderValue::from_str(&names(methods)).ok()
     }
 
     /// Whoever answers this path by other methods, where it is a folder: it knows whether there is a file.
     pub(crate) fn files(&self, path: &str) -> Option<Arc<dyn Upstream>> {
-        let found = self.paths.at(path).ok()?;
-        let (_, rule) = self.methods[*found.value].iter().find(|(_, rule)| rule.name == FILES)?;
+        let (methods, _) = self.at(Destination::default(), path)?;
+        let (_, rule) = methods.iter().find(|(_, rule)| rule.name == FILES)?;
         Some(Arc::clone(&rule.upstream))
     }
 
     /// The rule for a request, or why there is none.
-    pub(crate) fn find(&self, method: &Method, path: &str) -> Result<Matched> {
+    pub(crate) fn find(
+        &self,
+        destination: Destination<'_>,
+        method: &Method,
+        path: &str,
+    ) -> Result<Matched> {
         let missing = || Error::new(Kind::NotFound, "there is no route for this path");
-        let found = self.paths.at(path).map_err(|_| missing())?;
-        let methods = &self.methods[*found.value];
+        let (methods, raw_params) = self.at(destination, path).ok_or_else(missing)?;
         let of = |method: &Method| methods.iter().find(|(known, _)| known.as_ref() == Some(method));
         let any = || methods.iter().find(|(known, _)| known.is_none());
         // Whoever answers GET answers HEAD (RFC 9110 section 9.3.2); the body is left out on the way back.
@@ -154,11 +185,39 @@ impl Table {
         };
         let mut params = Params::default();
         if !rule.parameter_names.is_empty() {
-            for (name, (_, raw)) in rule.parameter_names.iter().zip(found.params.iter()) {
+            for (name, (_, raw)) in rule.parameter_names.iter().zip(raw_params.iter()) {
                 params.push(name, call::decode(raw, false)?.into_owned());
             }
         }
         Ok(Matched { rule: Arc::clone(rule), params })
+    }
+}
+
+// === impl Paths ===
+
+impl Paths {
+    fn insert(&mut self, path: &str, method: Option<&Method>, rule: Rule) -> Result<()> {
+        let position = match self.texts.iter().position(|known| known == path) {
+            Some(position) => position,
+            None => self.insert_path(path)?,
+        };
+        let methods = &mut self.methods[position];
+        if methods.iter().any(|(known, _)| known.as_ref() == method) {
+            return Err(Error::new(
+                Kind::AlreadyExists,
+                format!("two routes answer {path}; remove one of them"),
+            ));
+        }
+        methods.push((method.cloned(), Arc::new(rule)));
+        Ok(())
+    }
+
+    fn insert_path(&mut self, path: &str) -> Result<usize> {
+        let position = self.methods.len();
+        self.router.insert(path, position).map_err(|error| route_conflict(path).because(error))?;
+        self.methods.push(Vec::new());
+        self.texts.push(path.to_owned());
+        Ok(position)
     }
 }
 
@@ -230,12 +289,13 @@ pub fn route_conflicts(
         // Those of the services stand beside one another; a gateway is built of them in every test.
         let _ = paths.insert(*path, ());
     }
+    let everywhere = |(_, route): &(usize, &RemoteRoute)| route.scope == RouteScope::Everywhere;
     let conflict = |(place, route): (usize, &RemoteRoute)| match paths.insert(&route.path, ()) {
         Err(InsertError::Conflict { with }) if own.contains(with.as_str()) => Some((place, with)),
         // Two configured routes that meet were refused when they were read.
         _ => None,
     };
-    remote.iter().enumerate().filter_map(conflict).collect()
+    remote.iter().enumerate().filter(everywhere).filter_map(conflict).collect()
 }
 
 fn route_conflict(path: &str) -> Error {

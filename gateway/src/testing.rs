@@ -6,14 +6,20 @@ use std::sync::Arc;
 
 use http::Request;
 use yunzhan_base::env::Env;
-use yunzhan_base::route::bind;
-use yunzhan_base::{Access, Body, Endpoint, RequestId, Route, RoutePolicy, RouteSpec};
+use yunzhan_base::route::{RouteScope, bind};
+use yunzhan_base::{Access, Body, Endpoint, Live, RequestId, Route, RoutePolicy, RouteSpec};
 
+use yunzhan_net::http::Client;
+
+use crate::body::Budget;
+use crate::client_address::TrustedProxies;
+use crate::config::Config;
 use crate::exchange::{
     Answered, ConnectionFacts, Exchange, Matched, Rule, Upstream, UpstreamFuture,
 };
 use crate::respond;
 use crate::stage::{Stage, Step};
+use crate::table::{Shared, Table};
 
 /// A request that came from 127.0.0.1 over HTTP/1.1, and that no stage has seen.
 pub(crate) fn exchange(method: &str, uri: &str) -> Exchange {
@@ -35,6 +41,7 @@ pub(crate) fn env(id: &str) -> Arc<Env> {
         appid: None,
         app_secret: None,
         hosts: Vec::new(),
+        origins: Vec::new(),
         development_login: false,
     })
 }
@@ -55,26 +62,38 @@ pub(crate) fn matched(exchange: &mut Exchange, access: Access, policy: RoutePoli
 
 struct Things;
 
-const THINGS: &[Endpoint<Things>] = &[Endpoint {
-    spec: RouteSpec {
-        name: "test.thing",
-        method: http::Method::GET,
-        path: "/things/{id}",
-        access: Access::Public,
-        policy: RoutePolicy::CORE,
-        render_error: respond::plain,
-    },
-    handle: |_, call| {
-        Box::pin(async move {
-            let id = call.params.get("id")?.to_owned();
-            Ok(http::Response::new(Body::from(id)).into())
-        })
-    },
-}];
+const THINGS: &[Endpoint<Things>] = &[thing("/things/{id}")];
 
-/// A service with one route.
-pub(crate) fn routes() -> Vec<Route> {
-    bind(&Arc::new(Things), THINGS)
+const OWN: &[Endpoint<Things>] = &[thing("/own"), thing("/of-env")];
+
+const fn thing(path: &'static str) -> Endpoint<Things> {
+    Endpoint {
+        spec: RouteSpec {
+            name: "test.thing",
+            method: http::Method::GET,
+            path,
+            access: Access::Public,
+            policy: RoutePolicy::CORE,
+            render_error: respond::plain,
+        },
+        handle: |_, _| Box::pin(async { Ok(http::Response::new(Body::Empty).into()) }),
+    }
+}
+
+/// A table of a service with a route, which stands under other paths for one host and one environment.
+pub(crate) fn table() -> Table {
+    let things = bind(&Arc::new(Things), THINGS);
+    let own = bind(&Arc::new(Things), OWN)
+        .into_iter()
+        .zip([RouteScope::Host("only.example".into()), RouteScope::Env("other".parse().unwrap())]);
+    let own: Vec<Route> = own.map(|(route, scope)| route.in_scope(scope)).collect();
+    let shared = Shared {
+        client: Client::new(yunzhan_net::http::Config::default()),
+        budget: Budget::new(0),
+        bounds: Live::new(Config::default().bounds()),
+        trusted_proxies: Live::new(TrustedProxies::default()),
+    };
+    Table::build(things.iter().chain(&own), None, &[], &shared).unwrap()
 }
 
 /// What a stage decides, in words.

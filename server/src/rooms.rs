@@ -148,6 +148,7 @@ impl Rooms {
             appid: None,
             app_secret: None,
             hosts: Vec::new(),
+            origins: Vec::new(),
             development_login: true,
         };
         self.envs.add(demo).await.map(drop)

@@ -132,6 +132,7 @@ impl Service {
             appid: None,
             app_secret: None,
             hosts: Vec::new(),
+            origins: Vec::new(),
             development_login: false,
         };
         let envs = Live::new(Envs::new([own])?);

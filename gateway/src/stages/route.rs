@@ -9,7 +9,7 @@ use yunzhan_base::{EnvId, Error, Kind, Live, Result, call};
 
 use crate::exchange::Exchange;
 use crate::stage::{Stage, Step};
-use crate::table::Table;
+use crate::table::{Destination, Table};
 
 /// Query parameters that may name the environment, in the order in which they count.
 const ENV_PARAMETERS: [&str; 2] = ["env", "client_id"];
@@ -26,19 +26,19 @@ impl RouteStage {
     }
 
     fn route(&self, exchange: &mut Exchange) -> Result<()> {
-        let head = &exchange.head;
-        let table = self.table.peek();
-        exchange.render_error = table.dialect(head.uri.path());
-        let found = table.find(&head.method, head.uri.path());
+        let (head, path) = (&exchange.head, exchange.head.uri.path());
+        let (table, envs) = (self.table.peek(), self.envs.peek());
+        exchange.render_error = table.dialect(path);
+        let addressed = Addressed::of(&table, &envs, head);
+        let found = table.find(addressed.destination(), &head.method, path);
         if found.as_ref().is_err_and(|error| error.kind() == Kind::MethodNotAllowed) {
-            exchange.allow = table.allowed(exchange.head.uri.path());
+            exchange.allow = table.allowed(addressed.destination(), path);
         }
         let matched = found?;
         exchange.render_error = matched.rule.render_error;
-        let envs = self.envs.peek();
-        exchange.env = host_env(&envs, &exchange.head);
+        exchange.env = host_env(&envs, head);
         if matched.rule.env_in_query {
-            exchange.env = queried_env(&envs, &exchange.head, exchange.env.take())?;
+            exchange.env = queried_env(&envs, head, exchange.env.take())?;
         }
         exchange.matched = Some(matched);
         Ok(())
@@ -71,6 +71,32 @@ impl Stage for RouteStage {
             Err(error) => Step::Refuse(error),
         }
     }
+}
+
+/// Where a request wants to go, as far as that makes a difference to the table.
+#[derive(Default)]
+pub(crate) struct Addressed {
+    host: Option<String>,
+    env: Option<Arc<Env>>,
+}
+
+impl Addressed {
+    pub(crate) fn of(table: &Table, envs: &Envs, head: &request::Parts) -> Self {
+        if !table.is_scoped() {
+            return Self::default();
+        }
+        // Two environments are refused by whoever asks for one; no route of either answers then.
+        Self { host: host(head), env: named_env(envs, head).ok().flatten() }
+    }
+
+    pub(crate) fn destination(&self) -> Destination<'_> {
+        Destination { host: self.host.as_deref(), env: self.env.as_ref().map(|env| &env.id) }
+    }
+}
+
+/// The environment that host and query name.
+pub(crate) fn named_env(envs: &Envs, head: &request::Parts) -> Result<Option<Arc<Env>>> {
+    queried_env(envs, head, host_env(envs, head))
 }
 
 /// The environment that host and query name, when they name one. Two different names are refused: one of them is wrong,
@@ -106,35 +132,35 @@ fn queried_env(
 }
 
 fn host_env(envs: &Envs, head: &request::Parts) -> Option<Arc<Env>> {
+    // Most servers name no hosts: nothing is then made of the header.
+    if !envs.has_hosts() {
+        return None;
+    }
+    let id = envs.by_host(&host(head)?)?;
+    envs.get(id).cloned()
+}
+
+/// The host's name, in lower case, without its port.
+fn host(head: &request::Parts) -> Option<String> {
     let host = match head.uri.authority() {
         Some(authority) => authority.as_str(),
         None => head.headers.get(HOST)?.to_str().ok()?,
     };
-    let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
-    let id = envs.by_host(&name.to_ascii_lowercase())?;
-    envs.get(id).cloned()
+    // An IPv6 address has colons of its own, in brackets.
+    let end = host
+        .rfind(']')
+        .map_or_else(|| host.find(':'), |end| host[end..].find(':').map(|at| end + at));
+    Some(host[..end.unwrap_or(host.len())].to_ascii_lowercase())
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
-    use yunzhan_net::http::Client;
-
     use super::*;
-    use crate::body::Budget;
-    use crate::client_address::TrustedProxies;
-    use crate::config::Config;
-    use crate::table::Shared;
     use crate::testing::{self, decide, exchange_of};
 
     fn stage() -> RouteStage {
-        let shared = Shared {
-            client: Client::new(yunzhan_net::http::Config::default()),
-            budget: Budget::new(0),
-            bounds: Live::new(Config::default().bounds()),
-            trusted_proxies: Live::new(TrustedProxies::default()),
-        };
-        let table = Table::build(&testing::routes(), None, &[], &shared).unwrap();
+        let table = testing::table();
         let named = Env { hosts: vec!["shop.example".into()], ..Env::clone(&testing::env("shop")) };
         let envs = Envs::new([named, Env::clone(&testing::env("other"))]).unwrap();
         RouteStage::new(Live::new(table), Live::new(envs))
@@ -157,6 +183,15 @@ mod tests {
         let two = check("GET", "/things/1?env=other", "shop.example").await;
         assert!(two.starts_with("refuse env_not_found: the request names two"), "{two}");
         assert!(check("GET", "/things/1?env=none", "a").await.starts_with("refuse env_not_found"));
+    }
+
+    #[tokio::test]
+    async fn a_route_may_stand_for_one_host_or_one_environment_alone() {
+        assert_eq!(check("GET", "/own", "only.example:80").await, "next test.thing -");
+        assert_eq!(check("GET", "/of-env?env=other", "a").await, "next test.thing other");
+        for (uri, host) in [("/own", "a"), ("/of-env", "a"), ("/of-env", "shop.example")] {
+            assert!(check("GET", uri, host).await.starts_with("refuse not_found"), "{uri} {host}");
+        }
     }
 
     #[tokio::test]

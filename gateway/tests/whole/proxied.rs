@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
+use yunzhan_base::config::Follow;
 use yunzhan_gateway::client_address::TrustedProxies;
 use yunzhan_gateway::listener::Listener;
 use yunzhan_gateway::proxy_protocol::ProxyProtocol;
@@ -171,7 +172,7 @@ async fn who_is_trusted_follows_a_reload() {
     behind.seen.wait_for("connection proxy_untrusted").await;
     let mut config = Config::default();
     trust_loopback(&mut config);
-    behind.gateway.reconfigure(&config).unwrap();
+    behind.gateway.prepare(&config).unwrap().commit();
     let mut stream = behind.connect(&[V2, ECHO.as_bytes()].concat()).await;
     assert_eq!(summary(&read_answer(&mut stream).await), "200 a");
 }

@@ -11,7 +11,7 @@ use yunzhan_base::env::{Env, Envs};
 use yunzhan_base::event::{Event, Events, Observe};
 use yunzhan_base::policy::Cors;
 use yunzhan_base::principal::{AuthVerdict, Authenticate, Claim, User};
-use yunzhan_base::route::bind;
+use yunzhan_base::route::{RouteScope, bind};
 use yunzhan_base::socket::{Message, Socket};
 use yunzhan_base::{
     Access, Body, Call, Endpoint, Error, Kind, Live, Principal, ResponseFuture, RoutePolicy,
@@ -167,6 +167,7 @@ fn shop() -> Env {
         appid: Some("wx1".into()),
         app_secret: None,
         hosts: Vec::new(),
+        origins: Vec::new(),
         development_login: false,
     }
 }
@@ -277,6 +278,7 @@ fn guarded(
     config.routes.extend(upstream.map(|address| RemoteRoute {
         name: "up".into(),
         path: "/up/{*rest}".into(),
+        scope: RouteScope::Everywhere,
         upstream: Target::parse(&format!("http://{address}")).unwrap(),
         access: Access::Public,
         policy: RoutePolicy {

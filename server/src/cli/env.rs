@@ -29,6 +29,16 @@ pub(super) enum EnvVerb {
         /// A host name that means this environment; may be repeated
         #[arg(long = "host", value_name = "HOST")]
         hosts: Vec<String>,
+        /// An origin whose pages may call it from a browser, such as https://h5.example.com; may be repeated
+        #[arg(long = "origin", value_name = "ORIGIN")]
+        origins: Vec<String>,
+    },
+    /// Say whose pages may call an environment from a browser; none when no origin is given
+    Origins {
+        /// Environment id
+        env: EnvId,
+        /// Origins such as https://h5.example.com
+        origins: Vec<String>,
     },
     /// Show one environment
     Show {
@@ -49,18 +59,24 @@ pub(super) fn run(context: &Context, verb: &EnvVerb) -> u8 {
             let answer = context.control_call(Method::GET, "/control/v1/envs", &Value::Null);
             finish(context, answer, list_text)
         }
-        EnvVerb::Add { id, appid, app_secret_file, hosts } => {
+        EnvVerb::Add { id, appid, app_secret_file, hosts, origins } => {
             let answer = read_secret(app_secret_file.as_ref()).and_then(|app_secret| {
                 let body = json!({
                     "env": id.as_str(),
                     "appid": appid,
                     "app_secret": app_secret,
                     "hosts": hosts,
+                    "origins": origins,
                     "development_login": appid.is_none(),
                 });
                 context.control_call(Method::POST, "/control/v1/envs", &body)
             });
             finish(context, answer, show_text)
+        }
+        EnvVerb::Origins { env, origins } => {
+            let path = format!("/control/v1/envs/{env}/origins");
+            let body = json!({ "origins": origins });
+            finish(context, context.control_call(Method::PUT, &path, &body), show_text)
         }
         EnvVerb::Show { env } => {
             let answer =

@@ -328,6 +328,7 @@ fn demo(env: &EnvId) -> Env {
         appid: None,
         app_secret: None,
         hosts: Vec::new(),
+        origins: Vec::new(),
         development_login: true,
     }
 }

@@ -16,6 +16,12 @@ pub const CONTROL: &[Endpoint<EnvStore>] = &[
     endpoint("envs.control.list", Method::GET, "/control/v1/envs", list),
     endpoint("envs.control.add", Method::POST, "/control/v1/envs", add),
     endpoint("envs.control.show", Method::GET, "/control/v1/envs/{env}", show),
+    endpoint(
+        "envs.control.set_origins",
+        Method::PUT,
+        "/control/v1/envs/{env}/origins",
+        set_origins,
+    ),
     endpoint("envs.control.add_key", Method::POST, "/control/v1/envs/{env}/keys", add_key),
     endpoint(
         "envs.control.remove_key",
@@ -31,6 +37,7 @@ struct Shown<'a> {
     env: &'a str,
     appid: Option<&'a str>,
     hosts: &'a [String],
+    origins: &'a [String],
     development_login: bool,
     key_ids: Vec<String>,
 }
@@ -43,6 +50,8 @@ struct Add {
     app_secret: Option<String>,
     #[serde(default)]
     hosts: Vec<String>,
+    #[serde(default)]
+    origins: Vec<String>,
     #[serde(default)]
     development_login: bool,
 }
@@ -78,12 +87,30 @@ fn add(envs: Arc<EnvStore>, call: Call) -> ResponseFuture {
             appid: request.appid,
             app_secret: request.app_secret.map(Secret::new),
             hosts: request.hosts,
+            origins: request.origins,
             development_login: request.development_login,
         };
         let act = Act::new(&call.context, "env.add", new.id.as_str()).in_env(&new.id);
         let own = Arc::clone(&envs);
         let (env, key) = envs.acts.run(act, async move { own.add(new).await }).await?;
         Ok(json::answer(StatusCode::CREATED, &Added { shown: envs.shown(&env), key }))
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetOrigins {
+    origins: Vec<String>,
+}
+
+fn set_origins(envs: Arc<EnvStore>, call: Call) -> ResponseFuture {
+    Box::pin(async move {
+        let env = env_id(&call)?;
+        let SetOrigins { origins } = json::read(&call)?;
+        let act = Act::new(&call.context, "env.origins", env.as_str()).in_env(&env);
+        let (own, id) = (Arc::clone(&envs), env.clone());
+        envs.acts.run(act, async move { own.set_origins(&id, origins).await }).await?;
+        Ok(json::ok(&envs.shown(&*envs.get(&env)?)))
     })
 }
 
@@ -123,6 +150,7 @@ impl EnvStore {
             env: env.id.as_str(),
             appid: env.appid.as_deref(),
             hosts: &env.hosts,
+            origins: &env.origins,
             development_login: env.development_login,
             key_ids,
         }

@@ -68,6 +68,9 @@ pub const SERVER_KEYS_MAX: usize = 32;
 /// Host names of one environment.
 pub const HOSTS_MAX: usize = 16;
 
+/// Origins of one environment: its pages, its console, and those of the people who build them.
+pub const ORIGINS_MAX: usize = 32;
+
 /// The longest appid in bytes; WeChat's have 18.
 const APPID_BYTES_MAX: usize = 64;
 
@@ -82,6 +85,8 @@ pub struct NewEnv {
     pub app_secret: Option<Secret>,
     /// Host names that mean this environment.
     pub hosts: Vec<String>,
+    /// Origins whose pages may call it from a browser.
+    pub origins: Vec<String>,
     /// Whether anybody may log in under any name.
     pub development_login: bool,
 }
@@ -183,6 +188,15 @@ impl EnvStore {
         Ok(key)
     }
 
+    /// Replaces the origins whose pages may call an environment from a browser. Errors: `InvalidParameter`, `EnvNotFound`.
+    pub async fn set_origins(&self, env: &EnvId, origins: Vec<String>) -> Result<()> {
+        let origins = checked_origins(origins)?;
+        let _writing = self.writing.lock().await;
+        self.get(env)?;
+        self.store.set_origins(env, &origins).await?;
+        self.reload().await
+    }
+
     /// Removes a key; what it signed is refused from now on. Errors: `NotFound`.
     pub async fn remove_key(&self, env: &EnvId, key_id: &str) -> Result<()> {
         let _writing = self.writing.lock().await;
@@ -226,7 +240,7 @@ impl std::fmt::Debug for EnvStore {
 
 fn checked(new: NewEnv) -> Result<Env> {
     let refuse = |message: &'static str| Err(Error::new(Kind::InvalidParameter, message));
-    let NewEnv { id, appid, app_secret, hosts, development_login } = new;
+    let NewEnv { id, appid, app_secret, hosts, origins, development_login } = new;
     if appid.as_deref().is_some_and(|appid| !is_plain(appid, APPID_BYTES_MAX)) {
         return refuse("an appid has letters and digits only; copy it from mp.weixin.qq.com");
     }
@@ -242,7 +256,27 @@ fn checked(new: NewEnv) -> Result<Env> {
         return refuse("hosts are at most 16 names such as api.example.com, without a port");
     }
     let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-    Ok(Env { id, appid, app_secret, hosts, development_login })
+    let origins = checked_origins(origins)?;
+    Ok(Env { id, appid, app_secret, hosts, origins, development_login })
+}
+
+fn checked_origins(origins: Vec<String>) -> Result<Vec<String>> {
+    if origins.len() > ORIGINS_MAX || !origins.iter().all(|origin| is_origin(origin)) {
+        return Err(Error::new(
+            Kind::InvalidParameter,
+            "origins are at most 32, such as https://h5.example.com, without a path",
+        ));
+    }
+    Ok(origins.iter().map(|origin| origin.to_ascii_lowercase()).collect())
+}
+
+/// Scheme, host and perhaps a port (RFC 6454 section 6.2).
+fn is_origin(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| match rest.split_once(':') {
+        Some((host, port)) => is_host(host) && port.parse::<u16>().is_ok(),
+        None => is_host(rest),
+    })
 }
 
 fn is_plain(text: &str, bytes_max: usize) -> bool {

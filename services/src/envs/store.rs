@@ -13,7 +13,16 @@ use super::server_keys::StoredKey;
 use crate::columns::Columns;
 
 /// The tables of environments and their keys.
-pub const MIGRATIONS: &[Migration] = &[Migration {
+pub const MIGRATIONS: &[Migration] = &[ENVS_AND_KEYS, ORIGINS];
+
+const ORIGINS: Migration = Migration {
+    version: 2,
+    name: "origins of pages",
+    database: Scope::System,
+    statements: &["ALTER TABLE {envs} ADD COLUMN origins {text}"],
+};
+
+const ENVS_AND_KEYS: Migration = Migration {
     version: 1,
     name: "environments and server keys",
     database: Scope::System,
@@ -34,7 +43,7 @@ pub const MIGRATIONS: &[Migration] = &[Migration {
              created_ms BIGINT NOT NULL
          )",
     ],
-}];
+};
 
 const ENVS: &[Logical] = &[Logical("envs")];
 const SERVER_KEYS: &[Logical] = &[Logical("server_keys")];
@@ -59,8 +68,7 @@ impl Store {
 
     /// Every environment.
     pub(super) async fn envs(&self) -> Result<Vec<Env>> {
-        let sql =
-            "SELECT env, appid, app_secret, hosts, development_login FROM {envs} ORDER BY env";
+        let sql = "SELECT env, appid, app_secret, hosts, development_login, origins FROM {envs} ORDER BY env";
         let statement = Statement { sql, tables: ENVS, params: Vec::new() };
         let rows = self.sql.read(Consistency::Primary, &self.place, statement).await?;
         rows.0.into_iter().map(|row| self.env(row.into())).collect()
@@ -73,10 +81,17 @@ impl Store {
         let context = app_secret_context(&id);
         let app_secret =
             sealed.map(|sealed| self.master_key.open(&context, &sealed)).transpose()?;
-        let hosts = serde_json::from_str(&columns.text()?).map_err(|error| {
-            Error::internal("the hosts of an environment are not a list").because(error)
-        })?;
-        Ok(Env { id, appid, app_secret, hosts, development_login: columns.integer()? != 0 })
+        let list = |what: &str, text: &str| {
+            serde_json::from_str(text).map_err(|error| {
+                Error::internal(format!("the {what} of an environment are not a list"))
+                    .because(error)
+            })
+        };
+        let hosts = list("hosts", &columns.text()?)?;
+        let development_login = columns.integer()? != 0;
+        let origins = columns.optional_text()?;
+        let origins = origins.map_or(Ok(Vec::new()), |text| list("origins", &text))?;
+        Ok(Env { id, appid, app_secret, hosts, origins, development_login })
     }
 
     /// Every server key.
@@ -98,21 +113,22 @@ impl Store {
 
     /// Adds an environment, with its first key when one is given.
     pub(super) async fn add_env(&self, env: &Env, key: &StoredKey, now_ms: i64) -> Result<()> {
-        let hosts = serde_json::to_string(&env.hosts).expect("a list of text");
+        let list = |list: &[String]| serde_json::to_string(list).expect("a list of text");
         let seal = |secret: &Secret| {
             Value::Blob(self.master_key.seal(&app_secret_context(&env.id), secret.expose()))
         };
         let insert = step(
-            "{insert_or_ignore} INTO {envs} (env, appid, app_secret, hosts, development_login, created_ms)
-             VALUES (?, ?, ?, ?, ?, ?)",
+            "{insert_or_ignore} INTO {envs} (env, appid, app_secret, hosts, development_login, created_ms, origins)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
             ENVS,
             vec![
                 Value::Text(env.id.to_string()),
                 env.appid.clone().map_or(Value::Null, Value::Text),
                 env.app_secret.as_ref().map_or(Value::Null, seal),
-                Value::Text(hosts),
+                Value::Text(list(&env.hosts)),
                 Value::Integer(env.development_login.into()),
                 Value::Integer(now_ms),
+                Value::Text(list(&env.origins)),
             ],
         );
         let unit =
@@ -124,6 +140,20 @@ impl Store {
             ),
             _ => error,
         })
+    }
+
+    /// Replaces the origins whose pages may call an environment.
+    pub(super) async fn set_origins(&self, env: &EnvId, origins: &[String]) -> Result<()> {
+        let origins = serde_json::to_string(origins).expect("a list of text");
+        let statement = Statement {
+            sql: "UPDATE {envs} SET origins = ? WHERE env = ?",
+            tables: ENVS,
+            params: vec![Value::Text(origins), Value::Text(env.to_string())],
+        };
+        // MySQL counts no row where nothing changed.
+        let steps = vec![WriteStep { statement, expect: Expect::Any }];
+        let unit = WriteBatch { steps, idempotency: None };
+        self.sql.write(&self.place, unit).await.map(drop)
     }
 
     /// Adds a key.

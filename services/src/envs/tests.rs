@@ -21,6 +21,7 @@ fn env(id: &str) -> NewEnv {
         appid: None,
         app_secret: None,
         hosts: Vec::new(),
+        origins: Vec::new(),
         development_login: true,
     }
 }

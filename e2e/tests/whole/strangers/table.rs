@@ -155,6 +155,7 @@ routes! {
     "envs.control.list" "GET" "/control/v1/envs" "", OF_OPERATORS, OPERATORS;
     "envs.control.add" "POST" "/control/v1/envs" r#"{"env":"theirs"}"#, OF_OPERATORS, OPERATORS;
     "envs.control.show" "GET" "/control/v1/envs/shop" "", OF_OPERATORS, OPERATORS;
+    "envs.control.set_origins" "PUT" "/control/v1/envs/shop/origins" r#"{"origins":[]}"#, OF_OPERATORS, OPERATORS;
     "envs.control.add_key" "POST" "/control/v1/envs/shop/keys" "{}", OF_OPERATORS, OPERATORS;
     "envs.control.remove_key" "DELETE" "/control/v1/envs/shop/keys/any" "", OF_OPERATORS, OPERATORS;
     "identity.control.issue" "POST" "/control/v1/envs/shop/tokens" r#"{"name":"alice"}"#, OF_OPERATORS, OPERATORS;

@@ -21,6 +21,7 @@ fn context(env: &str, principal: Principal) -> Context {
         appid: None,
         app_secret: None,
         hosts: Vec::new(),
+        origins: Vec::new(),
         development_login: true,
     };
     let timeout = Duration::from_secs(5);

@@ -306,6 +306,7 @@ pub(super) fn development(env: &str) -> NewEnv {
         appid: None,
         app_secret: None,
         hosts: Vec::new(),
+        origins: Vec::new(),
         development_login: true,
     }
 }
@@ -317,6 +318,7 @@ pub(super) async fn add_mini_program(house: &House) -> NewKey {
         appid: Some("wx0123456789abcdef".into()),
         app_secret: Some(Secret::from("app&secret")),
         hosts: Vec::new(),
+        origins: Vec::new(),
         development_login: false,
     };
     house.envs.add(new).await.unwrap().1
