@@ -84,7 +84,8 @@ impl Table {
         }
         for path in files.iter().flat_map(|_| ["/", "/{*path}"]) {
             // A configured route may claim either path, whatever it calls the rest; then it, not the folder, answers there.
-            let is_same = |known: &String| known == path || is_catch_all(known) && is_catch_all(path);
+            let is_same =
+                |known: &String| known == path || is_catch_all(known) && is_catch_all(path);
             if !table.path_texts.iter().any(is_same) {
                 let files = Arc::clone(files.expect("a path comes from a folder"));
                 table.insert(path, None, Rule::files(files))?;

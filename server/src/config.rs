@@ -202,7 +202,8 @@ impl Config {
         for (place, message) in conflicts.chain(hiding).collect::<Vec<_>>() {
             // A route that could not be read has no place in the list of those that were.
             let path = &routes[place].path;
-            let element = elements.iter_mut().find(|element| element.text("path").as_ref() == Some(path));
+            let element =
+                elements.iter_mut().find(|element| element.text("path").as_ref() == Some(path));
             if let Some(element) = element {
                 element.problem("path", message);
             }
@@ -218,8 +219,7 @@ fn refuse_same_addresses(listen: &mut Reader<'_>, listeners: &[(&'static str, Li
             continue;
         };
         // Told at a key that somebody wrote: the other one may be a default.
-        let (told, other) =
-            if listen.is_set(later) { (later, earlier) } else { (earlier, later) };
+        let (told, other) = if listen.is_set(later) { (later, earlier) } else { (earlier, later) };
         let zh = format!("listen.{other} 已使用此地址; 请换一个端口");
         let en = format!("listen.{other} has this address already; choose another port");
         listen.problem(told, (en, zh));

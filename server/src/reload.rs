@@ -94,9 +94,8 @@ impl Reloader {
         let Some(first) = refused.next() else {
             return Ok(prepared.into_iter().filter_map(Result::ok).collect());
         };
-        let text = refused.fold(first.message().to_owned(), |text, error| {
-            format!("{text}\n{}", error.message())
-        });
+        let text = refused
+            .fold(first.message().to_owned(), |text, error| format!("{text}\n{}", error.message()));
         Err(Error::new(first.kind(), text).because(first))
     }
 
@@ -130,10 +129,7 @@ struct ServedCertificate {
 }
 
 /// Lets the certificate that is served follow the configuration.
-pub(crate) fn follow_certificate(
-    dir: DataDir,
-    served: Certificate,
-) -> Box<dyn Follow<Config>> {
+pub(crate) fn follow_certificate(dir: DataDir, served: Certificate) -> Box<dyn Follow<Config>> {
     part(|config: &Config| &config.certificate, Arc::new(ServedCertificate { dir, served }))
 }
 

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::UnixListener;
-use yunzhan_base::event::Level;
 use yunzhan_base::Result;
+use yunzhan_base::event::Level;
 use yunzhan_net::shutdown::{Shutdown, Trigger};
 
 use crate::app::{App, has_demo};

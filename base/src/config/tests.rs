@@ -443,12 +443,14 @@ fn settings(text: &str) -> Settings {
 
 #[test]
 fn changes_name_the_keys_that_differ() {
-    let before = settings("gateway = { idle_timeout = '1s', shared_secret = 'a', hosts = ['zebra'] }");
+    let before =
+        settings("gateway = { idle_timeout = '1s', shared_secret = 'a', hosts = ['zebra'] }");
     let after =
         settings("\n\ngateway = { idle_timeout = '2s', shared_secret = 'b', hosts = ['zebra'] }");
     let changed = Settings::changed(&before, &after);
     assert_eq!(changed, ["gateway.idle_timeout", "gateway.shared_secret"]);
-    let same = settings("[gateway]\nhosts = [\n'zebra',\n]\nidle_timeout = '1000ms'\nshared_secret='a'");
+    let same =
+        settings("[gateway]\nhosts = [\n'zebra',\n]\nidle_timeout = '1000ms'\nshared_secret='a'");
     assert_eq!(Settings::changed(&before, &same), Vec::<String>::new());
     assert!(!format!("{before:?}").contains("zebra"));
 }

@@ -109,9 +109,8 @@ impl Health {
         // Whoever came while another one probed has its outcome.
         if !self.knows_enough() {
             let probed = tokio::time::timeout(PROBE_WAIT_MAX, self.probe(&Database::System)).await;
-            let is_late = probed.map_or(true, |done| {
-                done.is_err_and(|error| error.kind() == Kind::Timeout)
-            });
+            let is_late =
+                probed.map_or(true, |done| done.is_err_and(|error| error.kind() == Kind::Timeout));
             if is_late {
                 return Some(Refused {
                     engine: self.engine,
@@ -127,12 +126,14 @@ impl Health {
     fn knows_enough(&self) -> bool {
         let (state, now_ms) = (self.state(), self.clock.now_ms());
         let is_fresh = state.good_ms.is_some_and(|good_ms| now_ms - good_ms < GOOD_FOR_MS);
-        is_fresh || state.refusing.iter().any(|(database, refusing)| refusing.concerns_all(database))
+        is_fresh
+            || state.refusing.iter().any(|(database, refusing)| refusing.concerns_all(database))
     }
 
     fn refused(&self) -> Option<Refused> {
         let state = self.state();
-        let all = state.refusing.iter().find(|(database, refusing)| refusing.concerns_all(database));
+        let all =
+            state.refusing.iter().find(|(database, refusing)| refusing.concerns_all(database));
         let (database, refusing) = all.or_else(|| state.refusing.iter().next())?;
         let only = match database {
             Database::Env(env) if all.is_none() => Some(env.clone()),
@@ -234,7 +235,9 @@ impl Health {
         let engine = self.engine;
         let text = if refuses {
             let advice = fault.advice();
-            format!("the database ({engine}) takes no writes: {fault} ({database}); reads go on where they can; {advice}")
+            format!(
+                "the database ({engine}) takes no writes: {fault} ({database}); reads go on where they can; {advice}"
+            )
         } else {
             format!("the database ({engine}) takes writes again; it refused them before: {fault}")
         };
@@ -251,7 +254,8 @@ impl Health {
 impl Refusing {
     /// Whether other databases of the engine refuse too, as far as one can tell: all lie on one disk or server.
     fn concerns_all(self, database: &Database) -> bool {
-        *database == Database::System || matches!(self.fault, StorageFault::DiskFull | StorageFault::Away)
+        *database == Database::System
+            || matches!(self.fault, StorageFault::DiskFull | StorageFault::Away)
     }
 }
 

@@ -8,7 +8,9 @@ use yunzhan_base::fault::Faults;
 use yunzhan_base::{Clock, Result};
 
 use super::health::Watched;
-use super::{Database, Faulty, Health, Metered, Migrations, Mysql, SharedSql, Sqlite, mysql, sqlite};
+use super::{
+    Database, Faulty, Health, Metered, Migrations, Mysql, SharedSql, Sqlite, mysql, sqlite,
+};
 use crate::config;
 
 /// What the engine is opened with.
@@ -54,7 +56,13 @@ pub struct Wrapped {
 }
 
 /// Puts the wrappers of a serving engine around it: drills strike inside, so that what they do is measured and noticed.
-pub fn wrap(sql: SharedSql, config: &config::Sql, events: Events, faults: Faults, clock: Clock) -> Wrapped {
+pub fn wrap(
+    sql: SharedSql,
+    config: &config::Sql,
+    events: Events,
+    faults: Faults,
+    clock: Clock,
+) -> Wrapped {
     let engine = if config.mysql_url.is_some() { "mysql" } else { "sqlite" };
     let metered = Arc::new(Metered::new(Arc::new(Faulty::new(sql, faults)), events.clone()));
     let health = Health::new(metered, engine, clock, events);

@@ -87,7 +87,9 @@ impl StorageFault {
     pub(crate) const fn advice(self) -> &'static str {
         match self {
             Self::DiskFull => "free space on its disk",
-            Self::ReadOnly => "see to the rights on its files and to how its disk is mounted, or to the server's read_only",
+            Self::ReadOnly => {
+                "see to the rights on its files and to how its disk is mounted, or to the server's read_only"
+            }
             Self::Io => "see to its disk",
             Self::Gone => "put the file back, or stop this server before a file is replaced",
             Self::Away | Self::NoAnswer => "see to the database server or the disk",

@@ -80,5 +80,8 @@ pub(crate) async fn start_for_tests(folder: &std::path::Path) -> crate::app::Sta
     let listeners = ["HTTP", "HTTPS", "CONTROL"];
     let variables = listeners.map(|name| (format!("YUNZHAN_LISTEN__{name}"), "127.0.0.1:0".into()));
     let context = Context::new(common, variables.into(), Lang::En, Instant::now());
-    context.start(false).await.unwrap_or_else(|failure| panic!("{}", output::failed(&failure, &context)))
+    context
+        .start(false)
+        .await
+        .unwrap_or_else(|failure| panic!("{}", output::failed(&failure, &context)))
 }

@@ -46,9 +46,8 @@ fn serve(context: &Context) -> Result<bool, Failure> {
 async fn start(context: &Context, signals: &mut Signals) -> Result<Option<App>, Failure> {
     // In a task of its own, because opening also computes: rules are compiled, files are read.
     let (context, json) = (context.clone(), context.json);
-    let mut opening = tokio::spawn(async move {
-        Ok::<_, Failure>(App::open(context.start(true).await?).await?)
-    });
+    let mut opening =
+        tokio::spawn(async move { Ok::<_, Failure>(App::open(context.start(true).await?).await?) });
     tokio::select! {
         opened = &mut opening => match opened {
             Ok(app) => app.map(Some),

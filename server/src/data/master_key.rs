@@ -67,7 +67,8 @@ fn check_value(key: &[u8; MASTER_KEY_BYTES]) -> String {
 }
 
 fn wrong(dir: &DataDir, is_given: bool) -> Error {
-    let at = if is_given { "server.master_key".into() } else { dir.master_key().display().to_string() };
+    let at =
+        if is_given { "server.master_key".into() } else { dir.master_key().display().to_string() };
     let (root, check) = (dir.root().display(), dir.master_key_check());
     let message = format!(
         "the master key of {at} is not the one that sealed the secrets of {root}: put that one back, or restore the folder from a backup (the key's check value is in {})",

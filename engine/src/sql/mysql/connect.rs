@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{
-    Conn, Error as DriverError, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts,
-};
+use mysql_async::{Conn, Error as DriverError, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts};
 use yunzhan_base::{Clock, Error, Kind, Result};
 
 use super::codes;

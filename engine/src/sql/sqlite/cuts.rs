@@ -27,8 +27,8 @@ fn options(vfs: Option<&'static str>) -> OpenOptions {
 /// Opens the server's own database, as a start does.
 async fn start(root: &Path, options: OpenOptions) -> Result<Sqlite> {
     let (config, clock) = (config::Sql::default(), Clock::manual(0));
-    let sqlite =
-        Sqlite::with_options(root.to_owned(), config, migrations(), clock, options).expect("threads");
+    let sqlite = Sqlite::with_options(root.to_owned(), config, migrations(), clock, options)
+        .expect("threads");
     sqlite.prepare(&Database::System).await.map(|()| sqlite)
 }
 

@@ -175,15 +175,12 @@ impl File {
     /// An idle reader, or a new one. Opening takes some hundred microseconds, once for each thread that reads: less than
     /// a point read might wait for a reader thread that is busy with scans.
     fn session(&self, options: &OpenOptions) -> Result<Session> {
-        let idle = self.readers().pop();
-        idle.map_or_else(
-            || {
-                Session::open(&self.path, options)
-                    .and_then(Session::read_only)
-                    .map_err(codes::error)
-            },
-            Ok,
-        )
+        if let Some(idle) = self.readers().pop() {
+            return Ok(idle);
+        }
+        // A file that took the place of ours must not meet our log.
+        self.check_identity()?;
+        Session::open_to_read(&self.path, options).map_err(codes::error)
     }
 
     fn read_with(

@@ -48,8 +48,7 @@ fn open() -> Opened {
     let root = TempDir::new().expect("a folder");
     let recorder = Recorder::register();
     let clock = Clock::manual(1_000_000);
-    let options =
-        OpenOptions { cache_kib: 64, vfs: Some(recorder.name()), synchronous: "OFF" };
+    let options = OpenOptions { cache_kib: 64, vfs: Some(recorder.name()), synchronous: "OFF" };
     let migrations = Migrations::new(vec![("suite", MIGRATIONS)]).expect("good numbers");
     let (folder, config) = (root.path().to_owned(), config::Sql::default());
     let sqlite = Sqlite::with_options(folder, config, migrations, clock.clone(), options);
@@ -153,6 +152,7 @@ async fn health_checks_do_not_write_while_others_do() {
 async fn a_file_that_is_gone_takes_no_writes_and_concerns_its_environment_alone() {
     let opened = open();
     opened.write().await.expect("a write");
+    assert_eq!(opened.count().await, 1);
     let file = path_of(opened.root.path(), &demo());
     let aside = opened.root.path().join("aside");
     fs::rename(&file, &aside).expect("moved");

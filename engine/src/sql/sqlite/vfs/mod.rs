@@ -66,7 +66,11 @@ impl Recorder {
     pub fn register() -> &'static Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("recorder-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let recorder = Box::leak(Box::new(Self { name, events: Mutex::default(), refusal: AtomicI32::new(0) }));
+        let recorder = Box::leak(Box::new(Self {
+            name,
+            events: Mutex::default(),
+            refusal: AtomicI32::new(0),
+        }));
         shim::register(recorder);
         recorder
     }
