@@ -423,7 +423,27 @@ fn a_database_of_somebody_else_is_a_mistake() {
     place.write("yunzhan-data/system.db", &"no database ".repeat(1000));
     std::fs::remove_file(place.path("yunzhan-data/system.db-wal")).unwrap();
     expect![[r#"
-        error: the database file is damaged; restore it from a backup
+        error: the database file is damaged; restore it from a backup: cannot open [folder]/yunzhan-data/system.db
+
+        1 mistake
+    "#]]
+    .assert_eq(&told_by_both(&place));
+}
+
+#[test]
+fn a_database_that_was_lost_is_a_mistake_and_not_made_anew() {
+    let place = Place::new();
+    place.serve(&[]).stop();
+    // As a copy leaves it that stopped at once.
+    place.write("yunzhan-data/system.db", "");
+    expect![[r#"
+        error: the database [folder]/yunzhan-data/system.db is gone or empty: put it back from a backup; to begin anew, name another data folder with --data
+
+        1 mistake
+    "#]].assert_eq(&told_by_both(&place));
+    std::fs::remove_file(place.path("yunzhan-data/system.db")).unwrap();
+    expect![[r#"
+        error: the database [folder]/yunzhan-data/system.db is gone or empty: put it back from a backup; to begin anew, name another data folder with --data
 
         1 mistake
     "#]].assert_eq(&told_by_both(&place));

@@ -208,12 +208,18 @@ impl File {
 
 impl Failed {
     pub(super) fn of(error: &Error) -> Self {
-        let (message, detail) = (error.message().to_owned(), error.log_text());
+        let message = error.message().to_owned();
+        // What the log reads beyond the message.
+        let text = error.log_text();
+        let detail = text.strip_prefix(&message).unwrap_or(&text).trim_start_matches(": ").into();
         Self { kind: error.kind(), message, detail, fault: StorageFault::of(error) }
     }
 
     pub(super) fn error(&self) -> Error {
-        let error = Error::new(self.kind, self.message.clone()).with_detail(self.detail.clone());
+        let mut error = Error::new(self.kind, self.message.clone());
+        if !self.detail.is_empty() {
+            error = error.with_detail(self.detail.clone());
+        }
         match self.fault {
             Some(fault) => error.because(fault),
             None => error,
