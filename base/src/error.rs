@@ -217,6 +217,14 @@ impl Error {
         &self.0.message
     }
 
+    /// Message and detail, for an operator at the command line of this machine: it names files and addresses.
+    pub fn operator_text(&self) -> String {
+        match &self.0.detail {
+            Some(detail) => format!("{}: {detail}", self.0.message),
+            None => self.0.message.to_string(),
+        }
+    }
+
     /// What the log reads: message, detail and the chain of causes. May name addresses; never secrets.
     pub fn log_text(&self) -> String {
         let mut text = self.0.message.to_string();
@@ -279,6 +287,7 @@ mod tests {
         let error = Error::internal("table documents is gone")
             .because(std::io::Error::other("disk on fire"));
         assert_eq!(error.to_string(), "an internal error");
+        assert_eq!(error.operator_text(), "an internal error: table documents is gone");
         assert_eq!(error.log_text(), "an internal error: table documents is gone: disk on fire");
     }
 }

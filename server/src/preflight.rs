@@ -15,6 +15,7 @@ use yunzhan_engine::sql;
 use yunzhan_gateway::Files;
 use yunzhan_gateway::tls::{Certificate, CertificateFiles};
 
+use crate::cli::output::error_text;
 use crate::config::{Config, Listen, Loaded};
 use crate::data::{self, Lock};
 use crate::waf::RuleSetManager;
@@ -142,8 +143,26 @@ fn addresses(asked: &Asked<'_>) -> Vec<Problem> {
 
 /// The database is one that this program can use.
 async fn database(dir: &DataDir, config: &Config) -> Result<()> {
+    if config.engine.sql.mysql_url.is_none() {
+        refuse_lost_database(dir)?;
+    }
     let opening = rooms::opening(config, dir.root().to_owned(), Clock::System)?;
     sql::inspect(&opening).await
+}
+
+/// The key's check value is written once the database is whole. When there is no database then, it was lost, by a copy that
+/// stopped or a path that was mistyped, and making an empty one would look as if all went well.
+fn refuse_lost_database(dir: &DataDir) -> Result<()> {
+    let path = dir.system_database();
+    let is_there = path.metadata().is_ok_and(|file| file.len() > 0);
+    if is_there || !dir.master_key_check().exists() {
+        return Ok(());
+    }
+    let message = format!(
+        "the database {} is gone or empty: put it back from a backup; to begin anew, name another data folder with --data",
+        path.display()
+    );
+    Err(Error::new(Kind::InvalidParameter, message))
 }
 
 /// Serves a folder of pages, or says why it cannot be read.
@@ -173,7 +192,7 @@ impl Findings {
     /// For programs.
     pub(crate) fn json(&self, lang: Lang) -> Value {
         let located = self.located.as_ref().map_or(json!([]), |problems| problems.to_json(lang));
-        let others: Vec<_> = self.others.iter().map(Error::log_text).collect();
+        let others: Vec<_> = self.others.iter().map(Error::operator_text).collect();
         json!({ "configuration": located, "files": others, "warnings": self.warnings })
     }
 
@@ -185,10 +204,8 @@ impl Findings {
             text.push('\n');
         }
         for error in &self.others {
-            text += &match lang {
-                Lang::En => format!("error: {error}\n\n"),
-                Lang::Zh => format!("错误: {}: {error}\n\n", error.kind().entry().zh),
-            };
+            text += &error_text(error, lang);
+            text.push('\n');
         }
         for warning in &self.warnings {
             text += &format!("{}: {warning}\n\n", lang.pick("warning", "警告"));

@@ -59,17 +59,18 @@ pub(super) fn failed(failure: &Failure, context: &Context) -> String {
         Failure::Error(error) if context.json => {
             format!(
                 "{}\n",
-                json!({ "error": { "code": error.kind().name(), "message": error.message() } })
+                json!({ "error": { "code": error.kind().name(), "message": error.operator_text() } })
             )
         }
         Failure::Error(error) => error_text(error, context.lang),
     }
 }
 
-fn error_text(error: &Error, lang: Lang) -> String {
+/// One error as a line, as an operator reads it.
+pub(crate) fn error_text(error: &Error, lang: Lang) -> String {
     match lang {
-        Lang::En => format!("error: {error}\n"),
-        Lang::Zh => format!("错误: {}: {error}\n", error.kind().entry().zh),
+        Lang::En => format!("error: {}\n", error.operator_text()),
+        Lang::Zh => format!("错误: {}: {}\n", error.kind().entry().zh, error.operator_text()),
     }
 }
 

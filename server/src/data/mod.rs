@@ -77,14 +77,18 @@ impl OpenData {
     }
 }
 
-/// What would refuse to open the folder, asked without taking the lock or changing anything.
+/// What would refuse to open the folder, asked without taking the lock or changing anything. A key that was given and is
+/// none was told of when it was read.
 pub(crate) fn inspect(dir: &DataDir, master_key: Option<&Secret>) -> Vec<Error> {
     if let Err(error) = refuse_no_folder(dir).and_then(|()| refuse_foreign_folder(dir)) {
         return vec![error];
     }
     let found = format::check(dir, &Format::CURRENT);
     let is_new = matches!(found, Ok(format::Found::Nothing));
-    let key = master_key::look(dir, master_key, is_new).map(drop);
+    let key = match master_key {
+        Some(given) if parse_master_key(given).is_err() => Ok(()),
+        given => master_key::look(dir, given, is_new).map(drop),
+    };
     [found.map(drop), key, Lock::could_be_taken(dir)].into_iter().filter_map(Result::err).collect()
 }
 

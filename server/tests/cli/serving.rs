@@ -78,6 +78,58 @@ fn a_new_configuration_is_taken_over_and_a_bad_one_changes_nothing() {
 }
 
 #[test]
+fn a_certificate_that_was_renewed_under_its_name_counts_as_changed() {
+    let place = Place::new();
+    for data in ["one", "two"] {
+        place.serve(&["--data", data]).stop();
+    }
+    let renew = |from: &str| {
+        for (name, as_name) in [("development.pem", "c.pem"), ("development.key", "c.key")] {
+            std::fs::copy(place.path(from).join("tls").join(name), place.path(as_name)).unwrap();
+        }
+    };
+    let reload = || place.good(&["--config", "c.toml", "reload"]);
+    renew("one");
+    place.write("c.toml", "tls = { certificate = 'c.pem', key = 'c.key' }");
+    let _serving = place.serve(&["--config", "c.toml"]);
+    assert_eq!(reload(), "nothing changed\n");
+    renew("two");
+    assert_eq!(reload(), "changed: tls.certificate, tls.key\n");
+    assert_eq!(reload(), "nothing changed\n");
+    // Without the keys it is the development certificate's turn again.
+    place.write("c.toml", "");
+    assert_eq!(reload(), "changed: tls.certificate, tls.key\n");
+}
+
+#[test]
+fn a_key_that_nobody_follows_waits_for_a_restart() {
+    let place = Place::new().with("YUNZHAN_LISTEN__HTTPS", "off");
+    place.write("c.toml", "");
+    let _serving = place.serve(&["--config", "c.toml"]);
+    // Nobody serves a certificate here, so nobody can take one over.
+    place.write("c.toml", "waf.mode = 'observe'\ntls = { certificate = 'a.pem', key = 'b.pem' }");
+    let told = "changed: waf.mode\nwaiting for a restart: tls.certificate, tls.key\n";
+    assert_eq!(place.good(&["--config", "c.toml", "reload"]), told);
+}
+
+#[test]
+fn a_reload_that_is_refused_in_one_place_changes_nothing_in_another() {
+    let place = Place::new();
+    place.write("c.toml", "");
+    let _serving = place.serve(&["--config", "c.toml"]);
+    let reload = || place.run(&["--config", "c.toml", "reload"]);
+    place.write(
+        "c.toml",
+        "waf = { mode = 'off', rules = 'absent.conf' }\ngateway.idle_timeout = '9s'",
+    );
+    let (code, _, complaint) = reload();
+    assert_eq!(code, 1);
+    assert!(complaint.contains("absent.conf"), "{complaint}");
+    place.write("c.toml", "waf.mode = 'off'\ngateway.idle_timeout = '9s'");
+    assert_eq!(reload().1, "changed: gateway.idle_timeout, waf.mode\n");
+}
+
+#[test]
 fn an_address_that_is_taken_is_named_with_its_key() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();

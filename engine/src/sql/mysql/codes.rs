@@ -112,6 +112,24 @@ mod tests {
         assert_eq!(kind(1205), Kind::Timeout);
         assert_eq!(kind(1040), Kind::Unavailable);
         assert_eq!(kind(1064), Kind::Internal);
-        assert_eq!((kind(1021), kind(1290)), (Kind::Unavailable, Kind::Unavailable));
+    }
+
+    #[test]
+    fn full_disks_and_servers_that_only_read_are_faults_of_the_storage() {
+        let error = |code| {
+            let server = mysql_async::ServerError { code, message: "?".into(), state: "?".into() };
+            error(DriverError::Server(server))
+        };
+        for (code, expected) in [
+            (1021, Some(StorageFault::DiskFull)),
+            (1114, Some(StorageFault::DiskFull)),
+            (1290, Some(StorageFault::ReadOnly)),
+            (1836, Some(StorageFault::ReadOnly)),
+            (1040, None),
+            (1062, None),
+        ] {
+            assert_eq!(StorageFault::of(&error(code)), expected, "{code}");
+        }
+        assert_eq!(error(1021).kind(), Kind::Unavailable);
     }
 }

@@ -99,3 +99,31 @@ async fn an_address_that_cannot_be_used_is_told_without_its_password() {
         assert!(!error.log_text().contains("hunter2"), "{error:?}");
     }
 }
+
+#[tokio::test]
+async fn looking_at_a_server_refuses_what_a_start_refuses_and_makes_nothing() {
+    let Some(mut fresh) = Fresh::mysql().await else { return };
+    let config = fresh.config().clone();
+    super::inspect(&config, &migrations()).await.expect("an empty schema");
+    let mut admin = admin(&mut fresh).await;
+    let tables: Vec<String> = admin.query("SHOW TABLES").await.expect("a list");
+    assert!(tables.is_empty(), "{tables:?}");
+    drop(fresh.open(migrations(), Clock::System).await);
+    super::inspect(&config, &migrations()).await.expect("our own schema");
+    admin.query_drop("UPDATE yz_env_migrations SET version = 9").await.expect("a change");
+    let looked = super::inspect(&config, &migrations()).await.expect_err("a refusal");
+    let started = fresh.try_open(migrations(), Clock::System).await.map(drop);
+    assert_eq!(looked.to_string(), started.expect_err("a refusal").to_string());
+    assert!(looked.to_string().contains("have format 9"), "{looked}");
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_us_is_named_with_what_to_look_at() {
+    let Some(mut fresh) = Fresh::mysql().await else { return };
+    let mut config = fresh.config().clone();
+    let url = config.mysql_url.as_ref().and_then(Secret::expose_str).expect("an address");
+    let (server, _) = url.rsplit_once('/').expect("a schema");
+    config.mysql_url = Some(Secret::from(format!("{server}/no_such_schema_of_ours").as_str()));
+    let refused = super::inspect(&config, &migrations()).await.expect_err("a refusal").to_string();
+    assert!(refused.contains("refuses us; check its address and rights"), "{refused}");
+}

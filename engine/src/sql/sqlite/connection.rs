@@ -53,9 +53,18 @@ struct TimeBound {
 impl Session {
     /// Opens a file for reading and writing, making it when it is missing.
     pub(super) fn open(path: &Path, options: &OpenOptions) -> rusqlite::Result<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Self::open_with(path, options, OpenFlags::SQLITE_OPEN_CREATE)
+    }
+
+    /// Opens a file that is there for reading.
+    pub(super) fn open_to_read(path: &Path, options: &OpenOptions) -> rusqlite::Result<Self> {
+        let session = Self::open_with(path, options, OpenFlags::empty())?;
+        session.connection.pragma_update(None, "query_only", true)?;
+        Ok(session)
+    }
+
+    fn open_with(path: &Path, options: &OpenOptions, more: OpenFlags) -> rusqlite::Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
         let mut connection = match options.vfs {
             None => Connection::open_with_flags(path, flags)?,
             Some(vfs) => Connection::open_with_flags_and_vfs(path, flags, vfs)?,
@@ -93,12 +102,6 @@ impl Session {
         let connection = Connection::open_with_flags(uri, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         Ok(connection)
-    }
-
-    /// Refuses writes from here on.
-    pub(super) fn read_only(self) -> rusqlite::Result<Self> {
-        self.connection.pragma_update(None, "query_only", true)?;
-        Ok(self)
     }
 
     /// Stops statements at `until`, or never.

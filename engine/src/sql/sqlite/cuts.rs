@@ -77,7 +77,7 @@ async fn half_states_of_a_first_start_are_opened() {
 async fn looking_at_a_database_refuses_what_a_start_refuses_and_changes_nothing() {
     for (change, expected) in [
         ("PRAGMA user_version = 2", "has format 2, this program knows 1"),
-        ("PRAGMA user_version = 0", "has lost its mark of a format"),
+        ("PRAGMA user_version = 0", "has lost the mark of its format"),
         ("PRAGMA application_id = 1", "is not a database of this program"),
         ("UPDATE yz_system_migrations SET version = 9", "have format 9, this program knows"),
     ] {
@@ -90,6 +90,7 @@ async fn looking_at_a_database_refuses_what_a_start_refuses_and_changes_nothing(
         let looked = inspect(root.path(), &migrations()).expect_err("a refusal");
         assert_eq!(before, (names(), fs::read(&file).expect("the file")), "{change}");
         assert!(looked.to_string().contains(expected), "{looked}");
+        assert!(looked.log_text().contains("system.db"), "{looked:?}");
         let started = start(root.path(), options(None)).await.map(drop).expect_err("a refusal");
         assert_eq!(started.to_string(), looked.to_string());
     }

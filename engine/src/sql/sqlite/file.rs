@@ -175,15 +175,12 @@ impl File {
     /// An idle reader, or a new one. Opening takes some hundred microseconds, once for each thread that reads: less than
     /// a point read might wait for a reader thread that is busy with scans.
     fn session(&self, options: &OpenOptions) -> Result<Session> {
-        let idle = self.readers().pop();
-        idle.map_or_else(
-            || {
-                Session::open(&self.path, options)
-                    .and_then(Session::read_only)
-                    .map_err(codes::error)
-            },
-            Ok,
-        )
+        if let Some(idle) = self.readers().pop() {
+            return Ok(idle);
+        }
+        // A file that took the place of ours must not meet our log.
+        self.check_identity()?;
+        Session::open_to_read(&self.path, options).map_err(codes::error)
     }
 
     fn read_with(
@@ -211,12 +208,18 @@ impl File {
 
 impl Failed {
     pub(super) fn of(error: &Error) -> Self {
-        let (message, detail) = (error.message().to_owned(), error.log_text());
+        let message = error.message().to_owned();
+        // What the log reads beyond the message.
+        let text = error.log_text();
+        let detail = text.strip_prefix(&message).unwrap_or(&text).trim_start_matches(": ").into();
         Self { kind: error.kind(), message, detail, fault: StorageFault::of(error) }
     }
 
     pub(super) fn error(&self) -> Error {
-        let error = Error::new(self.kind, self.message.clone()).with_detail(self.detail.clone());
+        let mut error = Error::new(self.kind, self.message.clone());
+        if !self.detail.is_empty() {
+            error = error.with_detail(self.detail.clone());
+        }
         match self.fault {
             Some(fault) => error.because(fault),
             None => error,

@@ -33,7 +33,7 @@ pub(super) fn open(
         let session = Session::open(path, options).map_err(codes::error)?;
         let connection = &session.connection;
         // Both marks in one transaction: a start that was cut between them left a file that nobody would open again.
-        let unmarked = Marks::of(connection)?.check(path)? == Known::Unmarked;
+        let unmarked = Marks::of(connection)?.check()? == Known::Unmarked;
         if unmarked {
             mark(connection)?;
         }
@@ -51,7 +51,7 @@ pub(super) fn inspect(path: &Path, scope: Scope, migrations: &Migrations) -> Res
     }
     let inspect = || -> Result<()> {
         let connection = Session::look_at(path).map_err(codes::error)?;
-        if Marks::of(&connection)?.check(path)? == Known::Unmarked {
+        if Marks::of(&connection)?.check()? == Known::Unmarked {
             return Ok(());
         }
         let expand = |sql: &str| Dialect::Sqlite.expand(scope, sql, None).map(|text| text.sql);
@@ -106,22 +106,22 @@ impl Marks {
         })
     }
 
-    fn check(&self, path: &Path) -> Result<Known> {
+    fn check(&self) -> Result<Known> {
         let refuse = |why: String| Err(Error::new(Kind::Unavailable, why));
-        let file = path.display();
         match (self.application, self.format, self.has_tables) {
             (APPLICATION_ID, FORMAT, _) => Ok(Known::Marked),
             // Without tables it is nobody's data: a program that marked in two steps was killed between them.
             (0 | APPLICATION_ID, 0, false) => Ok(Known::Unmarked),
-            (APPLICATION_ID, 0, true) => refuse(format!(
-                "the database {file} has lost its mark of a format; restore it from a backup"
-            )),
+            (APPLICATION_ID, 0, true) => {
+                refuse("the database has lost the mark of its format; restore it from a backup".into())
+            }
             (APPLICATION_ID, newer, _) => refuse(format!(
-                "the database {file} has format {newer}, this program knows {FORMAT}; start the newer program again"
+                "the database has format {newer}, this program knows {FORMAT}; start the newer program again"
             )),
-            _ => refuse(format!(
-                "the file {file} is not a database of this program; move it away, or name another data folder"
-            )),
+            _ => refuse(
+                "the file is not a database of this program; move it away, or name another data folder"
+                    .into(),
+            ),
         }
     }
 }

@@ -152,6 +152,7 @@ async fn health_checks_do_not_write_while_others_do() {
 async fn a_file_that_is_gone_takes_no_writes_and_concerns_its_environment_alone() {
     let opened = open();
     opened.write().await.expect("a write");
+    assert_eq!(opened.count().await, 1);
     let file = path_of(opened.root.path(), &demo());
     let aside = opened.root.path().join("aside");
     fs::rename(&file, &aside).expect("moved");
