@@ -84,6 +84,17 @@ impl Body {
     }
 }
 
+/// The error that broke a body as one of ours: what the gateway put there, or a broken connection.
+pub fn into_error(error: BodyError) -> error::Error {
+    match error.downcast::<error::Error>() {
+        Ok(own) => *own,
+        Err(other) => {
+            let text = "the body ended before its declared length";
+            error::Error::new(error::Kind::Malformed, text).because(other)
+        }
+    }
+}
+
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         if bytes.is_empty() { Self::Empty } else { Self::Held(bytes) }

@@ -42,6 +42,11 @@ impl DataDir {
         self.0.join("master.key")
     }
 
+    /// One line that tells whether a key is the one that sealed the secrets, and from which it cannot be found.
+    pub fn master_key_check(&self) -> PathBuf {
+        self.0.join("master.key.check")
+    }
+
     /// The database of the server itself.
     pub fn system_database(&self) -> PathBuf {
         self.0.join("system.db")
@@ -151,6 +156,7 @@ mod tests {
             data.lock(),
             data.config(),
             data.master_key(),
+            data.master_key_check(),
             data.system_database(),
             data.env_database(&env),
             data.env_blobs(&env),

@@ -21,6 +21,8 @@ pub enum Event<'a> {
     SqlEnded(SqlEnded),
     /// Somebody may no longer do what they are doing: whoever serves them goes on no longer.
     AccessEnded(AccessEnded<'a>),
+    /// A database began to refuse writes, or takes them again.
+    StorageChanged(StorageChanged<'a>),
     /// The server's own life: started, draining, configuration taken over or refused.
     Notice(Notice<'a>),
 }
@@ -281,6 +283,30 @@ pub enum AccessEnded<'a> {
     Env(&'a EnvId),
     /// The address was banned.
     Address(std::net::IpAddr),
+}
+
+/// A database that began to refuse writes, or that takes them again. Told once for each, not once a request.
+#[derive(Clone, Copy, Debug)]
+pub struct StorageChanged<'a> {
+    /// `sqlite` or `mysql`.
+    pub engine: &'static str,
+    /// Why writes are refused, or were, from a closed set: `disk_full`, `read_only`, `io_error`, `gone`, `away`.
+    pub fault: &'static str,
+    /// Whether they are refused now.
+    pub refuses: bool,
+    /// One sentence for the operator.
+    pub text: &'a str,
+}
+
+impl<'a> StorageChanged<'a> {
+    /// As a line for the operator.
+    pub fn notice(&self) -> Notice<'a> {
+        let (level, name) = match self.refuses {
+            true => (Level::Error, "storage_refuses_writes"),
+            false => (Level::Info, "storage_takes_writes"),
+        };
+        Notice { level, name, text: self.text }
+    }
 }
 
 /// A line for the operator.

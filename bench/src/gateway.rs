@@ -94,6 +94,11 @@ fn aim(question: &str) -> Option<Aim> {
     }
 }
 
+/// Whether a question has a row with rules: the same answer with other headers of the peer says nothing new of ours.
+fn has_rules_row(question: &str) -> bool {
+    !question.contains("same headers")
+}
+
 /// The row of the server with rules, beside the peer's that has none.
 fn with_rules(name: &str, peer: Option<f64>, ours: f64) -> Row {
     Row { name: format!("{name}, rules on"), peer, ours, aim: None }
@@ -114,7 +119,7 @@ impl Bench<'_> {
             let peer = peer.map(|their| their.instructions / 1e3);
             let (name, instructions) = (own.name.to_owned(), own.instructions / 1e3);
             rows.push(Row { name, peer, ours: instructions, aim: aim(own.name) });
-            if !own.name.contains("same headers") {
+            if has_rules_row(own.name) {
                 rows.push(with_rules(own.name, peer, guarded.instructions / 1e3));
             }
         }
@@ -157,8 +162,12 @@ impl Bench<'_> {
             let theirs = theirs.first();
             let row = |ours, peer| Row { name: name.to_owned(), peer, ours, aim: None };
             let (us, each) = (theirs.map(|it| it.cpu_us), theirs.map(|it| it.rate));
-            cpu.rows.extend([row(own.cpu_us, us), with_rules(name, us, guarded.cpu_us)]);
-            rate.rows.extend([row(own.rate, each), with_rules(name, each, guarded.rate)]);
+            cpu.rows.push(row(own.cpu_us, us));
+            rate.rows.push(row(own.rate, each));
+            if has_rules_row(name) {
+                cpu.rows.push(with_rules(name, us, guarded.cpu_us));
+                rate.rows.push(with_rules(name, each, guarded.rate));
+            }
         }
         Ok([cpu, rate])
     }

@@ -90,7 +90,7 @@ impl Row {
         };
         let ratio = self.ratio().map_or_else(String::new, |ratio| format!("{ratio:.2} ×"));
         let line = format!(
-            "  {:<34} {:>10} {:>10} {:>9}  {}",
+            "  {:<40} {:>10} {:>10} {:>9}  {}",
             self.name,
             figure(self.peer),
             figure(Some(self.ours)),
@@ -104,7 +104,7 @@ impl Row {
 /// The whole table beside a peer of this name.
 pub(super) fn print(peer: &str, sections: &[Section]) -> String {
     let mut text =
-        format!("\n  {:<34} {peer:>10} {:>10} {:>9}  {}\n", "", "yunzhan", "ratio", "aim");
+        format!("\n  {:<40} {peer:>10} {:>10} {:>9}  {}\n", "", "yunzhan", "ratio", "aim");
     for section in sections {
         text.push_str(&format!("{}\n", section.title));
         text.extend(section.rows.iter().map(Row::print));
@@ -153,12 +153,12 @@ mod tests {
         let sections = [Section { title: "instructions of a request, thousands", rows }];
         expect![[r#"
 
-                                                      nginx    yunzhan     ratio  aim
+                                                            nginx    yunzhan     ratio  aim
             instructions of a request, thousands
-              proxied                                  40.0       80.0    2.00 ×  ≤ 2.2 × met
-              built-in answer                          15.0       30.0    2.00 ×  ≤ 1.6 × MISSED
-              memory                                      –       70.2            ≤ 64 MISSED
-              insert                                      –       99.0
+              proxied                                        40.0       80.0    2.00 ×  ≤ 2.2 × met
+              built-in answer                                15.0       30.0    2.00 ×  ≤ 1.6 × MISSED
+              memory                                            –       70.2            ≤ 64 MISSED
+              insert                                            –       99.0
         "#]]
         .assert_eq(&print("nginx", &sections));
         expect![[r#"

@@ -250,9 +250,21 @@ impl Server {
     /// # Panics
     /// When the kernel does not tell.
     pub fn resident_bytes(&self) -> u64 {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most memory that the process has had at once, in bytes.
+    ///
+    /// # Panics
+    /// When the kernel does not tell.
+    pub fn peak_resident_bytes(&self) -> u64 {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, name: &str) -> u64 {
         let path = PathBuf::from(format!("/proc/{}/status", self.child.id()));
         let status = std::fs::read_to_string(path).expect("the state of a child of ours");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|line| line.trim().strip_suffix("kB"));
         kib.and_then(|kib| kib.trim().parse::<u64>().ok()).expect("a number of kB") * 1024
     }

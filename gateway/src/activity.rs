@@ -31,6 +31,8 @@ pub(crate) struct Activity {
     body_bytes: AtomicU64,
     /// Whether a head began to arrive before the request before it ended: from then on heads are not seen whole.
     pipelined: AtomicBool,
+    /// Whether a request was answered before its body was read.
+    unread_body: AtomicBool,
 }
 
 /// A bound that a connection overran.
@@ -59,6 +61,7 @@ impl Activity {
             after_head_bytes: AtomicU64::new(0),
             body_bytes: AtomicU64::new(0),
             pipelined: AtomicBool::new(false),
+            unread_body: AtomicBool::new(false),
         }
     }
 
@@ -121,8 +124,19 @@ impl Activity {
     pub(crate) fn request_began(&self, body_bytes: u64) -> Option<Lengths> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.head_began.store(false, Ordering::Relaxed);
+        self.unread_body.store(false, Ordering::Relaxed);
         self.body_bytes.store(body_bytes, Ordering::Relaxed);
         Lengths::unpack(self.lengths.swap(0, Ordering::Relaxed))
+    }
+
+    /// Notes that the request in flight is answered before its body was read.
+    pub(crate) fn leave_body_unread(&self) {
+        self.unread_body.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the last request was answered before its body was read.
+    pub(crate) fn has_unread_body(&self) -> bool {
+        self.unread_body.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_between_requests(&self) -> bool {

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use yunzhan_base::body::{BodyError, Watch};
+use yunzhan_base::body::{BodyError, Watch, into_error};
 use yunzhan_base::{Body, Error, Kind, Result};
 
 /// What one permit of the budget stands for.
@@ -182,6 +182,15 @@ impl RequestBody {
         matches!(&self.state, State::Held(bytes, _) if bytes.is_empty())
     }
 
+    /// Whether it stays on the connection: nobody has asked for it, or whoever did gave up before its end.
+    pub(crate) fn is_unread(&self) -> bool {
+        match self.state {
+            State::Unread(_) => true,
+            State::Held(..) => false,
+            State::Gone => !self.end.is_whole(),
+        }
+    }
+
     /// Whether all of it is here, so that the same bytes can be sent again.
     pub(crate) fn is_held(&self) -> bool {
         matches!(self.state, State::Held(..))
@@ -220,16 +229,6 @@ pub(crate) fn observed(body: Body, watch: Box<dyn Watch>) -> Body {
     Body::streaming(Watched { body, declared_bytes, bytes: 0, bytes_max, watch: Some(watch), end })
 }
 
-/// What broke a body: an error of ours that it carried, or the client.
-fn broken(error: BodyError) -> Error {
-    match error.downcast::<Error>() {
-        Ok(own) => *own,
-        Err(error) => {
-            Error::new(Kind::Malformed, "the body ended before its declared length").because(error)
-        }
-    }
-}
-
 async fn collect(mut body: Body, bytes_max: usize, budget: &Budget) -> Result<(Bytes, Share)> {
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if declared > bytes_max {
@@ -240,7 +239,7 @@ async fn collect(mut body: Body, bytes_max: usize, budget: &Budget) -> Result<(B
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(data) = body.next().await {
-        let data = data.map_err(broken)?;
+        let data = data.map_err(into_error)?;
         let length = first.len() + all.len() + data.len();
         if length > bytes_max {
             return Err(too_large(bytes_max as u64));
@@ -301,7 +300,7 @@ impl Watched {
         &mut self,
         frame: Option<Result<Frame<Bytes>, BodyError>>,
     ) -> Result<Option<Frame<Bytes>>> {
-        let Some(frame) = frame.transpose().map_err(broken)? else {
+        let Some(frame) = frame.transpose().map_err(into_error)? else {
             return self.whole().map(|()| None);
         };
         if let Some(data) = frame.data_ref() {

@@ -11,7 +11,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::MissedTickBehavior;
 use yunzhan_base::body::BodyError;
@@ -27,6 +27,7 @@ use crate::exchange::ConnectionFacts;
 use crate::observed_stream::ObservedStream;
 use crate::pipeline::Gateway;
 use crate::respond::Tracked;
+use crate::stream_executor::StreamExecutor;
 use crate::websocket;
 
 /// How often a connection's bounds are checked; a bound may be overrun by so much.
@@ -191,8 +192,8 @@ fn http1_builder(bounds: &Bounds) -> http1::Builder {
     builder
 }
 
-fn http2_builder(bounds: &Bounds) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn http2_builder(bounds: &Bounds) -> http2::Builder<StreamExecutor> {
+    let mut builder = http2::Builder::new(StreamExecutor { stall_max: bounds.body_timeout });
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)

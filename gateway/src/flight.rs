@@ -121,6 +121,9 @@ impl Flight {
         if self.exchange.head.method == Method::HEAD {
             body = without_body(&mut head, &body);
         }
+        if self.exchange.body.is_unread() {
+            self.exchange.connection.activity.leave_body_unread();
+        }
         respond::complete_head(&self.exchange, &mut head);
         self.status = head.status;
         let (by, permit) = match (by, permit) {

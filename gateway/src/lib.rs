@@ -23,17 +23,19 @@ mod respond;
 mod sockets;
 pub mod stage;
 mod stages;
+mod stream_executor;
 mod table;
 #[cfg(test)]
 mod testing;
 pub mod tls;
 pub mod tls_check;
+mod turn;
 mod upstream;
 mod websocket;
 
 pub use config::Config;
-pub use pipeline::{Dependencies, Gateway};
+pub use pipeline::{Dependencies, FOLLOWED_KEYS, Gateway};
 pub use sockets::Sockets;
 pub use stages::waf::{Exclusion, ROUTE_FACT, Waf, WafPolicy};
-pub use table::check_routes;
+pub use table::{is_catch_all, route_conflicts};
 pub use upstream::files::{Asset, Files};

@@ -1,11 +1,14 @@
 //! The stream under hyper: it notes what arrives and whether the client takes what is sent, and writes targets as browsers do.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
 use crate::exchange::ConnectionFacts;
 use crate::head_scan::HeadScan;
@@ -17,7 +20,23 @@ pub(crate) struct ObservedStream<S> {
     scan: Option<HeadScan>,
     /// What did not fit when a target was written anew.
     pending: Vec<u8>,
+    /// The wait for a client that still sends what nobody reads.
+    linger: Option<Linger>,
 }
+
+struct Linger {
+    until: Pin<Box<Sleep>>,
+    bytes: u64,
+}
+
+/// How long a client may go on sending a body that was refused, until it reads the answer.
+const LINGER_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How much of it: four times the largest upload that routes accept by default.
+const LINGER_BYTES_MAX: u64 = 64 << 20;
+
+/// How much of it at once.
+const LINGER_READ_BYTES: usize = 8 << 10;
 
 // === impl ObservedStream ===
 
@@ -53,9 +72,40 @@ impl<S: AsyncRead + Unpin> AsyncRead for ObservedStream<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> ObservedStream<S> {
+    /// Passes over what a client still sends of a body that was refused. Closing at once would reset the connection, and the
+    /// client would lose the answer that says why (RFC 9112 section 9.6).
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let linger = self.linger.get_or_insert_with(|| Linger {
+            until: Box::pin(tokio::time::sleep(LINGER_TIME_MAX)),
+            bytes: 0,
+        });
+        let mut scratch = [const { MaybeUninit::uninit() }; LINGER_READ_BYTES];
+        loop {
+            let mut buffer = ReadBuf::uninit(&mut scratch);
+            match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    linger.bytes += buffer.filled().len() as u64;
+                    if linger.bytes > LINGER_BYTES_MAX {
+                        return Poll::Ready(());
+                    }
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return linger.until.as_mut().poll(context),
+            }
+        }
+    }
+}
+
 impl<S> ObservedStream<S> {
     pub(crate) fn new(stream: S, facts: Arc<ConnectionFacts>, multiplexed: bool) -> Self {
-        Self { stream, facts, scan: (!multiplexed).then(HeadScan::default), pending: Vec::new() }
+        Self {
+            stream,
+            facts,
+            scan: (!multiplexed).then(HeadScan::default),
+            pending: Vec::new(),
+            linger: None,
+        }
     }
 
     fn fill_from_pending(&mut self, buffer: &mut ReadBuf<'_>) {
@@ -83,7 +133,7 @@ fn escaped_target(arrived: &[u8]) -> Option<Vec<u8>> {
     Some(escaped)
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for ObservedStream<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ObservedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -113,7 +163,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ObservedStream<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        if self.linger.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(context))?;
+        }
+        if !self.facts.activity.has_unread_body() {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_linger(context).map(Ok)
     }
 }
 
@@ -132,8 +188,13 @@ mod tests {
         facts.activity.request_began(body_bytes);
         facts.activity.request_ended();
         let (stream, pending) = (arriving.as_bytes(), Vec::new());
-        let mut noted =
-            ObservedStream { stream, facts: Arc::clone(&facts), scan: Some(scan), pending };
+        let mut noted = ObservedStream {
+            stream,
+            facts: Arc::clone(&facts),
+            scan: Some(scan),
+            pending,
+            linger: None,
+        };
         let mut read = Vec::new();
         tokio::io::AsyncReadExt::read_to_end(&mut noted, &mut read).await.unwrap();
         (String::from_utf8(read).unwrap(), facts.activity.request_began(0))

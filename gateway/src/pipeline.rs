@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::request;
+use yunzhan_base::config::{Follow, Prepared};
 use yunzhan_base::env::Envs;
 use yunzhan_base::event::Events;
 use yunzhan_base::ids::RequestIds;
@@ -113,17 +114,6 @@ impl Gateway {
         }))
     }
 
-    /// Takes a new configuration over: remote routes, bounds and trusted proxies. On an error nothing changed.
-    pub fn reconfigure(&self, config: &Config) -> Result<()> {
-        let (files, remote) = (self.files.as_ref(), &config.routes);
-        let table = Table::build(&self.local, files, remote, &self.shared)?;
-        self.table.store(table);
-        self.bounds.store(config.bounds());
-        self.trusted_proxies.store(config.trusted_proxies.clone());
-        self.connection_counts.set_max(config.connections_per_address_max);
-        Ok(())
-    }
-
     /// The name of the route that would answer, and what rules against attacks may do there, where that differs from
     /// everywhere; `none` where no route does.
     pub fn route_of(&self, method: &http::Method, path: &str) -> (&'static str, Option<WafMode>) {
@@ -151,5 +141,50 @@ impl Gateway {
             exchange.is_https = client.is_https.unwrap_or(exchange.is_https);
         }
         Flight::new(Arc::clone(&self.course), exchange).run()
+    }
+}
+
+/// What [`Gateway`] takes over while it serves; open connections keep the bounds they began with.
+pub const FOLLOWED_KEYS: &[&str] = &[
+    "gateway.head_timeout",
+    "gateway.idle_timeout",
+    "gateway.body_timeout",
+    "gateway.body_rate_min",
+    "gateway.event_stream_timeout",
+    "gateway.socket_idle_timeout",
+    "gateway.sockets_max",
+    "gateway.sockets_per_env_max",
+    "gateway.sockets_per_address_max",
+    "gateway.head_bytes_max",
+    "gateway.headers_max",
+    "gateway.trusted_proxies",
+    "gateway.connections_per_address_max",
+    "gateway.route[].path",
+    "gateway.route[].upstream",
+    "gateway.route[].access",
+    "gateway.route[].body_bytes_max",
+    "gateway.route[].timeout",
+    "gateway.route[].name",
+    "gateway.route[].waf",
+];
+
+impl Follow<Config> for Gateway {
+    fn keys(&self) -> &'static [&'static str] {
+        FOLLOWED_KEYS
+    }
+
+    fn prepare<'f>(&'f self, config: &Config) -> Result<Prepared<'f>> {
+        let table = Table::build(&self.local, self.files.as_ref(), &config.routes, &self.shared)?;
+        // How many connections there may be is decided when a listener opens.
+        let connections_max = self.bounds.peek().connections_max;
+        let bounds = Bounds { connections_max, ..config.bounds() };
+        let trusted_proxies = config.trusted_proxies.clone();
+        let per_address_max = config.connections_per_address_max;
+        Ok(Prepared::new(move || {
+            self.table.store(table);
+            self.bounds.store(bounds);
+            self.trusted_proxies.store(trusted_proxies);
+            self.connection_counts.set_max(per_address_max);
+        }))
     }
 }

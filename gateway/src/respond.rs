@@ -15,6 +15,8 @@ use yunzhan_net::shutdown::Shutdown;
 use crate::exchange::Exchange;
 use crate::flight::Flight;
 use crate::sockets::SocketPermit;
+use crate::stream_executor;
+use crate::turn::Turn;
 
 /// Names the request to the client; people quote it when they ask for help.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -65,6 +67,8 @@ pub(crate) struct Tracked {
     flight: Option<Flight>,
     /// Of a stream of events: what it lives by, and when that has ended.
     ends: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Of an HTTP/2 stream: whether the client takes the bytes.
+    turn: Option<Turn>,
 }
 
 impl Tracked {
@@ -74,7 +78,11 @@ impl Tracked {
         {
             flight.outcome = Outcome::Complete;
         }
-        Self { body, flight, ends: None }
+        let turn = stream_executor::turn();
+        if let Some(turn) = &turn {
+            turn.set(true);
+        }
+        Self { body, flight, ends: None, turn }
     }
 
     /// Ends the body, cleanly, when the shutdown begins or what it lives by has ended: it has no end of its own.
@@ -96,7 +104,7 @@ impl http_body::Body for Tracked {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Self { body, flight, ends } = &mut *self;
+        let Self { body, flight, ends, turn } = &mut *self;
         if let Some(end) = ends
             && end.as_mut().poll(context).is_ready()
         {
@@ -104,6 +112,9 @@ impl http_body::Body for Tracked {
             *body = Body::Empty;
         }
         let polled = Pin::new(&mut *body).poll_frame(context);
+        if let Some(turn) = turn {
+            turn.set(polled.is_ready());
+        }
         let Some(flight) = flight else { return polled };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use http::{HeaderValue, Method};
+use matchit::InsertError;
 use yunzhan_base::call::{self, Params};
 use yunzhan_base::policy::Cors;
 use yunzhan_base::route::RenderError;
@@ -66,8 +67,9 @@ impl Table {
             table.insert(&route.path, None, remote_rule(route, parts)?)?;
         }
         for path in files.iter().flat_map(|_| ["/", "/{*path}"]) {
-            // A configured route may claim either path; then it, not the folder, answers there.
-            if !table.path_texts.iter().any(|known| known == path) {
+            // A configured route may claim either path, whatever it calls the rest; then it, not the folder, answers there.
+            let is_same = |known: &String| known == path || is_catch_all(known) && is_catch_all(path);
+            if !table.path_texts.iter().any(is_same) {
                 let files = Arc::clone(files.expect("a path comes from a folder"));
                 for method in &files::METHODS {
                     table.insert(path, Some(method), files_rule(Arc::clone(&files)))?;
@@ -210,17 +212,29 @@ fn names(methods: &[(Option<Method>, Arc<Rule>)]) -> String {
     names.join(", ")
 }
 
-/// Whether the configured routes can stand beside the services' own, asked before anything is open.
-pub fn check_routes(
+/// Whether a route takes every path below `/`.
+pub fn is_catch_all(path: &str) -> bool {
+    path.starts_with("/{*")
+}
+
+/// The configured routes, by their place in `remote`, that cannot stand beside a service's own, each with the path that it
+/// meets. Asked before anything is open.
+pub fn route_conflicts(
     local: impl Iterator<Item = &'static RouteSpec>,
     remote: &[RemoteRoute],
-) -> Result<()> {
-    let mut paths = matchit::Router::new();
+) -> Vec<(usize, String)> {
     let own: HashSet<_> = local.map(|spec| spec.path).collect();
-    for path in own.into_iter().chain(remote.iter().map(|route| route.path.as_str())) {
-        paths.insert(path, ()).map_err(|error| route_conflict(path).because(error))?;
+    let mut paths = matchit::Router::new();
+    for path in &own {
+        // Those of the services stand beside one another; a gateway is built of them in every test.
+        let _ = paths.insert(*path, ());
     }
-    Ok(())
+    let conflict = |(place, route): (usize, &RemoteRoute)| match paths.insert(&route.path, ()) {
+        Err(InsertError::Conflict { with }) if own.contains(with.as_str()) => Some((place, with)),
+        // Two configured routes that meet were refused when they were read.
+        _ => None,
+    };
+    remote.iter().enumerate().filter_map(conflict).collect()
 }
 
 fn route_conflict(path: &str) -> Error {

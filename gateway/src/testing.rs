@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use http::Request;
 use yunzhan_base::env::Env;
-use yunzhan_base::{Access, Body, RequestId, RoutePolicy};
+use yunzhan_base::route::bind;
+use yunzhan_base::{Access, Body, Endpoint, RequestId, Route, RoutePolicy, RouteSpec};
 
 use crate::exchange::{
     Answered, ConnectionFacts, Exchange, Matched, Rule, Upstream, UpstreamFuture,
@@ -50,6 +51,30 @@ pub(crate) fn matched(exchange: &mut Exchange, access: Access, policy: RoutePoli
         upstream: Arc::new(Nobody),
     };
     exchange.matched = Some(Matched { rule: Arc::new(rule), params: Default::default() });
+}
+
+struct Things;
+
+const THINGS: &[Endpoint<Things>] = &[Endpoint {
+    spec: RouteSpec {
+        name: "test.thing",
+        method: http::Method::GET,
+        path: "/things/{id}",
+        access: Access::Public,
+        policy: RoutePolicy::CORE,
+        render_error: respond::plain,
+    },
+    handle: |_, call| {
+        Box::pin(async move {
+            let id = call.params.get("id")?.to_owned();
+            Ok(http::Response::new(Body::from(id)).into())
+        })
+    },
+}];
+
+/// A service with one route.
+pub(crate) fn routes() -> Vec<Route> {
+    bind(&Arc::new(Things), THINGS)
 }
 
 /// What a stage decides, in words.

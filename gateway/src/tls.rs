@@ -71,6 +71,11 @@ impl Certificate {
         tls_check::covers(&self.0.load().key.cert, host)
     }
 
+    /// Whether both serve the same chain now.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.0.peek().key.cert == other.0.peek().key.cert
+    }
+
     /// What a listener needs to shake hands with this certificate.
     ///
     /// TLS 1.3, and TLS 1.2 with its AEAD suites because older phones speak nothing newer; the hybrid post-quantum group

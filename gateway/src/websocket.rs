@@ -114,7 +114,7 @@ where
                 Some(framing(message_bytes_max)),
             );
             let stream = stream.await;
-            let served = Served { stream, inbox: Some(inbox), outbox, service, bounds, sent: 0 };
+            let served = Served { stream, inbox: Some(inbox), outbox, service, bounds, sent: 0, is_over: false };
             let (sent, is_clean) = served.run(&mut permit, &mut shutdown).await;
             flight.body_bytes_sent = sent;
             flight.outcome = if is_clean { Outcome::Complete } else { Outcome::ClientGone };
@@ -141,6 +141,8 @@ struct Served<'b, S> {
     service: JoinHandle<()>,
     bounds: &'b Bounds,
     sent: u64,
+    /// Whether the service's end was seen.
+    is_over: bool,
 }
 
 /// Why a socket's loop ended.
@@ -164,7 +166,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<'_, S> {
             Ended::ByClient { is_clean } => is_clean,
         };
         // The service heard that the socket is over; it has a moment to put things in order.
-        if tokio::time::timeout(SERVICE_END_MAX, &mut self.service).await.is_err() {
+        let is_over = self.is_over || self.service.is_finished();
+        if !is_over
+            && tokio::time::timeout(SERVICE_END_MAX, &mut self.service).await.is_err()
+        {
             self.service.abort();
         }
         (self.sent, is_clean)
@@ -239,8 +244,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<'_, S> {
     /// The reason by which the service ended: it was done, or it failed.
     async fn service_ended(&mut self) -> CloseReason {
         match tokio::time::timeout(SERVICE_END_MAX, &mut self.service).await {
-            Ok(Err(_panic)) => CloseReason::Internal,
-            Ok(Ok(())) | Err(_) => CloseReason::Normal,
+            Ok(ended) => {
+                self.is_over = true;
+                // A service that panicked is a fault of ours.
+                ended.map_or(CloseReason::Internal, |()| CloseReason::Normal)
+            }
+            Err(_) => CloseReason::Normal,
         }
     }
 

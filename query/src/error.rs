@@ -28,6 +28,8 @@ pub enum Kind {
     TooDeep,
     /// Size or count beyond the bound.
     TooLarge,
+    /// Others hold so much at this moment that there is no room; later there may be.
+    Busy,
 }
 
 /// A refusal that names what was refused and where.
@@ -124,6 +126,7 @@ impl From<Error> for yunzhan_base::Error {
                 Outer::InvalidParameter
             }
             Kind::TooLarge => Outer::TooLarge,
+            Kind::Busy => Outer::TooManyAtOnce,
         };
         Self::new(kind, error.to_string())
     }

@@ -41,7 +41,7 @@ mod testing;
 
 pub use bson::{Bson, Document};
 
-pub use crate::budget::Budget;
+pub use crate::budget::{Budget, MemoryPool};
 pub use crate::document::{DOCUMENT_DEPTH_MAX, check_insert, depth};
 pub use crate::error::{Error, Kind, Result};
 pub use crate::expression::Expression;

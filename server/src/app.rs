@@ -8,27 +8,26 @@ use std::time::Instant;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use yunzhan_base::config::Lang;
-use yunzhan_base::event::{Events, Level, Observe};
+use yunzhan_base::config::{Lang, part};
+use yunzhan_base::event::{Events, Level};
+use yunzhan_base::fault::Faults;
 use yunzhan_base::{Clock, DataDir, Error, Kind, Result, Route, route};
-use yunzhan_gateway::{Dependencies, Files, Gateway, Waf};
+use yunzhan_gateway::{Dependencies, Files, Gateway, Sockets, Waf};
 use yunzhan_net::http::Client;
 use yunzhan_net::shutdown::Trigger;
+use yunzhan_ops::{FileLedger, Ops};
 
 use crate::config::{Config, Loaded, Source};
 use crate::control::{self, Control, ControlAuth, Phase};
 use crate::control_client;
 use crate::data::{self, OpenData};
 use crate::demo;
-use crate::ledger::FileLedger;
 use crate::listeners::{self, Certificates};
-use crate::observe::access_log::AccessLog;
-use crate::observe::attempts::Attempts;
-use crate::observe::metrics::Metrics;
-use crate::observe::notices::Notices;
+use crate::preflight;
 use crate::reload::{self, Reloader};
 use crate::rooms::{self, Rooms};
 use crate::serve;
+use crate::signals::Signals;
 use crate::waf::RuleSetManager;
 
 /// What a server is started with.
@@ -39,6 +38,8 @@ pub(crate) struct Start {
     pub(crate) source: Source,
     /// What was read.
     pub(crate) loaded: Loaded,
+    /// The rules against attacks that it names, compiled.
+    pub(crate) rule_sets: RuleSetManager,
     /// The language of people here.
     pub(crate) lang: Lang,
     /// Whether programs read what is printed.
@@ -57,7 +58,7 @@ pub(crate) struct App {
     pub(crate) json: bool,
     pub(crate) started: Instant,
     pub(crate) events: Events,
-    pub(crate) access_log: Option<Arc<AccessLog>>,
+    pub(crate) ops: Arc<Ops>,
     pub(crate) phase: Arc<Phase>,
     pub(crate) reloader: Arc<Reloader>,
     pub(crate) gateway: Arc<Gateway>,
@@ -70,24 +71,25 @@ pub(crate) struct App {
 impl App {
     /// Opens everything but the doors.
     pub(crate) async fn open(start: Start) -> Result<Self> {
-        let Start { dir, source, loaded, lang, json, started, demo } = start;
+        let Start { dir, source, loaded, rule_sets, lang, json, started, demo } = start;
         let Loaded { config, settings } = loaded;
         let clock = Clock::System;
         let data = data::open(dir, config.master_key.as_ref(), clock.now_ms())?;
-        let metrics = Arc::new(Metrics::new(rooms::public_specs()));
-        let access_log = open_access_log(&data, &config, &clock)?;
-        let attempts = Arc::new(Attempts::new(clock.clone()));
-        let events = tell(json, &clock, &metrics, &attempts, access_log.as_ref());
+        let faults = Faults::none(clock.clone(), u64::from_le_bytes(random()?));
+        let sockets = Sockets::default();
+        let ops = open_ops(&data, &config, json, &clock, &faults, &sockets)?;
+        let events = ops.events();
         for warning in &data.warnings {
             events.notice(Level::Warn, warning.name, &warning.text);
         }
-        let client = Client::new(yunzhan_net::http::Config::default());
-        let rooms = open_rooms(&config, &data, clock, &client, &events).await?;
+        let client = Client::with_faults(yunzhan_net::http::Config::default(), faults.clone());
+        let rooms = open_rooms(&config, &data, clock, &client, &events, faults).await?;
+        data.keep_key_check()?;
         if demo && config.demo {
             rooms.make_demo().await?;
         }
-        let rule_sets = Arc::new(RuleSetManager::open(data.dir.clone(), &config.waf)?);
-        let gateway = open_gateway(&config, &rooms, &client, &events, rule_sets.waf())?;
+        let rule_sets = Arc::new(rule_sets);
+        let gateway = open_gateway(&config, &rooms, &client, &events, rule_sets.waf(), sockets)?;
         let certificates = Arc::new(Certificates::open(&data.dir, &config)?);
         let phase = Arc::new(Phase::default());
         let reloader = Arc::new(Reloader::new(reload::Parts {
@@ -95,26 +97,31 @@ impl App {
             lang,
             settings,
             events: events.clone(),
-            gateway: Arc::clone(&gateway),
-            rule_sets: Arc::clone(&rule_sets),
-            certificates: Arc::clone(&certificates),
-            envs: rooms.envs.envs(),
-            clock: Clock::System,
+            followers: vec![
+                part(|config: &Config| &config.gateway, Arc::clone(&gateway)),
+                part(|config: &Config| &config.waf, Arc::clone(&rule_sets)),
+                part(|config: &Config| config, Arc::clone(&certificates)),
+            ],
+            warnings: certificate_warnings(&certificates, &rooms),
         }));
         let own = Arc::new(Control {
-            metrics,
             reloader: Arc::clone(&reloader),
             phase: Arc::clone(&phase),
             services: rooms.opened(),
+            health: Arc::clone(&rooms.health),
             data: data.dir.root().to_owned(),
             started,
             gateway: Arc::clone(&gateway),
             rule_sets,
-            attempts,
         });
         Ok(Self {
-            control: [route::bind(&own, control::CONTROL), rooms.control()].concat(),
             certificates,
+            control: [
+                route::bind(&own, control::CONTROL),
+                route::bind(&ops, yunzhan_ops::control::CONTROL),
+                rooms.control(),
+            ]
+            .concat(),
             rooms,
             data,
             config,
@@ -122,7 +129,7 @@ impl App {
             json,
             started,
             events,
-            access_log,
+            ops,
             phase,
             reloader,
             gateway,
@@ -131,8 +138,8 @@ impl App {
     }
 
     /// Opens the doors, serves until told to stop, and drains. Says whether everything ended in order.
-    pub(crate) async fn serve(self) -> Result<bool> {
-        serve::run(self).await
+    pub(crate) async fn serve(self, signals: Signals) -> Result<bool> {
+        serve::run(self, signals).await
     }
 
     /// A gateway of the control routes, for callers whom `authenticate` names.
@@ -147,6 +154,7 @@ impl App {
             // Operators are not guarded against: what they write is meant.
             waf: Waf::off(),
             events: self.events.clone(),
+            sockets: Sockets::default(),
             seed: random()?,
         })
     }
@@ -177,12 +185,27 @@ impl App {
     }
 }
 
+/// What clients will not like about the certificates, for the hosts that environments answer for.
+fn certificate_warnings(
+    certificates: &Arc<Certificates>,
+    rooms: &Rooms,
+) -> Box<dyn Fn() -> Vec<String> + Send + Sync> {
+    let (certificates, envs) = (Arc::clone(certificates), rooms.envs.envs());
+    Box::new(move || {
+        let envs = envs.peek();
+        let hosts = envs.iter().flat_map(|env| env.hosts.iter().map(String::as_str));
+        let now_s = u64::try_from(Clock::System.now_s()).unwrap_or(0);
+        certificates.warnings(hosts, now_s)
+    })
+}
+
 async fn open_rooms(
     config: &Config,
     data: &OpenData,
     clock: Clock,
     client: &Client,
     events: &Events,
+    faults: Faults,
 ) -> Result<Rooms> {
     let ledger = FileLedger::open(&data.dir, events.clone())?;
     Rooms::open(rooms::Parts {
@@ -193,6 +216,7 @@ async fn open_rooms(
         client: client.clone(),
         ledger: Arc::new(ledger),
         events: events.clone(),
+        faults,
     })
     .await
 }
@@ -204,6 +228,7 @@ fn open_gateway(
     client: &Client,
     events: &Events,
     waf: &Waf,
+    sockets: Sockets,
 ) -> Result<Arc<Gateway>> {
     Gateway::new(Dependencies {
         config: config.gateway.clone(),
@@ -214,40 +239,35 @@ fn open_gateway(
         client: client.clone(),
         waf: waf.clone(),
         events: events.clone(),
+        sockets,
         seed: random()?,
     })
 }
 
-fn open_access_log(
+/// Everyone who hears of events.
+fn open_ops(
     data: &OpenData,
     config: &Config,
-    clock: &Clock,
-) -> Result<Option<Arc<AccessLog>>> {
-    let Some(keep) = config.access_log else { return Ok(None) };
-    let path = data.dir.access_log();
-    let log = AccessLog::open(&path, keep, clock.clone());
-    log.map(|log| Some(Arc::new(log))).map_err(|error| data::failed("open", &path, error))
-}
-
-/// Everyone who hears of events.
-fn tell(
     json: bool,
     clock: &Clock,
-    metrics: &Arc<Metrics>,
-    attempts: &Arc<Attempts>,
-    access_log: Option<&Arc<AccessLog>>,
-) -> Events {
-    let notices = Arc::new(Notices::new(json, clock.clone()));
-    let log = access_log.map(|log| Arc::clone(log) as Arc<dyn Observe>);
-    let always: [Arc<dyn Observe>; 3] =
-        [notices, Arc::clone(metrics) as _, Arc::clone(attempts) as _];
-    Events::to(always.into_iter().chain(log).collect())
+    faults: &Faults,
+    sockets: &Sockets,
+) -> Result<Arc<Ops>> {
+    Ops::open(yunzhan_ops::Parts {
+        config: config.ops,
+        access_log: data.dir.access_log(),
+        json,
+        clock: clock.clone(),
+        faults: faults.clone(),
+        routes: rooms::public_specs(),
+        others: vec![Arc::new(sockets.clone())],
+    })
 }
 
 /// The configured pages, or the demo's shop where there is a demo.
 fn open_site(config: &Config, rooms: &Rooms) -> Result<Option<Files>> {
     if let Some(folder) = &config.site {
-        return Files::folder(folder).map(Some);
+        return preflight::open_site(folder).map(Some);
     }
     Ok(has_demo(rooms).then(demo::page))
 }

@@ -6,23 +6,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use yunzhan_base::Secret;
-use yunzhan_base::config::{ByteSize, Document, Problems, Reader, Settings, Variables};
+use yunzhan_base::config::{Document, Problems, Reader, Settings, Variables, Words};
 use yunzhan_gateway::tls::CertificateFiles;
+use yunzhan_gateway::{is_catch_all, route_conflicts};
 use yunzhan_services::service::Sections;
 
 use self::listen::Listening;
 pub(crate) use self::listen::{Listen, Protocol};
 use crate::data::parse_master_key;
-use crate::observe::access_log::Keep;
-use crate::rooms::SERVICES;
+use crate::rooms::{self, SERVICES};
 use crate::waf;
 
 /// Below the 30 s after which Kubernetes kills a pod.
 pub(crate) const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(25);
-/// With five older files 384 MiB: a day of a busy shop, and never a full disk.
-pub(crate) const ACCESS_LOG_BYTES_DEFAULT: ByteSize = ByteSize::mib(64);
-/// See [`ACCESS_LOG_BYTES_DEFAULT`].
-pub(crate) const ACCESS_LOG_FILES_DEFAULT: u32 = 5;
 
 const DEMO_DOC: &str = "whether a server without any environment makes `demo` with its shop and a login for everybody; not by default once there is a configuration file";
 
@@ -39,8 +35,8 @@ pub(crate) struct Config {
     pub(crate) master_key: Option<Secret>,
     /// A folder of pages instead of the demo's.
     pub(crate) site: Option<PathBuf>,
-    /// The access log; none when it is turned off.
-    pub(crate) access_log: Option<Keep>,
+    /// What is told of requests.
+    pub(crate) ops: yunzhan_ops::Config,
     /// Whether the demo's environment is made when there is no environment at all.
     pub(crate) demo: bool,
     /// Bounds and remote routes.
@@ -77,6 +73,13 @@ pub(crate) struct Source {
 impl Source {
     /// Reads file and variables; every mistake of both at once.
     pub(crate) fn load(&self) -> Result<Loaded, Problems> {
+        let (loaded, problems) = self.read();
+        problems.map_or(Ok(loaded), Err)
+    }
+
+    /// Reads file and variables, and goes on behind mistakes: a key with one has its default, and what else the file names
+    /// can still be looked at.
+    pub(crate) fn read(&self) -> (Loaded, Option<Problems>) {
         let (text, unreadable) = match std::fs::read_to_string(&self.file) {
             Ok(text) => (text, None),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.must_exist => {
@@ -100,8 +103,8 @@ impl Source {
         }
         let is_unconfigured = !self.file.exists();
         let config = Config::read(&mut root, &folder, is_unconfigured);
-        document.finish()?;
-        Ok(Loaded { config, settings: document.settings() })
+        let problems = document.finish().err();
+        (Loaded { config, settings: document.settings() }, problems)
     }
 }
 
@@ -126,7 +129,7 @@ impl Config {
             site: server
                 .optional("site", "a folder of pages served at `/` instead of the demo's")
                 .map(|path: PathBuf| folder.join(path)),
-            access_log: read_access_log(&mut root.table("log")),
+            ops: yunzhan_ops::Config::read(&mut root.table("log")),
             demo: server.value("demo", is_unconfigured, DEMO_DOC),
             gateway: yunzhan_gateway::Config::read(&mut root.table("gateway")),
             waf: waf::Config::read(&mut root.table("waf"), folder),
@@ -134,7 +137,34 @@ impl Config {
             services: Sections::read(SERVICES, root),
         };
         listening.refuse_untrusted(&mut config);
+        config.refuse_route_conflicts(root);
         config
+    }
+
+    /// Refuses routes of the configuration for paths that this server answers itself, and one that leaves nothing of
+    /// `server.site`.
+    fn refuse_route_conflicts(&self, root: &mut Reader<'_>) {
+        let routes = &self.gateway.routes;
+        let conflicts = route_conflicts(rooms::public_specs(), routes);
+        let conflicts = conflicts.into_iter().map(|(place, own)| {
+            let en = format!("this server answers {own} itself; choose another path");
+            (place, Words::new(en, format!("{own} 由本服务自身应答; 请换一个路径")))
+        });
+        let hides_site = |path: &str| self.site.is_some() && is_catch_all(path);
+        let hiding = routes.iter().enumerate().filter(|(_, route)| hides_site(&route.path));
+        let hiding = hiding.map(|(place, _)| {
+            let en = "this route takes every path from server.site; remove one of the two";
+            (place, Words::new(en, "此路由占用了 server.site 的全部路径; 请去掉其中之一"))
+        });
+        let mut elements = root.table("gateway").list("route");
+        for (place, message) in conflicts.chain(hiding).collect::<Vec<_>>() {
+            // A route that could not be read has no place in the list of those that were.
+            let path = &routes[place].path;
+            let element = elements.iter_mut().find(|element| element.text("path").as_ref() == Some(path));
+            if let Some(element) = element {
+                element.problem("path", message);
+            }
+        }
     }
 }
 
@@ -178,23 +208,6 @@ fn read_master_key(server: &mut Reader<'_>) -> Option<Secret> {
         server.problem("master_key", ("expected 64 hexadecimal digits", "应为 64 位十六进制数字"));
     }
     Some(key)
-}
-
-fn read_access_log(log: &mut Reader<'_>) -> Option<Keep> {
-    let enabled = log.value("access", true, "whether requests are logged to `log/access.log`");
-    let bytes = log.value_in(
-        "access_bytes_max",
-        ACCESS_LOG_BYTES_DEFAULT,
-        ByteSize::kib(64)..=ByteSize::gib(64),
-        "when the file is full and the next one begins",
-    );
-    let files = log.value_in(
-        "access_files",
-        ACCESS_LOG_FILES_DEFAULT,
-        0..=1000,
-        "older files that are kept",
-    );
-    enabled.then_some(Keep { file_bytes_max: bytes.get(), files })
 }
 
 #[cfg(test)]

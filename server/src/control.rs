@@ -1,4 +1,4 @@
-//! Control routes of the server itself: its state, its configuration, its rules against attacks, its health and its metrics.
+//! Control routes of the server itself: its state, its configuration, its rules against attacks and its health.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,19 +7,18 @@ use std::time::Instant;
 
 use http::header::{self, HeaderValue};
 use http::{Method, Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::json;
+use yunzhan_base::control::{answer, render_error};
 use yunzhan_base::principal::{AuthVerdict, Authenticate, Claim};
-use yunzhan_base::route::RenderError;
 use yunzhan_base::{
-    Access, Body, Call, Endpoint, Error, Kind, Principal, Reply, ResponseFuture, Result,
-    RoutePolicy, RouteSpec, Secret,
+    Access, Body, Call, Endpoint, Error, Kind, Principal, ResponseFuture, Result, RoutePolicy,
+    RouteSpec, Secret,
 };
+use yunzhan_engine::sql::{Health, StorageFault};
 use yunzhan_gateway::Gateway;
 use yunzhan_services::service::OpenService;
+use yunzhan_ops::process;
 
-use crate::observe::attempts::Attempts;
-use crate::observe::metrics::Metrics;
-use crate::process;
 use crate::reload::Reloader;
 use crate::waf::{self, RuleSetManager};
 
@@ -29,9 +28,7 @@ const BODY_BYTES_MAX: usize = 8 << 10;
 /// A request that is explained with its body, which is twice as long where it is no text.
 const EXPLAIN_BYTES_MAX: usize = 4 << 20;
 
-const RENDER: RenderError = yunzhan_services::dialect::control::render_error;
-
-/// Every route of the server itself. Health and metrics are open: who may reach the control listener may see them.
+/// Every route of the server itself. Health is open: who may reach the control listener may see it.
 pub(crate) const CONTROL: &[Endpoint<Control>] = &[
     endpoint("server.status", Method::GET, "/control/v1/status", Access::Operator, status),
     slow(
@@ -69,16 +66,8 @@ pub(crate) const CONTROL: &[Endpoint<Control>] = &[
             waf::explain,
         ),
     ),
-    endpoint(
-        "waf.control.attempts",
-        Method::GET,
-        "/control/v1/waf/attempts",
-        Access::Operator,
-        waf::attempts,
-    ),
     endpoint("server.healthz", Method::GET, "/healthz", Access::Public, healthz),
     endpoint("server.readyz", Method::GET, "/readyz", Access::Public, readyz),
-    endpoint("server.metrics", Method::GET, "/metrics", Access::Public, metrics),
 ];
 
 const fn endpoint(
@@ -94,7 +83,7 @@ const fn endpoint(
         path,
         access,
         policy: RoutePolicy::CONTROL.buffered(BODY_BYTES_MAX),
-        render_error: RENDER,
+        render_error,
     };
     Endpoint { spec, handle }
 }
@@ -107,14 +96,14 @@ const fn slow(body_bytes_max: usize, mut endpoint: Endpoint<Control>) -> Endpoin
 
 /// What the routes of the server itself know.
 pub(crate) struct Control {
-    /// Counters and histograms.
-    pub(crate) metrics: Arc<Metrics>,
     /// Takes a new configuration over.
     pub(crate) reloader: Arc<Reloader>,
     /// Starting, ready or draining.
     pub(crate) phase: Arc<Phase>,
     /// Asked whether they can serve.
     pub(crate) services: Arc<[OpenService]>,
+    /// Whether it takes writes.
+    pub(crate) health: Arc<Health>,
     /// The data folder, as the operator may find it.
     pub(crate) data: PathBuf,
     /// When the process began.
@@ -123,8 +112,6 @@ pub(crate) struct Control {
     pub(crate) gateway: Arc<Gateway>,
     /// The rules against attacks.
     pub(crate) rule_sets: Arc<RuleSetManager>,
-    /// Who attempted what.
-    pub(crate) attempts: Arc<Attempts>,
 }
 
 /// Where the server is in its life.
@@ -163,7 +150,7 @@ impl Phase {
 
 fn status(control: Arc<Control>, _call: Call) -> ResponseFuture {
     Box::pin(async move {
-        Ok(json_answer(&json!({
+        Ok(answer(&json!({
             "version": env!("CARGO_PKG_VERSION"),
             "phase": control.phase.name(),
             "process": std::process::id(),
@@ -178,52 +165,51 @@ fn reload(control: Arc<Control>, _call: Call) -> ResponseFuture {
     Box::pin(async move {
         let reloaded = tokio::task::spawn_blocking(move || control.reloader.reload()).await;
         let reloaded = reloaded.map_err(|error| Error::internal("reloading").because(error))??;
-        Ok(json_answer(&json!({ "changed": reloaded.live, "needs_restart": reloaded.restart })))
+        Ok(answer(&json!({ "changed": reloaded.live, "needs_restart": reloaded.restart })))
     })
 }
 
 fn healthz(_control: Arc<Control>, _call: Call) -> ResponseFuture {
-    Box::pin(async { Ok(text_answer("ok\n".into(), "text/plain; charset=utf-8").into()) })
+    Box::pin(async { Ok(text_answer("ok\n".into()).into()) })
 }
 
-/// Ready means that a request would be answered: the doors are open, and so is the database.
+/// Ready means that a request would be answered: the doors are open, and the database answers and takes writes. What is
+/// wrong in one environment alone is told, and takes the server from nobody else.
 fn readyz(control: Arc<Control>, _call: Call) -> ResponseFuture {
     Box::pin(async move {
-        let phase = control.phase.name();
-        let word = match phase {
-            READY_NAME => why_not_ready(&control.services).await.unwrap_or(phase.to_owned()),
-            phase => phase.to_owned(),
+        let (status, text) = match control.phase.name() {
+            READY_NAME => database(&control).await,
+            phase => (StatusCode::SERVICE_UNAVAILABLE, format!("{phase}\n")),
         };
-        let mut answer = text_answer(format!("{word}\n"), "text/plain; charset=utf-8");
-        if word != READY_NAME {
-            *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        }
+        let mut answer = text_answer(text);
+        *answer.status_mut() = status;
         Ok(answer.into())
     })
 }
 
-/// The first service that cannot serve, and a word on why. Whoever may reach `/readyz` need not operate the server.
-async fn why_not_ready(services: &[OpenService]) -> Option<String> {
-    for service in services {
-        if let Err(error) = service.ready().await {
-            return Some(format!("{} not ready: {}", service.name, error.kind().entry().en));
-        }
+async fn database(control: &Control) -> (StatusCode, String) {
+    let unavailable = |text: String| (StatusCode::SERVICE_UNAVAILABLE, format!("{text}\n"));
+    for service in &*control.services {
+        let Err(error) = service.ready().await else { continue };
+        // Whoever may reach `/readyz` need not operate the server.
+        return unavailable(match StorageFault::of(&error) {
+            Some(fault) => format!("database ({}): {fault}", control.health.engine()),
+            None => format!("{} not ready: {}", service.name, error.kind().entry().en),
+        });
     }
-    None
+    match control.health.check().await {
+        None => (StatusCode::OK, format!("{READY_NAME}\n")),
+        Some(refused) if refused.only.is_some() => {
+            (StatusCode::OK, format!("{READY_NAME}\n{refused}\n"))
+        }
+        Some(refused) => unavailable(refused.to_string()),
+    }
 }
 
-fn metrics(control: Arc<Control>, _call: Call) -> ResponseFuture {
-    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Box::pin(async move { Ok(text_answer(control.metrics.render(), OPEN_METRICS).into()) })
-}
-
-pub(crate) fn json_answer(value: &Value) -> Reply {
-    text_answer(value.to_string(), "application/json; charset=utf-8").into()
-}
-
-fn text_answer(text: String, media_type: &'static str) -> Response<Body> {
+fn text_answer(text: String) -> Response<Body> {
     let mut answer = Response::new(Body::from(text));
-    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    answer.headers_mut().insert(header::CONTENT_TYPE, plain);
     answer
 }
 

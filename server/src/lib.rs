@@ -9,10 +9,8 @@ mod control;
 mod control_client;
 mod data;
 mod demo;
-mod ledger;
 mod listeners;
-mod observe;
-mod process;
+mod preflight;
 mod ready;
 mod reload;
 mod rooms;
@@ -27,7 +25,8 @@ use yunzhan_services::dialect::action::spec::{ActionSpec, DialectName, Listed};
 /// against it.
 pub fn routes() -> impl Iterator<Item = &'static RouteSpec> {
     let own = control::CONTROL.iter().map(|endpoint| &endpoint.spec);
-    rooms::public_specs().chain(rooms::control_specs()).chain(own)
+    let ops = yunzhan_ops::control::CONTROL.iter().map(|endpoint| &endpoint.spec);
+    rooms::public_specs().chain(rooms::control_specs()).chain(own).chain(ops)
 }
 
 /// Every action of a dialect that names them in the body, for the same table.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 
 use tokio::net::{TcpListener, UnixListener};
+use yunzhan_base::config::{Follow, Prepared, Words};
 use yunzhan_base::{DataDir, Error, Kind, Result, Secret};
 use yunzhan_gateway::descriptors;
 use yunzhan_gateway::tls::{Certificate, CertificateFiles, development_certificate};
@@ -33,18 +34,32 @@ pub(crate) async fn open(listen: &Listen) -> Result<Opened> {
         Ok::<_, io::Error>(Opened { tcp, address, listen: listen.clone() })
     };
     opened.await.map_err(|error| {
-        let hint = match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                "; another program listens there: stop it, or choose another address"
-            }
-            io::ErrorKind::PermissionDenied => {
-                "; ports below 1024 need a privilege: choose another, or grant it"
-            }
-            _ => "",
-        };
-        let message = format!("cannot listen on {wanted} ({key}): {error}{hint}");
-        Error::new(Kind::Unavailable, message).because(error)
+        let words = cannot_listen(&wanted.to_string(), key, &error);
+        Error::new(Kind::Unavailable, words.en).because(error)
     })
+}
+
+/// Why an address cannot be had, and what to do about it.
+pub(crate) fn cannot_listen(wanted: &str, key: &str, error: &io::Error) -> Words {
+    let (en, zh) = match error.kind() {
+        io::ErrorKind::AddrInUse => (
+            "; another program listens there: stop it, or choose another address",
+            "; 已有其他程序监听此地址: 请停止它, 或换一个地址",
+        ),
+        io::ErrorKind::PermissionDenied => (
+            "; ports below 1024 need a privilege: choose another, or grant it",
+            "; 1024 以下的端口需要特权: 请换一个端口, 或授予权限",
+        ),
+        io::ErrorKind::AddrNotAvailable => (
+            "; no interface of this machine has it: choose another address, or configure the interface first",
+            "; 本机没有此地址: 请换一个地址, 或先配置网络接口",
+        ),
+        _ => ("", ""),
+    };
+    Words::new(
+        format!("cannot listen on {wanted} ({key}): {error}{en}"),
+        format!("无法监听 {wanted} ({key}): {error}{zh}"),
+    )
 }
 
 /// The control socket. Only the holder of the folder's lock may call this, so a socket that is there is a dead one's.
@@ -110,8 +125,9 @@ struct Served {
     is_development: bool,
 }
 
-/// Certificates that were read and can be served from now on.
-pub(crate) struct Prepared<'c>(Vec<(&'c Certificate, Certificate)>);
+/// What [`Certificates`] follow. A renewed certificate keeps its name: the keys are then the same, and what is served is not.
+const CERTIFICATE_KEYS: &[&str] =
+    &["tls.certificate", "tls.key", "listen[].certificate", "listen[].key"];
 
 impl Certificates {
     /// Opens what the configuration names, or the development certificate of this data folder, made when it is absent.
@@ -133,19 +149,6 @@ impl Certificates {
     /// Of this listener.
     pub(crate) fn of(&self, listen: &Listen) -> Option<&Certificate> {
         self.0.iter().find(|served| served.listen == *listen).map(|served| &served.certificate)
-    }
-
-    /// Reads all of them again, as a new configuration names them. On an error nothing changed.
-    pub(crate) fn prepare(&self, config: &Config) -> Result<Prepared<'_>> {
-        let prepare = |served: &Served| {
-            // A listener that is configured no more goes on until the restart, with what it has.
-            let configured = config.listeners.iter().find(|listen| is_same(listen, &served.listen));
-            let named = configured
-                .and_then(|listen| listen.certificate.as_ref().or(config.certificate.as_ref()));
-            Certificate::load(named.unwrap_or(&served.files))
-        };
-        let prepared = self.0.iter().map(|served| Ok((&served.certificate, prepare(served)?)));
-        prepared.collect::<Result<_>>().map(Prepared)
     }
 
     /// What clients will not like: about each chain, and hosts for which there is no certificate.
@@ -170,12 +173,29 @@ impl Certificates {
     }
 }
 
-impl Prepared<'_> {
-    /// Serves them.
-    pub(crate) fn commit(self) {
-        for (served, read) in self.0 {
-            served.replace_by(&read);
-        }
+impl Follow<Config> for Certificates {
+    fn keys(&self) -> &'static [&'static str] {
+        CERTIFICATE_KEYS
+    }
+
+    fn prepare<'f>(&'f self, config: &Config) -> Result<Prepared<'f>> {
+        let read = |served: &Served| {
+            // A listener that is configured no more goes on until the restart, with what it has.
+            let configured = config.listeners.iter().find(|listen| is_same(listen, &served.listen));
+            let named = configured
+                .and_then(|listen| listen.certificate.as_ref().or(config.certificate.as_ref()));
+            Certificate::load(named.unwrap_or(&served.files))
+        };
+        let read: Vec<_> = self.0.iter().map(read).collect::<Result<_>>()?;
+        let is_new = |(served, read): (&Served, &Certificate)| !read.is_same_as(&served.certificate);
+        let new_content =
+            if self.0.iter().zip(&read).any(is_new) { CERTIFICATE_KEYS } else { &[] };
+        let commit = move || {
+            for (served, read) in self.0.iter().zip(&read) {
+                served.certificate.replace_by(read);
+            }
+        };
+        Ok(Prepared::new(commit).with_new_content(new_content))
     }
 }
 
@@ -187,17 +207,11 @@ fn is_same(one: &Listen, other: &Listen) -> bool {
         && (is_fixed || one.key == other.key)
 }
 
-/// Loads every certificate that the configuration names: what cannot be used, and what clients will not like.
-pub(crate) fn check_certificates(config: &Config, now_s: u64) -> (Vec<Error>, Vec<String>) {
+/// What clients will not like about the certificates that the configuration names and that can be used.
+pub(crate) fn check_certificates(config: &Config, now_s: u64) -> Vec<String> {
     let own = config.listeners.iter().filter_map(|listen| listen.certificate.as_ref());
-    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
-    for files in config.certificate.iter().chain(own) {
-        match Certificate::load(files) {
-            Ok(certificate) => warnings.extend(warnings_of(&certificate, now_s)),
-            Err(error) => errors.push(error),
-        }
-    }
-    (errors, warnings)
+    let usable = config.certificate.iter().chain(own).filter_map(|it| Certificate::load(it).ok());
+    usable.flat_map(|certificate| warnings_of(&certificate, now_s)).collect()
 }
 
 fn warnings_of(certificate: &Certificate, now_s: u64) -> Vec<String> {
@@ -211,8 +225,15 @@ fn make_development(dir: &DataDir) -> Result<CertificateFiles> {
         chain: dir.tls().join("development.pem"),
         key: dir.tls().join("development.key"),
     };
-    if !files.key.exists() {
+    if !(files.key.exists() && files.chain.exists()) {
         let (chain, key) = development_certificate()?;
+        // A cut between the two writes leaves no key, and the next start makes both: never a key beside another chain.
+        match fs::remove_file(&files.key) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove", &files.key, error));
+            }
+            _ => {}
+        }
         whole_file::write(&files.chain, chain.as_bytes())?;
         whole_file::write(&files.key, key.as_bytes())?;
     }

@@ -1,30 +1,26 @@
 //! Taking a new configuration over while serving: all of it is read and checked first, and a bad one changes nothing.
+//!
+//! Who follows which keys is the followers' word ([`Follow::keys`]); the list of them is [`Reloader::new`]'s argument.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use yunzhan_base::config::{Document, Lang, Settings};
-use yunzhan_base::env::Envs;
+use yunzhan_base::config::{Follow, Lang, Prepared, Settings, means};
 use yunzhan_base::event::{Events, Level};
-use yunzhan_base::{Clock, Error, Kind, Live, Result};
-use yunzhan_gateway::Gateway;
+use yunzhan_base::{Error, Kind, Result};
 
 use crate::config::{Config, Source};
-use crate::listeners::Certificates;
-use crate::waf::RuleSetManager;
 
-/// What follows the configuration, and what it was when the server started.
+/// What a reloader is made of.
 pub(crate) struct Parts {
     pub(crate) source: Source,
     pub(crate) lang: Lang,
     /// What was set when the server started.
     pub(crate) settings: Settings,
     pub(crate) events: Events,
-    pub(crate) gateway: Arc<Gateway>,
-    pub(crate) rule_sets: Arc<RuleSetManager>,
-    pub(crate) certificates: Arc<Certificates>,
-    /// Whose hosts the certificates should be for.
-    pub(crate) envs: Live<Envs>,
-    pub(crate) clock: Clock,
+    /// Who takes which keys over.
+    pub(crate) followers: Vec<Box<dyn Follow<Config>>>,
+    /// What is no mistake, but will be one for somebody: asked at the start and after each reload.
+    pub(crate) warnings: Box<dyn Fn() -> Vec<String> + Send + Sync>,
 }
 
 /// Takes configurations over, one at a time.
@@ -37,9 +33,9 @@ pub(crate) struct Reloader {
 /// What a reload did.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reloaded {
-    /// Keys that took effect.
+    /// Keys that a follower took over.
     pub(crate) live: Vec<String>,
-    /// Keys that changed and take effect at the next start.
+    /// Keys that changed and that nobody follows: they take effect at the next start.
     pub(crate) restart: Vec<String>,
 }
 
@@ -56,7 +52,7 @@ impl Reloader {
         match &outcome {
             Ok(reloaded) => {
                 self.tell(reloaded);
-                self.warn_of_certificates();
+                self.warn();
             }
             Err(error) => self.parts.events.notice(
                 Level::Error,
@@ -67,39 +63,54 @@ impl Reloader {
         outcome
     }
 
+    /// The keys that somebody follows, as the reference spells them.
+    pub(crate) fn followed(&self) -> impl Iterator<Item = &'static str> {
+        self.parts.followers.iter().flat_map(|follower| follower.keys().iter().copied())
+    }
+
     fn take_over(&self) -> Result<Reloaded> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = self.parts.source.load().map_err(|problems| {
             Error::new(Kind::InvalidParameter, problems.render(self.parts.lang))
         })?;
-        self.apply(&loaded.config)?;
+        let prepared = self.prepare(&loaded.config)?;
+        let new_content: Vec<_> = prepared.into_iter().flat_map(Prepared::commit).collect();
+        let mut live = Settings::changed(&last, &loaded.settings);
+        live.retain(|key| self.is_followed(key));
+        for key in new_content.into_iter().map(str::to_owned) {
+            if loaded.settings.is_set(&key) && !live.contains(&key) {
+                live.push(key);
+            }
+        }
         // What waits for a restart waits since the start, however often the file is read meanwhile.
-        let reloaded = Reloaded {
-            live: changed(&last, &loaded.settings, true),
-            restart: changed(&self.parts.settings, &loaded.settings, false),
-        };
+        let mut restart = Settings::changed(&self.parts.settings, &loaded.settings);
+        restart.retain(|key| !self.is_followed(key));
         *last = loaded.settings;
-        Ok(reloaded)
+        Ok(Reloaded { live, restart })
     }
 
-    fn apply(&self, config: &Config) -> Result<()> {
-        // What can be refused is tried first, so that a refusal leaves everything as it was.
-        let certificates = self.parts.certificates.prepare(config)?;
-        let rules = self.parts.rule_sets.prepare(&config.waf)?;
-        self.parts.gateway.reconfigure(&config.gateway)?;
-        rules.commit();
-        certificates.commit();
-        Ok(())
+    /// Asks every follower, so that an operator reads all that is wrong at once.
+    fn prepare(&self, config: &Config) -> Result<Vec<Prepared<'_>>> {
+        let asked = self.parts.followers.iter().map(|follower| follower.prepare(config));
+        let (prepared, refused): (Vec<_>, Vec<_>) = asked.partition(Result::is_ok);
+        let mut refused = refused.into_iter().filter_map(Result::err);
+        let Some(first) = refused.next() else {
+            return Ok(prepared.into_iter().filter_map(Result::ok).collect());
+        };
+        let text = refused.fold(first.message().to_owned(), |text, error| {
+            format!("{text}\n{}", error.message())
+        });
+        Err(Error::new(first.kind(), text).because(first))
     }
 
-    /// Tells the operator what clients will not like about the certificates.
-    pub(crate) fn warn_of_certificates(&self) {
-        let Parts { certificates, envs, clock, events, .. } = &self.parts;
-        let envs = envs.peek();
-        let hosts = envs.iter().flat_map(|env| env.hosts.iter().map(String::as_str));
-        let now_s = u64::try_from(clock.now_ms() / 1000).unwrap_or(0);
-        for warning in certificates.warnings(hosts, now_s) {
-            events.notice(Level::Warn, "certificate", &warning);
+    fn is_followed(&self, key: &str) -> bool {
+        self.followed().any(|pattern| means(pattern, key))
+    }
+
+    /// Tells the operator what clients will not like about the certificates that are served.
+    pub(crate) fn warn(&self) {
+        for warning in (self.parts.warnings)() {
+            self.parts.events.notice(Level::Warn, "certificate", &warning);
         }
     }
 
@@ -121,7 +132,94 @@ impl Reloader {
     }
 }
 
-fn changed(before: &Settings, after: &Settings, live: bool) -> Vec<String> {
-    let changes = Document::changes(before, after).into_iter();
-    changes.filter(|change| change.live == live).map(|change| change.key).collect()
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use yunzhan_base::config::{Document, Reader, Variables};
+
+    use super::*;
+    use crate::app::App;
+    use crate::cli::start_for_tests;
+
+    #[tokio::test]
+    async fn every_key_that_says_reload_has_a_follower_and_no_follower_claims_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = App::open(start_for_tests(folder.path()).await).await.unwrap();
+        let read = |reader: &mut Reader<'_>| drop(Config::read(reader, Path::new(""), true));
+        let references = Document::reference(read).into_iter().filter(|key| key.live);
+        let declared: BTreeSet<String> = references.map(|key| key.path).collect();
+        let followed: BTreeSet<String> = app.reloader.followed().map(str::to_owned).collect();
+        assert_eq!(declared, followed);
+    }
+
+    /// Counts what it is asked, and refuses when it is told to.
+    struct Counting {
+        refuses: bool,
+        commits: Arc<AtomicU32>,
+    }
+
+    impl Follow<Config> for Counting {
+        fn keys(&self) -> &'static [&'static str] {
+            &["waf.mode"]
+        }
+
+        fn prepare<'f>(&'f self, _: &Config) -> Result<Prepared<'f>> {
+            if self.refuses {
+                return Err(Error::new(Kind::InvalidParameter, "not with me"));
+            }
+            Ok(Prepared::new(|| {
+                let _ = self.commits.fetch_add(1, Ordering::Relaxed);
+            }))
+        }
+    }
+
+    /// A reloader with followers of which the last refuses or not, before a change of `waf.mode` and `server.site`.
+    fn reloader(folder: &Path, refuses: bool) -> (Reloader, Arc<AtomicU32>) {
+        let file = folder.join("c.toml");
+        std::fs::write(&file, "").unwrap();
+        let source = Source { file: file.clone(), must_exist: true, variables: Variables::new() };
+        let settings = source.load().map_err(|problems| problems.to_string()).unwrap().settings;
+        let commits = Arc::new(AtomicU32::new(0));
+        let follower = |refuses| -> Box<dyn Follow<Config>> {
+            Box::new(Counting { refuses, commits: Arc::clone(&commits) })
+        };
+        let followers = vec![follower(false), follower(refuses), follower(refuses)];
+        let (events, lang) = (Events::default(), Lang::En);
+        let reloader = Reloader::new(Parts {
+            source,
+            lang,
+            settings,
+            events,
+            followers,
+            warnings: Box::new(Vec::new),
+        });
+        std::fs::write(&file, "waf.mode = 'off'\nserver.site = 'x'").unwrap();
+        (reloader, commits)
+    }
+
+    #[test]
+    fn all_prepare_before_any_commits() {
+        let folder = tempfile::tempdir().unwrap();
+        let (reloader, commits) = reloader(folder.path(), true);
+        assert_eq!(reloader.reload().unwrap_err().message(), "not with me\nnot with me");
+        assert_eq!(commits.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_key_is_reported_by_whoever_takes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (reloader, commits) = reloader(folder.path(), false);
+        let reloaded = reloader.reload().unwrap();
+        assert_eq!(commits.load(Ordering::Relaxed), 3);
+        let expected =
+            Reloaded { live: vec!["waf.mode".into()], restart: vec!["server.site".into()] };
+        assert_eq!(reloaded, expected);
+        let again = Reloaded { live: vec![], ..expected };
+        assert_eq!(reloader.reload().unwrap(), again);
+    }
 }

@@ -9,7 +9,7 @@ use yunzhan_base::fault::Faults;
 use yunzhan_base::{Clock, EnvId, Result, Route, RouteSpec};
 use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::migrate::Migrations;
-use yunzhan_engine::sql::{self, SharedSql};
+use yunzhan_engine::sql::{self, Health, Wrapped};
 use yunzhan_net::http::Client;
 use yunzhan_net::shutdown::Shutdown;
 use yunzhan_net::task;
@@ -20,7 +20,6 @@ use yunzhan_services::envs::{self, EnvStore, NewEnv};
 use yunzhan_services::identity::{self, Identity};
 use yunzhan_services::service::{self, AnyService, Lifecycle, OpenService, OpenTask, Opening};
 
-use crate::app::random;
 use crate::config::Config;
 use crate::demo;
 
@@ -43,6 +42,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) client: Client,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) events: Events,
+    pub(crate) faults: Faults,
 }
 
 /// Every service, alive.
@@ -53,6 +53,8 @@ pub(crate) struct Rooms {
     pub(crate) identity: Arc<Identity>,
     /// What is under way and must end.
     pub(crate) acts: Acts,
+    /// Whether the database takes writes.
+    pub(crate) health: Arc<Health>,
     /// In the order of the list.
     opened: Arc<[OpenService]>,
     events: Events,
@@ -61,8 +63,8 @@ pub(crate) struct Rooms {
 impl Rooms {
     /// Opens the engine, then the services.
     pub(crate) async fn open(parts: Parts<'_>) -> Result<Self> {
-        let Parts { config, root, master_key, clock, client, ledger, events } = parts;
-        let sql = open_sql(config, root, &clock, &events).await?;
+        let Parts { config, root, master_key, clock, client, ledger, events, faults } = parts;
+        let Wrapped { sql, health } = open_sql(config, root, &clock, &events, faults).await?;
         let acts = Acts::new(ledger, clock.clone(), events.clone());
         let opening = Opening {
             services: SERVICES,
@@ -78,7 +80,7 @@ impl Rooms {
         };
         let opened: Arc<[OpenService]> = opening.open_all().await?.into();
         let (envs, identity) = (service::find(&opened)?, service::find(&opened)?);
-        Ok(Self { envs, identity, acts, opened, events })
+        Ok(Self { envs, identity, acts, health, opened, events })
     }
 
     /// What clients may call.
@@ -158,15 +160,20 @@ pub(crate) fn control_specs() -> impl Iterator<Item = &'static RouteSpec> {
     SERVICES.iter().flat_map(|service| service.control())
 }
 
+/// What the SQL engine is opened with.
+pub(crate) fn opening(config: &Config, root: PathBuf, clock: Clock) -> Result<sql::Opening> {
+    let migrations = SERVICES.iter().map(|service| (service.name(), service.migrations()));
+    let migrations = Migrations::new(migrations.collect())?;
+    Ok(sql::Opening { config: config.engine.sql.clone(), root, migrations, clock })
+}
+
 async fn open_sql(
     config: &Config,
     root: PathBuf,
     clock: &Clock,
     events: &Events,
-) -> Result<SharedSql> {
-    let migrations = SERVICES.iter().map(|service| (service.name(), service.migrations()));
-    let migrations = Migrations::new(migrations.collect())?;
-    let (config, seed) = (config.engine.sql.clone(), u64::from_le_bytes(random()?));
-    let opened = sql::open(sql::Opening { config, root, migrations, clock: clock.clone() }).await?;
-    Ok(sql::wrap(opened, events.clone(), Faults::none(clock.clone(), seed)))
+    faults: Faults,
+) -> Result<Wrapped> {
+    let opened = sql::open(opening(config, root, clock.clone())?).await?;
+    Ok(sql::wrap(opened, &config.engine.sql, events.clone(), faults, clock.clone()))
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::UnixListener;
 use yunzhan_base::event::Level;
-use yunzhan_base::{Error, Result};
+use yunzhan_base::Result;
 use yunzhan_gateway::listener::Listener;
 use yunzhan_gateway::proxy_protocol::ProxyProtocol;
 use yunzhan_net::shutdown::{Shutdown, Trigger};
@@ -45,13 +45,11 @@ impl Listeners {
 }
 
 /// Serves until told to stop. Says whether everything ended in order.
-pub(crate) async fn run(app: App) -> Result<bool> {
-    let mut signals =
-        Signals::take().map_err(|error| Error::internal("taking signals over").because(error))?;
+pub(crate) async fn run(app: App, mut signals: Signals) -> Result<bool> {
     if let Some(text) = listeners::raise_open_files(&app.config) {
         app.events.notice(Level::Warn, "open_files_low", &text);
     }
-    app.reloader.warn_of_certificates();
+    app.reloader.warn();
     let listeners = Listeners::open(&app).await?;
     let ready = describe(&app, &listeners);
     // Control stays open while the others drain, so that an operator can watch.
@@ -63,17 +61,18 @@ pub(crate) async fn run(app: App) -> Result<bool> {
     ready.announce(app.json, app.lang);
     while signals.next().await == Asked::Reload {
         let reloader = Arc::clone(&app.reloader);
-        // The outcome was told by the reloader itself.
-        let _ = tokio::task::spawn_blocking(move || reloader.reload()).await;
+        let reloading = tokio::task::spawn_blocking(move || reloader.reload());
+        tokio::select! {
+            // The outcome was told by the reloader itself.
+            _ = reloading => {}
+            () = signals.stop() => break,
+        }
     }
     let in_order = drain(&app, public, &mut signals).await;
     app.rooms.close().await;
     control.drain(Duration::from_secs(1)).await;
     listeners::close_control(&app.data.dir);
-    if let Some(access_log) = &app.access_log {
-        // Connections that outlived the drain still hold the log; its lines must not wait for them.
-        access_log.end();
-    }
+    app.ops.end();
     Ok(in_order)
 }
 

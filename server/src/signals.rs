@@ -4,10 +4,12 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// The three signals that matter.
+/// The three signals that matter. Taken over before the first step of a start that may be slow: until then SIGHUP ends a
+/// process, and a service manager or a deployment script may send it as soon as there is one.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// One that came during the start waits here until the server is ready.
     hangup: Signal,
 }
 
@@ -21,26 +23,31 @@ pub(crate) enum Asked {
 }
 
 impl Signals {
-    /// Takes the signals over from the system's defaults.
+    /// Takes the signals over from the system's defaults. Needs a runtime.
     pub(crate) fn take() -> io::Result<Self> {
         Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
         })
     }
 
     /// Waits for the next signal.
     pub(crate) async fn next(&mut self) -> Asked {
         tokio::select! {
+            // Whoever asks for both wants the end.
+            biased;
             _ = self.terminate.recv() => Asked::Stop,
             _ = self.interrupt.recv() => Asked::Stop,
             _ = self.hangup.recv() => Asked::Reload,
         }
     }
 
-    /// Waits for a wish to stop; wishes to reload meanwhile come too late.
+    /// Waits for a wish to stop. A wish to reload waits for [`Self::next`].
     pub(crate) async fn stop(&mut self) {
-        while self.next().await != Asked::Stop {}
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }

@@ -21,7 +21,7 @@ use yunzhan_waf::seclang::ast::Problem;
 use yunzhan_waf::starter::{BuiltIn, ROOT, WithBuiltIn};
 use yunzhan_waf::transaction::Limits;
 
-pub(crate) use control::{attempts, choose, explain, import, show};
+pub(crate) use control::{choose, explain, import, show};
 pub(crate) use rule_sets::RuleSetManager;
 
 /// A server that nobody configured is guarded: the rules that are built in are tested against traffic like its own.

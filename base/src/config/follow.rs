@@ -23,30 +23,30 @@ pub trait Follow<C: ?Sized>: Send + Sync {
 
 /// What a follower made and nobody sees yet. Dropping it changes nothing.
 pub struct Prepared<'f> {
-    commit: Box<dyn FnOnce() + Send + 'f>,
-    reread: Vec<&'static str>,
+    commit: Box<dyn FnOnce() + 'f>,
+    new_content: Vec<&'static str>,
 }
 
 // === impl Prepared ===
 
 impl<'f> Prepared<'f> {
     /// What `commit` will show. It must not fail.
-    pub fn new(commit: impl FnOnce() + Send + 'f) -> Self {
-        Self { commit: Box::new(commit), reread: Vec::new() }
+    pub fn new(commit: impl FnOnce() + 'f) -> Self {
+        Self { commit: Box::new(commit), new_content: Vec::new() }
     }
 
     /// Says that the files which these keys name hold something else than before: they count as changed although the keys
     /// are the same.
     #[must_use]
     pub fn with_new_content(mut self, keys: &[&'static str]) -> Self {
-        self.reread.extend_from_slice(keys);
+        self.new_content.extend_from_slice(keys);
         self
     }
 
     /// Takes it over, and gives the keys whose files hold something else than before.
     pub fn commit(self) -> Vec<&'static str> {
         (self.commit)();
-        self.reread
+        self.new_content
     }
 }
 
@@ -75,7 +75,7 @@ impl<C, P, F: Follow<P>> Follow<C> for Part<C, P, F> {
 }
 
 /// Whether `pattern`, spelt as in the reference, means the dotted `key`: `[]` stands for the number of an element,
-/// `<name>` for a name that the operator chose. A secret's pattern also means the key that names its file.
+/// `<name>` for a name that the operator chose.
 pub fn means(pattern: &str, key: &str) -> bool {
     let mut segments = key.split('.');
     let fits = pattern.split('.').all(|wanted| match wanted.strip_suffix("[]") {

@@ -37,6 +37,6 @@ pub use problem::{Problem, Problems, SourceSpan};
 pub use reader::{Reader, TableOrList};
 pub use reference::{Reference, markdown};
 pub use settings::Settings;
-pub use units::ByteSize;
+pub use units::{ByteSize, parse_duration};
 pub use value::{FromConfig, Given, Reason};
 pub use words::{Lang, Words};

@@ -270,6 +270,11 @@ impl<'d> Reader<'d> {
         self.document.report(&self.dotted(key), place, message.into(), Vec::new());
     }
 
+    /// The text that the key was set to, where it is text.
+    pub fn text(&self, key: &str) -> Option<String> {
+        self.find(key)?.given.text().map(str::to_owned)
+    }
+
     /// Whether the key was set at all.
     pub fn is_set(&self, key: &str) -> bool {
         self.find(key).is_some()

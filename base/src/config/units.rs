@@ -68,7 +68,7 @@ impl fmt::Display for ByteSize {
 }
 
 /// Reads `30s`; the unit is part of it, for a bare number leaves open what it counts.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let (count, unit) = split(text)?;
     let (_, ms) = TIMES.into_iter().find(|(name, _)| *name == unit)?;
     count.checked_mul(ms).map(Duration::from_millis)

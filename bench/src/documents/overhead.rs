@@ -55,11 +55,11 @@ mod tests {
         let line = r#"{"operation":"point read","bare_us":7,"bare_cpu_us":4.4,"service_us":9,"service_cpu_us":6.6}"#;
         expect![[r#"
 
-                                                   rusqlite    yunzhan     ratio  aim
+                                                         rusqlite    yunzhan     ratio  aim
             in process: CPU of an operation, µs
-              point read                                4.4        6.6    1.50 ×  ≤ 2 × met
+              point read                                      4.4        6.6    1.50 ×  ≤ 2 × met
             in process: time of an operation, µs
-              point read                                7.0        9.0    1.29 ×
+              point read                                      7.0        9.0    1.29 ×
         "#]]
         .assert_eq(&table::print("rusqlite", &sections(line).unwrap()));
         assert!(sections(r#"{"operation":"point read"}"#).is_err());

@@ -9,6 +9,7 @@
 
 pub mod dialect;
 mod faulty;
+mod health;
 mod intern;
 pub mod limits;
 mod metered;
@@ -16,6 +17,7 @@ pub mod migrate;
 pub mod mysql;
 mod open;
 pub mod sqlite;
+mod storage_fault;
 #[cfg(any(test, feature = "testsuite"))]
 pub mod suite;
 #[cfg(any(test, feature = "testsuite"))]
@@ -30,12 +32,14 @@ use std::time::Duration;
 use yunzhan_base::{EnvId, Result};
 
 pub use self::faulty::Faulty;
+pub use self::health::{Health, Refused};
 pub use self::intern::intern;
 pub use self::metered::Metered;
 pub use self::migrate::{Migration, Migrations, Scope};
 pub use self::mysql::Mysql;
-pub use self::open::{Opening, open, wrap};
+pub use self::open::{Opening, Wrapped, inspect, open, wrap};
 pub use self::sqlite::Sqlite;
+pub use self::storage_fault::StorageFault;
 
 /// A future of the engine.
 pub type SqlFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;

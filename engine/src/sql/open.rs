@@ -7,7 +7,8 @@ use yunzhan_base::event::Events;
 use yunzhan_base::fault::Faults;
 use yunzhan_base::{Clock, Result};
 
-use super::{Database, Faulty, Metered, Migrations, Mysql, SharedSql, Sqlite};
+use super::health::Watched;
+use super::{Database, Faulty, Health, Metered, Migrations, Mysql, SharedSql, Sqlite, mysql, sqlite};
 use crate::config;
 
 /// What the engine is opened with.
@@ -35,7 +36,27 @@ pub async fn open(opening: Opening) -> Result<SharedSql> {
     Ok(Arc::new(sqlite))
 }
 
-/// Puts the wrappers of a serving engine around it: drills strike inside, so that what they do is measured.
-pub fn wrap(sql: SharedSql, events: Events, faults: Faults) -> SharedSql {
-    Arc::new(Metered::new(Arc::new(Faulty::new(sql, faults)), events))
+/// Says whether [`open`] would refuse the database that is there, without changing it. Fails as unavailable, as `open` does.
+pub async fn inspect(opening: &Opening) -> Result<()> {
+    let Opening { config, root, migrations, .. } = opening;
+    if config.mysql_url.is_some() {
+        return mysql::inspect(config, migrations).await;
+    }
+    sqlite::inspect(root, migrations)
+}
+
+/// A serving engine with its wrappers.
+pub struct Wrapped {
+    /// What callers use.
+    pub sql: SharedSql,
+    /// Whether it takes writes.
+    pub health: Arc<Health>,
+}
+
+/// Puts the wrappers of a serving engine around it: drills strike inside, so that what they do is measured and noticed.
+pub fn wrap(sql: SharedSql, config: &config::Sql, events: Events, faults: Faults, clock: Clock) -> Wrapped {
+    let engine = if config.mysql_url.is_some() { "mysql" } else { "sqlite" };
+    let metered = Arc::new(Metered::new(Arc::new(Faulty::new(sql, faults)), events.clone()));
+    let health = Health::new(metered, engine, clock, events);
+    Wrapped { sql: Arc::new(Watched::new(Arc::clone(&health))), health }
 }

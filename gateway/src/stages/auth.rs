@@ -129,3 +129,91 @@ fn check_access(access: Access, principal: &Principal) -> Result<()> {
         _ => Err(Error::new(Kind::PermissionDenied, "this kind of caller may not use this route")),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use yunzhan_base::RoutePolicy;
+    use yunzhan_base::env::Env;
+    use yunzhan_base::principal::User;
+
+    use super::*;
+    use crate::testing::{self, decide, exchange_of, matched};
+
+    /// Names the person whom the header, or the body where it is asked for, says.
+    struct Named;
+
+    impl Authenticate for Named {
+        fn authenticate(&self, claim: &Claim<'_>) -> AuthVerdict {
+            let text = match (claim.access, claim.body) {
+                (Access::UserInBody, None) => return AuthVerdict::NeedsBody,
+                (Access::UserInBody, Some(body)) => body.to_vec(),
+                _ => claim
+                    .headers
+                    .get("token")
+                    .map(|token| token.as_bytes().to_vec())
+                    .unwrap_or_default(),
+            };
+            match &text[..] {
+                b"operator" => AuthVerdict::Known(Principal::Operator),
+                b"" => AuthVerdict::Known(Principal::Nobody),
+                b"expired" => AuthVerdict::Refused(Error::new(Kind::TokenExpired, "expired")),
+                env => {
+                    let user = Principal::User(Arc::new(User {
+                        env: String::from_utf8_lossy(env).parse().unwrap(),
+                        uid: "u".into(),
+                        openid: None,
+                        roles: Vec::new(),
+                        session: "s".into(),
+                        anonymous: false,
+                        expires_s: 0,
+                    }));
+                    AuthVerdict::Wait(Box::pin(async { Ok(user) }))
+                }
+            }
+        }
+    }
+
+    async fn check(access: Access, token: &str, env: Option<&str>, body: &'static str) -> String {
+        let shop = Env::clone(&testing::env("shop"));
+        let envs = Live::new(Envs::new([shop]).unwrap());
+        let stage = AuthStage::new(Arc::new(Named), envs, Budget::new(1 << 20));
+        let head = http::Request::post("/").header("token", token);
+        let mut exchange = exchange_of(head, body.into());
+        exchange.env = env.map(testing::env);
+        matched(&mut exchange, access, RoutePolicy::CORE.buffered(8));
+        let decided = decide(&stage, &mut exchange).await;
+        let env = exchange.env.as_ref().map_or("-", |env| env.id.as_str());
+        format!("{decided} in {env}")
+    }
+
+    #[tokio::test]
+    async fn strangers_and_the_wrong_kind_of_caller_are_refused() {
+        assert_eq!(check(Access::Public, "", None, "").await, "next in -");
+        assert!(check(Access::User, "", None, "").await.starts_with("refuse unauthenticated"));
+        assert!(
+            check(Access::User, "operator", None, "").await.starts_with("refuse permission_denied")
+        );
+        assert!(check(Access::User, "expired", None, "").await.starts_with("refuse token_expired"));
+        assert_eq!(check(Access::Operator, "operator", None, "").await, "next in -");
+    }
+
+    #[tokio::test]
+    async fn a_token_names_its_environment_and_fits_no_other() {
+        assert_eq!(check(Access::User, "shop", None, "").await, "next in shop");
+        assert_eq!(check(Access::User, "shop", Some("shop"), "").await, "next in shop");
+        let other = check(Access::User, "shop", Some("other"), "").await;
+        assert!(
+            other.starts_with("refuse permission_denied: the token belongs to another"),
+            "{other}"
+        );
+        assert!(check(Access::User, "gone", None, "").await.starts_with("refuse env_not_found"));
+    }
+
+    #[tokio::test]
+    async fn a_token_in_the_body_is_read_within_the_routes_bound() {
+        assert_eq!(check(Access::UserInBody, "", None, "shop").await, "next in shop");
+        let large = check(Access::UserInBody, "", None, "much too large").await;
+        assert!(large.starts_with("refuse too_large"), "{large}");
+    }
+}

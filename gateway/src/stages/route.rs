@@ -114,3 +114,58 @@ fn host_env(envs: &Envs, head: &request::Parts) -> Option<Arc<Env>> {
     let id = envs.by_host(&name.to_ascii_lowercase())?;
     envs.get(id).cloned()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use yunzhan_net::http::Client;
+
+    use super::*;
+    use crate::body::Budget;
+    use crate::client_address::TrustedProxies;
+    use crate::config::Config;
+    use crate::table::Shared;
+    use crate::testing::{self, decide, exchange_of};
+
+    fn stage() -> RouteStage {
+        let shared = Shared {
+            client: Client::new(yunzhan_net::http::Config::default()),
+            budget: Budget::new(0),
+            bounds: Live::new(Config::default().bounds()),
+            trusted_proxies: Live::new(TrustedProxies::default()),
+        };
+        let table = Table::build(&testing::routes(), None, &[], &shared).unwrap();
+        let named = Env { hosts: vec!["shop.example".into()], ..Env::clone(&testing::env("shop")) };
+        let envs = Envs::new([named, Env::clone(&testing::env("other"))]).unwrap();
+        RouteStage::new(Live::new(table), Live::new(envs))
+    }
+
+    async fn check(method: &str, uri: &str, host: &str) -> String {
+        let head = http::Request::builder().method(method).uri(uri).header("host", host);
+        let mut exchange = exchange_of(head, yunzhan_base::Body::Empty);
+        let decided = decide(&stage(), &mut exchange).await;
+        let env = exchange.env.as_ref().map_or("-", |env| env.id.as_str());
+        format!("{decided} {} {env}", exchange.route_name())
+    }
+
+    #[tokio::test]
+    async fn host_and_query_name_the_environment_and_the_path_the_route() {
+        assert_eq!(check("GET", "/things/1", "a").await, "next test.thing -");
+        assert_eq!(check("HEAD", "/things/1", "a").await, "next test.thing -");
+        assert_eq!(check("GET", "/things/1", "Shop.Example:8080").await, "next test.thing shop");
+        assert_eq!(check("GET", "/things/1?env=other", "a").await, "next test.thing other");
+        let two = check("GET", "/things/1?env=other", "shop.example").await;
+        assert!(two.starts_with("refuse env_not_found: the request names two"), "{two}");
+        assert!(check("GET", "/things/1?env=none", "a").await.starts_with("refuse env_not_found"));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_told_from_what_is_not_answered() {
+        assert!(check("GET", "/nothing", "a").await.starts_with("refuse not_found"));
+        let wrong = check("POST", "/things/1", "a").await;
+        assert!(
+            wrong.starts_with("refuse method_not_allowed: this path answers GET, HEAD only"),
+            "{wrong}"
+        );
+    }
+}

@@ -477,3 +477,85 @@ fn attack(tags: &[String]) -> AttackKind {
     };
     tags.iter().find_map(kind).unwrap_or(AttackKind::Other)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use yunzhan_base::{Access, RoutePolicy};
+    use yunzhan_waf::seclang::Sources;
+
+    use super::*;
+    use crate::testing::{decide, exchange_of, matched};
+
+    struct File(&'static str);
+
+    impl Sources for File {
+        fn list(&self, _: &str) -> Result<Vec<String>, String> {
+            Ok(Vec::new())
+        }
+
+        fn read(&self, _: &str) -> Result<Vec<u8>, String> {
+            Ok(self.0.as_bytes().to_vec())
+        }
+    }
+
+    const RULES: &str = r#"
+SecRequestBodyAccess On
+SecRule REQUEST_URI "@contains evil" "id:1,phase:1,deny"
+SecRule ARGS:a "@streq evil" "id:2,phase:2,deny"
+SecRule REQUEST_URI "@contains moved" "id:3,phase:1,redirect:/there"
+SecRule RESPONSE_STATUS "@eq 418" "id:4,phase:3,deny"
+"#;
+
+    fn stage(mode: WafMode) -> WafStage {
+        let rules = RuleSet::load("rules.conf", &File(RULES)).unwrap();
+        let waf = Waf::new(WafPolicy {
+            clock: Clock::manual(0),
+            rules: Some(Arc::new(rules)),
+            mode,
+            limits: Limits::default(),
+            log_is_plain: false,
+            exclusions: Vec::new(),
+        });
+        WafStage::new(waf, Budget::new(1 << 20), Events::default())
+    }
+
+    fn asked(uri: &str, body: &'static str, policy: RoutePolicy) -> Exchange {
+        let head = http::Request::post(uri)
+            .header("host", "a")
+            .header("content-type", "application/x-www-form-urlencoded");
+        let mut exchange = exchange_of(head, body.into());
+        matched(&mut exchange, Access::Public, policy);
+        exchange
+    }
+
+    async fn check(mode: WafMode, uri: &str, body: &'static str) -> String {
+        let mut exchange = asked(uri, body, RoutePolicy::CORE.buffered(64));
+        decide(&stage(mode), &mut exchange).await.chars().take(24).collect()
+    }
+
+    #[tokio::test]
+    async fn heads_and_bodies_are_judged_before_anybody_parses_them() {
+        assert_eq!(check(WafMode::Block, "/", "a=good").await, "next");
+        assert_eq!(check(WafMode::Block, "/evil", "").await, "refuse permission_denied");
+        assert_eq!(check(WafMode::Block, "/", "a=evil").await, "refuse permission_denied");
+        assert_eq!(check(WafMode::Block, "/moved", "").await, "reply 302");
+        assert_eq!(check(WafMode::Observe, "/evil", "a=evil").await, "next");
+        assert_eq!(check(WafMode::Off, "/evil", "a=evil").await, "next");
+    }
+
+    #[tokio::test]
+    async fn a_route_may_be_judged_in_another_mode() {
+        let off = RoutePolicy { waf: Some(WafMode::Off), ..RoutePolicy::CORE };
+        assert_eq!(decide(&stage(WafMode::Block), &mut asked("/evil", "", off)).await, "next");
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_judged_before_it_leaves() {
+        let stage = stage(WafMode::Block);
+        let mut exchange = asked("/", "", RoutePolicy::CORE);
+        decide(&stage, &mut exchange).await;
+        let (mut head, ()) = Response::builder().status(418).body(()).unwrap().into_parts();
+        assert!(matches!(stage.response(&mut exchange, &mut head), BodyPlan::Refuse(_)));
+    }
+}

@@ -5,37 +5,29 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use tokio::time::Instant;
 use yunzhan_base::Body;
 use yunzhan_base::body::BodyError;
 
+use crate::turn::Turn;
+
 /// The state of one upload.
 #[derive(Debug)]
-pub(crate) struct Progress(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    begun: Instant,
-    /// Milliseconds after `begun`, and one, since when whoever answers has had its turn; 0 while it waits for the client.
-    turn_ms: AtomicU64,
-    is_dropped: AtomicBool,
+pub(crate) struct Progress {
+    turn: Turn,
+    is_dropped: Arc<AtomicBool>,
 }
 
 /// Follows a body.
 pub(crate) fn follow(body: Body) -> (Body, Progress) {
-    let shared = Arc::new(Shared {
-        begun: Instant::now(),
-        turn_ms: AtomicU64::new(1),
-        is_dropped: AtomicBool::new(false),
-    });
-    let followed = Followed { body, shared: Arc::clone(&shared) };
-    (Body::streaming(followed), Progress(shared))
+    let (turn, is_dropped) = (Turn::theirs(), Arc::new(AtomicBool::new(false)));
+    let followed = Followed { body, turn: turn.clone(), is_dropped: Arc::clone(&is_dropped) };
+    (Body::streaming(followed), Progress { turn, is_dropped })
 }
 
 // === impl Progress ===
@@ -43,36 +35,19 @@ pub(crate) fn follow(body: Body) -> (Body, Progress) {
 impl Progress {
     /// Ends when whoever answers has done nothing for so long, although it was its turn.
     pub(crate) async fn stood_still(&self, wait_max: Duration) {
-        loop {
-            let now = self.0.begun.elapsed();
-            let waited = match self.0.turn_ms.load(Ordering::Relaxed).checked_sub(1) {
-                Some(since_ms) => now.saturating_sub(Duration::from_millis(since_ms)),
-                None => Duration::ZERO,
-            };
-            if waited >= wait_max {
-                return;
-            }
-            // At least a millisecond: the state is kept in whole ones.
-            tokio::time::sleep((wait_max - waited).max(Duration::from_millis(1))).await;
-        }
+        self.turn.stood_still(wait_max).await;
     }
 
     /// Whether nobody will read more of the body.
     pub(crate) fn is_dropped(&self) -> bool {
-        self.0.is_dropped.load(Ordering::Acquire)
-    }
-}
-
-impl Shared {
-    fn is_their_turn(&self, is_theirs: bool) {
-        let now_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
-        self.turn_ms.store(if is_theirs { now_ms + 1 } else { 0 }, Ordering::Relaxed);
+        self.is_dropped.load(Ordering::Acquire)
     }
 }
 
 struct Followed {
     body: Body,
-    shared: Arc<Shared>,
+    turn: Turn,
+    is_dropped: Arc<AtomicBool>,
 }
 
 impl http_body::Body for Followed {
@@ -84,7 +59,7 @@ impl http_body::Body for Followed {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        self.shared.is_their_turn(polled.is_ready());
+        self.turn.set(polled.is_ready());
         polled
     }
 
@@ -99,13 +74,15 @@ impl http_body::Body for Followed {
 
 impl Drop for Followed {
     fn drop(&mut self) {
-        self.shared.is_their_turn(true);
-        self.shared.is_dropped.store(true, Ordering::Release);
+        self.turn.set(true);
+        self.is_dropped.store(true, Ordering::Release);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
 
     /// A client that needs an hour for its only byte.

@@ -161,7 +161,7 @@ async fn slow_heads_and_slow_bodies_are_cut_off() {
         .await
         .unwrap();
     let answer = summary(&read_answer(&mut slow_body).await);
-    assert!(answer.starts_with("504 timeout the body did not arrive"), "{answer}");
+    assert!(answer.starts_with("504 timeout the body stalled"), "{answer}");
     assert_eq!(summary(&read_answer(&mut slow_head).await), "closed");
     served.seen.wait_for("connection head_timeout").await;
 }

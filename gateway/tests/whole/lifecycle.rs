@@ -58,12 +58,19 @@ async fn connections_beyond_the_bound_are_closed_at_once() {
 }
 
 #[tokio::test]
-async fn an_answer_to_head_is_complete() {
+async fn an_answer_to_head_is_the_head_of_get() {
     let served = serve(|_| {}, None).await;
-    let request = b"HEAD /echo/a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let request = b"HEAD /echo/abc HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
     let answer = raw(served.address, request).await;
-    assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
-    assert_eq!(served.seen.wait_for("none").await, "none 405 /echo/a Complete");
+    assert!(
+        answer.starts_with("HTTP/1.1 200") && answer.contains("content-length: 3\r\n"),
+        "{answer}"
+    );
+    assert!(answer.ends_with("\r\n\r\n"), "{answer}");
+    assert_eq!(served.seen.wait_for("echo.get").await, "echo.get 200 /echo/abc Complete");
+    let answer =
+        raw(served.address, b"HEAD /echo HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 405") && answer.ends_with("\r\n\r\n"), "{answer}");
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ mod files;
 mod lifecycle;
 mod proxied;
 mod remote;
+mod streams;
 mod support;
 mod tls;
+mod upgrades;
 mod waf;

@@ -1,7 +1,7 @@
 //! A gateway with a tiny service behind it, and the simplest possible clients and upstreams.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use http::{Method, Response};
@@ -12,14 +12,17 @@ use yunzhan_base::event::{Event, Events, Observe};
 use yunzhan_base::policy::Cors;
 use yunzhan_base::principal::{AuthVerdict, Authenticate, Claim, User};
 use yunzhan_base::route::bind;
+use yunzhan_base::socket::{Message, Socket};
 use yunzhan_base::{
     Access, Body, Call, Endpoint, Error, Kind, Live, Principal, ResponseFuture, RoutePolicy,
-    RouteSpec,
+    RouteSpec, Upgrade, WafMode,
 };
 use yunzhan_gateway::config::RemoteRoute;
-use yunzhan_gateway::{Config, Dependencies, Files, Gateway, Sockets, Waf};
+use yunzhan_gateway::{Config, Dependencies, Files, Gateway, Sockets, Waf, WafPolicy};
 use yunzhan_net::http::{Client, Target};
 use yunzhan_net::shutdown::Trigger;
+use yunzhan_waf::transaction::Limits;
+use yunzhan_waf::{RuleSet, starter};
 
 /// The service's bound on bodies.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
@@ -34,7 +37,19 @@ const ROUTES: &[Endpoint<Echo>] = &[
         spec: spec("echo.carried", Method::POST, "/carried", Access::UserInBody),
         handle: echo,
     },
+    Endpoint { spec: streaming("echo.upload", Method::POST, "/upload"), handle: upload },
+    Endpoint { spec: spec("echo.events", Method::GET, "/events", Access::Public), handle: events },
+    Endpoint { spec: spec("echo.socket", Method::GET, "/socket", Access::Public), handle: socket },
 ];
+
+/// The service's bound on uploads.
+pub const UPLOAD_BYTES_MAX: u64 = 2 << 30;
+
+const fn streaming(name: &'static str, method: Method, path: &'static str) -> RouteSpec {
+    let mut spec = spec(name, method, path, Access::Public);
+    spec.policy = RoutePolicy::CORE.streaming(UPLOAD_BYTES_MAX);
+    spec
+}
 
 const fn spec(name: &'static str, method: Method, path: &'static str, access: Access) -> RouteSpec {
     RouteSpec {
@@ -55,6 +70,58 @@ const fn spec(name: &'static str, method: Method, path: &'static str, access: Ac
 
 fn echo(_: Arc<Echo>, call: Call) -> ResponseFuture {
     Box::pin(async move { Ok(Response::new(call.body).into()) })
+}
+
+/// Counts the bytes of an upload, and says so once it is whole.
+fn upload(_: Arc<Echo>, mut call: Call) -> ResponseFuture {
+    Box::pin(async move {
+        let mut bytes = 0;
+        while let Some(piece) = call.body.next().await {
+            bytes += piece.map_err(yunzhan_base::body::into_error)?.len();
+        }
+        Ok(Response::new(Body::from(bytes.to_string())).into())
+    })
+}
+
+/// One event, and then silence.
+fn events(_: Arc<Echo>, _: Call) -> ResponseFuture {
+    struct OneEvent(bool);
+    impl http_body::Body for OneEvent {
+        type Data = bytes::Bytes;
+        type Error = yunzhan_base::body::BodyError;
+
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
+            match std::mem::replace(&mut self.0, true) {
+                true => std::task::Poll::Pending,
+                false => {
+                    std::task::Poll::Ready(Some(Ok(http_body::Frame::data("data: 1\n\n".into()))))
+                }
+            }
+        }
+    }
+    Box::pin(async move {
+        let mut response = Response::new(Body::streaming(OneEvent(false)));
+        let headers = response.headers_mut();
+        headers.insert("content-type", http::HeaderValue::from_static("text/event-stream"));
+        Ok(response.into())
+    })
+}
+
+/// Says every message again, until it is told to go.
+fn socket(_: Arc<Echo>, _: Call) -> ResponseFuture {
+    Box::pin(async {
+        let upgrade = Upgrade::to(|mut socket: Socket| async move {
+            while let Some(message) = socket.receive().await {
+                if message == Message::Text("go".into()) || socket.send(message).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(upgrade.into())
+    })
 }
 
 fn name(_: Arc<Echo>, call: Call) -> ResponseFuture {
@@ -151,11 +218,12 @@ pub struct Served {
     pub address: SocketAddr,
     pub seen: Arc<Seen>,
     pub trigger: Trigger,
+    pub events: Events,
 }
 
 /// Serves the echo service, and what `upstream` names under `/up/`.
 pub async fn serve(change: impl FnOnce(&mut Config), upstream: Option<SocketAddr>) -> Served {
-    open(gateway(change, upstream)).await
+    open(guarded(change, upstream, shipped_rules(), None)).await
 }
 
 /// Serves the echo service behind these rules.
@@ -165,22 +233,38 @@ pub async fn serve_behind(waf: Waf) -> Served {
 
 /// Serves the echo service, and these files where it has nothing.
 pub async fn serve_files(files: Files) -> Served {
-    open(guarded(|_| {}, None, Waf::off(), Some(files))).await
+    open(guarded(|_| {}, None, shipped_rules(), Some(files))).await
 }
 
-async fn open((gateway, seen): (Arc<Gateway>, Arc<Seen>)) -> Served {
+async fn open((gateway, seen, events): (Arc<Gateway>, Arc<Seen>, Events)) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let trigger = Trigger::default();
     tokio::spawn(gateway.serve_tcp(listener, None, trigger.watcher()));
-    Served { address, seen, trigger }
+    Served { address, seen, trigger, events }
 }
 
 pub fn gateway(
     change: impl FnOnce(&mut Config),
     upstream: Option<SocketAddr>,
 ) -> (Arc<Gateway>, Arc<Seen>) {
-    guarded(change, upstream, Waf::off(), None)
+    let (gateway, seen, _) = guarded(change, upstream, shipped_rules(), None);
+    (gateway, seen)
+}
+
+/// The rules that ship, compiled once.
+fn shipped_rules() -> Waf {
+    static RULES: LazyLock<Arc<RuleSet>> = LazyLock::new(|| {
+        Arc::new(RuleSet::load(starter::ROOT, &starter::BuiltIn).expect("built-in rules load"))
+    });
+    Waf::new(WafPolicy {
+        clock: yunzhan_base::Clock::System,
+        rules: Some(Arc::clone(&RULES)),
+        mode: WafMode::Block,
+        limits: Limits::default(),
+        log_is_plain: false,
+        exclusions: Vec::new(),
+    })
 }
 
 fn guarded(
@@ -188,7 +272,7 @@ fn guarded(
     upstream: Option<SocketAddr>,
     waf: Waf,
     files: Option<Files>,
-) -> (Arc<Gateway>, Arc<Seen>) {
+) -> (Arc<Gateway>, Arc<Seen>, Events) {
     let mut config = Config::default();
     config.routes.extend(upstream.map(|address| RemoteRoute {
         name: "up".into(),
@@ -201,7 +285,8 @@ fn guarded(
         },
     }));
     change(&mut config);
-    let seen = Arc::new(Seen::default());
+    let (seen, sockets) = (Arc::new(Seen::default()), Sockets::default());
+    let events = Events::to(vec![Arc::clone(&seen) as Arc<dyn Observe>, Arc::new(sockets.clone())]);
     let dependencies = Dependencies {
         config,
         routes: bind(&Arc::new(Echo), ROUTES),
@@ -210,11 +295,11 @@ fn guarded(
         envs: Live::new(Envs::new([shop()]).unwrap()),
         client: Client::new(yunzhan_net::http::Config::default()),
         waf,
-        events: Events::to(vec![Arc::clone(&seen) as Arc<dyn Observe>]),
-        sockets: Sockets::default(),
+        events: events.clone(),
+        sockets,
         seed: [1; 16],
     };
-    (Gateway::new(dependencies).unwrap(), seen)
+    (Gateway::new(dependencies).unwrap(), seen, events)
 }
 
 /// Sends raw bytes and reads until the server closes, or until it has been silent although a whole answer arrived.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
+use yunzhan_base::fault::Faults;
 use yunzhan_base::{Body, Error, Kind, Result};
 
 pub use pool::Pool;
@@ -56,6 +57,7 @@ pub struct Client(Arc<Inner>);
 
 struct Inner {
     config: Config,
+    faults: Option<Faults>,
     tls: Arc<rustls::ClientConfig>,
     pools: Mutex<HashMap<Target, Arc<Pool>>>,
 }
@@ -65,7 +67,17 @@ struct Inner {
 impl Client {
     /// A client that trusts the public certificate authorities.
     pub fn new(config: Config) -> Self {
-        Self(Arc::new(Inner { config, tls: stream::public_roots(), pools: Mutex::default() }))
+        Self::made_of(config, None)
+    }
+
+    /// The same, in which faults on purpose strike at `Point::Upstream`.
+    pub fn with_faults(config: Config, faults: Faults) -> Self {
+        Self::made_of(config, Some(faults))
+    }
+
+    fn made_of(config: Config, faults: Option<Faults>) -> Self {
+        let tls = stream::public_roots();
+        Self(Arc::new(Inner { config, faults, tls, pools: Mutex::default() }))
     }
 
     /// The pool of one target, for whoever sends often. Refuses hosts that the egress list does not name.
@@ -79,8 +91,9 @@ impl Client {
             // Configuration was reloaded many times; pools in use live on with their users.
             pools.clear();
         }
-        let pool =
-            Arc::new(Pool::new(target.clone(), self.0.config.clone(), Arc::clone(&self.0.tls)));
+        let Inner { config, faults, tls, .. } = &*self.0;
+        let pool = Pool::new(target.clone(), config.clone(), faults.clone(), Arc::clone(tls));
+        let pool = Arc::new(pool);
         pools.insert(target.clone(), Arc::clone(&pool));
         Ok(pool)
     }

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use yunzhan_base::body::BodyError;
+use yunzhan_base::fault::{Effect, Faults, Point};
 use yunzhan_base::{Body, Error, Kind, Result};
 
 use super::stream::{self, Probe};
@@ -38,6 +39,7 @@ pub struct Pool {
     target: Target,
     authority: http::HeaderValue,
     config: Config,
+    faults: Option<Faults>,
     tls: Arc<rustls::ClientConfig>,
     idle: Mutex<Vec<Idle>>,
 }
@@ -57,8 +59,14 @@ struct Idle {
 // === impl Pool ===
 
 impl Pool {
-    pub(super) fn new(target: Target, config: Config, tls: Arc<rustls::ClientConfig>) -> Self {
-        Self { authority: target.authority(), target, config, tls, idle: Mutex::default() }
+    pub(super) fn new(
+        target: Target,
+        config: Config,
+        faults: Option<Faults>,
+        tls: Arc<rustls::ClientConfig>,
+    ) -> Self {
+        let authority = target.authority();
+        Self { authority, target, config, faults, tls, idle: Mutex::default() }
     }
 
     /// Sends a request in origin form and waits for the head of the answer until `deadline`. Fills in `Host` when it is
@@ -133,11 +141,25 @@ impl Pool {
             .with_detail(self.target.to_string())
     }
 
+    /// Lets a fault on purpose strike before the target is reached.
+    async fn strike(&self) -> Result<()> {
+        match self.faults.as_ref().and_then(|faults| faults.at(Point::Upstream)) {
+            None => Ok(()),
+            Some(Effect::Delay(delay)) => {
+                tokio::time::sleep(delay).await;
+                Ok(())
+            }
+            Some(Effect::Fail) => Err(Error::new(Kind::Unavailable, "the upstream is not reached")
+                .with_detail(format!("{}, a fault on purpose", self.target))),
+        }
+    }
+
     async fn attempt(
         self: &Arc<Self>,
         mut request: Request<Body>,
         event_wait_max: Duration,
     ) -> Result<Response<Body>> {
+        self.strike().await?;
         for _ in 0..ATTEMPTS_MAX {
             let mut connection = self.connection().await?;
             match connection.sender.try_send_request(request).await {
@@ -295,5 +317,34 @@ impl http_body::Body for Leased {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use yunzhan_base::Clock;
+    use yunzhan_base::fault::{Plan, Rule};
+
+    use super::super::Client;
+    use super::*;
+
+    /// What a request to a port at which nobody listens is told under this fault.
+    async fn told(effect: Effect) -> String {
+        let faults = Faults::none(Clock::manual(0), 1);
+        let rule = Rule { point: Point::Upstream, per_mille: 1000, effect };
+        faults.set(Plan { rules: vec![rule], until_ms: 1 });
+        let client = Client::with_faults(Config::default(), faults);
+        let target = Target::parse("http://127.0.0.1:1").unwrap();
+        let deadline = Instant::now() + Duration::from_millis(20);
+        client.send(&target, Request::new(Body::Empty), deadline).await.unwrap_err().log_text()
+    }
+
+    #[tokio::test]
+    async fn a_fault_on_purpose_strikes_at_the_upstream() {
+        let failed = told(Effect::Fail).await;
+        assert!(failed.contains("a fault on purpose"), "{failed}");
+        let slow = told(Effect::Delay(Duration::from_secs(3600))).await;
+        assert!(slow.contains("did not answer in time"), "the deadline holds: {slow}");
     }
 }

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::db::DbVerb;
 use super::db::rules::RulesVerb;
 use super::env::EnvVerb;
+use super::fault::FaultVerb;
 use super::token::TokenArguments;
 use super::user::UserVerb;
 use super::waf::WafVerb;
@@ -105,6 +106,12 @@ pub(super) enum Verb {
         /// What to do with them.
         #[command(subcommand)]
         verb: WafVerb,
+    },
+    /// Faults on purpose, for drills: a slow or failing database or upstream, which ends by itself
+    Fault {
+        /// What to do with them.
+        #[command(subcommand)]
+        verb: FaultVerb,
     },
     /// Print an access token for trying things out; development environments only
     Token(TokenArguments),

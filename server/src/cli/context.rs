@@ -12,9 +12,10 @@ use yunzhan_base::{DataDir, Error, Kind, Result};
 
 use super::arguments::Common;
 use crate::app::{App, Start};
-use crate::config::{Loaded, Source};
+use crate::config::Source;
 use crate::control_client;
 use crate::data::Lock;
+use crate::preflight::{self, Answers, Findings};
 
 /// Variables of the command line itself, which are no keys of the configuration.
 const OWN_VARIABLES: [&str; 2] = ["YUNZHAN_DATA", "YUNZHAN_CONFIG"];
@@ -23,6 +24,7 @@ const OWN_VARIABLES: [&str; 2] = ["YUNZHAN_DATA", "YUNZHAN_CONFIG"];
 const LOCALE_VARIABLES: [&str; 3] = ["LC_ALL", "LC_MESSAGES", "LANG"];
 
 /// What every verb knows.
+#[derive(Clone)]
 pub(super) struct Context {
     /// The data folder.
     pub(super) dir: DataDir,
@@ -40,6 +42,8 @@ pub(super) struct Context {
 pub(super) enum Failure {
     /// The configuration has mistakes.
     Problems(Problems),
+    /// What refuses a start, found before anything changed.
+    Findings(Findings),
     /// Anything else.
     Error(Error),
 }
@@ -56,6 +60,21 @@ impl From<Error> for Failure {
     }
 }
 
+impl Failure {
+    /// One that is told as simply as it can be.
+    fn of(findings: Findings) -> Self {
+        match findings {
+            Findings { located: Some(problems), others, .. } if others.is_empty() => {
+                Self::Problems(problems)
+            }
+            Findings { located: None, mut others, .. } if others.len() == 1 => {
+                Self::Error(others.remove(0))
+            }
+            findings => Self::Findings(findings),
+        }
+    }
+}
+
 impl Context {
     /// From what the command line and the environment say.
     pub(super) fn new(common: Common, variables: Variables, lang: Lang, started: Instant) -> Self {
@@ -68,17 +87,25 @@ impl Context {
         Self { dir, source, lang, json: common.json, started }
     }
 
-    /// What starts an app; `demo` when it may make the demo.
-    pub(super) fn start(&self, loaded: Loaded, demo: bool) -> Start {
-        Start {
+    /// Looks at everything that can refuse a start, and makes what starts an app. One that `serves` listens, and may make
+    /// the demo.
+    pub(super) async fn start(&self, serves: bool) -> Result<Start, Failure> {
+        let (loaded, problems) = self.source.read();
+        let asking = preflight::ask(&self.dir, &loaded, problems, serves);
+        let Answers { findings, rule_sets } = asking.await;
+        let Some(rule_sets) = rule_sets.filter(|_| findings.count() == 0) else {
+            return Err(Failure::of(findings));
+        };
+        Ok(Start {
             dir: self.dir.clone(),
             source: self.source.clone(),
             loaded,
+            rule_sets,
             lang: self.lang,
             json: self.json,
             started: self.started,
-            demo,
-        }
+            demo: serves,
+        })
     }
 
     /// Calls a control route of the process that serves the folder; where none does, the same route of an app that is
@@ -93,7 +120,7 @@ impl Context {
             return Ok(answer);
         }
         runtime()?.block_on(async {
-            let app = App::open(self.start(self.source.load()?, false)).await?;
+            let app = App::open(self.start(false).await?).await?;
             Ok(app.control_call(method, path, body).await?)
         })
     }
@@ -125,7 +152,7 @@ impl Context {
     }
 }
 
-fn runtime() -> Result<Runtime> {
+pub(super) fn runtime() -> Result<Runtime> {
     let built = Builder::new_multi_thread().worker_threads(1).enable_all().build();
     built.map_err(|error| Error::internal("starting the runtime").because(error))
 }

@@ -38,6 +38,10 @@ const COMMANDS: &[(&str, &str)] = &[
     ("waf use", "改用内置规则 (starter) 或导入过的规则集"),
     ("waf test", "说明规则如何处理一个请求; 放行时退出码为 0, 拒绝时为 1"),
     ("waf attempts", "列出最近一小时与一天内攻击次数最多的地址与用户"),
+    ("fault", "故障演练: 有意让数据库或上游变慢或失败, 到时自动结束"),
+    ("fault show", "显示正在生效的故障, 何时结束, 以及发生的次数"),
+    ("fault set", "设置故障, 取代原有的故障; 最长 30 分钟, 到时自动结束"),
+    ("fault clear", "立即结束故障"),
     ("token", "输出一个用于试验的访问令牌; 仅限开发环境"),
     ("version", "输出版本"),
 ];
@@ -87,6 +91,11 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("request_body", "请求体; @FILE 表示文件内容"),
     ("all_rules", "也显示只计数或只跳转的规则, 以及未全部命中的规则链"),
     ("rows", "地址与用户各最多显示多少行 [默认: 20]"),
+    (
+        "fault_rules",
+        "POINT 为 sql_read, sql_write, sql_write_answer 或 upstream; EFFECT 为 fail 或延迟时间; SHARE 为比例 [默认: 100%]",
+    ),
+    ("lasting", "持续多久, 如 90s, 最长 30m"),
     ("user", "登录的用户名"),
     ("help", "显示帮助"),
     ("version", "输出版本"),

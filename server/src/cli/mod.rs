@@ -5,6 +5,7 @@ mod check;
 mod context;
 mod db;
 mod env;
+mod fault;
 mod help;
 pub(crate) mod output;
 mod reload;
@@ -67,6 +68,19 @@ fn run(context: &Context, verb: Verb) -> u8 {
         Verb::User { verb } => user::run(context, &verb),
         Verb::Token(arguments) => token::run(context, &arguments),
         Verb::Waf { verb } => waf::run(context, &verb),
+        Verb::Fault { verb } => fault::run(context, &verb),
         Verb::Version => version::run(context),
     }
+}
+
+/// What starts an app in this folder with nothing configured.
+#[cfg(test)]
+pub(crate) async fn start_for_tests(folder: &std::path::Path) -> crate::app::Start {
+    use yunzhan_base::config::Lang;
+    let common =
+        arguments::Common { data: folder.join("data"), config: None, json: false, lang: None };
+    let listeners = ["HTTP", "HTTPS", "CONTROL"];
+    let variables = listeners.map(|name| (format!("YUNZHAN_LISTEN__{name}"), "127.0.0.1:0".into()));
+    let context = Context::new(common, variables.into(), Lang::En, Instant::now());
+    context.start(false).await.unwrap_or_else(|failure| panic!("{}", output::failed(&failure, &context)))
 }

@@ -52,6 +52,10 @@ pub(super) fn failed(failure: &Failure, context: &Context) -> String {
             format!("{}\n", json!({ "error": { "problems": problems.to_json(context.lang) } }))
         }
         Failure::Problems(problems) => problems.render(context.lang),
+        Failure::Findings(findings) if context.json => {
+            format!("{}\n", json!({ "error": findings.json(context.lang) }))
+        }
+        Failure::Findings(findings) => findings.text(context.lang),
         Failure::Error(error) if context.json => {
             format!(
                 "{}\n",

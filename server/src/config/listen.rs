@@ -70,14 +70,17 @@ impl<'d> Listening<'d> {
         let http = table.value("http", or_off(HTTP_DEFAULT), HTTP_DOC);
         let https = table.value("https", or_off(HTTPS_DEFAULT), HTTPS_DOC);
         let control = table.value("control", or_off(CONTROL_DEFAULT), CONTROL_DOC);
+        refuse_same_addresses(
+            &mut table,
+            &[("http", http), ("https", https), ("control", control)],
+        );
         let kinds =
             [(http, Protocol::Http), (https, Protocol::Https), (control, Protocol::Control)];
         let mut listeners: Vec<_> =
             kinds.into_iter().filter_map(|(at, protocol)| Listen::plain(at, protocol)).collect();
         for (index, element) in elements.iter_mut().enumerate() {
             let Some(listen) = Listen::read(element, index, folder) else { continue };
-            let is_fixed = listen.address.port() != 0;
-            let twin = listeners.iter().find(|other| is_fixed && other.address == listen.address);
+            let twin = listeners.iter().find(|other| meets(other.address, listen.address));
             if let Some(twin) = twin {
                 let en = format!("{} listens there already", twin.key);
                 element.problem("address", (en, format!("{} 已在此地址监听", twin.key)));
@@ -114,6 +117,34 @@ const CERTIFICATE_DOCS: [&str; 2] = [
     "its certificate chain in PEM, for `https`; that of `[tls]` when it is not given. Read again at every reload",
     "the private key of its certificate, in PEM",
 ];
+
+/// Refuses addresses on which two listeners of the table would meet.
+fn refuse_same_addresses(listen: &mut Reader<'_>, listeners: &[(&'static str, ListenAt)]) {
+    for (place, &(later, at)) in listeners.iter().enumerate() {
+        let is_met = |(_, other): &&(&str, ListenAt)| match (at, other) {
+            (ListenAt::At(one), ListenAt::At(other)) => meets(one, *other),
+            _ => false,
+        };
+        let Some(&(earlier, _)) = listeners[..place].iter().find(is_met) else { continue };
+        // Told at a key that somebody wrote: the other one may be a default.
+        let (told, other) =
+            if listen.is_set(later) { (later, earlier) } else { (earlier, later) };
+        let zh = format!("listen.{other} 已使用此地址; 请换一个端口");
+        let en = format!("listen.{other} has this address already; choose another port");
+        listen.problem(told, (en, zh));
+    }
+}
+
+/// Whether both would take the same port of one address. An address that stands for all of the machine's meets each of them,
+/// and `[::]` those of IPv4 too. Port 0 is another one each time.
+fn meets(one: SocketAddr, other: SocketAddr) -> bool {
+    let covers = |all: SocketAddr, one: SocketAddr| {
+        all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4())
+    };
+    one.port() != 0
+        && one.port() == other.port()
+        && (one.ip() == other.ip() || covers(one, other) || covers(other, one))
+}
 
 fn key_of(index: usize) -> String {
     format!("listen.{index}.address")
@@ -367,5 +398,23 @@ proxy_protocol = "yes"
                = default: "off"; variable: YUNZHAN_LISTEN__3__PROXY_PROTOCOL
         "#]],
         );
+    }
+
+    #[test]
+    fn addresses_meet_where_one_listener_would_take_the_others_port() {
+        let check = |one: &str, other: &str| meets(one.parse().unwrap(), other.parse().unwrap());
+        for (one, other) in [
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("0.0.0.0:80", "10.0.0.1:80"),
+            ("[::]:80", "10.0.0.1:80"),
+            ("[::]:80", "[::1]:80"),
+        ] {
+            assert!(check(one, other) && check(other, one), "{one} {other}");
+        }
+        for (one, other) in
+            [("0.0.0.0:0", "0.0.0.0:0"), ("127.0.0.1:80", "127.0.0.1:81"), ("0.0.0.0:80", "[::1]:80")]
+        {
+            assert!(!check(one, other) && !check(other, one), "{one} {other}");
+        }
     }
 }

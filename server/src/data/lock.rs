@@ -1,7 +1,7 @@
 //! One process holds a data folder. The kernel forgets the lock with the process, so a crash leaves none behind.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
 use yunzhan_base::{DataDir, Error, Kind, Result};
@@ -41,6 +41,17 @@ impl Lock {
         };
         note(&mut file).map_err(|error| failed("write", &path, error))?;
         Ok(Self { _file: file })
+    }
+
+    /// Whether the lock's file, and so the folder, can be written, whoever holds it. Where there is none yet it is not known.
+    pub(crate) fn could_be_taken(dir: &DataDir) -> Result<()> {
+        let path = dir.lock();
+        match OpenOptions::new().write(true).open(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed("open", &path, error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether another process holds the folder now. An absent or unreadable lock is nobody's.

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 
+use aws_lc_rs::hmac;
 use yunzhan_base::{DataDir, Error, Kind, Result, Secret};
 
 use super::{Warning, failed, whole_file};
@@ -11,19 +12,78 @@ use super::{Warning, failed, whole_file};
 /// AES-256.
 pub(crate) const MASTER_KEY_BYTES: usize = 32;
 
+/// Names the purpose of the key's check value: no other value that is made of the key can equal it.
+const CHECK_PURPOSE: &[u8] = b"yunzhan master key check 1";
+
+/// Bytes of the check value that are kept: enough to tell keys apart.
+const CHECK_BYTES: usize = 8;
+
 /// The key, and what to tell the operator about it.
 pub(super) fn open(
     dir: &DataDir,
     given: Option<&Secret>,
     is_new: bool,
 ) -> Result<([u8; MASTER_KEY_BYTES], Option<Warning>)> {
-    if let Some(given) = given {
-        return Ok((parse(given)?, None));
+    match look(dir, given, is_new)? {
+        Some(key) => Ok((key, given.map_or_else(|| readable_by_others(dir), |_| None))),
+        None => make(dir),
     }
+}
+
+/// The key that is there; none when the first start will make one. Refuses a key with which the folder's secrets were not
+/// sealed.
+pub(super) fn look(
+    dir: &DataDir,
+    given: Option<&Secret>,
+    is_new: bool,
+) -> Result<Option<[u8; MASTER_KEY_BYTES]>> {
+    let key = match given {
+        Some(given) => parse(given)?,
+        None => match read(dir, is_new)? {
+            Some(key) => key,
+            None => return Ok(None),
+        },
+    };
+    match fs::read_to_string(dir.master_key_check()) {
+        Ok(kept) if kept.trim_end() != check_value(&key) => Err(wrong(dir, given.is_some())),
+        // Absent until the first start has used the key; what else may be wrong with it hides no mistake of the key.
+        _ => Ok(Some(key)),
+    }
+}
+
+/// Remembers which key sealed the secrets of this folder, once it has opened them all.
+pub(super) fn keep_check(dir: &DataDir, key: &[u8; MASTER_KEY_BYTES]) -> Result<()> {
+    let (path, value) = (dir.master_key_check(), check_value(key));
+    if fs::read_to_string(&path).is_ok_and(|kept| kept.trim_end() == value) {
+        return Ok(());
+    }
+    whole_file::write(&path, format!("{value}\n").as_bytes())
+}
+
+fn check_value(key: &[u8; MASTER_KEY_BYTES]) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    let tag = hmac::sign(&key, CHECK_PURPOSE);
+    tag.as_ref().iter().take(CHECK_BYTES).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn wrong(dir: &DataDir, is_given: bool) -> Error {
+    let at = if is_given { "server.master_key".into() } else { dir.master_key().display().to_string() };
+    let (root, check) = (dir.root().display(), dir.master_key_check());
+    let message = format!(
+        "the master key of {at} is not the one that sealed the secrets of {root}: put that one back, or restore the folder from a backup (the key's check value is in {})",
+        check.display()
+    );
+    Error::new(Kind::InvalidParameter, message)
+}
+
+fn read(dir: &DataDir, is_new: bool) -> Result<Option<[u8; MASTER_KEY_BYTES]>> {
     let path = dir.master_key();
     match fs::read(&path) {
-        Ok(text) => Ok((parse(&Secret::new(text))?, readable_by_others(dir))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && is_new => make(dir),
+        Ok(text) => parse(&Secret::new(text)).map(Some).map_err(|error| {
+            let message = format!("{}: {}", path.display(), error.message());
+            Error::new(error.kind(), message)
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_new => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::new(
             Kind::InvalidParameter,
             format!(

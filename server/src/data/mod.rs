@@ -50,6 +50,7 @@ pub(crate) struct Warning {
 
 /// Opens the folder: made if absent, locked, its format checked and migrated, its master key read or made.
 pub(crate) fn open(dir: DataDir, master_key: Option<&Secret>, now_ms: i64) -> Result<OpenData> {
+    refuse_no_folder(&dir)?;
     refuse_foreign_folder(&dir)?;
     let mut warnings = Vec::new();
     make_folder(dir.root())?;
@@ -69,13 +70,34 @@ pub(crate) fn open(dir: DataDir, master_key: Option<&Secret>, now_ms: i64) -> Re
     Ok(OpenData { dir, master_key, warnings, _lock: lock })
 }
 
-/// What `check` can say without taking the lock or changing anything.
-pub(crate) fn inspect(dir: &DataDir) -> Result<()> {
-    refuse_foreign_folder(dir)?;
-    if dir.root().exists() {
-        format::check(dir, &Format::CURRENT)?;
+impl OpenData {
+    /// Remembers the master key's check value. Called once everything that it sealed has been opened.
+    pub(crate) fn keep_key_check(&self) -> Result<()> {
+        master_key::keep_check(&self.dir, &self.master_key)
     }
-    Ok(())
+}
+
+/// What would refuse to open the folder, asked without taking the lock or changing anything.
+pub(crate) fn inspect(dir: &DataDir, master_key: Option<&Secret>) -> Vec<Error> {
+    if let Err(error) = refuse_no_folder(dir).and_then(|()| refuse_foreign_folder(dir)) {
+        return vec![error];
+    }
+    let found = format::check(dir, &Format::CURRENT);
+    let is_new = matches!(found, Ok(format::Found::Nothing));
+    let key = master_key::look(dir, master_key, is_new).map(drop);
+    [found.map(drop), key, Lock::could_be_taken(dir)].into_iter().filter_map(Result::err).collect()
+}
+
+/// The folder, or the nearest that is there of those above it, is a folder.
+fn refuse_no_folder(dir: &DataDir) -> Result<()> {
+    let there = dir.root().ancestors().find(|path| path.exists());
+    match there {
+        Some(path) if !path.is_dir() => Err(Error::new(
+            Kind::InvalidParameter,
+            format!("{} is no folder; name another data folder with --data", path.display()),
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A folder with other people's files is not made ours by a mistyped `--data`.
@@ -225,7 +247,7 @@ mod tests {
         fs::write(&format, "2\n").unwrap();
         let refused = open_at(root.path()).unwrap_err().to_string();
         assert!(refused.contains("has format 2, this program knows up to 1"), "{refused}");
-        assert_eq!(inspect(&DataDir::new(root.path())).unwrap_err().to_string(), refused);
+        assert_eq!(inspect(&DataDir::new(root.path()), None)[0].to_string(), refused);
         assert_eq!(fs::read_to_string(format).unwrap(), "2\n");
     }
 
@@ -236,9 +258,40 @@ mod tests {
         fs::remove_file(dir.master_key()).unwrap();
         let refused = open_at(root.path()).unwrap_err().to_string();
         assert!(refused.contains("master key"), "{refused}");
+        assert_eq!(inspect(&dir, None)[0].to_string(), refused);
         let given = Secret::new("ab".repeat(32));
         let data = open(dir.clone(), Some(&given), 0).unwrap();
         assert_eq!(data.master_key, [0xab; 32]);
         assert!(!dir.master_key().exists());
+    }
+
+    #[test]
+    fn another_master_key_than_the_one_that_sealed_is_refused_also_before_the_start() {
+        let root = tempfile::tempdir().unwrap();
+        let data = open_at(root.path()).unwrap();
+        data.keep_key_check().unwrap();
+        let dir = data.dir.clone();
+        drop(data);
+        let good = fs::read_to_string(dir.master_key()).unwrap();
+        let other = "ab".repeat(32);
+        let given = open(dir.clone(), Some(&Secret::from(other.as_str())), 0).unwrap_err();
+        assert!(given.message().starts_with("the master key of server.master_key is not"), "{given}");
+        fs::write(dir.master_key(), &other).unwrap();
+        let refused = open_at(root.path()).unwrap_err().to_string();
+        assert_eq!(inspect(&dir, None)[0].to_string(), refused);
+        assert!(refused.contains("master.key is not the one that sealed"), "{refused}");
+        assert!(open(dir, Some(&Secret::from(good.as_str())), 0).is_ok());
+    }
+
+    #[test]
+    fn whatever_is_no_folder_is_refused_also_before_the_start() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("file");
+        fs::write(&file, "").unwrap();
+        for path in [file.clone(), file.join("below")] {
+            let refused = open_at(&path).unwrap_err().to_string();
+            assert!(refused.contains("file is no folder"), "{refused}");
+            assert_eq!(inspect(&DataDir::new(&path), None)[0].to_string(), refused);
+        }
     }
 }

@@ -4,16 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
+use yunzhan_base::control::answer;
 use yunzhan_base::{Call, Error, Kind, Reply, ResponseFuture, Result};
 
 use super::RuleSetManager;
 use super::explain::{self as explaining, Request};
-use crate::control::{Control, json_answer};
-
-/// Rows of a table of attempts when nobody says how many.
-const ROWS_DEFAULT: usize = 20;
-/// Rows of a table of attempts at most.
-const ROWS_MAX: usize = 1000;
+use crate::control::Control;
 
 /// Which rules guard.
 pub(crate) fn show(control: Arc<Control>, _call: Call) -> ResponseFuture {
@@ -47,23 +43,6 @@ pub(crate) fn explain(control: Arc<Control>, call: Call) -> ResponseFuture {
     })
 }
 
-/// Who attempted most.
-pub(crate) fn attempts(control: Arc<Control>, call: Call) -> ResponseFuture {
-    Box::pin(async move {
-        let rows = match call.query("limit")? {
-            None => ROWS_DEFAULT,
-            Some(text) => {
-                let rows = text.parse().ok().filter(|rows| (1..=ROWS_MAX).contains(rows));
-                rows.ok_or_else(|| {
-                    let text = format!("`limit` is a number from 1 to {ROWS_MAX}");
-                    Error::new(Kind::InvalidParameter, text)
-                })?
-            }
-        };
-        Ok(json_answer(&control.attempts.top(rows)))
-    })
-}
-
 /// Rules are compiled and files are read on a thread that may wait.
 fn blocking(
     control: Arc<Control>,
@@ -71,8 +50,8 @@ fn blocking(
 ) -> ResponseFuture {
     Box::pin(async move {
         let done = tokio::task::spawn_blocking(move || work(&control.rule_sets)).await;
-        let answer = done.map_err(|error| Error::internal("rules").because(error))??;
-        Ok::<Reply, Error>(json_answer(&answer))
+        let shown = done.map_err(|error| Error::internal("rules").because(error))??;
+        Ok::<Reply, Error>(answer(&shown))
     })
 }
 

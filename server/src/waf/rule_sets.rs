@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 use yunzhan_base::WafMode;
+use yunzhan_base::config::{Follow, Prepared};
 use yunzhan_base::{DataDir, Error, Kind, Result};
 use yunzhan_gateway::{Exclusion, Waf, WafPolicy};
 use yunzhan_waf::transaction::{Limits, NoCollections};
@@ -50,14 +51,6 @@ pub(super) enum Origin {
     Starter,
 }
 
-/// Rules that are compiled and wait to be used. Nobody else changes them meanwhile.
-pub(crate) struct Prepared<'k> {
-    waf: &'k Waf,
-    state: MutexGuard<'k, State>,
-    next: State,
-    policy: WafPolicy,
-}
-
 // === impl RuleSetManager ===
 
 impl RuleSetManager {
@@ -75,18 +68,6 @@ impl RuleSetManager {
     /// What the gateway asks.
     pub(crate) fn waf(&self) -> &Waf {
         &self.waf
-    }
-
-    /// Loads the rules of another configuration, to be used by [`Prepared::commit`].
-    ///
-    /// # Errors
-    /// As [`Self::open`]; nothing has changed then.
-    pub(crate) fn prepare(&self, config: &Config) -> Result<Prepared<'_>> {
-        let state = self.lock();
-        let origin = origin(&self.dir, config)?;
-        let policy = policy(&self.dir, config, &origin)?;
-        let next = State { config: config.clone(), origin };
-        Ok(Prepared { waf: &self.waf, state, next, policy })
     }
 
     /// Takes a release: checks it, keeps a copy, and uses it unless `waf.rules` names others.
@@ -249,14 +230,34 @@ impl RuleSetManager {
     }
 }
 
-// === impl Prepared ===
+/// What [`RuleSetManager`] takes over while it guards.
+const FOLLOWED_KEYS: &[&str] = &[
+    "waf.mode",
+    "waf.rules",
+    "waf.log_values",
+    "waf.work_bytes_max",
+    "waf.beyond_bounds",
+    "waf.paranoia",
+    "waf.anomaly_threshold",
+    "waf.exclude[].path",
+    "waf.exclude[].rules",
+];
 
-impl Prepared<'_> {
-    /// Guards with them from the next request on.
-    pub(crate) fn commit(self) {
-        let Self { waf, mut state, next, policy } = self;
-        waf.replace(policy);
-        *state = next;
+impl Follow<Config> for RuleSetManager {
+    fn keys(&self) -> &'static [&'static str] {
+        FOLLOWED_KEYS
+    }
+
+    /// Compiles the rules of this configuration. Until it is decided nobody else changes which rules there are.
+    fn prepare<'f>(&'f self, config: &Config) -> Result<Prepared<'f>> {
+        let mut state = self.lock();
+        let origin = origin(&self.dir, config)?;
+        let policy = policy(&self.dir, config, &origin)?;
+        let next = State { config: config.clone(), origin };
+        Ok(Prepared::new(move || {
+            self.waf.replace(policy);
+            *state = next;
+        }))
     }
 }
 

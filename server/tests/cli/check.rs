@@ -8,7 +8,8 @@ use crate::program::Place;
 const MISTAKES: &str = include_str!("../fixtures/mistakes.toml");
 
 fn check(arguments: &[&str]) -> String {
-    let place = Place::bare();
+    // What has no mistake is looked at too, and others may listen on the default address.
+    let place = Place::bare().with("YUNZHAN_LISTEN__CONTROL", "off");
     place.write("mistakes.toml", MISTAKES);
     let (code, output, _) =
         place.run(&[&["check", "--config", "mistakes.toml"], arguments].concat());
@@ -99,7 +100,9 @@ fn mistakes_in_english() {
            |          ^^^^^
            = default: true; variable: YUNZHAN_LOG__ACCESS
 
-        12 mistakes
+        error: the master key must be 64 hexadecimal digits, for example from: openssl rand -hex 32
+
+        13 mistakes
     "#]].assert_eq(&check(&[]));
 }
 
@@ -186,7 +189,9 @@ fn mistakes_in_chinese() {
            |          ^^^^^
            = 默认值: true; 环境变量: YUNZHAN_LOG__ACCESS
 
-        12 处错误
+        错误: 参数无效: the master key must be 64 hexadecimal digits, for example from: openssl rand -hex 32
+
+        13 处错误
     "#]].assert_eq(&check(&["--lang", "zh"]));
 }
 
@@ -216,33 +221,206 @@ fn a_good_place_has_no_mistake() {
     assert!(!place.path("yunzhan-data").exists(), "checking changes nothing");
 }
 
+/// What `check` and `serve` say of the same place: the same, but for the sum of the mistakes.
+fn told_by_both(place: &Place) -> String {
+    let with = |verb: &str| match place.path("c.toml").exists() {
+        true => place.run(&["--config", "c.toml", verb]),
+        false => place.run(&[verb]),
+    };
+    let ((code, found, _), (served, _, complaint)) = (with("check"), with("serve"));
+    assert_eq!((code, served), (1, 1), "{found}{complaint}");
+    let (mistakes, _sum) = found.trim_end().rsplit_once("\n\n").unwrap();
+    assert_eq!(mistakes, complaint.trim_end());
+    found
+}
+
 #[test]
 fn files_that_the_configuration_names_are_opened() {
     let place = Place::new();
-    place.write("c.toml", "tls = { certificate = 'a.pem', key = 'b.pem' }\nserver.site = 'absent'");
-    let (code, output, _) = place.run(&["check", "--config", "c.toml"]);
-    assert_eq!(code, 1);
+    place.write("c.toml", "tls = { certificate = 'a.pem', key = 'b.pem' }\nserver.site = 'absent'\nwaf.rules = 'rules.conf'");
     expect![[r#"
         error: the certificate chain in a.pem cannot be used: I/O error: No such file or directory (os error 2)
+         --> c.toml:1:23 (tls.certificate)
+          |
+        1 | tls = ***
+          |          ^
 
-        error: cannot open static folder absent
+        error: the folder of pages absent does not exist
+         --> c.toml:2:15 (server.site)
+          |
+        2 | server.site = 'absent'
+          |               ^^^^^^^^
+
+        error: the rules against attacks have a mistake
+          rules.conf:1: cannot read rules.conf: No such file or directory (os error 2)
+         --> c.toml:3:13 (waf.rules)
+          |
+        3 | waf.rules = 'rules.conf'
+          |             ^^^^^^^^^^^^
+
+        3 mistakes
+    "#]].assert_eq(&told_by_both(&place));
+}
+
+#[test]
+fn mistakes_of_the_file_and_of_what_it_names_are_told_at_once() {
+    let place = Place::new();
+    place.write("c.toml", "gateway.idle_timeout = 'soon'\n[server]\nsite = 'c.toml'");
+    expect![[r#"
+        error: expected a duration such as "500ms", "30s", "5m", "2h" or "30d", got "soon"
+         --> c.toml:1:24 (gateway.idle_timeout)
+          |
+        1 | gateway.idle_timeout = 'soon'
+          |                        ^^^^^^
+          = default: "75s"; variable: YUNZHAN_GATEWAY__IDLE_TIMEOUT
+
+        error: the folder of pages c.toml is not a folder
+         --> c.toml:3:8 (server.site)
+          |
+        3 | site = 'c.toml'
+          |        ^^^^^^^^
 
         2 mistakes
-    "#]].assert_eq(&output);
+    "#]].assert_eq(&told_by_both(&place));
+}
+
+#[test]
+fn a_key_of_another_certificate_is_told_at_the_key() {
+    let place = Place::new();
+    // Two data folders make two development certificates.
+    for data in ["one", "two"] {
+        place.serve(&["--data", data]).stop();
+    }
+    place.write("c.toml", "[tls]\ncertificate = 'one/tls/development.pem'\nkey = 'two/tls/development.key'");
+    expect![[r#"
+        error: the key in two/tls/development.key cannot be used: keys may not be consistent: KeyMismatch
+         --> c.toml:3:7 (tls.key)
+          |
+        3 | key = 'two/tls/development.key'
+          |       ^^^^^^^^^^^^^^^^^^^^^^^^^
+
+        1 mistake
+    "#]].assert_eq(&told_by_both(&place));
+}
+
+#[test]
+fn routes_that_this_server_answers_itself_are_told_where_they_stand() {
+    let place = Place::new();
+    place.write(
+        "c.toml",
+        "server.site = '.'\n\n[[gateway.route]]\npath = 'wrong'\nupstream = 'http://127.0.0.1:1'\n\n[[gateway.route]]\npath = '/auth/v1/{rest}'\nupstream = 'http://127.0.0.1:1'\n\n[[gateway.route]]\npath = '/{*rest}'\nupstream = 'http://127.0.0.1:1'\n",
+    );
+    expect![[r#"
+        error: a path begins with /
+         --> c.toml:4:8 (gateway.route.0.path)
+          |
+        4 | path = 'wrong'
+          |        ^^^^^^^
+
+        error: this route takes every path from server.site; remove one of the two
+          --> c.toml:12:8 (gateway.route.2.path)
+           |
+        12 | path = '/{*rest}'
+           |        ^^^^^^^^^^
+
+        2 mistakes
+    "#]].assert_eq(&told_by_both(&place));
+}
+
+#[test]
+fn a_route_for_everything_wins_over_the_shop_page() {
+    let place = Place::new();
+    place.serve(&[]).stop();
+    place.write("c.toml", "[[gateway.route]]\npath = '/{*rest}'\nupstream = 'http://127.0.0.1:1'");
+    assert_eq!(place.good(&["--config", "c.toml", "check"]), "no mistake found\n");
+    let _serving = place.serve(&["--config", "c.toml"]);
+}
+
+#[test]
+fn two_listeners_on_one_address_are_told_at_the_key_that_was_set() {
+    let place = Place::bare();
+    place.write("c.toml", "[listen]\nhttp = '0.0.0.0:8079'\nhttps = '[::]:8079'");
+    expect![[r#"
+        error: listen.control has this address already; choose another port
+         --> c.toml:2:8 (listen.http)
+          |
+        2 | http = '0.0.0.0:8079'
+          |        ^^^^^^^^^^^^^^
+
+        error: listen.http has this address already; choose another port
+         --> c.toml:3:9 (listen.https)
+          |
+        3 | https = '[::]:8079'
+          |         ^^^^^^^^^^^
+
+        2 mistakes
+    "#]].assert_eq(&told_by_both(&place));
+}
+
+#[test]
+fn an_address_that_is_taken_is_told_before_the_start() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let place = Place::new();
+    place.write("c.toml", "");
+    let place = place.with("YUNZHAN_LISTEN__HTTP", &address);
+    expect![[r#"
+        error: cannot listen on [address] (listen.http): Address already in use (os error 98); another program listens there: stop it, or choose another address
+         --> variable YUNZHAN_LISTEN__HTTP (listen.http)
+
+        1 mistake
+    "#]].assert_eq(&told_by_both(&place).replace(&address, "[address]"));
+    let (_, found, _) = place.run(&["check", "--lang", "zh"]);
+    assert!(found.contains("无法监听"), "{found}");
+}
+
+#[test]
+fn a_server_that_runs_is_no_mistake() {
+    let place = Place::new();
+    let serving = place.serve(&[]);
+    let address = serving.ready["http"].as_str().unwrap().strip_prefix("http://").unwrap();
+    let place = place.with("YUNZHAN_LISTEN__HTTP", address);
+    assert_eq!(place.good(&["check"]), "no mistake found\n");
 }
 
 #[test]
 fn a_newer_data_folder_is_a_mistake() {
     let place = Place::new();
     place.write("yunzhan-data/FORMAT", "7\n");
-    let (code, output, _) = place.run(&["check"]);
-    assert_eq!(code, 1);
+    // Nothing else is wrong with it.
+    place.write("yunzhan-data/master.key", &"0f".repeat(32));
     expect![[r#"
         error: data folder [folder]/yunzhan-data has format 7, this program knows up to 1; run the newer program that wrote it
 
         1 mistake
-    "#]].assert_eq(&output);
+    "#]].assert_eq(&told_by_both(&place));
+}
+
+#[test]
+fn a_wrong_master_key_is_a_mistake() {
+    let place = Place::new();
+    place.serve(&[]).stop();
+    place.write("yunzhan-data/master.key", &"0f".repeat(32));
     expect![[r#"
-        error: data folder [folder]/yunzhan-data has format 7, this program knows up to 1; run the newer program that wrote it
-    "#]].assert_eq(&place.bad(&["serve"]));
+        error: the master key of [folder]/yunzhan-data/master.key is not the one that sealed the secrets of [folder]/yunzhan-data: put that one back, or restore the folder from a backup (the key's check value is in [folder]/yunzhan-data/master.key.check)
+
+        1 mistake
+    "#]].assert_eq(&told_by_both(&place));
+    place.write("yunzhan-data/master.key", "0f");
+    expect![[r#"
+        error: [folder]/yunzhan-data/master.key: the master key must be 64 hexadecimal digits, for example from: openssl rand -hex 32
+
+        1 mistake
+    "#]].assert_eq(&told_by_both(&place));
+}
+
+#[test]
+fn a_database_of_somebody_else_is_a_mistake() {
+    let place = Place::new();
+    place.serve(&[]).stop();
+    let before = std::fs::read_dir(place.path("yunzhan-data")).unwrap().count();
+    assert_eq!(place.good(&["check"]), "no mistake found\n");
+    assert_eq!(std::fs::read_dir(place.path("yunzhan-data")).unwrap().count(), before);
+    place.write("yunzhan-data/system.db", &"no database ".repeat(1000));
+    expect![[r#""#]].assert_eq(&told_by_both(&place));
 }

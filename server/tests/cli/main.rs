@@ -7,3 +7,5 @@ mod help;
 mod open_files;
 mod program;
 mod serving;
+mod starting;
+mod storage;

@@ -1,7 +1,8 @@
 //! Runs the real program in a folder of its own, with an environment of its own.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 
@@ -98,18 +99,49 @@ impl Place {
 
     /// Starts serving and waits for the ready line.
     pub(crate) fn serve(&self, arguments: &[&str]) -> Serving {
+        self.start(arguments).ready()
+    }
+
+    /// Starts serving.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Starting {
         let mut command = self.command(arguments);
         command.args(["--json", "serve"]).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        let mut complaints = BufReader::new(child.stderr.take().unwrap());
+        let complaints = BufReader::new(child.stderr.take().unwrap());
+        Starting(Serving { child, complaints, ready: Value::Null })
+    }
+}
+
+/// A process that is not ready yet.
+pub(crate) struct Starting(pub(crate) Serving);
+
+impl Starting {
+    /// Waits until the process has taken SIGHUP over from the system, whose default ends it. Answers false when it ended.
+    pub(crate) fn wait_until_it_catches_signals(&mut self) -> bool {
+        let status = format!("/proc/{}/status", self.0.child.id());
+        while self.0.child.try_wait().unwrap().is_none() {
+            let text = fs::read_to_string(&status).unwrap_or_default();
+            let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            // The lowest bit is SIGHUP, signal 1; SIGTERM is 15.
+            let mask = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+            if mask.is_some_and(|mask| mask & 1 == 1 && mask >> 14 & 1 == 1) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Waits for the ready line.
+    pub(crate) fn ready(self) -> Serving {
+        let mut serving = self.0;
         let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let ready = serde_json::from_str(&line).unwrap_or_else(|_| {
+        BufReader::new(serving.child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        serving.ready = serde_json::from_str(&line).unwrap_or_else(|_| {
             let mut complaint = String::new();
-            complaints.read_to_string(&mut complaint).unwrap();
+            serving.complaints.read_to_string(&mut complaint).unwrap();
             panic!("not ready: {complaint}")
         });
-        Serving { child, complaints, ready }
+        serving
     }
 }
 
@@ -129,6 +161,29 @@ impl Serving {
         let done =
             Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
         assert!(done.unwrap().success());
+    }
+
+    /// Whether the process has not ended.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Ends it at once, as a loss of power would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Status and text of a path of the control listener.
+    pub(crate) fn control(&self, path: &str) -> (u16, String) {
+        let address = self.ready["control"].as_str().unwrap().strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+        (head[9..12].parse().unwrap(), text.to_owned())
     }
 
     /// The notices up to and including the first of this name.

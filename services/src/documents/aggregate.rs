@@ -50,12 +50,13 @@ impl Documents {
         caller: Caller<'_>,
         collection: &str,
         stages: &[Document],
-    ) -> Result<Vec<Document>> {
+    ) -> Result<Aggregated> {
         let mut pipeline = Pipeline::parse(stages, &Limits::default())?;
         let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Read).await?;
         if let Some(stages) = gate.admit_stages(stages).await? {
             pipeline = Pipeline::parse(&stages, &Limits::default())?;
         }
+        let budget = table.budget();
         let mut collections = HashMap::new();
         // What is looked up in the same collection is not what is matched at the front.
         if !pipeline.collections().contains(&collection) {
@@ -69,7 +70,7 @@ impl Documents {
         }
         let reading = Reading {
             collections,
-            budget: Budget::default(),
+            budget,
             work_left: AtomicUsize::new(self.config().aggregate_documents_max),
             work_max: self.config().aggregate_documents_max,
         };
@@ -77,13 +78,65 @@ impl Documents {
         let input = Input::Collection { name: collection, filter: Filter::all() };
         let result = reading.run(&pipeline, input, setting).await?;
         check_result(&result)?;
-        Ok(result)
+        Ok(Aggregated { documents: result, held: reading.budget })
     }
 
     /// A collection as the caller reads all of it.
     async fn reached<'a>(&'a self, caller: Caller<'a>, name: &str) -> Result<Reached<'a>> {
         let (table, filter) = self.open_query(caller, name, Which::every()).await?;
         Ok(Reached { table, filter })
+    }
+}
+
+/// The result of a pipeline, which holds its part of the environment's memory until it is dropped.
+#[derive(Debug)]
+pub struct Aggregated {
+    documents: Vec<Document>,
+    held: Budget,
+}
+
+/// The documents of an [`Aggregated`], one after the other.
+#[derive(Debug)]
+pub struct IntoDocuments {
+    documents: std::vec::IntoIter<Document>,
+    _held: Budget,
+}
+
+impl std::ops::Deref for Aggregated {
+    type Target = [Document];
+
+    fn deref(&self) -> &[Document] {
+        &self.documents
+    }
+}
+
+impl IntoIterator for Aggregated {
+    type Item = Document;
+    type IntoIter = IntoDocuments;
+
+    fn into_iter(self) -> IntoDocuments {
+        IntoDocuments { documents: self.documents.into_iter(), _held: self.held }
+    }
+}
+
+impl<'a> IntoIterator for &'a Aggregated {
+    type Item = &'a Document;
+    type IntoIter = std::slice::Iter<'a, Document>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.documents.iter()
+    }
+}
+
+impl Iterator for IntoDocuments {
+    type Item = Document;
+
+    fn next(&mut self) -> Option<Document> {
+        self.documents.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.documents.size_hint()
     }
 }
 

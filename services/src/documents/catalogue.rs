@@ -1,10 +1,10 @@
 //! The collections of every environment, remembered for a moment.
 //!
-//! A remembered collection counts as long as no collection was changed in this process since, and at most
-//! [`FRESH`]: another process on the same database may have changed it.
+//! A remembered collection counts as long as no collection of its environment was changed in this process since, and at
+//! most [`FRESH`]: another process on the same database may have changed it.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use quick_cache::Equivalent;
@@ -27,8 +27,9 @@ const CREATE_ATTEMPTS_MAX: usize = 8;
 /// Finds and changes collections.
 pub(super) struct Catalogue {
     known: Cache<(EnvId, String), Known>,
-    /// Raised by each change, so that what was read before it no longer counts.
-    generation: AtomicU64,
+    /// Raised by each change in an environment, so that what was read there before it no longer counts. It has an entry for
+    /// each environment with a change since the start.
+    generations: RwLock<HashMap<EnvId, u64>>,
 }
 
 #[derive(Clone)]
@@ -50,7 +51,7 @@ impl Equivalent<(EnvId, String)> for Name<'_> {
 
 impl Catalogue {
     pub(super) fn new() -> Self {
-        Self { known: Cache::new(REMEMBERED_MAX), generation: AtomicU64::new(0) }
+        Self { known: Cache::new(REMEMBERED_MAX), generations: RwLock::default() }
     }
 
     /// The collection with this name.
@@ -63,7 +64,7 @@ impl Catalogue {
         env: &EnvId,
         name: &str,
     ) -> Result<Arc<Collection>> {
-        let generation = self.generation.load(Ordering::Acquire);
+        let generation = self.generation(env);
         if let Some(known) = self.known.get(&Name(env, name))
             && known.generation == generation
             && known.read_at.elapsed() < FRESH
@@ -80,9 +81,18 @@ impl Catalogue {
         Ok(collection)
     }
 
-    /// Forgets everything that was remembered up to now.
-    pub(super) fn forget(&self) {
-        self.generation.fetch_add(1, Ordering::AcqRel);
+    /// Forgets what was remembered of an environment up to now.
+    pub(super) fn forget(&self, env: &EnvId) {
+        let mut generations = self.generations.write().unwrap_or_else(PoisonError::into_inner);
+        match generations.get_mut(env) {
+            Some(generation) => *generation += 1,
+            None => drop(generations.insert(env.clone(), 1)),
+        }
+    }
+
+    fn generation(&self, env: &EnvId) -> u64 {
+        let generations = self.generations.read().unwrap_or_else(PoisonError::into_inner);
+        generations.get(env).copied().unwrap_or(0)
     }
 
     /// Adds a collection.
@@ -101,7 +111,7 @@ impl Catalogue {
         for _ in 0..CREATE_ATTEMPTS_MAX {
             check_room(store.versions(env).await?.len())?;
             let created = store.create_collection(env, name, permission, now_ms).await;
-            self.forget();
+            self.forget(env);
             let found = store.collection(env, name).await?;
             match (created, found) {
                 (Ok(()), Some(collection)) => return Ok(collection),
@@ -133,7 +143,7 @@ impl Catalogue {
         rules: Option<&str>,
     ) -> Result<()> {
         let changed = store.set_permission(env, name, permission, rules).await;
-        self.forget();
+        self.forget(env);
         match changed {
             Err(error) if error.kind() == Kind::Conflict => Err(not_found(name)),
             other => other,

@@ -167,7 +167,7 @@ impl Documents {
                 Ok(Some(done))
             }
             Err(error) if error.kind() == Kind::Conflict => {
-                self.forget_collections();
+                self.forget_collections(caller.env);
                 Ok(None)
             }
             Err(error) if error.kind() == Kind::AlreadyExists => {

@@ -182,6 +182,7 @@ struct EditUnit<'a> {
     table: Table<'a>,
     steps: Vec<WriteStep>,
     size: BatchSize,
+    held: Budget,
     /// The slot of each document that becomes another one.
     slots: Vec<u16>,
     /// The keys of each document that becomes another one.
@@ -193,7 +194,8 @@ impl<'a> EditUnit<'a> {
     fn new(table: Table<'a>) -> Self {
         let steps = vec![table.raise()];
         let (slots, keys) = (Vec::new(), Vec::new());
-        Self { table, steps, size: BatchSize::default(), slots, keys, changed: Changed::default() }
+        let (size, held, changed) = (BatchSize::default(), table.budget(), Changed::default());
+        Self { table, steps, size, held, slots, keys, changed }
     }
 
     async fn edit(&mut self, stored: &Stored, edit: &Edit<'_>) -> Result<()> {
@@ -207,7 +209,7 @@ impl<'a> EditUnit<'a> {
             None => self.remove(stored, &before),
             Some(update) => self.update(stored, before, update, edit),
         })?;
-        self.size.add(&self.steps[made..]);
+        self.held.keep(self.size.add(&self.steps[made..]))?;
         Ok(())
     }
 

@@ -92,7 +92,7 @@ impl Documents {
     /// # Errors
     /// `CollectionNotFound`.
     pub async fn indexes(&self, env: &EnvId, collection: &str) -> Result<Vec<Arc<Index>>> {
-        self.forget_collections();
+        self.forget_collections(env);
         Ok(self.collection(env, collection).await?.indexes.clone())
     }
 
@@ -113,7 +113,7 @@ impl Documents {
             return Err(Error::new(Kind::InvalidParameter, message));
         }
         for _ in 0..ATTEMPTS_MAX {
-            self.forget_collections();
+            self.forget_collections(caller.env);
             let found = self.collection(caller.env, collection).await?;
             if found.index(&name).is_some() {
                 let message = format!("collection {collection} has an index {name} already");
@@ -129,7 +129,7 @@ impl Documents {
                 .store
                 .create_index(caller.env, &found, &name, &new.keys, new.unique, total)
                 .await;
-            self.forget_collections();
+            self.forget_collections(caller.env);
             match created {
                 Ok(()) => {
                     let made = self.collection(caller.env, collection).await?;
@@ -149,7 +149,7 @@ impl Documents {
     /// `CollectionNotFound`, `NotFound`.
     pub async fn drop_index(&self, caller: Caller<'_>, collection: &str, name: &str) -> Result<()> {
         for _ in 0..ATTEMPTS_MAX {
-            self.forget_collections();
+            self.forget_collections(caller.env);
             let found = self.collection(caller.env, collection).await?;
             let own = found.index(name).filter(|index| index.is_own());
             let index = own.ok_or_else(|| no_index(collection, name))?;
@@ -161,7 +161,7 @@ impl Documents {
                 Err(error) if error.kind() == Kind::Conflict => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
-                    self.forget_collections();
+                    self.forget_collections(caller.env);
                     self.unfinished.note(caller.env, collection);
                     return Ok(());
                 }
@@ -179,7 +179,7 @@ impl Documents {
         while Instant::now() < until
             && let Some((env, name)) = self.unfinished.next()
         {
-            self.catalogue.forget();
+            self.forget_collections(&env);
             let found = match self.catalogue.find(&self.store, &env, &name).await {
                 Ok(found) => found,
                 Err(error) if error.kind() == Kind::CollectionNotFound => continue,
@@ -193,7 +193,7 @@ impl Documents {
                 State::Building => self.build(&table, &index, until).await,
                 _ => self.take_down(&table, &index, until).await,
             }?;
-            self.forget_collections();
+            self.forget_collections(&env);
             self.unfinished.note(&env, &name);
         }
         Ok(())
@@ -263,7 +263,7 @@ impl Documents {
     /// # Errors
     /// `CollectionNotFound`, also when another collection has the name.
     pub(super) async fn renewed<'a>(&'a self, table: &Table<'a>) -> Result<Table<'a>> {
-        self.forget_collections();
+        self.forget_collections(table.env);
         let found = self.collection(table.env, &table.collection.name).await?;
         if found.id != table.collection.id {
             let message = format!("collection {} is another one now", found.name);
@@ -285,7 +285,7 @@ impl Documents {
             })
         };
         if written.into_iter().any(is_new) {
-            self.forget_collections();
+            self.forget_collections(table.env);
         }
     }
 }

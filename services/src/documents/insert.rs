@@ -39,10 +39,12 @@ impl Documents {
             self.open_ruled(caller, collection, Operation::Insert).await?;
         let mut ids = self.ids(reach, once.as_ref().map(|once| once.unit_key.as_str()));
         let indexes = &table.collection.indexes;
-        let mut size = BatchSize::default();
+        // What is prepared stands beside the steps that are made of it.
+        let (mut size, held) = (BatchSize::default(), table.budget());
         let prepare = |document| {
             let prepared = prepare_insert(document, reach, &mut ids, indexes)?;
-            size.insert(indexes, &prepared).map(|()| prepared)
+            held.keep(2 * size.insert(indexes, &prepared)?)?;
+            Ok(prepared)
         };
         let mut prepared: Vec<_> = documents.into_iter().map(prepare).collect::<Result<_>>()?;
         for _ in 0..ATTEMPTS_MAX {
@@ -58,7 +60,7 @@ impl Documents {
                 Err(error) if error.kind() == Kind::Conflict => {}
                 Err(error) => return Err(error),
             }
-            self.forget_collections();
+            self.forget_collections(caller.env);
             (table, _, gate) = self.open_ruled(caller, collection, Operation::Insert).await?;
             let (indexes, mut size) = (&table.collection.indexes, BatchSize::default());
             for document in &mut prepared {

@@ -13,6 +13,7 @@ mod aggregate;
 mod catalogue;
 mod explain;
 mod indexes;
+mod memory;
 mod near;
 mod read;
 mod walk;
@@ -46,6 +47,7 @@ use yunzhan_engine::sql::SharedSql;
 use crate::acts::Acts;
 
 use self::catalogue::Catalogue;
+pub use self::aggregate::{Aggregated, IntoDocuments};
 pub use self::change::{Change, Changed, UNIT_DOCUMENTS_MAX};
 pub use self::config::Config;
 pub use self::explain::Explanation;
@@ -194,8 +196,8 @@ impl Documents {
         Ok(collection)
     }
 
-    fn forget_collections(&self) {
-        self.catalogue.forget();
+    fn forget_collections(&self, env: &EnvId) {
+        self.catalogue.forget(env);
     }
 
     fn table<'a>(&'a self, env: &'a EnvId, collection: Arc<Collection>) -> Table<'a> {

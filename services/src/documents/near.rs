@@ -89,6 +89,13 @@ struct Ranked {
     body: Vec<u8>,
 }
 
+impl Ranked {
+    /// The memory that it takes.
+    fn bytes(&self) -> u64 {
+        (size_of::<Self>() + self.key.len() + self.body.len()) as u64
+    }
+}
+
 impl<'a> Nearest<'a> {
     /// A walk for a filter that orders by distance, if no other order is asked for and a ready geo index knows the places.
     ///
@@ -142,6 +149,7 @@ impl<'a> Nearest<'a> {
             if self.measured.peek().is_some_and(|first| first.0.distance_m < open_m) {
                 return Ok(self.measured.pop().map(|Reverse(first)| {
                     self.bytes -= first.body.len();
+                    self.walk.budget.release(first.bytes());
                     first.body
                 }));
             }
@@ -184,7 +192,9 @@ impl<'a> Nearest<'a> {
         // Only what has a distance matches.
         let Some(distance_m) = found else { return Ok(()) };
         self.bytes = check_bytes(self.bytes + stored.body.len(), SORT_BYTES_MAX)?;
-        self.measured.push(Reverse(Ranked { distance_m, key: stored.key, body: stored.body }));
+        let ranked = Ranked { distance_m, key: stored.key, body: stored.body };
+        self.walk.budget.keep(ranked.bytes())?;
+        self.measured.push(Reverse(ranked));
         Ok(())
     }
 
@@ -195,7 +205,9 @@ impl<'a> Nearest<'a> {
             && let Some(first) = self.waiting.peek_mut()
             && first.0.distance_m < self.certain_m
         {
-            keys.push(PeekMut::pop(first).0.key);
+            let first = PeekMut::pop(first).0;
+            self.walk.budget.release(first.bytes());
+            keys.push(first.key);
         }
         keys
     }
@@ -229,7 +241,8 @@ impl<'a> Nearest<'a> {
                 self.rings = Some(rings);
                 return Ok(());
             }
-            self.waiting.clear();
+            let waiting = self.waiting.drain().map(|Reverse(ranked)| ranked.bytes()).sum();
+            self.walk.budget.release(waiting);
             first_m /= SHRINKING;
         }
     }
@@ -259,7 +272,7 @@ impl<'a> Nearest<'a> {
             let page = self.table.bare_entries(self.index, &range, side, PROBE_ENTRIES).await?;
             self.ranges += 1;
             self.entries += page.len() as u64;
-            self.walk.charge(page.len().div_ceil(ENTRIES_PER_WORK)).await?;
+            self.walk.charge(work_of_entries(page.len())).await?;
             distances_m.extend(page.iter().filter_map(|entry| self.distance_m(entry)));
         }
         distances_m.sort_by(f64::total_cmp);
@@ -300,7 +313,7 @@ impl<'a> Nearest<'a> {
     /// Lets the entries of a page wait, and gives the last one of a full page.
     async fn take(&mut self, mut page: Vec<BareEntry>) -> Result<Option<BareEntry>> {
         self.entries += page.len() as u64;
-        self.walk.charge(page.len().div_ceil(ENTRIES_PER_WORK)).await?;
+        self.walk.charge(work_of_entries(page.len())).await?;
         let last = if page.len() == PAGE_ENTRIES { page.pop() } else { None };
         let kept = last
             .as_ref()
@@ -310,11 +323,17 @@ impl<'a> Nearest<'a> {
             let Some(distance_m) = self.distance_m(&entry) else { continue };
             if reach_m.contains(&distance_m) {
                 let ranked = Ranked { distance_m, key: entry.document, body: Vec::new() };
+                self.walk.budget.keep(ranked.bytes())?;
                 self.waiting.push(Reverse(ranked));
             }
         }
         Ok(last)
     }
+}
+
+/// What a page of so many entries costs; an empty one was a question to the database too.
+fn work_of_entries(entries: usize) -> usize {
+    entries.div_ceil(ENTRIES_PER_WORK).max(1)
 }
 
 impl Ord for Ranked {

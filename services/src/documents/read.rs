@@ -49,6 +49,8 @@ pub struct Found {
     pub documents: Vec<Body>,
     /// How many match in all, when the call had to look at all of them anyway.
     pub total: Option<u64>,
+    /// Holds their part of the environment's memory until they are answered.
+    pub(super) _held: Budget,
 }
 
 /// A document in an answer.
@@ -93,10 +95,12 @@ impl Documents {
     pub async fn find(&self, caller: Caller<'_>, collection: &str, find: Find) -> Result<Found> {
         let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Read).await?;
         let limit = find.limit.min(self.config().query_documents_max);
+        let held = table.budget();
         let (page, filter) = match gate.admit(resolved(&table, find.which).await?, None).await? {
             // `doc(id)` is most of the traffic: no filter, no plan, no decoding.
             Which::One(id) => {
                 let found = gate.pass(one(&table, reach, &id).await?).await?;
+                held.keep(found.as_ref().map_or(0, |stored| stored.body.len() as u64))?;
                 (Page::of_one(found, find.skip, limit), None)
             }
             which => {
@@ -107,21 +111,21 @@ impl Documents {
                 let walk = Walk::new(table, &filter, order, work_max);
                 let near = filter.near().filter(|_| order.is_empty());
                 let page = match (nearest, near) {
-                    (Some(nearest), _) => nearest_first(nearest, skip, limit).await?,
+                    (Some(nearest), _) => nearest_first(nearest, skip, limit, &held).await?,
                     (None, Some(near)) => {
-                        sorted(walk, |document| distance_key(document, &near), skip, limit).await?
+                        sorted(walk, |document| distance_key(document, &near), skip, limit, &held).await?
                     }
-                    _ if walk.is_ordered => straight(walk, skip, limit).await?,
+                    _ if walk.is_ordered => straight(walk, skip, limit, &held).await?,
                     _ => {
                         let walk = walk.reading(order.needs());
-                        sorted(walk, |document| sort_key(document, order), skip, limit).await?
+                        sorted(walk, |document| sort_key(document, order), skip, limit, &held).await?
                     }
                 };
                 (page, Some(filter))
             }
         };
         let documents = shape(page.bodies, find.projection.as_ref(), filter.as_ref())?;
-        Ok(Found { documents, total: page.total })
+        Ok(Found { documents, total: page.total, _held: held })
     }
 
     /// One document by its id; none when it is not there or the caller may not see it.
@@ -226,7 +230,12 @@ impl Page {
 }
 
 /// Takes the page from documents that come in the wanted order, and stops at its end.
-async fn straight(mut walk: Walk<'_>, skip: usize, limit: usize) -> Result<Page> {
+async fn straight(
+    mut walk: Walk<'_>,
+    skip: usize,
+    limit: usize,
+    held: &Budget,
+) -> Result<Page> {
     let mut page = Page { bodies: Vec::new(), total: None };
     let (mut matched, mut bytes) = (0, 0);
     while page.bodies.len() < limit {
@@ -240,6 +249,7 @@ async fn straight(mut walk: Walk<'_>, skip: usize, limit: usize) -> Result<Page>
         matched += 1;
         if matched > skip {
             bytes = check_bytes(bytes + stored.body.len(), RESULT_BYTES_MAX)?;
+            held.keep(stored.body.len() as u64)?;
             page.bodies.push(stored.body);
         }
     }
@@ -247,7 +257,12 @@ async fn straight(mut walk: Walk<'_>, skip: usize, limit: usize) -> Result<Page>
 }
 
 /// Takes the page from the documents that a geo index gives, and stops at its end.
-async fn nearest_first(mut nearest: Nearest<'_>, skip: usize, limit: usize) -> Result<Page> {
+async fn nearest_first(
+    mut nearest: Nearest<'_>,
+    skip: usize,
+    limit: usize,
+    held: &Budget,
+) -> Result<Page> {
     let mut page = Page { bodies: Vec::new(), total: None };
     let (mut matched, mut bytes) = (0, 0);
     while page.bodies.len() < limit {
@@ -258,6 +273,7 @@ async fn nearest_first(mut nearest: Nearest<'_>, skip: usize, limit: usize) -> R
         matched += 1;
         if matched > skip {
             bytes = check_bytes(bytes + body.len(), RESULT_BYTES_MAX)?;
+            held.keep(body.len() as u64)?;
             page.bodies.push(body);
         }
     }
@@ -270,6 +286,7 @@ async fn sorted(
     key: impl Fn(&Document) -> Vec<u8>,
     skip: usize,
     limit: usize,
+    held: &Budget,
 ) -> Result<Page> {
     let keep = skip.saturating_add(limit);
     let mut first = BinaryHeap::new();
@@ -282,15 +299,19 @@ async fn sorted(
         let ranked = Ranked { key: key(&document), place: matched, body: stored.body };
         matched += 1;
         bytes += ranked.bytes();
+        held.keep(ranked.bytes() as u64)?;
         first.push(ranked);
         if first.len() > keep {
-            bytes -= first.pop().map_or(0, |last: Ranked| last.bytes());
+            let last = first.pop().map_or(0, |last: Ranked| last.bytes());
+            bytes -= last;
+            held.release(last as u64);
         }
         check_bytes(bytes, SORT_BYTES_MAX)?;
     }
     let bodies: Vec<_> =
         first.into_sorted_vec().into_iter().skip(skip).map(|ranked| ranked.body).collect();
-    check_bytes(bodies.iter().map(Vec::len).sum(), RESULT_BYTES_MAX)?;
+    let result = check_bytes(bodies.iter().map(Vec::len).sum(), RESULT_BYTES_MAX)?;
+    held.release(bytes.saturating_sub(result) as u64);
     Ok(Page { bodies, total: Some(matched) })
 }
 
@@ -303,7 +324,7 @@ struct Ranked {
 
 impl Ranked {
     fn bytes(&self) -> usize {
-        self.key.len() + self.body.len()
+        size_of::<Self>() + self.key.len() + self.body.len()
     }
 }
 

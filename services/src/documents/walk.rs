@@ -27,6 +27,12 @@ const CONDITIONS_PER_WORK: usize = 8;
 /// Work after which others run: 256 KiB of documents, two or three milliseconds.
 const WORK_BETWEEN_YIELDS: usize = 256;
 
+/// Bytes that remembering a key takes besides the key: an entry of a set, which is half empty at the worst.
+const SEEN_BYTES: u64 = 48;
+
+/// Work of asking the database for what is not there: as much as of a small document that is.
+const MISS_WORK: usize = 1;
+
 /// Steps of matching that take as long as one work.
 const STEPS_PER_WORK: u64 = 400;
 
@@ -52,6 +58,8 @@ pub(super) struct Walk<'a> {
     way: Way,
     page: std::vec::IntoIter<PageRow>,
     page_rows: usize,
+    /// Bytes of the page, as the budget holds them.
+    page_bytes: u64,
     /// Work that may still be done; a small document is one.
     work_left: usize,
     /// Work of the last document.
@@ -73,8 +81,8 @@ pub(super) struct Walk<'a> {
     seen_last: Document,
     order: &'a Order,
     work_max: usize,
-    /// What holding documents against the filter may still take.
-    budget: Budget,
+    /// What holding documents against the filter may still take, and what is held on the way.
+    pub(super) budget: Budget,
     /// Whether the documents come in the wanted order.
     pub(super) is_ordered: bool,
     /// Whether every document on the way matches.
@@ -181,11 +189,13 @@ impl<'a> Walk<'a> {
         order: &'a Order,
         work_max: usize,
     ) -> Self {
+        let budget = table.budget();
         Self {
             table,
             way,
             page: Vec::new().into_iter(),
             page_rows: PAGE_ROWS_FIRST,
+            page_bytes: 0,
             work_left: work_max,
             work: 0,
             steps: 0,
@@ -198,7 +208,7 @@ impl<'a> Walk<'a> {
             seen_last: Document::new(),
             order,
             work_max,
-            budget: Budget::default(),
+            budget,
             is_ordered: false,
             is_exact: false,
             index: None,
@@ -216,10 +226,13 @@ impl<'a> Walk<'a> {
     pub(super) async fn fetch(&mut self, mut keys: Vec<Vec<u8>>) -> Result<Vec<Stored>> {
         if let Some(seen) = &mut self.seen {
             keys.retain(|key| seen.insert(key.clone()));
+            self.budget.keep(keys.iter().map(|key| SEEN_BYTES + key.len() as u64).sum())?;
         }
         self.examined += keys.len() as u64;
         let mut found = Vec::with_capacity(keys.len());
-        for row in self.table.documents_of(&keys).await? {
+        let rows = self.table.documents_of(&keys).await?;
+        self.charge(MISS_WORK * keys.len().saturating_sub(rows.len())).await?;
+        for row in rows {
             let stored = self.whole(row).await?;
             self.charge(stored.as_ref().map_or(1, |stored| self.work_of(&stored.body))).await?;
             found.extend(stored);
@@ -293,14 +306,19 @@ impl<'a> Walk<'a> {
     }
 
     /// How many documents match, where an index tells it without reading one.
-    pub(super) async fn count_by_keys(&self) -> Result<Option<u64>> {
+    ///
+    /// # Errors
+    /// As [`Walk::next`]: of the work, each range counts as a small document.
+    pub(super) async fn count_by_keys(&mut self) -> Result<Option<u64>> {
         let Way::Entries { index, ranges, .. } = &self.way else { return Ok(None) };
         if !self.is_exact {
             return Ok(None);
         }
+        let (index, ranges) = (*index, ranges.clone());
         let mut total = 0;
         for range in ranges {
-            total += self.table.count_entries(*index, range).await?;
+            self.charge(MISS_WORK).await?;
+            total += self.table.count_entries(index, &range).await?;
         }
         Ok(Some(total))
     }
@@ -313,8 +331,9 @@ impl<'a> Walk<'a> {
                 let Ok(key) = id_key(&id) else { continue };
                 match self.table.document(&key, slot_of(&id, &key)).await? {
                     Some(stored) => return Ok(Some(stored)),
-                    None => continue,
+                    None => self.charge(MISS_WORK).await?,
                 }
+                continue;
             }
             let Some(row) = self.page.next() else {
                 if !self.turn_page().await? {
@@ -332,6 +351,9 @@ impl<'a> Walk<'a> {
         if self.seen.as_mut().is_some_and(|seen| !seen.insert(row.key.clone())) {
             self.charge(1).await?;
             return Ok(None);
+        }
+        if self.seen.is_some() {
+            self.budget.keep(SEEN_BYTES + row.key.len() as u64)?;
         }
         self.whole(row).await
     }
@@ -371,8 +393,14 @@ impl<'a> Walk<'a> {
             let wanted = self.page_rows.min(self.work_left + 1);
             let Some(rows) = self.way.page(&self.table, wanted).await? else { return Ok(false) };
             if rows.is_empty() {
+                self.charge(MISS_WORK).await?;
                 continue;
             }
+            self.budget.release(self.page_bytes);
+            self.page_bytes = 0;
+            let bytes = rows.iter().map(PageRow::bytes).sum();
+            self.budget.keep(bytes)?;
+            self.page_bytes = bytes;
             // Reading a page is work too.
             tokio::task::yield_now().await;
             self.page_rows = (self.page_rows * 4).min(PAGE_ROWS_MAX);

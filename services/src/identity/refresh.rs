@@ -24,16 +24,17 @@ pub(crate) const SESSION_BYTES: usize = 16;
 /// Bytes of the secret: 256 bits.
 const SECRET_BYTES: usize = 32;
 /// Bytes of the tag: guessing one of 2^128 is hopeless.
-const TAG_BYTES: usize = 16;
+pub(crate) const TAG_BYTES: usize = 16;
 /// Bytes of the salt of a rotation.
 pub(crate) const SALT_BYTES: usize = 16;
 /// Bytes of the key from which the two working keys are made.
 pub(crate) const ROOT_KEY_BYTES: usize = 32;
 
-/// Makes and recognises refresh tokens.
+/// Makes and recognises refresh tokens, and recognises provider tokens.
 pub(crate) struct RefreshKeys {
     tag: hmac::Key,
     successor: hmac::Key,
+    provider: hmac::Key,
 }
 
 /// A token of ours, as presented or as issued.
@@ -53,7 +54,20 @@ impl RefreshKeys {
         let derive = |label: &str| {
             hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&root, label.as_bytes()).as_ref())
         };
-        Self { tag: derive("refresh token tag 1"), successor: derive("refresh token successor 1") }
+        Self {
+            tag: derive("refresh token tag 1"),
+            successor: derive("refresh token successor 1"),
+            provider: derive("provider token tag 1"),
+        }
+    }
+
+    /// By what a provider token of this environment is known without looking it up.
+    pub(crate) fn provider_tag(&self, env: &EnvId, token: &[u8]) -> [u8; TAG_BYTES] {
+        let mut context = hmac::Context::with_key(&self.provider);
+        // The token has a fixed length, so that two pairs never read alike.
+        context.update(env.as_str().as_bytes());
+        context.update(token);
+        context.sign().as_ref()[..TAG_BYTES].try_into().expect("half of SHA-256")
     }
 
     /// The first token of a new session, whose id is drawn with it and carries the slot of its rows.

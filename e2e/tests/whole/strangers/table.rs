@@ -181,6 +181,9 @@ routes! {
     "waf.control.use" "PUT" "/control/v1/waf/active" r#"{"set":"starter"}"#, OF_OPERATORS, OPERATORS;
     "waf.control.test" "POST" "/control/v1/waf/test" r#"{"target":"/"}"#, OF_OPERATORS, OPERATORS;
     "waf.control.attempts" "GET" "/control/v1/waf/attempts" "", OF_OPERATORS, OPERATORS;
+    "ops.control.faults" "GET" "/control/v1/faults" "", OF_OPERATORS, OPERATORS;
+    "ops.control.set_faults" "PUT" "/control/v1/faults" r#"{"rules":[{"point":"sql_write","effect":"fail"}],"duration_s":60}"#, OF_OPERATORS, OPERATORS;
+    "ops.control.clear_faults" "DELETE" "/control/v1/faults" "", OF_OPERATORS, OPERATORS;
     "server.healthz" "GET" "/healthz" "", all("200"), "200 ok\n";
     "server.readyz" "GET" "/readyz" "", all("200"), "200 ready\n";
     "server.metrics" "GET" "/metrics" "", all("200"), "200";

@@ -3,8 +3,13 @@
 use mysql_async::Error as DriverError;
 use yunzhan_base::{Error, Kind};
 
+use crate::sql::storage_fault::StorageFault;
+
 /// The error that rooms see. The server's own words go to the log only.
 pub(super) fn error(source: DriverError) -> Error {
+    if let Some(fault) = fault(&source) {
+        return fault.error(source);
+    }
     let (kind, message) = match &source {
         DriverError::Server(server) => classify(server.code),
         // Our own mistake, found before anything was sent.
@@ -17,6 +22,18 @@ pub(super) fn error(source: DriverError) -> Error {
         DriverError::Other(_) | DriverError::Url(_) => (Kind::Internal, Kind::Internal.entry().en),
     };
     Error::new(kind, message).because(source)
+}
+
+/// Why the server takes no writes, when that is what the error says.
+fn fault(source: &DriverError) -> Option<StorageFault> {
+    match (code(source), source) {
+        // A full disk; a table space that may not grow.
+        (Some(1021 | 1114), _) => Some(StorageFault::DiskFull),
+        // A server or a transaction that only reads.
+        (Some(1290 | 1792 | 1836), _) => Some(StorageFault::ReadOnly),
+        (None, DriverError::Io(_)) => Some(StorageFault::Away),
+        _ => None,
+    }
 }
 
 /// Whether a unique index or primary key refused the row.
@@ -38,6 +55,11 @@ pub(super) fn is_broken(source: &DriverError) -> bool {
 /// Whether a migration found done what it was about to do: a table, column or index that exists, or that is gone.
 pub(super) fn is_done_already(source: &DriverError) -> bool {
     code(source).is_some_and(|code| matches!(code, 1050 | 1060 | 1061 | 1091))
+}
+
+/// Whether there is no such table.
+pub(super) fn is_missing_table(source: &DriverError) -> bool {
+    code(source) == Some(1146)
 }
 
 fn code(source: &DriverError) -> Option<u16> {
@@ -63,8 +85,8 @@ fn classify(code: u16) -> (Kind, &'static str) {
         1048 | 1264 | 1366 | 1406 | 1451 | 1452 | 3819 | 4025 => {
             (Kind::InvalidParameter, "a value does not fit its column")
         }
-        // Too many connections; shutting down; full disks; replicas and servers that only read.
-        1040 | 1203 | 1226 | 1053 | 1021 | 1114 | 1290 | 1792 | 1836 => {
+        // Too many connections; shutting down.
+        1040 | 1203 | 1226 | 1053 => {
             (Kind::Unavailable, "the database server cannot serve now; try again")
         }
         // Wrong name, password, schema or right.
@@ -90,5 +112,6 @@ mod tests {
         assert_eq!(kind(1205), Kind::Timeout);
         assert_eq!(kind(1040), Kind::Unavailable);
         assert_eq!(kind(1064), Kind::Internal);
+        assert_eq!((kind(1021), kind(1290)), (Kind::Unavailable, Kind::Unavailable));
     }
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts};
+use mysql_async::{
+    Conn, Error as DriverError, Opts, OptsBuilder, Pool, PoolConstraints, PoolOpts,
+};
 use yunzhan_base::{Clock, Error, Kind, Result};
 
 use super::codes;
@@ -30,19 +32,47 @@ pub(super) async fn connect(
     migrations: &Migrations,
     clock: &Clock,
 ) -> Result<Connected> {
+    let (opts, mut connection, dialect) = first_connection(config).await?;
+    migrate_all(&mut connection, dialect, migrations, clock).await?;
+    connection.disconnect().await.map_err(codes::error)?;
+    Ok(Connected { dialect, pool: Pool::new(pool_opts(opts, config, dialect)) })
+}
+
+/// Says whether [`connect`] would refuse this server, and changes nothing there.
+pub(super) async fn inspect(config: &config::Sql, migrations: &Migrations) -> Result<()> {
+    let (_, mut connection, dialect) = first_connection(config).await?;
+    for scope in [Scope::System, Scope::Env] {
+        let sql = dialect.expand(scope, statements::SEEN, None)?.sql;
+        match connection.query(sql).await {
+            Ok(seen) => drop(migrations.pending(scope, &seen_of(seen))?),
+            // Nobody has migrated this schema yet.
+            Err(error) if codes::is_missing_table(&error) => {}
+            Err(error) => return Err(codes::error(error)),
+        }
+    }
+    connection.disconnect().await.map_err(codes::error)
+}
+
+async fn first_connection(config: &config::Sql) -> Result<(Opts, Conn, Dialect)> {
     let opts = opts(config)?;
     let attempt = tokio::time::timeout(config.mysql_connect_timeout, Conn::new(opts.clone())).await;
     let late = || {
         let (host, port) = (opts.ip_or_hostname(), opts.tcp_port());
         Error::new(Kind::Unavailable, format!("no answer from the database server {host}:{port}"))
     };
-    let mut connection = attempt.map_err(|_| late())?.map_err(|error| late().because(error))?;
+    let mut connection = attempt.map_err(|_| late())?.map_err(|error| match error {
+        DriverError::Server(_) => {
+            let refused = codes::error(error);
+            let (host, port) = (opts.ip_or_hostname(), opts.tcp_port());
+            Error::new(refused.kind(), format!("{host}:{port}: {}", refused.message()))
+                .because(refused)
+        }
+        error => late().because(error),
+    })?;
     let version: Option<String> =
         connection.query_first("SELECT VERSION()").await.map_err(codes::error)?;
     let dialect = dialect_of(&version.unwrap_or_default());
-    migrate_all(&mut connection, dialect, migrations, clock).await?;
-    connection.disconnect().await.map_err(codes::error)?;
-    Ok(Connected { dialect, pool: Pool::new(pool_opts(opts, config, dialect)) })
+    Ok((opts, connection, dialect))
 }
 
 fn opts(config: &config::Sql) -> Result<Opts> {
@@ -138,11 +168,8 @@ async fn migrate(
 ) -> Result<()> {
     let expand = |sql: &str| dialect.expand(scope, sql, None).map(|text| text.sql);
     connection.query_drop(expand(statements::CREATE)?).await.map_err(codes::error)?;
-    let seen: Vec<(String, u32)> =
-        connection.query(expand(statements::SEEN)?).await.map_err(codes::error)?;
-    let seen: Vec<Seen> =
-        seen.into_iter().map(|(service, version)| Seen { service, version }).collect();
-    for Pending { service, migration } in migrations.pending(scope, &seen)? {
+    let seen = connection.query(expand(statements::SEEN)?).await.map_err(codes::error)?;
+    for Pending { service, migration } in migrations.pending(scope, &seen_of(seen))? {
         for statement in migration.statements {
             match connection.query_drop(expand(statement)?).await {
                 Err(error) if codes::is_done_already(&error) => {}
@@ -154,4 +181,8 @@ async fn migrate(
         connection.exec_drop(expand(statements::RECORD)?, row).await.map_err(codes::error)?;
     }
     Ok(())
+}
+
+fn seen_of(rows: Vec<(String, u32)>) -> Vec<Seen> {
+    rows.into_iter().map(|(service, version)| Seen { service, version }).collect()
 }

@@ -76,6 +76,11 @@ impl From<Failure> for Error {
     }
 }
 
+/// Says whether [`Mysql::connect`] would refuse the server that the configuration names, and changes nothing there.
+pub(super) async fn inspect(config: &config::Sql, migrations: &Migrations) -> Result<()> {
+    connect::inspect(config, migrations).await
+}
+
 // === impl Mysql ===
 
 impl Mysql {

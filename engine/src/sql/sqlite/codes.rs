@@ -3,13 +3,29 @@
 use rusqlite::ffi;
 use yunzhan_base::{Error, Kind};
 
+use crate::sql::storage_fault::StorageFault;
+
 /// The error that rooms see. The driver's own words go to the log only.
 pub(super) fn error(source: rusqlite::Error) -> Error {
+    if let Some(fault) = fault(&source) {
+        return fault.error(source);
+    }
     let (kind, message) = match &source {
         rusqlite::Error::SqliteFailure(failure, _) => classify(failure.extended_code),
         _ => (Kind::Internal, Kind::Internal.entry().en),
     };
     Error::new(kind, message).because(source)
+}
+
+/// Why the file takes no writes, when that is what the code says.
+fn fault(source: &rusqlite::Error) -> Option<StorageFault> {
+    let rusqlite::Error::SqliteFailure(failure, _) = source else { return None };
+    match failure.extended_code & 0xff {
+        ffi::SQLITE_FULL => Some(StorageFault::DiskFull),
+        ffi::SQLITE_READONLY => Some(StorageFault::ReadOnly),
+        ffi::SQLITE_IOERR | ffi::SQLITE_CANTOPEN => Some(StorageFault::Io),
+        _ => None,
+    }
 }
 
 /// Whether a unique index or primary key refused the row.
@@ -44,9 +60,9 @@ fn classify_primary(primary: i32) -> (Kind, &'static str) {
         ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => {
             (Kind::Unavailable, "the database is locked by another program; try again")
         }
-        ffi::SQLITE_FULL => (Kind::Unavailable, "the disk of the database is full"),
-        ffi::SQLITE_IOERR | ffi::SQLITE_CANTOPEN | ffi::SQLITE_READONLY | ffi::SQLITE_NOMEM => {
-            (Kind::Unavailable, "the database file cannot be used; the log says why")
+        ffi::SQLITE_NOMEM => (Kind::Unavailable, "the database has no memory now; try again"),
+        ffi::SQLITE_NOTADB | ffi::SQLITE_CORRUPT => {
+            (Kind::Unavailable, "the database file is damaged; restore it from a backup")
         }
         _ => (Kind::Internal, Kind::Internal.entry().en),
     }

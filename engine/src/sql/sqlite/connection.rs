@@ -1,6 +1,7 @@
 //! One connection to one file: how it is opened, how long it may run, how values go in and rows come out.
 
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -71,6 +72,29 @@ impl Session {
         Ok(Self { connection, bound })
     }
 
+    /// Opens a file to look at it, and leaves everything as it is, also what another process that has it open does.
+    pub(super) fn look_at(path: &Path) -> rusqlite::Result<Connection> {
+        // Without a log the file alone is the database, and nobody has it open. Only then may SQLite be told that nothing
+        // will change; else it would make files beside it.
+        let is_alone = !beside(path, "-wal").exists();
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_URI;
+        let mut uri = String::from("file:");
+        for &byte in path.as_os_str().as_bytes() {
+            match byte {
+                b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                    uri.push(char::from(byte));
+                }
+                other => uri.push_str(&format!("%{other:02x}")),
+            }
+        }
+        uri.push_str(if is_alone { "?immutable=1" } else { "?mode=ro" });
+        let connection = Connection::open_with_flags(uri, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        Ok(connection)
+    }
+
     /// Refuses writes from here on.
     pub(super) fn read_only(self) -> rusqlite::Result<Self> {
         self.connection.pragma_update(None, "query_only", true)?;
@@ -109,6 +133,13 @@ impl Session {
         let changed = statement.raw_execute()?;
         Ok(changed as u64)
     }
+}
+
+/// A file that SQLite keeps beside a database.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 fn pragmas(options: &OpenOptions) -> String {

@@ -1,8 +1,9 @@
 //! One open database file: the queue of its writer, its idle readers, and whether it is ready yet.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use yunzhan_base::{Error, Kind, Result};
@@ -11,6 +12,7 @@ use super::codes;
 use super::connection::{Failure, OpenOptions, Session};
 use super::queue::Queue;
 use crate::sql::dialect::Text;
+use crate::sql::storage_fault::StorageFault;
 use crate::sql::{Database, Rows, Value};
 
 /// How long a read may keep the caller's thread. A point read needs some microseconds; a scheduler that is held for a
@@ -32,6 +34,14 @@ pub(super) struct File {
     /// Readers that nobody uses, the warmest last. Each belongs to one thread at a time and is made when none is idle,
     /// so there are never more than threads that read.
     readers: Mutex<Vec<Session>>,
+    identity: OnceLock<Identity>,
+}
+
+/// Device and number of a file.
+type Identity = (u64, u64);
+
+fn identity_of(path: &Path) -> std::io::Result<Identity> {
+    std::fs::metadata(path).map(|file| (file.dev(), file.ino()))
 }
 
 /// How far the opening has come.
@@ -47,6 +57,7 @@ pub(super) struct Failed {
     kind: Kind,
     message: String,
     detail: String,
+    fault: Option<StorageFault>,
 }
 
 /// A read as the file sees it.
@@ -69,7 +80,22 @@ impl File {
             stage: Mutex::new(Stage::Opening),
             changed: Condvar::new(),
             readers: Mutex::default(),
+            identity: OnceLock::new(),
         }
+    }
+
+    /// Remembers which file of the disk it is. Called once it is open.
+    pub(super) fn remember_identity(&self) -> Result<()> {
+        let identity = identity_of(&self.path).map_err(|error| StorageFault::Io.error(error))?;
+        self.identity.get_or_init(|| identity);
+        Ok(())
+    }
+
+    /// Refuses when another file, or none, stands where the open one did: SQLite goes on to write to the one that it has
+    /// open, and all of that is lost with this process.
+    pub(super) fn check_identity(&self) -> Result<()> {
+        let now = identity_of(&self.path).ok();
+        if now.as_ref() == self.identity.get() { Ok(()) } else { Err(StorageFault::Gone.bare()) }
     }
 
     pub(super) fn touch(&self, now_ms: u64) {
@@ -186,10 +212,14 @@ impl File {
 impl Failed {
     pub(super) fn of(error: &Error) -> Self {
         let (message, detail) = (error.message().to_owned(), error.log_text());
-        Self { kind: error.kind(), message, detail }
+        Self { kind: error.kind(), message, detail, fault: StorageFault::of(error) }
     }
 
     pub(super) fn error(&self) -> Error {
-        Error::new(self.kind, self.message.clone()).with_detail(self.detail.clone())
+        let error = Error::new(self.kind, self.message.clone()).with_detail(self.detail.clone());
+        match self.fault {
+            Some(fault) => error.because(fault),
+            None => error,
+        }
     }
 }

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use yunzhan_base::{Clock, Error, Kind, Result};
 
 use super::codes;
-use super::connection::{OpenOptions, Session};
+use super::connection::{OpenOptions, Session, beside};
 use crate::sql::dialect::Dialect;
 use crate::sql::migrate::{Migrations, Pending, Scope, Seen, statements};
 
@@ -31,11 +31,36 @@ pub(super) fn open(
     })?;
     let open = || -> Result<Session> {
         let session = Session::open(path, options).map_err(codes::error)?;
-        check_identity(&session.connection)?;
-        migrate(&session.connection, scope, migrations, clock)?;
+        let connection = &session.connection;
+        // Both marks in one transaction: a start that was cut between them left a file that nobody would open again.
+        let unmarked = Marks::of(connection)?.check(path)? == Known::Unmarked;
+        if unmarked {
+            mark(connection)?;
+        }
+        migrate(connection, scope, migrations, clock)?;
         Ok(session)
     };
     open().map_err(|error| error.with_detail(format!("cannot open {}", path.display())))
+}
+
+/// Says whether [`open`] would refuse the file, and changes nothing. A file that is not there is good.
+pub(super) fn inspect(path: &Path, scope: Scope, migrations: &Migrations) -> Result<()> {
+    // What a journal is beside was cut while it was written; the next opening brings it back to what it was.
+    if !path.exists() || beside(path, "-journal").exists() {
+        return Ok(());
+    }
+    let inspect = || -> Result<()> {
+        let connection = Session::look_at(path).map_err(codes::error)?;
+        if Marks::of(&connection)?.check(path)? == Known::Unmarked {
+            return Ok(());
+        }
+        let expand = |sql: &str| Dialect::Sqlite.expand(scope, sql, None).map(|text| text.sql);
+        if has_tables(&connection)? {
+            migrations.pending(scope, &seen(&connection, &expand(statements::SEEN)?)?)?;
+        }
+        Ok(())
+    };
+    inspect().map_err(|error| error.with_detail(format!("cannot open {}", path.display())))
 }
 
 /// Makes the folders above `path` durable: a synced file in a folder whose name is lost is lost too.
@@ -54,34 +79,63 @@ fn make_folders(path: &Path) -> std::io::Result<()> {
     })
 }
 
-fn check_identity(connection: &Connection) -> Result<()> {
-    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
-    let application = number("application_id").map_err(codes::error)?;
-    let format = number("user_version").map_err(codes::error)?;
-    match (application, format) {
-        (APPLICATION_ID, FORMAT) => Ok(()),
-        (0, 0) => mark(connection),
-        (APPLICATION_ID, newer) => Err(Error::new(
-            Kind::Unavailable,
-            format!(
-                "the database has format {newer}, this program knows {FORMAT}; start the newer program again"
-            ),
-        )),
-        _ => Err(Error::new(Kind::Unavailable, "the file is not a database of this program")),
+/// What stands in a file's header, and whether anything else stands in it.
+struct Marks {
+    application: i32,
+    format: i32,
+    has_tables: bool,
+}
+
+/// A file that this program may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// Ours.
+    Marked,
+    /// New, or ours from a first start that was cut before it was marked.
+    Unmarked,
+}
+
+impl Marks {
+    fn of(connection: &Connection) -> Result<Self> {
+        let number =
+            |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0));
+        Ok(Self {
+            application: number("application_id").map_err(codes::error)?,
+            format: number("user_version").map_err(codes::error)?,
+            has_tables: has_tables(connection)?,
+        })
+    }
+
+    fn check(&self, path: &Path) -> Result<Known> {
+        let refuse = |why: String| Err(Error::new(Kind::Unavailable, why));
+        let file = path.display();
+        match (self.application, self.format, self.has_tables) {
+            (APPLICATION_ID, FORMAT, _) => Ok(Known::Marked),
+            // Without tables it is nobody's data: a program that marked in two steps was killed between them.
+            (0 | APPLICATION_ID, 0, false) => Ok(Known::Unmarked),
+            (APPLICATION_ID, 0, true) => refuse(format!(
+                "the database {file} has lost its mark of a format; restore it from a backup"
+            )),
+            (APPLICATION_ID, newer, _) => refuse(format!(
+                "the database {file} has format {newer}, this program knows {FORMAT}; start the newer program again"
+            )),
+            _ => refuse(format!(
+                "the file {file} is not a database of this program; move it away, or name another data folder"
+            )),
+        }
     }
 }
 
-/// A file without a mark is a new one; one with tables belongs to somebody else.
+fn has_tables(connection: &Connection) -> Result<bool> {
+    let count = "SELECT COUNT(*) FROM sqlite_schema";
+    let tables: rusqlite::Result<i64> = connection.query_row(count, [], |row| row.get(0));
+    Ok(tables.map_err(codes::error)? > 0)
+}
+
 fn mark(connection: &Connection) -> Result<()> {
-    let tables: i64 = connection
-        .query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(codes::error)?;
-    if tables > 0 {
-        return Err(Error::new(Kind::Unavailable, "the file is not a database of this program"));
-    }
     connection
         .execute_batch(&format!(
-            "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT};"
+            "BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;"
         ))
         .map_err(codes::error)
 }

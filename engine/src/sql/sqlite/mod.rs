@@ -6,11 +6,15 @@
 mod codes;
 mod connection;
 #[cfg(test)]
+mod cuts;
+#[cfg(test)]
 mod durability;
 mod file;
 mod format;
 mod pool;
 mod queue;
+#[cfg(test)]
+mod refusals;
 #[cfg(test)]
 mod tests;
 #[cfg(any(test, feature = "testsuite"))]
@@ -72,6 +76,12 @@ pub fn path_of(root: &Path, database: &Database) -> PathBuf {
         Database::System => root.join("system.db"),
         Database::Env(env) => root.join("env").join(env.as_str()).join("sql").join("data.db"),
     }
+}
+
+/// Says whether the server's own database below `root` would be refused, and changes nothing.
+pub fn inspect(root: &Path, migrations: &Migrations) -> Result<()> {
+    let system = Database::System;
+    format::inspect(&path_of(root, &system), system.scope(), migrations)
 }
 
 // === impl Sqlite ===

@@ -21,6 +21,7 @@ use crate::sql::dialect::Dialect;
 use crate::sql::limits::{IDEMPOTENCY_AGE_MS, SWEEP_EVERY_MS, SWEEP_ROWS_MAX, swept_ms};
 use crate::sql::limits::{changed_from, changed_text};
 use crate::sql::migrate::Scope;
+use crate::sql::storage_fault::StorageFault;
 use crate::sql::{Token, Value, WriteBatch, WriteStep, Written};
 
 /// Units in one transaction at the most: beyond some hundreds the share of the sync no longer matters.
@@ -104,6 +105,7 @@ impl<'a> Writer<'a> {
         let scope = file.database.scope();
         let Shared { options, migrations, clock, .. } = shared;
         let session = format::open(&file.path, scope, options, migrations, clock)?;
+        file.remember_identity()?;
         let env = Value::Text(file.database.env_column().to_owned());
         let memory = Memory::of(scope)?;
         Ok(Self {
@@ -164,6 +166,7 @@ impl<'a> Writer<'a> {
 
     /// One transaction over all units, and those that arrive while it runs.
     fn attempt(&mut self, units: &mut Vec<Waiting>) -> Result<Vec<Result<Written>>, Undone> {
+        self.file.check_identity().map_err(Undone::All)?;
         self.run("BEGIN IMMEDIATE").map_err(Undone::All)?;
         let started = Instant::now();
         self.sweep();
@@ -210,7 +213,10 @@ impl<'a> Writer<'a> {
             let _ = self.run("ROLLBACK");
         }
         // Whatever the cause: after a failed commit it is not known what the disk holds.
-        committed.map_err(|error| Error::new(Kind::Unavailable, "the commit failed").because(error))
+        committed.map_err(|error| match StorageFault::of(&error) {
+            Some(_) => error.with_detail("the commit failed"),
+            None => Error::new(Kind::Unavailable, "the commit failed").because(error),
+        })
     }
 
     /// Whether each unit of this group is a savepoint.

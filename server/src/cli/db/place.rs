@@ -108,7 +108,7 @@ mod tests {
             &"demo".parse().unwrap(),
         ) {
             Failure::Error(error) => error.message().to_owned(),
-            Failure::Problems(_) => unreachable!("an error stays one"),
+            _ => unreachable!("an error stays one"),
         };
         let advised = "there is no collection a; `yunzhan db collections demo` shows what is there";
         assert_eq!(check(Kind::CollectionNotFound), advised);

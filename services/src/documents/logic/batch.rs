@@ -27,7 +27,7 @@ pub(in crate::documents) struct BatchSize {
 }
 
 impl BatchSize {
-    /// Adds a new document, whose steps are not made yet.
+    /// Adds a new document, whose steps are not made yet, and gives the bytes that they will hold.
     ///
     /// # Errors
     /// `TooLarge` when the batch would have too many steps or bytes.
@@ -35,15 +35,18 @@ impl BatchSize {
         &mut self,
         indexes: &[Arc<Index>],
         document: &Prepared,
-    ) -> Result<()> {
+    ) -> Result<u64> {
+        let before = self.bytes;
         self.steps += 1;
         self.bytes += STEP_BYTES + document.key.len() + document.body.len();
         self.add_keys(indexes, &document.key, &document.keys);
-        self.check()
+        self.check()?;
+        Ok((self.bytes - before) as u64)
     }
 
-    /// Adds steps that were made.
-    pub(in crate::documents) fn add(&mut self, steps: &[WriteStep]) {
+    /// Adds steps that were made, and gives the bytes that they hold.
+    pub(in crate::documents) fn add(&mut self, steps: &[WriteStep]) -> u64 {
+        let before = self.bytes;
         let params = steps.iter().flat_map(|step| &step.statement.params);
         let bytes = params.map(|value| match value {
             Value::Text(text) => text.len(),
@@ -52,6 +55,7 @@ impl BatchSize {
         });
         self.steps += steps.len();
         self.bytes += STEP_BYTES * steps.len() + bytes.sum::<usize>();
+        (self.bytes - before) as u64
     }
 
     /// Whether the batch has reached its bound.

@@ -156,7 +156,7 @@ impl Gate<'_> {
             }
             Which::One(_) => None,
         };
-        why.map_or(Ok(which), |why| Err(ruled.refusal(rule, &why)))
+        why.map_or(Ok(which), |why| Err(ruled.refusal(&why)))
     }
 
     /// Holds the query at the front of a pipeline against the rule; without one, everybody's. Gives the stages with the
@@ -227,7 +227,7 @@ impl Gate<'_> {
             let document = decode(&prepared.body)?;
             let why = ruled.asker.decide(rule, Some(&document), Some(&document)).await?;
             if let Some(why) = why {
-                return Err(ruled.refusal(rule, &why));
+                return Err(ruled.refusal(&why));
             }
         }
         Ok(())
@@ -263,14 +263,9 @@ impl Ruled<'_> {
         self.operation == Operation::Update && rule.uses_data()
     }
 
-    /// A refusal that names the clause, unless that would tell of a document that the rule looked up.
-    fn refusal(&self, rule: &Rule, why: &rule::Why) -> Error {
-        let refusal = denied(self.operation);
-        let message = match rule.uses_get() {
-            true => format!("{}: rule {} does not allow it", refusal.message(), rule.name()),
-            false => format!("{}: {why}", refusal.message()),
-        };
-        Error::new(Kind::PermissionDenied, message)
+    /// The same words as of a preset: what the rule says is its author's, and the log has it.
+    fn refusal(&self, why: &rule::Why) -> Error {
+        denied(self.operation).with_detail(why.to_string())
     }
 }
 

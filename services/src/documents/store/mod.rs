@@ -12,11 +12,15 @@ mod collections;
 mod migrations;
 mod table;
 
+use std::sync::Arc;
+
 use yunzhan_base::{EnvId, Result};
 use yunzhan_engine::sql::{
     Consistency, Database, Expect, Key, Logical, Merge, Row, ShardLocation, SharedSql, Statement,
     Value, WriteBatch, WriteStep, Written,
 };
+
+use super::memory::Memory;
 
 pub(super) use self::collections::COLLECTIONS_MAX;
 pub use self::collections::Collection;
@@ -26,11 +30,13 @@ pub(super) use self::table::{BareEntry, DOCUMENTS_OF_KEYS_MAX, PageRow, Side, St
 /// The tables of this service.
 pub(super) struct Store {
     sql: SharedSql,
+    /// What calls hold of what they read and write.
+    pub(super) memory: Arc<Memory>,
 }
 
 impl Store {
     pub(super) fn new(sql: SharedSql) -> Self {
-        Self { sql }
+        Self { sql, memory: Arc::default() }
     }
 
     async fn select(

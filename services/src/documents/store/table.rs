@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use yunzhan_base::{EnvId, Result};
 use yunzhan_engine::sql::{Expect, Key, Logical, Row, Value, WriteStep, Written};
+use yunzhan_query::Budget;
 use yunzhan_query::key::{Entries, KeyRange};
 
 use super::{Collection, Store, blob, collections, count, everywhere, step, text};
@@ -149,6 +150,14 @@ pub(in crate::documents) struct PageRow {
     pub(in crate::documents) entry: Vec<u8>,
 }
 
+impl PageRow {
+    /// The memory that it takes.
+    pub(in crate::documents) fn bytes(&self) -> u64 {
+        let body = self.body.as_ref().map_or(0, Vec::len);
+        (size_of::<Self>() + self.key.len() + self.entry.len() + body) as u64
+    }
+}
+
 /// An index entry without its document.
 #[derive(Debug)]
 pub(in crate::documents) struct BareEntry {
@@ -173,6 +182,13 @@ pub(in crate::documents) struct Table<'a> {
     pub(in crate::documents) store: &'a Store,
     pub(in crate::documents) env: &'a EnvId,
     pub(in crate::documents) collection: Arc<Collection>,
+}
+
+impl Table<'_> {
+    /// What one call may cost, and hold of the memory of its environment.
+    pub(in crate::documents) fn budget(&self) -> Budget {
+        Budget::default().sharing(self.store.memory.of(self.env))
+    }
 }
 
 // === Reading ===

@@ -347,7 +347,7 @@ fn geo_near_reads_as_much_as_its_limit_needs() {
                     .collect::<Vec<_>>()
                     .join(" ")
             };
-            told(found.map(ids))
+            told(found.map(|found| ids(found.into_iter().collect())))
         };
         let key = doc! { "key": "at", "limit": 3 };
         let mut lines = vec![ask(key.clone(), vec![]).await];

@@ -250,24 +250,24 @@ fn a_denied_document_shows_through_nothing() {
         text += &world.list(&server(), "notes", find(doc! {})).await;
         expect![[r#"
             { "n": 2 }
-              - - PermissionDenied: the permission of this collection does not let you change it: rule write: the conditions of the query do not imply `doc._openid == auth.openid`
-              PermissionDenied: the permission of this collection does not let you read it: rule read: the conditions of the query do not imply `doc._openid == auth.openid`
+              - - PermissionDenied: the permission of this collection does not let you change it
+              PermissionDenied: the permission of this collection does not let you read it
 
             { "_openid": { "$ne": "anna" } }
-              - - PermissionDenied: the permission of this collection does not let you change it: rule write: the conditions of the query do not imply `doc._openid == auth.openid`
-              PermissionDenied: the permission of this collection does not let you read it: rule read: the conditions of the query do not imply `doc._openid == auth.openid`
+              - - PermissionDenied: the permission of this collection does not let you change it
+              PermissionDenied: the permission of this collection does not let you read it
 
             { "$or": [{ "_openid": "{openid}" }, { "n": 2 }] }
-              - - PermissionDenied: the permission of this collection does not let you change it: rule write: the conditions of the query do not imply `doc._openid == auth.openid`
-              PermissionDenied: the permission of this collection does not let you read it: rule read: the conditions of the query do not imply `doc._openid == auth.openid`
+              - - PermissionDenied: the permission of this collection does not let you change it
+              PermissionDenied: the permission of this collection does not let you read it
 
             { "_openid": { "$in": ["anna", "bert"] } }
-              - - PermissionDenied: the permission of this collection does not let you change it: rule write: the conditions of the query do not imply `doc._openid == auth.openid`
-              PermissionDenied: the permission of this collection does not let you read it: rule read: the conditions of the query do not imply `doc._openid == auth.openid`
+              - - PermissionDenied: the permission of this collection does not let you change it
+              PermissionDenied: the permission of this collection does not let you read it
 
             { "_id": { "$in": ["b"] } }
-              - - PermissionDenied: the permission of this collection does not let you change it: rule write: the conditions of the query do not imply `doc._openid == auth.openid`
-              PermissionDenied: the permission of this collection does not let you read it: rule read: the conditions of the query do not imply `doc._openid == auth.openid`
+              - - PermissionDenied: the permission of this collection does not let you change it
+              PermissionDenied: the permission of this collection does not let you read it
 
             { "_id": "b" }
               0 0 matched 0 updated 0 upserted None
@@ -280,8 +280,8 @@ fn a_denied_document_shows_through_nothing() {
             set a: matched 1 updated 1 upserted None
             set b: PermissionDenied: a document with this _id exists already, and it is not yours to change
             set c: matched 0 updated 0 upserted Some(String("c"))
-            set b: PermissionDenied: the permission of this collection does not let you add to it: rule write: `false` is false
-            set none: PermissionDenied: the permission of this collection does not let you add to it: rule write: `false` is false
+            set b: PermissionDenied: the permission of this collection does not let you add to it
+            set none: PermissionDenied: the permission of this collection does not let you add to it
             forge: InvalidParameter: _openid is written by the server; leave it out
             forge: InvalidParameter: _openid is written by the server; leave it out
             {"_id":"a","_openid":"anna","mine":true}
@@ -440,7 +440,7 @@ fn a_pipeline_shows_what_its_first_match_may_see() {
             [Document({"$group": Document({"_id": Int32(1), "n": Document({"$sum": String("$n")})})})]
               -
             [Document({"$match": Document({"_openid": String("{openid}")})}), Document({"$group": Document({"_id": Int32(1), "n": Document({"$sum": String("$n")})})})]
-              [Document({"_id": Int32(1), "n": Int32(1)})]
+              Aggregated { documents: [Document({"_id": Int32(1), "n": Int32(1)})], held: Budget { steps_max: 20000000, bytes_max: 67108864, steps_left: 19999992, bytes_left: 67108668, pool: Some(Part { memory: Memory { env_bytes_max: 201326592, process_bytes_max: 536870912, held: Mutex { data: Held { process: 0, by_env: {} }, poisoned: false, .. } }, env: demo }), borrowed: 0 } }
             [Document({"$match": Document({"_id": String("b")})})]
               -
             [Document({"$sort": Document({"n": Int32(1)})}), Document({"$match": Document({"_openid": String("{openid}")})})]

@@ -52,7 +52,7 @@ impl Documents {
                 }
                 // It may be the indexes that changed, and not the documents.
                 Err(error) if error.kind() == Kind::Conflict => {
-                    self.forget_collections();
+                    self.forget_collections(caller.env);
                     let again = self.tables_of(caller, transaction).await?;
                     let shapes = |tables: &[Table<'_>]| -> Vec<i64> {
                         tables.iter().map(|table| table.collection.shape).collect()

@@ -89,9 +89,11 @@ impl Documents {
         let seen = self.unless_refused(&mut open, seen)?;
         let filter = seen.filter;
         let bodies: Vec<_> = seen.seen.into_iter().map(Seen::into_body).collect();
-        check_bytes(bodies.iter().map(Vec::len).sum(), RESULT_BYTES_MAX)?;
+        let bytes = check_bytes(bodies.iter().map(Vec::len).sum(), RESULT_BYTES_MAX)?;
+        let held = seen.table.budget();
+        held.keep(bytes as u64)?;
         let documents = shape(bodies, find.projection.as_ref(), Some(&filter))?;
-        Ok(Found { documents, total: None })
+        Ok(Found { documents, total: None, _held: held })
     }
 
     /// How many documents match, as the transaction sees them.

@@ -48,8 +48,9 @@ enum Source {
 }
 
 /// Documents while they are gathered.
-#[derive(Default)]
 struct Gathered {
+    /// What matching them may still take, and what they hold.
+    budget: Budget,
     seen: Vec<Seen>,
     /// The keys that came already, whether they matched or not.
     keys: HashSet<Vec<u8>>,
@@ -63,7 +64,7 @@ pub(super) async fn see(
     which: &Which,
     wanted: &Wanted<'_>,
 ) -> Result<Vec<Seen>> {
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered::new(table.budget());
     match which {
         Which::One(id) => {
             let Some((key, slot)) = place_of(id) else { return Ok(Vec::new()) };
@@ -260,9 +261,14 @@ async fn recalled(
 // === impl Gathered ===
 
 impl Gathered {
+    fn new(budget: Budget) -> Self {
+        Self { budget, seen: Vec::new(), keys: HashSet::new(), bytes: 0 }
+    }
+
     fn own(&mut self, key: &[u8], body: &[u8], wanted: &Wanted<'_>) -> Result<()> {
         let document = decode(body)?;
-        if wanted.filter.matches(&document, &Budget::default())? {
+        if wanted.filter.matches(&document, &self.budget)? {
+            self.budget.keep(2 * body.len() as u64)?;
             let source = Source::Own(body.to_vec());
             self.seen.push(Seen { key: key.to_vec(), document, source });
         }
@@ -272,9 +278,11 @@ impl Gathered {
     /// Takes a document if it matches.
     fn fresh(&mut self, was: Arc<Stored>, wanted: &Wanted<'_>) -> Result<bool> {
         let document = decode(&was.body)?;
-        if !wanted.filter.matches(&document, &Budget::default())? {
+        if !wanted.filter.matches(&document, &self.budget)? {
             return Ok(false);
         }
+        // As it is stored, and as it was decoded.
+        self.budget.keep(2 * was.body.len() as u64)?;
         self.bytes += was.body.len();
         // Its own come beside these, so there may be twice as many.
         if self.seen.len() >= 2 * TRANSACTION_DOCUMENTS_MAX || self.bytes > GATHERED_BYTES_MAX {

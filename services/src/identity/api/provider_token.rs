@@ -44,7 +44,8 @@ pub(super) fn handle(identity: Arc<Identity>, call: Call) -> ResponseFuture {
         let request: Request = json::read(&call)?;
         let env = identity.env_of(&call, request.client_id.as_deref())?;
         let openid = openid(&identity, &env, &request, &call).await?;
-        let token = ProviderToken::new(logic::slot(&logic::uid(&env.id, &openid)))?;
+        let slot = logic::slot(&logic::uid(&env.id, &openid));
+        let token = ProviderToken::new(&identity.refresh, &env.id, slot)?;
         let expires_ms = identity.clock.now_ms() + millis(PROVIDER_TOKEN_LIFETIME);
         identity.store.add_provider_token(&env.id, &token, &openid, expires_ms).await?;
         let expires_in = PROVIDER_TOKEN_LIFETIME.as_secs();

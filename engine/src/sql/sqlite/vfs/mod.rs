@@ -6,7 +6,7 @@ mod shim;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// What happened to a file, or what a test noted meanwhile.
@@ -55,6 +55,8 @@ pub enum Loss {
 pub struct Recorder {
     name: String,
     events: Mutex<Vec<Event>>,
+    /// The result code of every write, when it is not 0.
+    refusal: AtomicI32,
 }
 
 // === impl Recorder ===
@@ -64,7 +66,7 @@ impl Recorder {
     pub fn register() -> &'static Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let name = format!("recorder-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let recorder = Box::leak(Box::new(Self { name, events: Mutex::default() }));
+        let recorder = Box::leak(Box::new(Self { name, events: Mutex::default(), refusal: AtomicI32::new(0) }));
         shim::register(recorder);
         recorder
     }
@@ -82,6 +84,15 @@ impl Recorder {
     /// The record until now.
     pub fn events(&self) -> Vec<Event> {
         self.events.lock().expect("no panic while held").clone()
+    }
+
+    /// Lets every write fail with this result code of SQLite's, such as that of a full disk; 0 ends it.
+    pub fn refuse_writes(&self, code: i32) {
+        self.refusal.store(code, Ordering::SeqCst);
+    }
+
+    fn refusal(&self) -> i32 {
+        self.refusal.load(Ordering::SeqCst)
     }
 
     fn add(&self, event: Event) {

@@ -143,6 +143,10 @@ unsafe extern "C" fn write(
     offset: i64,
 ) -> c_int {
     unsafe {
+        let refusal = (*file.cast::<File>()).recorder.refusal();
+        if refusal != ffi::SQLITE_OK {
+            return refusal;
+        }
         let real = real(file);
         let code = methods(real).xWrite.expect("every file writes")(real, bytes, count, offset);
         if code == ffi::SQLITE_OK {

@@ -1,8 +1,9 @@
 //! The audit's records on disk: one line of JSON each, in a file that is only ever appended to.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use tokio::sync::oneshot;
@@ -10,7 +11,8 @@ use yunzhan_base::audit::{Appended, Ledger, Record};
 use yunzhan_base::event::{Events, Level};
 use yunzhan_base::{DataDir, Error, Kind, Result};
 
-use crate::data::{failed, make_folder};
+/// Nobody but the owner reads, lists or enters.
+const FOLDER_MODE: u32 = 0o700;
 
 /// Records that wait for the disk. More at once than a server has acts under way is a disk that stands still.
 const WAITING_MAX: usize = 4096;
@@ -20,7 +22,7 @@ const GROUP_MAX: usize = 256;
 
 /// Appends records on a thread of its own, several with one sync: what the audit shows must survive the machine, and no worker
 /// of the runtime waits for a disk.
-pub(crate) struct FileLedger {
+pub struct FileLedger {
     waiting: SyncSender<Waiting>,
 }
 
@@ -40,8 +42,10 @@ struct Writer {
 
 impl FileLedger {
     /// Opens the ledger at its end.
-    pub(crate) fn open(dir: &DataDir, events: Events) -> Result<Self> {
-        make_folder(&dir.ledger())?;
+    pub fn open(dir: &DataDir, events: Events) -> Result<Self> {
+        let folder = dir.ledger();
+        let made = DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&folder);
+        made.map_err(|error| failed("make folder", &folder, error))?;
         let path = dir.ledger().join("audit.jsonl");
         let opened =
             OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path);
@@ -117,6 +121,12 @@ impl Writer {
     }
 }
 
+/// A fault of a path: what was tried, on which.
+fn failed(what: &str, path: &Path, error: io::Error) -> Error {
+    let message = format!("cannot {what} {}: {error}", path.display());
+    Error::new(Kind::Unavailable, message).because(error)
+}
+
 fn not_written(why: impl std::fmt::Display) -> Error {
     let message = "the audit takes no record now, and nothing is done without one; try again";
     Error::new(Kind::Unavailable, message).with_detail(why.to_string())
@@ -139,7 +149,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let dir = DataDir::new(root.path());
         // As a program wrote it that ended in the middle of a line.
-        make_folder(&dir.ledger()).unwrap();
+        std::fs::create_dir_all(dir.ledger()).unwrap();
         let path = dir.ledger().join("audit.jsonl");
         std::fs::write(&path, r#"{"at_ms":1"#).unwrap();
         for _ in 0..2 {

@@ -47,7 +47,7 @@ impl Gauges {
 }
 
 /// Memory in use, in bytes, where the kernel tells.
-pub(crate) fn resident_bytes() -> Option<i64> {
+pub fn resident_bytes() -> Option<i64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: i64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -1,0 +1,150 @@
+//! WebSockets: of a service, and through to an upstream.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{Error, Message, protocol::CloseFrame};
+use yunzhan_base::event::{AccessEnded, Event};
+
+use crate::support::{Served, raw, serve, summary};
+
+type Client = WebSocketStream<TcpStream>;
+
+async fn connect(served: &Served, path: &str) -> Result<Client, Error> {
+    let stream = TcpStream::connect(served.address).await.unwrap();
+    let address = format!("ws://{}{path}", served.address);
+    tokio_tungstenite::client_async(address, stream).await.map(|(client, _)| client)
+}
+
+/// The code with which the server closed, or what came instead.
+async fn close_code(client: &mut Client) -> String {
+    let next = tokio::time::timeout(Duration::from_secs(20), client.next()).await.expect("an end");
+    match next {
+        Some(Ok(Message::Close(Some(CloseFrame { code, .. })))) => u16::from(code).to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_service_says_every_message_again() {
+    let served = serve(|_| {}, None).await;
+    let mut client = connect(&served, "/socket").await.unwrap();
+    for message in [Message::text("云栈"), Message::binary(vec![0; 40_000]), Message::text("")] {
+        client.send(message.clone()).await.unwrap();
+        assert_eq!(client.next().await.unwrap().unwrap(), message);
+    }
+    client.send(Message::Ping("are you there".into())).await.unwrap();
+    assert_eq!(client.next().await.unwrap().unwrap(), Message::Pong("are you there".into()));
+    client.send(Message::text("go")).await.unwrap();
+    assert_eq!(close_code(&mut client).await, "1000");
+    drop(client);
+    assert_eq!(served.seen.wait_for("echo.socket").await, "echo.socket 101 /socket Complete");
+}
+
+#[tokio::test]
+async fn every_client_hears_that_the_server_goes() {
+    let served = serve(|_| {}, None).await;
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        clients.push(connect(&served, "/socket").await.unwrap());
+    }
+    let draining = tokio::spawn(served.trigger.drain(Duration::from_secs(20)));
+    for client in &mut clients {
+        assert_eq!(close_code(client).await, "1001");
+    }
+    drop(clients);
+    assert!(draining.await.unwrap(), "sockets held the drain up");
+}
+
+#[tokio::test]
+async fn what_breaks_a_bound_or_the_protocol_is_told_by_its_code() {
+    let served = serve(|_| {}, None).await;
+    let mut client = connect(&served, "/socket").await.unwrap();
+    client.send(Message::binary(vec![0; 100_000])).await.unwrap();
+    assert_eq!(close_code(&mut client).await, "1009");
+    for (bytes, code) in [
+        // A text that is not UTF-8, masked with zeroes.
+        (&[0x81, 0x82, 0, 0, 0, 0, 0xff, 0xfe][..], "1007"),
+        // A frame with a reserved operation.
+        (&[0x83, 0x80, 0, 0, 0, 0], "1002"),
+        // A frame without a mask.
+        (&[0x81, 0x01, b'a'], "1002"),
+    ] {
+        let mut client = connect(&served, "/socket").await.unwrap();
+        client.get_mut().write_all(bytes).await.unwrap();
+        assert_eq!(close_code(&mut client).await, code, "{bytes:?}");
+    }
+}
+
+#[tokio::test]
+async fn sockets_have_bounds_and_hear_of_a_ban() {
+    let served = serve(|config| config.sockets_max = [10, 10, 2], None).await;
+    let mut first = connect(&served, "/socket").await.unwrap();
+    let _second = connect(&served, "/socket").await.unwrap();
+    match connect(&served, "/socket").await {
+        Err(Error::Http(response)) => assert_eq!(response.status(), 429),
+        other => panic!("{:?}", other.map(drop)),
+    }
+    let address = "127.0.0.1".parse().unwrap();
+    served.events.emit(&Event::AccessEnded(AccessEnded::Address(address)));
+    assert_eq!(close_code(&mut first).await, "1008");
+}
+
+#[tokio::test]
+async fn a_socket_without_a_handshake_is_refused_in_words() {
+    let served = serve(|_| {}, None).await;
+    let answer = summary(&raw(served.address, b"GET /socket HTTP/1.1\r\nHost: a\r\n\r\n").await);
+    assert!(answer.starts_with("400 malformed this address is a WebSocket"), "{answer}");
+}
+
+/// Case 4 of the field: 101 and bytes both ways, beyond the route's time-out, ended at drain.
+#[tokio::test]
+async fn a_websocket_passes_through_to_an_upstream() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = upstream.local_addr().unwrap();
+    let change = |config: &mut yunzhan_gateway::Config| {
+        config.routes[0].policy = config.routes[0].policy.timeout(Duration::from_secs(2));
+    };
+    let served = serve(change, Some(address)).await;
+    let serving = tokio::spawn(async move {
+        let (stream, _) = upstream.accept().await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        let mut seen = 0;
+        while let Some(Ok(message)) = socket.next().await {
+            if message.is_text() {
+                seen += 1;
+                socket.send(message).await.unwrap();
+            }
+        }
+        seen
+    });
+    let mut client = connect(&served, "/up/socket").await.unwrap();
+    for text in ["one", "two"] {
+        client.send(Message::text(text)).await.unwrap();
+        assert_eq!(client.next().await.unwrap().unwrap(), Message::text(text));
+    }
+    assert!(served.trigger.drain(Duration::from_secs(20)).await, "the tunnel held the drain up");
+    assert!(!matches!(client.next().await, Some(Ok(Message::Text(_)))));
+    assert_eq!(serving.await.unwrap(), 2);
+}
+
+/// An upstream that does not want to switch answers as it likes.
+#[tokio::test]
+async fn an_upstream_may_refuse_a_websocket() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let served = serve(|_| {}, Some(upstream.local_addr().unwrap())).await;
+    tokio::spawn(async move {
+        let (mut stream, _) = upstream.accept().await.unwrap();
+        let mut buffer = [0; 2048];
+        let _ = stream.read(&mut buffer).await;
+        let _ =
+            stream.write_all(b"HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n").await;
+    });
+    match connect(&served, "/up/socket").await {
+        Err(Error::Http(response)) => assert_eq!(response.status(), 426),
+        other => panic!("{:?}", other.map(drop)),
+    }
+}
