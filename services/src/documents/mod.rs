@@ -46,8 +46,8 @@ use yunzhan_engine::sql::SharedSql;
 
 use crate::acts::Acts;
 
-use self::catalogue::Catalogue;
 pub use self::aggregate::{Aggregated, IntoDocuments};
+use self::catalogue::Catalogue;
 pub use self::change::{Change, Changed, UNIT_DOCUMENTS_MAX};
 pub use self::config::Config;
 pub use self::explain::Explanation;

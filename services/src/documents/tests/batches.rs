@@ -82,7 +82,9 @@ fn a_document_has_a_thousand_keys_over_all_indexes() {
         let server = server();
         // One more stands in the owner's index.
         expect!["1 added"].assert_eq(&world.insert(&server, vec![tagged(1, 999)]).await);
-        let refusal = expect!["TooLarge: index tags_1: a document has at most 1000 keys in all indexes of its collection; shorten its arrays or drop an index"];
+        let refusal = expect![
+            "TooLarge: index tags_1: a document has at most 1000 keys in all indexes of its collection; shorten its arrays or drop an index"
+        ];
         refusal.assert_eq(&world.insert(&server, vec![tagged(2, 1000)]).await);
         let push = change(doc! { "_id": 1 }, doc! { "$push": { "tags": 5 } });
         refusal.assert_eq(&world.update(&server, "goods", push).await);
