@@ -36,6 +36,12 @@ use crate::dialect::action::{Action, ActionSpec, OpenAction};
 /// Work of a service that ends with nothing but success or an error.
 pub type Work = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
+/// Work of a service that is open.
+type Bound = Arc<dyn Fn() -> Work + Send + Sync>;
+
+/// What a service that is open does when an environment comes or goes.
+type Hears = Arc<dyn Fn(EnvChange) -> Work + Send + Sync>;
+
 /// A service that is being opened.
 pub type Opened<'a, S> = Pin<Box<dyn Future<Output = Result<Arc<S>>> + Send + 'a>>;
 
@@ -164,7 +170,7 @@ pub struct Sections(HashMap<&'static str, Arc<dyn Any + Send + Sync>>);
 
 /// Tells every service of environments that come and go. Clones tell the same services.
 #[derive(Clone, Default)]
-pub struct Lifecycle(Arc<OnceLock<Vec<Arc<dyn Fn(EnvChange) -> Work + Send + Sync>>>>);
+pub struct Lifecycle(Arc<OnceLock<Vec<Hears>>>);
 
 /// A service that is open, whatever its type.
 pub struct OpenService {
@@ -179,9 +185,9 @@ pub struct OpenService {
     /// Its work outside requests.
     pub tasks: Vec<task::Task>,
     /// Hears of environments.
-    env_changed: Option<Arc<dyn Fn(EnvChange) -> Work + Send + Sync>>,
-    ready: Option<Arc<dyn Fn() -> Work + Send + Sync>>,
-    close: Option<Arc<dyn Fn() -> Work + Send + Sync>>,
+    env_changed: Option<Hears>,
+    ready: Option<Bound>,
+    close: Option<Bound>,
     service: Arc<dyn Any + Send + Sync>,
 }
 
@@ -273,7 +279,7 @@ impl<S: Send + Sync + 'static> AnyService for Service<S> {
 impl<S: Send + Sync + 'static> Service<S> {
     /// The declaration with the service that it is about.
     pub fn bind(&self, service: &Arc<S>) -> OpenService {
-        let work = |work: fn(Arc<S>) -> Work| -> Arc<dyn Fn() -> Work + Send + Sync> {
+        let work = |work: fn(Arc<S>) -> Work| -> Bound {
             let service = Arc::clone(service);
             Arc::new(move || work(Arc::clone(&service)))
         };
@@ -285,11 +291,10 @@ impl<S: Send + Sync + 'static> Service<S> {
                 On::OneNode => open.on_one_node(),
             }
         };
-        let hears =
-            |hear: fn(Arc<S>, EnvChange) -> Work| -> Arc<dyn Fn(EnvChange) -> Work + Send + Sync> {
-                let service = Arc::clone(service);
-                Arc::new(move |change| hear(Arc::clone(&service), change))
-            };
+        let hears = |hear: fn(Arc<S>, EnvChange) -> Work| -> Hears {
+            let service = Arc::clone(service);
+            Arc::new(move |change| hear(Arc::clone(&service), change))
+        };
         OpenService {
             name: self.name,
             routes: self.routes.iter().flat_map(|list| route::bind(service, list)).collect(),
@@ -412,7 +417,7 @@ impl fmt::Debug for Sections {
 // === impl Lifecycle ===
 
 impl Lifecycle {
-    fn begin(&self, heard: Vec<Arc<dyn Fn(EnvChange) -> Work + Send + Sync>>) {
+    fn begin(&self, heard: Vec<Hears>) {
         // Set once: every server opens its services once.
         let _ = self.0.set(heard);
     }

@@ -1,22 +1,24 @@
 //! An identity service over a fresh database, with one person logged in and one server key.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Uri};
-use yunzhan_base::audit::{Ledger, Record};
 use yunzhan_base::call::Params;
 use yunzhan_base::event::Events;
 use yunzhan_base::principal::{Authenticate, Claim, AuthVerdict};
-use yunzhan_base::{Access, Body, Call, Clock, Principal, RequestId};
+use yunzhan_base::{Access, Call, Clock, Context, Principal, RequestId};
 use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::Migrations;
 use yunzhan_engine::sql::testing::Fresh;
 use yunzhan_net::http::Client;
+use yunzhan_services::acts::Acts;
+use yunzhan_services::dialect::action::spec::ActionNames;
+use yunzhan_services::dialect::documents;
 use yunzhan_services::envs::{self, EnvStore, NewEnv, NewKey};
 use yunzhan_services::identity::{self, Config, Identity, Parts};
+use yunzhan_services::service::Lifecycle;
 
 /// When everything happens, in seconds since 1970.
 pub const NOW_S: i64 = 1_750_000_000;
@@ -28,12 +30,6 @@ pub struct Rig {
     pub key: NewKey,
     // Closed last.
     _fresh: Fresh,
-}
-
-struct Nothing;
-
-impl Ledger for Nothing {
-    fn append(&self, _: &Record) {}
 }
 
 impl Rig {
@@ -49,7 +45,13 @@ impl Rig {
         let migrations = Migrations::new(migrations).expect("numbered migrations");
         let sql = fresh.open(migrations, clock.clone()).await;
         let master_key = MasterKey::from_bytes([7; 32]);
-        let opened = EnvStore::open(sql.clone(), master_key.clone(), clock.clone(), Arc::new(Nothing));
+        let opened = EnvStore::open(envs::Parts {
+            sql: sql.clone(),
+            master_key: master_key.clone(),
+            clock: clock.clone(),
+            acts: Acts::unrecorded(),
+            lifecycle: Lifecycle::default(),
+        });
         let envs = opened.await.expect("an empty database");
         let new = NewEnv {
             id: "shop".parse().expect("an id"),
@@ -66,8 +68,9 @@ impl Rig {
             clock,
             envs: envs.envs(),
             server_keys: envs.server_keys(),
+            actions: ActionNames::of(&[&documents::SERVICE]),
             http: Client::new(yunzhan_net::http::Config::default()),
-            ledger: Arc::new(Nothing),
+            acts: Acts::unrecorded(),
             events: Events::default(),
         });
         let identity = identity.await.expect("a fresh identity service");
@@ -95,16 +98,12 @@ async fn log_in(identity: &Arc<Identity>) -> String {
         method: Method::POST,
         uri: Uri::from_static("/"),
         headers: HeaderMap::new(),
-        body: Bytes::from_static(br#"{"client_id":"shop"}"#),
+        body: Bytes::from_static(br#"{"client_id":"shop"}"#).into(),
         params: Params::default(),
-        principal: Principal::Nobody,
-        env: None,
-        request_id: RequestId::NONE,
-        deadline: Instant::now() + Duration::from_secs(5),
-        remote: SocketAddr::from(([127, 0, 0, 1], 1)),
+        context: Context::internal(RequestId::NONE, None, Duration::from_secs(5)),
     };
     let answer = (anonymous.expect("a route").handle)(Arc::clone(identity), call).await;
-    let Body::Held(json) = answer.expect("a login").into_body() else { panic!("a held body") };
-    let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+    let response = answer.expect("a login").into_response().expect("no upgrade");
+    let json: serde_json::Value = serde_json::from_slice(response.body().held()).expect("JSON");
     json["access_token"].as_str().expect("a token").to_owned()
 }

@@ -57,7 +57,7 @@ fn refuse_form(actions: &Actions, call: &Call) -> Result<()> {
     let kind = call.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let Some(kind) = kind.filter(|kind| is_form(kind)) else { return Ok(()) };
     let named = identity::form_field(kind, call.bytes(), "action");
-    let named = named.as_deref().and_then(|name| actions.refusal(DialectName::Admin, name));
+    let named = named.and_then(|name| actions.refusal(DialectName::Admin, name));
     Err(named.unwrap_or_else(|| {
         let message = "calls as multipart/form-data are not offered by this server";
         Error::new(Kind::NotImplemented, message)

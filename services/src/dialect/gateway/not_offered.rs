@@ -52,8 +52,9 @@ const fn route(name: &'static str, method: Method, path: &'static str) -> Endpoi
 }
 
 fn handle(_: Arc<Actions>, call: Call) -> ResponseFuture {
-    let path = call.uri.path();
-    let root = path.match_indices('/').nth(2).map_or(path, |(end, _)| &path[..end]);
-    let message = format!("{root} is not offered by this server");
-    Box::pin(async { Err(Error::new(Kind::NotImplemented, message)) })
+    Box::pin(async move {
+        let path = call.uri.path();
+        let root = path.match_indices('/').nth(2).map_or(path, |(end, _)| &path[..end]);
+        Err(Error::new(Kind::NotImplemented, format!("{root} is not offered by this server")))
+    })
 }

@@ -201,7 +201,9 @@ fn an_operator_makes_collections_and_changes_permissions() {
             operator collection.add notes PRIVATE
             operator collection.add notes PRIVATE: already_exists
             operator collection.add goods READONLY
+            operator collection.add ../x PRIVATE: invalid_parameter
             operator collection.permission notes ADMINONLY
+            operator collection.permission none ADMINONLY: collection_not_found
         "#]]
         .assert_eq(&world.recorded());
     });

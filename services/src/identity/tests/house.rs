@@ -54,8 +54,9 @@ pub(super) struct Records(Mutex<Vec<String>>);
 impl Ledger for Records {
     fn append(&self, record: Record) -> Appended {
         if record.phase == Phase::Done {
-            let line = format!("{} {}", record.actor.split(':').next().unwrap(), record.action);
-            self.0.lock().unwrap().push(line);
+            let who = record.actor.split(':').next().unwrap();
+            let failure = record.failure.map(|failure| format!(": {failure}")).unwrap_or_default();
+            self.0.lock().unwrap().push(format!("{who} {}{failure}", record.action));
         }
         Box::pin(async { Ok(()) })
     }

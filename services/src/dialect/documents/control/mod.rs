@@ -243,8 +243,10 @@ fn find(documents: Arc<Documents>, call: Call) -> ResponseFuture {
         let acts = documents.acts().clone();
         let detached = Detached { documents, env, context: call.context };
         let act = detached.act("documents.find", collection.as_str());
-        let look =
-            async move { detached.documents.find(detached.caller(), &collection, find).await };
+        let look = async move {
+            let found = detached.documents.find(detached.caller(), &collection, find);
+            Box::pin(found).await
+        };
         let found = acts.run(act, look).await?;
         let mut answer = Object::with_bytes(found.bytes());
         reply::list(answer.raw("documents"), &found.documents, |out, body| {
