@@ -20,8 +20,7 @@ pub(super) fn handle(identity: Arc<Identity>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let request: Request = json::read(&call)?;
         let env = identity.env_of(&call, request.client_id.as_deref())?;
-        let token =
-            ProviderToken::read(&identity.refresh, &env.id, &request.provider_token);
+        let token = ProviderToken::read(&identity.refresh, &env.id, &request.provider_token);
         let token = token.ok_or_else(provider_token_spent)?;
         let now_ms = identity.clock.now_ms();
         let openid = identity.store.provider_token(&env.id, &token, now_ms).await?;

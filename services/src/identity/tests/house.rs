@@ -20,6 +20,8 @@ use yunzhan_net::http::Client;
 
 use super::paused::Paused;
 use crate::envs::{self, EnvStore, NewEnv, NewKey};
+use crate::identity::memory::Ending;
+use crate::identity::store::EndingsSince;
 use crate::identity::{self, Config, Identity, Parts};
 use yunzhan_engine::seal::MasterKey;
 
@@ -62,6 +64,17 @@ impl Records {
 }
 
 impl House {
+    /// Every ending that is stored.
+    pub(super) async fn endings(&self) -> Vec<Ending> {
+        let (mut all, mut next) = (Vec::new(), Some(EndingsSince::default()));
+        while let Some(since) = next {
+            let page = self.identity.store.endings_since(&since, 0).await.unwrap();
+            all.extend(page.0);
+            next = page.1;
+        }
+        all
+    }
+
     /// A server with the development environments `shop` and `other`.
     pub(super) async fn new() -> Self {
         Self::with(Config::default()).await
