@@ -72,8 +72,9 @@ pub(crate) fn check_unit(unit: &WriteBatch) -> Result<()> {
     }
     if unit.steps.len() > UNIT_STEPS_MAX || bytes_of(unit) > UNIT_BYTES_MAX {
         let mib = UNIT_BYTES_MAX >> 20;
-        let message =
-            format!("a unit of writing has at most {UNIT_STEPS_MAX} steps of {mib} MiB; write less at once");
+        let message = format!(
+            "a unit of writing has at most {UNIT_STEPS_MAX} steps of {mib} MiB; write less at once"
+        );
         return Err(Error::new(Kind::TooLarge, message));
     }
     unit.steps.iter().try_for_each(|step| check_statement(&step.statement))
@@ -133,7 +134,11 @@ mod tests {
     #[test]
     fn a_unit_has_an_end_in_steps_and_in_bytes() {
         let step = |bytes: usize| WriteStep {
-            statement: Statement { sql: "", tables: &[], params: vec![Value::Blob(vec![0; bytes])] },
+            statement: Statement {
+                sql: "",
+                tables: &[],
+                params: vec![Value::Blob(vec![0; bytes])],
+            },
             expect: Expect::Any,
         };
         let kind = |steps: Vec<WriteStep>| {

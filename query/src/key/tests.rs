@@ -5,7 +5,8 @@ use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
 use super::{
-    ENTRIES_MAX, EntryOptions, KEY_BYTES_MAX, Prefix, encode, entries, entries_with, ranges, sort_key,
+    ENTRIES_MAX, EntryOptions, KEY_BYTES_MAX, Prefix, encode, entries, entries_with, ranges,
+    sort_key,
 };
 use crate::compare::{compare, compare_documents};
 use crate::filter::{Filter, Limits};
@@ -133,7 +134,10 @@ fn a_document_has_a_key_for_each_value() {
 fn arrays_in_two_fields_of_one_index_are_refused() {
     let check = |document: &str, pattern: &str| {
         let result = entries(&doc(document), &Order::parse(&doc(pattern)).unwrap());
-        result.map_or_else(|error| error.to_string(), |entries| format!("{} keys", entries.keys.len()))
+        result.map_or_else(
+            |error| error.to_string(),
+            |entries| format!("{} keys", entries.keys.len()),
+        )
     };
     let (pair, inner) = (r#"{"a":1,"b":1}"#, r#"{"a.b":1,"a.c":1}"#);
     let lines = [
@@ -146,6 +150,7 @@ fn arrays_in_two_fields_of_one_index_are_refused() {
         check(r#"{"a":[{"b":1,"c":2},{"b":3}]}"#, inner),
         check(r#"{"a":[{"b":[1],"c":2},{"b":3,"c":[4]}]}"#, inner),
         check(r#"{"a":[{"b":[1],"c":[2]}]}"#, inner),
+        check(r#"{"a":[{"x":1}],"b":[{"y":2}]}"#, r#"{"a.x":1,"b.y":1}"#),
         check(r#"{"a":[[1,2],[3,4]]}"#, r#"{"a.0":1,"a.1":1}"#),
         check(r#"{"a":[1,2],"b":1}"#, r#"{"a.0":1,"a.1":1,"b":1}"#),
     ];
@@ -159,6 +164,7 @@ fn arrays_in_two_fields_of_one_index_are_refused() {
         4 keys
         4 keys
         cannot index parallel arrays [a.b] [a.c]
+        cannot index parallel arrays [a.x] [b.y]
         cannot index parallel arrays [a.0] [a.1]
         1 keys"#]]
     .assert_eq(&lines.join("\n"));

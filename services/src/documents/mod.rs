@@ -46,8 +46,8 @@ use yunzhan_base::env::Envs;
 use yunzhan_base::{Clock, EnvId, Error, Kind, Live, Principal, Result};
 use yunzhan_engine::sql::SharedSql;
 
-use self::catalogue::Catalogue;
 pub use self::aggregate::{Aggregated, IntoDocuments};
+use self::catalogue::Catalogue;
 pub use self::change::{Change, Changed, UNIT_DOCUMENTS_MAX};
 pub use self::config::Config;
 pub use self::control::CONTROL;

@@ -113,12 +113,14 @@ impl Documents {
                 let page = match (nearest, near) {
                     (Some(nearest), _) => nearest_first(nearest, skip, limit, &held).await?,
                     (None, Some(near)) => {
-                        sorted(walk, |document| distance_key(document, &near), skip, limit, &held).await?
+                        sorted(walk, |document| distance_key(document, &near), skip, limit, &held)
+                            .await?
                     }
                     _ if walk.is_ordered => straight(walk, skip, limit, &held).await?,
                     _ => {
                         let walk = walk.reading(order.needs());
-                        sorted(walk, |document| sort_key(document, order), skip, limit, &held).await?
+                        sorted(walk, |document| sort_key(document, order), skip, limit, &held)
+                            .await?
                     }
                 };
                 (page, Some(filter))
@@ -230,12 +232,7 @@ impl Page {
 }
 
 /// Takes the page from documents that come in the wanted order, and stops at its end.
-async fn straight(
-    mut walk: Walk<'_>,
-    skip: usize,
-    limit: usize,
-    held: &Budget,
-) -> Result<Page> {
+async fn straight(mut walk: Walk<'_>, skip: usize, limit: usize, held: &Budget) -> Result<Page> {
     let mut page = Page { bodies: Vec::new(), total: None };
     let (mut matched, mut bytes) = (0, 0);
     while page.bodies.len() < limit {

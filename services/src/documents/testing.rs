@@ -57,10 +57,11 @@ impl Sql for Broken {
     }
 }
 
-/// A database that counts who reads documents, and is gone after so many writes.
+/// A database that counts who reads documents and collections, and is gone after so many writes.
 pub(crate) struct Watched {
     sql: SharedSql,
     document_reads: AtomicUsize,
+    collection_reads: AtomicUsize,
     writes_left: AtomicUsize,
 }
 
@@ -68,6 +69,11 @@ impl Watched {
     /// How often documents were read since the last time.
     pub(crate) fn document_reads(&self) -> usize {
         self.document_reads.swap(0, Ordering::Relaxed)
+    }
+
+    /// How often collections were read since the last time.
+    pub(crate) fn collection_reads(&self) -> usize {
+        self.collection_reads.swap(0, Ordering::Relaxed)
     }
 }
 
@@ -80,6 +86,9 @@ impl Sql for Watched {
     ) -> SqlFuture<'a, Rows> {
         if what.tables.contains(&Logical("documents")) {
             self.document_reads.fetch_add(1, Ordering::Relaxed);
+        }
+        if what.tables.contains(&Logical("collections")) {
+            self.collection_reads.fetch_add(1, Ordering::Relaxed);
         }
         self.sql.read(how, place, what)
     }
@@ -195,6 +204,7 @@ impl World {
         let sql = Arc::new(Watched {
             sql: Arc::clone(&self.sql),
             document_reads: AtomicUsize::new(0),
+            collection_reads: AtomicUsize::new(0),
             writes_left: AtomicUsize::new(writes),
         });
         let clock = Clock::manual(NOW_MS);

@@ -51,6 +51,9 @@ fn arrays_in_two_fields_of_one_index_are_refused_wherever_they_come_from() {
         );
         let set = doc! { "$set": { "sizes": [3, 4] } };
         refusal.assert_eq(&world.update(&server, "goods", change(doc! { "_id": 1 }, set)).await);
+        // A field that becomes an array afterwards.
+        let push = doc! { "$set": { "sizes": [] } };
+        refusal.assert_eq(&world.update(&server, "goods", change(doc! { "_id": 1 }, push)).await);
         // In a transaction it is the commit that knows the indexes.
         let caller = world.caller(&server);
         let transaction = world.documents.start_transaction(caller).unwrap();
@@ -82,7 +85,9 @@ fn a_document_has_a_thousand_keys_over_all_indexes() {
         let server = server();
         // One more stands in the owner's index.
         expect!["1 added"].assert_eq(&world.insert(&server, vec![tagged(1, 999)]).await);
-        let refusal = expect!["TooLarge: index tags_1: a document has at most 1000 keys in all indexes of its collection; shorten its arrays or drop an index"];
+        let refusal = expect![
+            "TooLarge: index tags_1: a document has at most 1000 keys in all indexes of its collection; shorten its arrays or drop an index"
+        ];
         refusal.assert_eq(&world.insert(&server, vec![tagged(2, 1000)]).await);
         let push = change(doc! { "_id": 1 }, doc! { "$push": { "tags": 5 } });
         refusal.assert_eq(&world.update(&server, "goods", push).await);

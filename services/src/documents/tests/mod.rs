@@ -12,6 +12,7 @@ mod geo;
 mod ids;
 mod indexes;
 mod inserting;
+mod neighbours;
 mod once;
 mod permission;
 mod rules;

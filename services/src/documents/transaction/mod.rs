@@ -210,7 +210,7 @@ impl Documents {
     }
 
     async fn snapshot(&self, env: &EnvId) -> Result<Snapshot> {
-        let mut moment = self.transactions.past().open().await?;
+        let mut moment = self.transactions.past().open(env).await?;
         let versions = self.store.versions(env).await?;
         moment.end();
         Ok(Snapshot { moment, versions })

@@ -35,6 +35,9 @@ const OPEN_BY_CALLER_MAX: usize = 500;
 /// Most open transactions of one person: a phone has at most ten requests under way.
 const OPEN_BY_PERSON_MAX: usize = 10;
 
+/// Most open transactions of one environment, so that the others are not shut out by it.
+const OPEN_BY_ENV_MAX: usize = OPEN_MAX / 4;
+
 /// Most open transactions of everybody.
 const OPEN_MAX: usize = 5000;
 
@@ -109,7 +112,9 @@ impl Transactions {
             _ => (OPEN_BY_CALLER_MAX, None),
         };
         let own = open.by_id.values().filter(|open| open.owner == owner && open.env == *caller.env);
-        if open.by_id.len() >= OPEN_MAX || own.count() >= own_max {
+        let of_env = open.by_id.values().filter(|open| open.env == *caller.env);
+        let is_full = open.by_id.len() >= OPEN_MAX || of_env.count() >= OPEN_BY_ENV_MAX;
+        if is_full || own.count() >= own_max {
             let message = "too many transactions are open; commit or roll back some, or wait";
             return Err(Error::new(Kind::TooManyAtOnce, message));
         }
@@ -166,7 +171,7 @@ impl Transactions {
         now_ms: i64,
         before: impl FnOnce() -> Vec<Before>,
     ) -> Writing {
-        if self.past.is_asked() {
+        if self.past.is_asked(env) {
             // Perhaps those who ask are gone.
             drop(self.open(now_ms));
         }
@@ -255,7 +260,7 @@ impl Transaction {
             return Ok(Some(Arc::new(now)));
         }
         let snapshot = self.snapshot.as_ref().ok_or_else(unknown)?;
-        snapshot.moment.recall((table.env, table.collection.id, key), version, is_there)
+        snapshot.moment.recall((table.collection.id, key), version, is_there)
     }
 
     /// Remembers what was read, unless it is remembered already.

@@ -232,7 +232,7 @@ async fn recalled(
     let collection = table.collection.id;
     let snapshot = transaction.snapshot.as_ref().ok_or_else(unknown)?;
     let version = transaction.version(collection);
-    let candidates = snapshot.moment.candidates(table.env, collection, version)?;
+    let candidates = snapshot.moment.candidates(collection, version)?;
     for (place, candidate) in candidates.into_iter().enumerate() {
         if place % FACTS_BETWEEN_YIELDS == FACTS_BETWEEN_YIELDS - 1 {
             tokio::task::yield_now().await;
