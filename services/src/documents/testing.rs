@@ -93,10 +93,10 @@ impl Sql for Watched {
         self.sql.read(how, place, what)
     }
 
-    fn write<'a>(&'a self, place: &'a ShardLocation, unit: WriteBatch) -> SqlFuture<'a, Written> {
+    fn write<'a>(&'a self, place: &'a ShardLocation, batch: WriteBatch) -> SqlFuture<'a, Written> {
         let one_less = |left: usize| left.checked_sub(1);
         match self.writes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
-            Ok(_) => self.sql.write(place, unit),
+            Ok(_) => self.sql.write(place, batch),
             Err(_) => Box::pin(async { Err(Error::new(Kind::Unavailable, "gone")) }),
         }
     }
