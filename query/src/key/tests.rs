@@ -150,6 +150,7 @@ fn arrays_in_two_fields_of_one_index_are_refused() {
         check(r#"{"a":[{"b":1,"c":2},{"b":3}]}"#, inner),
         check(r#"{"a":[{"b":[1],"c":2},{"b":3,"c":[4]}]}"#, inner),
         check(r#"{"a":[{"b":[1],"c":[2]}]}"#, inner),
+        check(r#"{"a":[{"x":1}],"b":[{"y":2}]}"#, r#"{"a.x":1,"b.y":1}"#),
         check(r#"{"a":[[1,2],[3,4]]}"#, r#"{"a.0":1,"a.1":1}"#),
         check(r#"{"a":[1,2],"b":1}"#, r#"{"a.0":1,"a.1":1,"b":1}"#),
     ];
@@ -163,6 +164,7 @@ fn arrays_in_two_fields_of_one_index_are_refused() {
         4 keys
         4 keys
         cannot index parallel arrays [a.b] [a.c]
+        cannot index parallel arrays [a.x] [b.y]
         cannot index parallel arrays [a.0] [a.1]
         1 keys"#]]
     .assert_eq(&lines.join("\n"));

@@ -1,12 +1,12 @@
 //! Running a pipeline over a collection, and over the other collections that it looks into.
 //!
-//! `query` decides what each stage does; this reads. The documents that the first stages ask for are walked page by page
-//! and pushed through in batches, so that a pipeline that groups a hundred thousand documents holds a batch and its groups.
-//! A lookup is a walk for each document; a facet holds its input and runs each of its pipelines over it. All of them share
-//! one budget of steps and bytes, and one bound on the work of reading.
+//! `query` decides what each stage does; this reads. The documents that the first stages ask for are scanned page by
+//! page and pushed through in batches, so that a pipeline that groups a hundred thousand documents holds a batch and
+//! its groups. A lookup is a scan for each document; a facet holds its input and runs each of its pipelines over it.
+//! All of them share one budget of steps and bytes, and one bound on the work of reading.
 //!
-//! Every collection is read as the caller may: where a person reaches only what is theirs, all others are absent. Where a
-//! collection has its own rules, they must admit the `$match` at the front, and everything of what is looked up.
+//! Every collection is read as the caller may: where a person reaches only what is theirs, all others are absent. Where
+//! a collection has its own rules, they must admit the `$match` at the front, and everything of what is looked up.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -21,10 +21,10 @@ use yunzhan_query::{Budget, Filter, Needs, Order, Path};
 
 use super::logic::permission::Operation;
 use super::logic::shape::decode;
-use super::near::Nearest;
+use super::nearest_neighbours::NearestNeighbours;
 use super::read::RESULT_BYTES_MAX;
+use super::scan::Scan;
 use super::store::Table;
-use super::walk::Walk;
 use super::{Caller, Documents, Which};
 
 /// Documents that are pushed through together; others may run between two batches.
@@ -52,8 +52,9 @@ impl Documents {
         stages: &[Document],
     ) -> Result<Aggregated> {
         let mut pipeline = Pipeline::parse(stages, &Limits::default())?;
-        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Read).await?;
-        if let Some(stages) = gate.admit_stages(stages).await? {
+        let (table, reach, authorizer) =
+            self.open_ruled(caller, collection, Operation::Read).await?;
+        if let Some(stages) = authorizer.admit_stages(stages).await? {
             pipeline = Pipeline::parse(&stages, &Limits::default())?;
         }
         let budget = table.budget();
@@ -162,10 +163,11 @@ enum Input<'i> {
     Documents(&'i [Document]),
 }
 
-/// The documents that match `$geoNear`: the nearest first where a geo index and a limit make that cheaper than reading all.
-enum Way<'w> {
-    Nearest(Box<Nearest<'w>>),
-    Walk(Box<Walk<'w>>),
+/// The documents that match `$geoNear`: the nearest first where a geo index and a limit make that cheaper than reading
+/// all.
+enum GeoNearScan<'w> {
+    NearestNeighbours(Box<NearestNeighbours<'w>>),
+    Scan(Box<Scan<'w>>),
 }
 
 /// A part of a pipeline at work.
@@ -216,8 +218,8 @@ impl Reading<'_> {
                     let filter = filter.and(reached.filter.clone()).and(source.filter);
                     let order = source.order.cloned().unwrap_or_default();
                     let (limit, needs) = (source.limit, pipeline.needs());
-                    let walked = Walked { filter: &filter, order: &order, limit, needs };
-                    self.walk(&reached.table, &walked, &mut links, setting, &mut results).await?;
+                    let scanned = Scanned { filter: &filter, order: &order, limit, needs };
+                    self.scan(&reached.table, &scanned, &mut links, setting, &mut results).await?;
                 }
             }
             self.end(links, setting, results).await
@@ -267,7 +269,7 @@ impl Reading<'_> {
         };
         let most = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         let order = Order::default();
-        let mut way = Way::new(
+        let mut geo_scan = GeoNearScan::new(
             table,
             &filter,
             &order,
@@ -275,8 +277,8 @@ impl Reading<'_> {
             self.work_left.load(Ordering::Relaxed),
         );
         let mut found = Vec::new();
-        while (!way.is_ordered() || found.len() < most)
-            && let Some(document) = way.next().await.map_err(|error| self.explain(error))?
+        while (!geo_scan.is_ordered() || found.len() < most)
+            && let Some(document) = geo_scan.next().await.map_err(|error| self.explain(error))?
         {
             let distance_m = geo::distance_m(&document, &path, point);
             let Some(distance) = distance_m.map(|distance_m| distance_m / unit_m) else { continue };
@@ -287,9 +289,9 @@ impl Reading<'_> {
                 found.push((distance, document));
             }
         }
-        self.work_left.store(way.work_left(), Ordering::Relaxed);
+        self.work_left.store(geo_scan.work_left(), Ordering::Relaxed);
         found.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let told = found.into_iter().take(most).map(|(distance, mut document)| {
+        let described = found.into_iter().take(most).map(|(distance, mut document)| {
             self.budget.release(weight(&document));
             let place = stage
                 .include_locs
@@ -302,30 +304,30 @@ impl Reading<'_> {
             put(&mut document, &stage.distance_field, distance);
             document
         });
-        Ok(told.collect())
+        Ok(described.collect())
     }
 
-    /// Pushes the documents of a walk through, as many as are needed.
-    async fn walk(
+    /// Pushes the documents of a scan through, as many as are needed.
+    async fn scan(
         &self,
         table: &Table<'_>,
-        walked: &Walked<'_>,
+        scanned: &Scanned<'_>,
         links: &mut [Link<'_>],
         setting: Setting<'_>,
         results: &mut Vec<Document>,
     ) -> Result<()> {
         let work = self.work_left.load(Ordering::Relaxed);
-        let walk = Walk::new(table.clone(), walked.filter, walked.order, work);
-        let mut walk = walk.reading(walked.needs.clone());
-        let enough = walked.limit.filter(|_| walk.is_ordered).unwrap_or(u64::MAX);
+        let scan = Scan::new(table.clone(), scanned.filter, scanned.order, work);
+        let mut scan = scan.reading(scanned.needs.clone());
+        let enough = scanned.limit.filter(|_| scan.is_ordered).unwrap_or(u64::MAX);
         let (mut batch, mut found) = (Vec::with_capacity(BATCH_DOCUMENTS), 0);
         let (mut spent, mut bytes) = (Vec::new(), 0);
         while found < enough {
-            let Some(stored) = walk.next().await.map_err(|error| self.explain(error))? else {
+            let Some(stored) = scan.next().await.map_err(|error| self.explain(error))? else {
                 break;
             };
             let mut document = spent.pop().unwrap_or_default();
-            if !walk.matching(&stored.body, &mut document)? {
+            if !scan.matching(&stored.body, &mut document)? {
                 spent.push(document);
                 continue;
             }
@@ -334,11 +336,11 @@ impl Reading<'_> {
             batch.push(document);
             if batch.len() >= BATCH_DOCUMENTS || bytes >= BATCH_BYTES {
                 let full = std::mem::replace(&mut batch, Vec::with_capacity(BATCH_DOCUMENTS));
-                self.work_left.store(walk.work_left(), Ordering::Relaxed);
+                self.work_left.store(scan.work_left(), Ordering::Relaxed);
                 if self.flow(links, full, setting, results, &mut spent).await? == Flow::Done {
                     return Ok(());
                 }
-                walk.limit_work(self.work_left.load(Ordering::Relaxed));
+                scan.limit_work(self.work_left.load(Ordering::Relaxed));
                 if bytes >= BATCH_BYTES {
                     // What they lend would stay as large as they were.
                     spent.clear();
@@ -346,11 +348,11 @@ impl Reading<'_> {
                 bytes = 0;
             }
         }
-        self.work_left.store(walk.work_left(), Ordering::Relaxed);
+        self.work_left.store(scan.work_left(), Ordering::Relaxed);
         self.flow(links, batch, setting, results, &mut spent).await.map(drop)
     }
 
-    /// The refusal of a walk says what it could read; the bound is the whole call's.
+    /// The refusal of a scan says what it could read; the bound is the whole call's.
     fn explain(&self, error: Error) -> Error {
         match error.kind() {
             Kind::TooLarge => {
@@ -364,8 +366,8 @@ impl Reading<'_> {
         }
     }
 
-    /// Pushes documents through the links, and what comes out at the end to the results. Those that were only looked at come
-    /// to `spent`.
+    /// Pushes documents through the links, and what comes out at the end to the results. Those that were only looked at
+    /// come to `spent`.
     async fn flow(
         &self,
         links: &mut [Link<'_>],
@@ -471,8 +473,8 @@ impl Reading<'_> {
     }
 }
 
-/// What of a collection is walked.
-struct Walked<'w> {
+/// What of a collection is scanned.
+struct Scanned<'w> {
     filter: &'w Filter,
     order: &'w Order,
     limit: Option<u64>,
@@ -528,7 +530,7 @@ fn check_result(documents: &[Document]) -> Result<()> {
     Err(Error::new(Kind::TooLarge, message))
 }
 
-impl<'w> Way<'w> {
+impl<'w> GeoNearScan<'w> {
     fn new(
         table: &Table<'w>,
         filter: &'w Filter,
@@ -536,27 +538,29 @@ impl<'w> Way<'w> {
         has_limit: bool,
         work: usize,
     ) -> Self {
-        let nearest = Nearest::new(table, filter, order, work).filter(|_| has_limit);
+        let nearest = NearestNeighbours::new(table, filter, order, work).filter(|_| has_limit);
         nearest.map_or_else(
             || {
-                let walk = Walk::new(table.clone(), filter, order, work);
-                Self::Walk(Box::new(walk.reading(Needs::All)))
+                let scan = Scan::new(table.clone(), filter, order, work);
+                Self::Scan(Box::new(scan.reading(Needs::All)))
             },
-            |nearest| Self::Nearest(Box::new(nearest)),
+            |nearest| Self::NearestNeighbours(Box::new(nearest)),
         )
     }
 
     fn is_ordered(&self) -> bool {
-        matches!(self, Self::Nearest(_))
+        matches!(self, Self::NearestNeighbours(_))
     }
 
     async fn next(&mut self) -> Result<Option<Document>> {
         match self {
-            Self::Nearest(nearest) => nearest.next().await?.map(|body| decode(&body)).transpose(),
-            Self::Walk(walk) => {
-                while let Some(stored) = walk.next().await? {
+            Self::NearestNeighbours(nearest) => {
+                nearest.next().await?.map(|body| decode(&body)).transpose()
+            }
+            Self::Scan(scan) => {
+                while let Some(stored) = scan.next().await? {
                     let mut document = Document::new();
-                    if walk.matching(&stored.body, &mut document)? {
+                    if scan.matching(&stored.body, &mut document)? {
                         return Ok(Some(document));
                     }
                 }
@@ -567,8 +571,8 @@ impl<'w> Way<'w> {
 
     fn work_left(&self) -> usize {
         match self {
-            Self::Nearest(nearest) => nearest.work_left(),
-            Self::Walk(walk) => walk.work_left(),
+            Self::NearestNeighbours(nearest) => nearest.work_left(),
+            Self::Scan(scan) => scan.work_left(),
         }
     }
 }

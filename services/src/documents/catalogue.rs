@@ -27,8 +27,8 @@ const CREATE_ATTEMPTS_MAX: usize = 8;
 /// Finds and changes collections.
 pub(super) struct Catalogue {
     known: Cache<(EnvId, String), Known>,
-    /// Raised by each change in an environment, so that what was read there before it no longer counts. It has an entry for
-    /// each environment with a change since the start.
+    /// Raised by each change in an environment, so that what was read there before it no longer counts. It has an entry
+    /// for each environment with a change since the start.
     generations: RwLock<HashMap<EnvId, u64>>,
 }
 

@@ -1,28 +1,28 @@
 //! Changing and removing documents.
 //!
-//! - A change or removal of one document is one unit. It reads, decides and writes; when somebody else wrote in between,
-//!   it does so again, so that no change is lost.
-//! - A change or removal of many documents is one unit per [`UNIT_DOCUMENTS_MAX`] documents, or fewer where they have many
-//!   index keys. When it fails half-way, the
-//!   units before stay; each document is changed once or not at all.
+//! - A change or removal of one document is one write batch. It reads, decides and writes; when somebody else wrote in
+//!   between, it does so again, so that no change is lost.
+//! - A change or removal of many documents is one write batch per [`UNIT_DOCUMENTS_MAX`] documents, or fewer where they
+//!   have many index keys. When it fails half-way, the write batches before stay; each document is changed once or not
+//!   at all.
 
 use bson::{Bson, Document, doc};
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_query::{Budget, Order, Update};
 
 use super::edit::{ATTEMPTS_MAX, Edit, contended};
+use super::idempotency::{Idempotency, IdempotentCall};
 use super::logic::permission::{OWNER_FIELD, Operation, Reach};
 use super::logic::shape::{Prepared, decode, prepare_insert, refuse_owner};
-use super::once::{Idempotency, Once};
 use super::read::resolved;
+use super::scan::Scan;
 use super::store::Table;
-use super::walk::Walk;
 use super::{Caller, Documents, Which};
 
-/// Most documents that one unit changes or removes.
+/// Most documents that one write batch changes or removes.
 pub const UNIT_DOCUMENTS_MAX: usize = 200;
 
-/// A unit of changes is written when it holds this many bytes of documents, however few they are.
+/// A write batch of changes is written when it holds this many bytes of documents, however few they are.
 const UNIT_BYTES: usize = 4 << 20;
 
 /// A change of documents.
@@ -54,13 +54,13 @@ pub struct Changed {
 }
 
 impl Documents {
-    /// Changes documents. With an idempotency key, which goes with a change of one document, a repetition answers as the
-    /// first call did and changes nothing.
+    /// Changes documents. With an idempotency key, which goes with a change of one document, a repetition answers as
+    /// the first call did and changes nothing.
     ///
     /// # Errors
-    /// `CollectionNotFound`, `PermissionDenied`, `InvalidParameter`, `InvalidOperator`, `TooLarge`; `Conflict` when others
-    /// never cease to change the same document. `InvalidParameter` too when an idempotency key comes again with another
-    /// request.
+    /// `CollectionNotFound`, `PermissionDenied`, `InvalidParameter`, `InvalidOperator`, `TooLarge`; `Conflict` when
+    /// others never cease to change the same document. `InvalidParameter` too when an idempotency key comes again with
+    /// another request.
     pub async fn update(
         &self,
         caller: Caller<'_>,
@@ -69,35 +69,36 @@ impl Documents {
         idempotency: Option<Idempotency<'_>>,
     ) -> Result<Changed> {
         let what = ("update", !change.multi);
-        let once = self.once(caller, collection, what, idempotency)?;
-        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Update).await?;
-        if let Some(once) = &once
-            && let Some(mut first) = once.recall(&table).await?
+        let idempotent = self.idempotent_call(caller, collection, what, idempotency)?;
+        let (table, reach, authorizer) =
+            self.open_ruled(caller, collection, Operation::Update).await?;
+        if let Some(idempotent) = &idempotent
+            && let Some(mut first) = idempotent.recall(&table).await?
         {
-            first.document = gate.show(first.document).await?;
+            first.document = authorizer.show(first.document).await?;
             return Ok(first);
         }
-        let written = gate.foresee(&change.update);
+        let written = authorizer.foresee(&change.update);
         let update = parse_update(change.update, change.replace, reach)?;
         if change.multi && change.replace {
             let message =
                 "many documents cannot be replaced by one; use update operators such as $set";
             return Err(Error::new(Kind::InvalidParameter, message));
         }
-        let which = gate.admit(resolved(&table, change.which).await?, written).await?;
-        let each = gate.decides_each(&which);
+        let which = authorizer.admit(resolved(&table, change.which).await?, written).await?;
+        let each = authorizer.decides_each(&which);
         let filter = &which.filter(reach)?;
         let budget = Budget::default();
-        let once = once.as_ref();
-        let edit = Edit { update: Some(&update), filter, reach, each, once, budget };
+        let idempotent = idempotent.as_ref();
+        let edit = Edit { update: Some(&update), filter, reach, each, idempotent, budget };
         for _ in 0..ATTEMPTS_MAX {
             let mut changed = match change.multi {
                 true => self.edit_all(&table, &edit).await?,
                 false => self.edit_first(&table, &edit).await?,
             };
             if changed.matched > 0 || !change.upsert {
-                changed = remember_nothing(&table, once, changed).await?;
-                changed.document = gate.show(changed.document).await?;
+                changed = remember_nothing(&table, idempotent, changed).await?;
+                changed.document = authorizer.show(changed.document).await?;
                 return Ok(changed);
             }
             if let Some(changed) = self.upsert(caller, collection, &update, &edit).await? {
@@ -120,24 +121,25 @@ impl Documents {
         idempotency: Option<Idempotency<'_>>,
     ) -> Result<u64> {
         let what = ("remove", !multi);
-        let once = self.once(caller, collection, what, idempotency)?;
-        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Remove).await?;
-        if let Some(once) = &once
-            && let Some(first) = once.recall(&table).await?
+        let idempotent = self.idempotent_call(caller, collection, what, idempotency)?;
+        let (table, reach, authorizer) =
+            self.open_ruled(caller, collection, Operation::Remove).await?;
+        if let Some(idempotent) = &idempotent
+            && let Some(first) = idempotent.recall(&table).await?
         {
             return Ok(first.updated);
         }
-        let which = gate.admit(resolved(&table, which).await?, None).await?;
-        let each = gate.decides_each(&which);
+        let which = authorizer.admit(resolved(&table, which).await?, None).await?;
+        let each = authorizer.decides_each(&which);
         let filter = &which.filter(reach)?;
         let budget = Budget::default();
-        let once = once.as_ref();
-        let edit = Edit { update: None, filter, reach, each, once, budget };
+        let idempotent = idempotent.as_ref();
+        let edit = Edit { update: None, filter, reach, each, idempotent, budget };
         let changed = match multi {
             true => self.edit_all(&table, &edit).await?,
             false => self.edit_first(&table, &edit).await?,
         };
-        Ok(remember_nothing(&table, once, changed).await?.updated)
+        Ok(remember_nothing(&table, idempotent, changed).await?.updated)
     }
 
     /// Inserts what an upsert asks for. None when somebody else inserted a matching document in this moment.
@@ -148,19 +150,20 @@ impl Documents {
         update: &Update,
         edit: &Edit<'_>,
     ) -> Result<Option<Changed>> {
-        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Insert).await?;
+        let (table, reach, authorizer) =
+            self.open_ruled(caller, collection, Operation::Insert).await?;
         let mut document = update.upsert(edit.filter)?;
         if reach.owner().is_some() {
             // It came from the filter; the owner is written below.
             document.remove(OWNER_FIELD);
         }
-        let unit_key = edit.once.map(|once| once.unit_key.as_str());
+        let unit_key = edit.idempotent.map(|idempotent| idempotent.unit_key.as_str());
         let (mut ids, indexes) = (self.ids(reach, unit_key), &table.collection.indexes);
         let prepared = prepare_insert(document, reach, &mut ids, indexes)?;
-        gate.creates(std::slice::from_ref(&prepared)).await?;
+        authorizer.creates(std::slice::from_ref(&prepared)).await?;
         let done = Changed { upserted: Some(prepared.id.clone()), ..Changed::default() };
-        let once = edit.once.map(|once| (once, done.clone()));
-        match self.add(&table, std::slice::from_ref(&prepared), once).await {
+        let idempotent = edit.idempotent.map(|idempotent| (idempotent, done.clone()));
+        match self.add(&table, std::slice::from_ref(&prepared), idempotent).await {
             Ok(Some(first)) => Ok(Some(first)),
             Ok(None) => {
                 self.note_kinds(&table, [&prepared.keys]);
@@ -180,12 +183,12 @@ impl Documents {
     /// Edits the first document that matches.
     async fn edit_first(&self, table: &Table<'_>, edit: &Edit<'_>) -> Result<Changed> {
         let (order, filter) = (Order::default(), edit.filter);
-        let mut walk = Walk::new(table.clone(), filter, &order, self.config().scan_documents_max);
-        while let Some(stored) = walk.next().await? {
-            if !walk.matches(&stored.body)? {
+        let mut scan = Scan::new(table.clone(), filter, &order, self.config().scan_documents_max);
+        while let Some(stored) = scan.next().await? {
+            if !scan.matches(&stored.body)? {
                 continue;
             }
-            let changed = self.edit_units(table, vec![stored], edit).await?;
+            let changed = self.edit_batches(table, vec![stored], edit).await?;
             // It matched when it was read; if it no longer does, the next one counts.
             if changed.matched > 0 {
                 return Ok(changed);
@@ -194,24 +197,24 @@ impl Documents {
         Ok(Changed::default())
     }
 
-    /// Edits every document that matches, unit by unit.
+    /// Edits every document that matches, write batch by write batch.
     async fn edit_all(&self, table: &Table<'_>, edit: &Edit<'_>) -> Result<Changed> {
         let (order, filter) = (Order::default(), edit.filter);
-        let mut walk = Walk::new(table.clone(), filter, &order, self.config().scan_documents_max);
+        let mut scan = Scan::new(table.clone(), filter, &order, self.config().scan_documents_max);
         let mut all = Changed::default();
-        let (mut unit, mut bytes) = (Vec::new(), 0);
+        let (mut batch, mut bytes) = (Vec::new(), 0);
         loop {
-            let next = walk.next().await?;
+            let next = scan.next().await?;
             let is_end = next.is_none();
             if let Some(stored) = next
-                && walk.matches(&stored.body)?
+                && scan.matches(&stored.body)?
             {
                 bytes += stored.body.len();
-                unit.push(stored);
+                batch.push(stored);
             }
-            if is_end || unit.len() >= UNIT_DOCUMENTS_MAX || bytes >= UNIT_BYTES {
+            if is_end || batch.len() >= UNIT_DOCUMENTS_MAX || bytes >= UNIT_BYTES {
                 bytes = 0;
-                let changed = self.edit_units(table, std::mem::take(&mut unit), edit).await?;
+                let changed = self.edit_batches(table, std::mem::take(&mut batch), edit).await?;
                 all.matched += changed.matched;
                 all.updated += changed.updated;
             }
@@ -225,11 +228,11 @@ impl Documents {
 /// A call that wrote nothing is remembered too, if it is done once: what it would come to later may not happen.
 async fn remember_nothing(
     table: &Table<'_>,
-    once: Option<&Once>,
+    idempotent: Option<&IdempotentCall>,
     changed: Changed,
 ) -> Result<Changed> {
-    match once {
-        Some(once) if changed.updated == 0 => once.remember_alone(table, changed).await,
+    match idempotent {
+        Some(idempotent) if changed.updated == 0 => idempotent.remember_alone(table, changed).await,
         _ => Ok(changed),
     }
 }

@@ -9,12 +9,12 @@ const QUERY_DOCUMENTS_DEFAULT: usize = 20;
 const QUERY_DOCUMENTS_MAX: usize = 1000;
 
 /// Most small documents that one call reads on its way, or their worth: each KiB of a document counts as one more, and
-/// each eighth condition as much again. A filter that no index serves reads them all: 100,000 take about a second of one
-/// core, which one walk may cost at most.
+/// each eighth condition as much again. A filter that no index serves reads them all: 100,000 take about a second of
+/// one core, which one scan may cost at most.
 const SCAN_DOCUMENTS_MAX: usize = 100_000;
 
-/// Most small documents that one aggregation reads, those of its lookups included: half a million take about five seconds
-/// of one core, in pieces between which others run.
+/// Most small documents that one aggregation reads, those of its lookups included: half a million take about five
+/// seconds of one core, in pieces between which others run.
 const AGGREGATE_DOCUMENTS_MAX: usize = 500_000;
 
 /// The section `[documents]`.

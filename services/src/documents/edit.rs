@@ -1,4 +1,4 @@
-//! One unit of edits: documents that were read become others or go, if nobody else changed them meanwhile.
+//! One write batch of edits: documents that were read become others or go, if nobody else changed them meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,21 +9,22 @@ use yunzhan_engine::sql::WriteStep;
 use yunzhan_query::{Budget, Filter, Update};
 
 use super::change::apply;
+use super::idempotency::IdempotentCall;
 use super::insert::taken;
 use super::logic::batch::BatchSize;
 use super::logic::id::slot_of;
 use super::logic::index::{DocumentKeys, keys_before, keys_of};
 use super::logic::permission::Reach;
 use super::logic::shape::{decode, encode};
-use super::once::Once;
-use super::rules::Gate;
+use super::rules::Authorizer;
 use super::store::{Stored, Table};
-use super::transaction::Before;
+use super::transaction::BeforeImage;
 use super::{Changed, Documents};
 use crate::offload::{self, LONG_BYTES};
 
-/// Tries of one unit. Those of this process who change a single document queue, so a try is lost to another process or to
-/// a unit of many, and the pauses between tries grow: all of them together take about as long as a client waits.
+/// Tries of one write batch. Those of this process who change a single document queue, so a try is lost to another
+/// process or to a write batch of many, and the pauses between tries grow: all of them together take about as long as a
+/// client waits.
 pub(super) const ATTEMPTS_MAX: u32 = 100;
 
 /// The longest pause after the first lost try: about the time of one commit.
@@ -41,9 +42,9 @@ pub(super) struct Edit<'a> {
     /// Whose call it is.
     pub(super) reach: Reach<'a>,
     /// What decides about each of them, where the filter does not say all.
-    pub(super) each: Option<&'a Gate<'a>>,
+    pub(super) each: Option<&'a Authorizer<'a>>,
     /// The call that is done once, if it is.
-    pub(super) once: Option<&'a Once>,
+    pub(super) idempotent: Option<&'a IdempotentCall>,
     /// What holding documents against the filter may still take.
     pub(super) budget: Budget,
 }
@@ -61,15 +62,17 @@ impl Edit<'_> {
     pub(super) async fn reaches(&self, document: &Document) -> Result<bool> {
         match self.each {
             _ if !self.filter.matches(document, &self.budget)? => Ok(false),
-            Some(gate) => gate.allows(document, self.update, self.position(document)?).await,
+            Some(authorizer) => {
+                authorizer.allows(document, self.update, self.position(document)?).await
+            }
             None => Ok(true),
         }
     }
 }
 
 impl Documents {
-    /// Edits these documents, in one unit unless it would be too large.
-    pub(super) async fn edit_units(
+    /// Edits these documents, in one write batch unless it would be too large.
+    pub(super) async fn edit_batches(
         &self,
         table: &Table<'_>,
         documents: Vec<Stored>,
@@ -77,7 +80,7 @@ impl Documents {
     ) -> Result<Changed> {
         let (mut all, mut left) = (Changed::default(), documents);
         loop {
-            let (changed, rest) = self.edit_unit(table, left, edit).await?;
+            let (changed, rest) = self.edit_batch(table, left, edit).await?;
             all.matched += changed.matched;
             all.updated += changed.updated;
             all.document = changed.document.or(all.document);
@@ -88,9 +91,9 @@ impl Documents {
         }
     }
 
-    /// Edits the first of these documents in one unit, and again with what they have become when somebody else was faster.
-    /// Gives those for which the unit had no room.
-    async fn edit_unit(
+    /// Edits the first of these documents in one write batch, and again with what they have become when somebody else
+    /// was faster. Gives those for which the write batch had no room.
+    async fn edit_batch(
         &self,
         table: &Table<'_>,
         mut documents: Vec<Stored>,
@@ -102,42 +105,42 @@ impl Documents {
             documents = read_again(&table, documents).await?;
         }
         for attempt in 0..ATTEMPTS_MAX {
-            let mut unit = EditUnit::new(table.clone());
+            let mut batch = EditBatch::new(table.clone());
             let mut touched = Vec::new();
             let mut seen = 0;
             for stored in &documents {
-                if unit.size.is_full() {
+                if batch.size.is_full() {
                     break;
                 }
                 seen += 1;
-                let others = unit.slots.len();
-                unit.edit(stored, edit).await?;
-                if unit.slots.len() > others {
+                let others = batch.slots.len();
+                batch.edit(stored, edit).await?;
+                if batch.slots.len() > others {
                     touched.push(stored);
                 }
             }
-            if unit.slots.is_empty() {
-                return Ok((unit.changed, documents.split_off(seen)));
+            if batch.slots.is_empty() {
+                return Ok((batch.changed, documents.split_off(seen)));
             }
-            if let Some(once) = edit.once {
-                unit.steps.push(once.remember(&table, &unit.changed)?);
+            if let Some(idempotent) = edit.idempotent {
+                batch.steps.push(idempotent.remember(&table, &batch.changed)?);
             }
-            let unit_key = edit.once.map(|once| once.unit_key.clone());
-            let facts = || facts_of(&table, &touched, edit);
-            let writing = self.transactions.begin_unit(table.env, self.now_ms(), facts);
-            let written = table.write(only(&unit.slots), unit.steps, unit_key).await;
+            let unit_key = edit.idempotent.map(|idempotent| idempotent.unit_key.clone());
+            let images = || before_images(&table, &touched, edit);
+            let writing = self.transactions.begin_batch(table.env, self.now_ms(), images);
+            let written = table.write(only(&batch.slots), batch.steps, unit_key).await;
             writing.end(&written);
-            match (written, edit.once) {
-                (Ok(written), Some(once)) if written.repeated => {
-                    return Ok((once.repeated(&table).await?, Vec::new()));
+            match (written, edit.idempotent) {
+                (Ok(written), Some(idempotent)) if written.repeated => {
+                    return Ok((idempotent.repeated(&table).await?, Vec::new()));
                 }
                 (Ok(_), _) => {
-                    self.note_kinds(&table, &unit.keys);
-                    return Ok((unit.changed, documents.split_off(seen)));
+                    self.note_kinds(&table, &batch.keys);
+                    return Ok((batch.changed, documents.split_off(seen)));
                 }
                 (Err(error), _) if error.kind() == Kind::Conflict => pause(attempt).await,
                 (Err(error), _) if error.kind() == Kind::AlreadyExists => {
-                    let changed = touched.iter().map(|stored| &*stored.key).zip(&unit.keys);
+                    let changed = touched.iter().map(|stored| &*stored.key).zip(&batch.keys);
                     return Err(taken(&table, changed, error).await);
                 }
                 (Err(error), _) => return Err(error),
@@ -150,15 +153,15 @@ impl Documents {
     }
 }
 
-/// What the documents of a unit are before it, for transactions that still see them so.
-fn facts_of(table: &Table<'_>, touched: &[&Stored], edit: &Edit<'_>) -> Vec<Before> {
-    let fact = |stored: &&Stored| Before {
+/// What the documents of a write batch are before it, for transactions that still see them so.
+fn before_images(table: &Table<'_>, touched: &[&Stored], edit: &Edit<'_>) -> Vec<BeforeImage> {
+    let image = |stored: &&Stored| BeforeImage {
         collection: table.collection.id,
         key: stored.key.clone(),
         stored: Some(Arc::new(Stored::clone(stored))),
-        goes: edit.update.is_none(),
+        deletes: edit.update.is_none(),
     };
-    touched.iter().map(fact).collect()
+    touched.iter().map(image).collect()
 }
 
 /// Waits after a lost try, longer after each, and by chance, so that two processes do not meet again and again.
@@ -177,8 +180,8 @@ async fn read_again(table: &Table<'_>, documents: Vec<Stored>) -> Result<Vec<Sto
     Ok(fresh)
 }
 
-/// A unit of edits while it is put together.
-struct EditUnit<'a> {
+/// A write batch of edits while it is put together.
+struct EditBatch<'a> {
     table: Table<'a>,
     steps: Vec<WriteStep>,
     size: BatchSize,
@@ -190,9 +193,9 @@ struct EditUnit<'a> {
     changed: Changed,
 }
 
-impl<'a> EditUnit<'a> {
+impl<'a> EditBatch<'a> {
     fn new(table: Table<'a>) -> Self {
-        let steps = vec![table.raise()];
+        let steps = vec![table.bump_version()];
         let (slots, keys) = (Vec::new(), Vec::new());
         let (size, held, changed) = (BatchSize::default(), table.budget(), Changed::default());
         Self { table, steps, size, held, slots, keys, changed }
@@ -247,7 +250,7 @@ impl<'a> EditUnit<'a> {
     }
 }
 
-/// The slot of a unit that touches one document; several may lie anywhere.
+/// The slot of a write batch that touches one document; several may lie anywhere.
 pub(super) fn only(slots: &[u16]) -> Option<u16> {
     match slots {
         [slot] => Some(*slot),

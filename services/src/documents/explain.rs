@@ -6,11 +6,11 @@ use serde::Serialize;
 use yunzhan_base::Result;
 use yunzhan_query::Order;
 
-use super::near::Nearest;
-use super::walk::Walk;
+use super::nearest_neighbours::NearestNeighbours;
+use super::scan::Scan;
 use super::{Caller, Documents, Index, Which};
 
-/// The way to the documents of a question, and what walking it took.
+/// The way to the documents of a question, and what scanning it took.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// `ids`, `index` or `scan`.
@@ -20,7 +20,7 @@ pub struct Explanation {
     pub index: Option<String>,
     /// Ranges of its keys, or ids, that are looked up.
     pub ranges: u64,
-    /// Whether the documents come in the wanted order, so that a page ends the walk.
+    /// Whether the documents come in the wanted order, so that a page ends the scan.
     pub ordered: bool,
     /// Whether every document on the way matches, so that counting reads none.
     pub exact: bool,
@@ -37,7 +37,7 @@ pub struct Explanation {
 }
 
 impl Documents {
-    /// Walks the way to the first `limit` documents, or to all where they have to be sorted, and tells of it.
+    /// Scans the way to the first `limit` documents, or to all where they have to be sorted, and tells of it.
     ///
     /// # Errors
     /// As [`Documents::find`].
@@ -52,35 +52,35 @@ impl Documents {
         let (table, filter) = self.open_query(caller, collection, which).await?;
         let indexes = table.collection.indexes.clone();
         if let Some(nearest) =
-            Nearest::new(&table, &filter, order, self.config().scan_documents_max)
+            NearestNeighbours::new(&table, &filter, order, self.config().scan_documents_max)
         {
             return explain_nearest(nearest, &indexes, limit).await;
         }
-        let mut walk = Walk::new(table, &filter, order, self.config().scan_documents_max);
-        let most = if walk.is_ordered { limit as u64 } else { u64::MAX };
+        let mut scan = Scan::new(table, &filter, order, self.config().scan_documents_max);
+        let most = if scan.is_ordered { limit as u64 } else { u64::MAX };
         let mut matched = 0;
         while matched < most
-            && let Some(stored) = walk.next().await?
+            && let Some(stored) = scan.next().await?
         {
-            matched += u64::from(walk.matches(&stored.body)?);
+            matched += u64::from(scan.matches(&stored.body)?);
         }
-        let access = walk.access();
+        let access = scan.access();
         Ok(Explanation {
-            wanted_index: if access == "scan" { walk.wanted_index() } else { Vec::new() },
+            wanted_index: if access == "scan" { scan.wanted_index() } else { Vec::new() },
             access,
-            index: walk.index.map(|place| indexes[place].name.clone()),
-            ranges: walk.ranges as u64,
-            ordered: walk.is_ordered,
-            exact: walk.is_exact,
+            index: scan.index.map(|place| indexes[place].name.clone()),
+            ranges: scan.ranges as u64,
+            ordered: scan.is_ordered,
+            exact: scan.is_exact,
             entries_examined: None,
-            documents_examined: walk.examined,
+            documents_examined: scan.examined,
             documents_matched: matched,
         })
     }
 }
 
 async fn explain_nearest(
-    mut nearest: Nearest<'_>,
+    mut nearest: NearestNeighbours<'_>,
     indexes: &[Arc<Index>],
     limit: usize,
 ) -> Result<Explanation> {
@@ -88,15 +88,15 @@ async fn explain_nearest(
     while matched < limit as u64 && nearest.next().await?.is_some() {
         matched += 1;
     }
-    let told = nearest.told();
+    let stats = nearest.stats();
     Ok(Explanation {
         access: "index",
-        index: told.index.map(|place| indexes[place].name.clone()),
-        ranges: told.ranges,
+        index: stats.index.map(|place| indexes[place].name.clone()),
+        ranges: stats.ranges,
         ordered: true,
         exact: false,
-        entries_examined: Some(told.entries),
-        documents_examined: told.documents,
+        entries_examined: Some(stats.entries),
+        documents_examined: stats.documents,
         documents_matched: matched,
         wanted_index: Vec::new(),
     })

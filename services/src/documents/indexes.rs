@@ -1,10 +1,11 @@
 //! Making, building and dropping indexes.
 //!
-//! An index is made as a row in the state *building*, and from that moment writers keep it up: the row's unit raises the
-//! collection's shape, and a unit of a writer that knows the old shape is refused and done again. What was there before is
-//! added by [`Documents::work_on_indexes`], page by page in the order of the documents' keys; each page is one unit that
-//! also says how far it came, so that another process, or the next start, goes on from there. A document that changes
-//! between being read and being added is left out: whoever changed it has added it.
+//! An index is made as a row in the state *building*, and from that moment writers keep it up: the row's write batch
+//! bumps the collection's schema epoch, and a write batch of a writer that knows the old epoch is refused and done
+//! again. What was there before is added by [`Documents::work_on_indexes`], page by page in the order of the documents'
+//! keys; each page is one write batch that also says how far it came, so that another process, or the next start, goes
+//! on from there. A document that changes between being read and being added is left out: whoever changed it has added
+//! it.
 //!
 //! Dropping goes the other way round: nobody keeps it up any more, then its entries go, and its row last.
 
@@ -31,10 +32,10 @@ pub const WORK_PERIOD: Duration = Duration::from_millis(100);
 /// How long it works at once, so that a server that ends need not wait.
 const WORK_TIME: Duration = Duration::from_millis(500);
 
-/// Documents in one unit of a building.
+/// Documents in one write batch of a building.
 const PAGE_DOCUMENTS: usize = 200;
 
-/// Entries that one unit of dropping takes away.
+/// Entries that one write batch of dropping takes away.
 const PAGE_ENTRIES: usize = 1000;
 
 /// Collections whose indexes may wait to be finished. One that is left out is noted again when it is used next.
@@ -216,7 +217,7 @@ impl Documents {
             left.from.push(0);
             match build_page(table, index, page).await {
                 Ok(()) => {}
-                // Somebody dropped it, or the database chose this unit to give way.
+                // Somebody dropped it, or the database chose this write batch to give way.
                 Err(error) if error.kind() == Kind::Conflict => return Ok(()),
                 Err(error) if is_of_documents(&error) => {
                     let why = match error.kind() {
@@ -272,7 +273,8 @@ impl Documents {
         Ok(self.table(table.env, found))
     }
 
-    /// Forgets what is known of the collection when documents that were written changed what kinds of keys its indexes have.
+    /// Forgets what is known of the collection when documents that were written changed what kinds of keys its indexes
+    /// have.
     pub(super) fn note_kinds<'k>(
         &self,
         table: &Table<'_>,
@@ -290,28 +292,28 @@ impl Documents {
     }
 }
 
-/// Adds one page of documents to an index, in one unit unless it would be too large.
+/// Adds one page of documents to an index, in one write batch unless it would be too large.
 pub(super) async fn build_page(table: &Table<'_>, index: &Index, page: Vec<PageRow>) -> Result<()> {
-    let mut unit = BuildUnit::default();
+    let mut batch = BuildBatch::default();
     for mut row in page {
-        if unit.size.is_full() {
-            std::mem::take(&mut unit).write(table, index).await?;
+        if batch.size.is_full() {
+            std::mem::take(&mut batch).write(table, index).await?;
         }
         if row.body.is_none()
             && let Some(stored) = table.document_anywhere(&row.key).await?
         {
             (row.version, row.body) = (stored.version, Some(stored.body));
         }
-        unit.add(table, index, &row)?;
-        unit.done += 1;
-        unit.reached = row.key;
+        batch.add(table, index, &row)?;
+        batch.done += 1;
+        batch.reached = row.key;
     }
-    unit.write(table, index).await
+    batch.write(table, index).await
 }
 
 /// A part of the building of an index, while it is put together.
 #[derive(Default)]
-struct BuildUnit {
+struct BuildBatch {
     steps: Vec<WriteStep>,
     size: BatchSize,
     /// Whether some document has several keys, and whether some key was cut.
@@ -321,7 +323,7 @@ struct BuildUnit {
     done: u64,
 }
 
-impl BuildUnit {
+impl BuildBatch {
     fn add(&mut self, table: &Table<'_>, index: &Index, row: &PageRow) -> Result<()> {
         // A document that went meanwhile has no entries.
         let Some(body) = &row.body else { return Ok(()) };

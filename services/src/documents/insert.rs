@@ -1,30 +1,30 @@
-//! Adding documents: several are one unit, and one may carry a key that makes a repetition harmless.
+//! Adding documents: several are one write batch, and one may carry a key that makes a repetition harmless.
 
 use bson::{Bson, Document};
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_engine::sql::SLOTS;
 
 use super::edit::{ATTEMPTS_MAX, contended, only};
+use super::idempotency::{Idempotency, IdempotentCall};
 use super::logic::batch::BatchSize;
 use super::logic::id::{Ids, slot_of_owner};
 use super::logic::index::{DocumentKeys, keys_of};
 use super::logic::permission::{Operation, Reach};
 use super::logic::shape::{INSERT_DOCUMENTS_MAX, Prepared, decode, prepare_insert};
-use super::once::{Idempotency, Once};
 use super::store::Table;
-use super::transaction::Before;
+use super::transaction::BeforeImage;
 use super::{Caller, Changed, Documents};
 
-/// Values of a refused unit of which is looked which document has them: each is a question to the database.
+/// Values of a refused write batch of which is looked which document has them: each is a question to the database.
 const TAKEN_VALUES_MAX: usize = 20;
 
 impl Documents {
-    /// Adds documents, all or none, and gives their ids in order. With an idempotency key, which goes with one document,
-    /// a repetition answers as the first call did and adds nothing.
+    /// Adds documents, all or none, and gives their ids in order. With an idempotency key, which goes with one
+    /// document, a repetition answers as the first call did and adds nothing.
     ///
     /// # Errors
-    /// `CollectionNotFound`, `PermissionDenied`, `InvalidParameter`, `TooLarge`; `AlreadyExists` for an id that is taken.
-    /// `InvalidParameter` too when an idempotency key comes again with another request.
+    /// `CollectionNotFound`, `PermissionDenied`, `InvalidParameter`, `TooLarge`; `AlreadyExists` for an id that is
+    /// taken. `InvalidParameter` too when an idempotency key comes again with another request.
     pub async fn insert(
         &self,
         caller: Caller<'_>,
@@ -34,10 +34,11 @@ impl Documents {
     ) -> Result<Vec<Bson>> {
         check_insert(documents.len())?;
         let what = ("insert", documents.len() == 1);
-        let once = self.once(caller, collection, what, idempotency)?;
-        let (mut table, reach, mut gate) =
+        let idempotent = self.idempotent_call(caller, collection, what, idempotency)?;
+        let (mut table, reach, mut authorizer) =
             self.open_ruled(caller, collection, Operation::Insert).await?;
-        let mut ids = self.ids(reach, once.as_ref().map(|once| once.unit_key.as_str()));
+        let mut ids =
+            self.ids(reach, idempotent.as_ref().map(|idempotent| idempotent.unit_key.as_str()));
         let indexes = &table.collection.indexes;
         // What is prepared stands beside the steps that are made of it.
         let (mut size, held) = (BatchSize::default(), table.budget());
@@ -48,20 +49,21 @@ impl Documents {
         };
         let mut prepared: Vec<_> = documents.into_iter().map(prepare).collect::<Result<_>>()?;
         for _ in 0..ATTEMPTS_MAX {
-            gate.creates(&prepared).await?;
+            authorizer.creates(&prepared).await?;
             // A made id is a function of the key, so that the answer says nothing else.
-            let once = once.as_ref().map(|once| (once, Changed::default()));
-            match self.add(&table, &prepared, once).await {
+            let idempotent = idempotent.as_ref().map(|idempotent| (idempotent, Changed::default()));
+            match self.add(&table, &prepared, idempotent).await {
                 Ok(_) => {
                     self.note_kinds(&table, prepared.iter().map(|document| &document.keys));
                     return Ok(prepared.into_iter().map(|document| document.id).collect());
                 }
-                // The collection is another one now, or has other indexes, or the database chose this unit to give way.
+                // The collection is another one now, or has other indexes, or the database chose this write batch to
+                // give way.
                 Err(error) if error.kind() == Kind::Conflict => {}
                 Err(error) => return Err(error),
             }
             self.forget_collections(caller.env);
-            (table, _, gate) = self.open_ruled(caller, collection, Operation::Insert).await?;
+            (table, _, authorizer) = self.open_ruled(caller, collection, Operation::Insert).await?;
             let (indexes, mut size) = (&table.collection.indexes, BatchSize::default());
             for document in &mut prepared {
                 document.keys = keys_of(indexes, &decode(&document.body)?)?;
@@ -71,35 +73,35 @@ impl Documents {
         Err(contended())
     }
 
-    /// Adds documents in one unit. What a call came to that is done once stands beside it; if it was done before, what it
-    /// came to then comes back.
+    /// Adds documents in one write batch. What a call came to that is done once stands beside it; if it was done
+    /// before, what it came to then comes back.
     ///
     /// # Errors
-    /// `AlreadyExists` for an id that is taken; `Conflict` when the collection went away; `InvalidParameter` when another
-    /// request came with the same idempotency key.
+    /// `AlreadyExists` for an id that is taken; `Conflict` when the collection went away; `InvalidParameter` when
+    /// another request came with the same idempotency key.
     pub(super) async fn add(
         &self,
         table: &Table<'_>,
         documents: &[Prepared],
-        once: Option<(&Once, Changed)>,
+        idempotent: Option<(&IdempotentCall, Changed)>,
     ) -> Result<Option<Changed>> {
         let mut steps = Vec::with_capacity(1 + 2 * documents.len());
-        steps.push(table.raise());
+        steps.push(table.bump_version());
         for document in documents {
             table.insert(document, &mut steps);
         }
         let slots: Vec<_> = documents.iter().map(|document| document.slot).collect();
-        if let Some((once, answer)) = &once {
-            steps.push(once.remember(table, answer)?);
+        if let Some((idempotent, answer)) = &idempotent {
+            steps.push(idempotent.remember(table, answer)?);
         }
-        let unit_key = once.as_ref().map(|(once, _)| once.unit_key.clone());
-        let facts = || absent(table, documents);
-        let writing = self.transactions.begin_unit(table.env, self.now_ms(), facts);
+        let unit_key = idempotent.as_ref().map(|(idempotent, _)| idempotent.unit_key.clone());
+        let images = || absent(table, documents);
+        let writing = self.transactions.begin_batch(table.env, self.now_ms(), images);
         let written = table.write(only(&slots), steps, unit_key).await;
         writing.end(&written);
-        match (written, once) {
-            (Ok(written), Some((once, _))) if written.repeated => {
-                once.repeated(table).await.map(Some)
+        match (written, idempotent) {
+            (Ok(written), Some((idempotent, _))) if written.repeated => {
+                idempotent.repeated(table).await.map(Some)
             }
             (Ok(_), _) => Ok(None),
             (Err(error), _) if error.kind() == Kind::AlreadyExists => {
@@ -145,8 +147,8 @@ pub(super) fn check_insert(documents: usize) -> Result<()> {
     }
 }
 
-/// The refusal of a unit that wrote what stands there already: an id, or a value that an index lets stand once. It names the
-/// index that was hit, if one of the first documents hit one.
+/// The refusal of a write batch that wrote what stands there already: an id, or a value that an index lets stand once.
+/// It names the index that was hit, if one of the first documents hit one.
 pub(super) async fn taken(
     table: &Table<'_>,
     documents: impl Iterator<Item = (&[u8], &DocumentKeys)>,
@@ -164,10 +166,7 @@ pub(super) async fn taken(
         // Whoever cannot look names them all.
         let holder = table.unique_holder(index.id, entry).await.unwrap_or_default();
         if holder.is_some_and(|holder| holder != document) {
-            let message = format!(
-                "a document with the value that the unique index {} lets stand once exists already",
-                index.name
-            );
+            let message = format!("duplicate value for unique index {}", index.name);
             return Error::new(Kind::AlreadyExists, message).because(error);
         }
     }
@@ -181,22 +180,21 @@ pub(super) fn taken_somewhere(tables: &[Table<'_>], error: Error) -> Error {
     let names: Vec<&str> = unique.map(|index| index.name.as_str()).collect();
     let message = match names.as_slice() {
         [] => "a document with this _id exists already".to_owned(),
-        names => format!(
-            "a document with this _id, or with a value that the unique index {} lets stand once, exists already",
-            names.join(" or ")
-        ),
+        names => {
+            format!("duplicate _id, or duplicate value for unique index {}", names.join(" or "))
+        }
     };
     Error::new(Kind::AlreadyExists, message).because(error)
 }
 
 /// What the documents are before they are added, for transactions that still do not see them.
-fn absent(table: &Table<'_>, documents: &[Prepared]) -> Vec<Before> {
+fn absent(table: &Table<'_>, documents: &[Prepared]) -> Vec<BeforeImage> {
     let collection = table.collection.id;
-    let fact = |document: &Prepared| Before {
+    let image = |document: &Prepared| BeforeImage {
         collection,
         key: document.key.clone(),
         stored: None,
-        goes: false,
+        deletes: false,
     };
-    documents.iter().map(fact).collect()
+    documents.iter().map(image).collect()
 }

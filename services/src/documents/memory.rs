@@ -1,7 +1,8 @@
 //! The memory that calls hold while they run: pages, what is sorted and grouped, and results until they are answered.
 //!
-//! Each call has its own bound, and many calls at once would still be too much for a process. So whoever holds more than a
-//! little takes it from its environment's part, and an environment that has used up its part waits for itself alone.
+//! Each call has its own bound, and many calls at once would still be too much for a process. So whoever holds more
+//! than a little takes it from its environment's part, and an environment that has used up its part waits for itself
+//! alone.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

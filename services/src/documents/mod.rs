@@ -1,8 +1,9 @@
 //! Documents: MongoDB-shaped collections with permissions.
 //!
 //! The `query` crate decides what a filter, an update or a key is; `engine::sql` stores rows. Between them this service
-//! says who may do what (`logic/permission.rs`), how documents lie in tables (`store.rs`), how they are found (`walk.rs`)
-//! and how no change is lost (`change.rs`). It speaks no protocol: the clients' dialects stand in [`crate::dialect`].
+//! says who may do what (`logic/permission.rs`), how documents lie in tables (`store.rs`), how they are found
+//! (`scan.rs`) and how no change is lost (`change.rs`). It speaks no protocol: the clients' dialects stand in
+//! [`crate::dialect`].
 
 mod config;
 
@@ -14,16 +15,16 @@ mod catalogue;
 mod explain;
 mod indexes;
 mod memory;
-mod near;
+mod nearest_neighbours;
 mod read;
-mod walk;
+mod scan;
 
 mod rules;
 
 mod change;
 mod edit;
+mod idempotency;
 mod insert;
-mod once;
 mod queues;
 mod seed;
 
@@ -51,6 +52,7 @@ use self::catalogue::Catalogue;
 pub use self::change::{Change, Changed, UNIT_DOCUMENTS_MAX};
 pub use self::config::Config;
 pub use self::explain::Explanation;
+pub use self::idempotency::Idempotency;
 use self::indexes::Unfinished;
 pub use self::indexes::{NewIndex, WORK_PERIOD};
 pub use self::logic::custom::Custom;
@@ -59,7 +61,6 @@ pub(crate) use self::logic::index::GEO_DIRECTION;
 pub use self::logic::index::{INDEXES_MAX, Index, Keys, Progress, State};
 pub use self::logic::permission::{OWNER_FIELD, Preset};
 pub use self::logic::shape::{COLLECTION_NAME_BYTES_MAX, DOCUMENT_BYTES_MAX, INSERT_DOCUMENTS_MAX};
-pub use self::once::Idempotency;
 use self::queues::Queues;
 pub use self::read::{Body, Find, Found};
 pub use self::rules::{Permission, RuleTest, Subject, Tested};
@@ -167,8 +168,8 @@ impl Documents {
     /// within a second.
     ///
     /// # Errors
-    /// `CollectionNotFound`; `Malformed` for rules that cannot be read, naming the rule and the column; `InvalidParameter` for
-    /// `CUSTOM` without rules.
+    /// `CollectionNotFound`; `Malformed` for rules that cannot be read, naming the rule and the column;
+    /// `InvalidParameter` for `CUSTOM` without rules.
     pub async fn set_permission<'r>(
         &self,
         caller: Caller<'_>,

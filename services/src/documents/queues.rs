@@ -1,11 +1,11 @@
 //! Queues of those who change the same document in this process.
 //!
-//! A change reads a document and writes it back if it is still the same. Without a queue, of many who try at once one wins
-//! and the others read again, and an unlucky one may lose for ever. In the queue the first come is the first served, and
-//! only another process on the same database can still come in between.
+//! A change reads a document and writes it back if it is still the same. Without a queue, of many who try at once one
+//! wins and the others read again, and an unlucky one may lose for ever. In the queue the first come is the first
+//! served, and only another process on the same database can still come in between.
 //!
-//! Only those who change a single document queue. A unit of many would hold most queues of all environments for as long as
-//! it takes, so it relies on the documents' versions alone.
+//! Only those who change a single document queue. A write batch of many would hold most queues of all environments for
+//! as long as it takes, so it relies on the documents' versions alone.
 
 use std::hash::{BuildHasher, RandomState};
 

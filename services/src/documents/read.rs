@@ -14,9 +14,9 @@ use yunzhan_query::{Bson, Budget, Filter, Order, Projection};
 use super::logic::id::{id_key, slot_of};
 use super::logic::permission::{OWNER_FIELD, Operation, Reach};
 use super::logic::shape::decode;
-use super::near::Nearest;
+use super::nearest_neighbours::NearestNeighbours;
+use super::scan::Scan;
 use super::store::{Stored, Table};
-use super::walk::Walk;
 use super::{Caller, Documents, Which};
 use crate::offload::{self, LONG_BYTES};
 
@@ -31,8 +31,8 @@ pub(super) const SORT_BYTES_MAX: usize = 32 << 20;
 pub struct Find {
     /// Which documents.
     pub which: Which,
-    /// In which order; without one, as they are found: by their ids, which for made ids is the order of their birth, or by
-    /// the keys of the index that serves the filter.
+    /// In which order; without one, as they are found: by their ids, which for made ids is the order of their birth, or
+    /// by the keys of the index that serves the filter.
     pub order: Order,
     /// Documents to leave out at the beginning.
     pub skip: usize,
@@ -93,13 +93,17 @@ impl Documents {
     /// # Errors
     /// `CollectionNotFound`, `PermissionDenied`, `TooLarge`.
     pub async fn find(&self, caller: Caller<'_>, collection: &str, find: Find) -> Result<Found> {
-        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Read).await?;
+        let (table, reach, authorizer) =
+            self.open_ruled(caller, collection, Operation::Read).await?;
         let limit = find.limit.min(self.config().query_documents_max);
         let held = table.budget();
-        let (page, filter) = match gate.admit(resolved(&table, find.which).await?, None).await? {
+        let (page, filter) = match authorizer
+            .admit(resolved(&table, find.which).await?, None)
+            .await?
+        {
             // `doc(id)` is most of the traffic: no filter, no plan, no decoding.
             Which::One(id) => {
-                let found = gate.pass(one(&table, reach, &id).await?).await?;
+                let found = authorizer.pass(one(&table, reach, &id).await?).await?;
                 held.keep(found.as_ref().map_or(0, |stored| stored.body.len() as u64))?;
                 (Page::of_one(found, find.skip, limit), None)
             }
@@ -107,19 +111,19 @@ impl Documents {
                 let filter = which.filter(reach)?;
                 let work_max = self.config().scan_documents_max;
                 let (order, skip) = (&find.order, find.skip);
-                let nearest = Nearest::new(&table, &filter, order, work_max);
-                let walk = Walk::new(table, &filter, order, work_max);
+                let nearest = NearestNeighbours::new(&table, &filter, order, work_max);
+                let scan = Scan::new(table, &filter, order, work_max);
                 let near = filter.near().filter(|_| order.is_empty());
                 let page = match (nearest, near) {
                     (Some(nearest), _) => nearest_first(nearest, skip, limit, &held).await?,
                     (None, Some(near)) => {
-                        sorted(walk, |document| distance_key(document, &near), skip, limit, &held)
+                        sorted(scan, |document| distance_key(document, &near), skip, limit, &held)
                             .await?
                     }
-                    _ if walk.is_ordered => straight(walk, skip, limit, &held).await?,
+                    _ if scan.is_ordered => straight(scan, skip, limit, &held).await?,
                     _ => {
-                        let walk = walk.reading(order.needs());
-                        sorted(walk, |document| sort_key(document, order), skip, limit, &held)
+                        let scan = scan.reading(order.needs());
+                        sorted(scan, |document| sort_key(document, order), skip, limit, &held)
                             .await?
                     }
                 };
@@ -141,46 +145,50 @@ impl Documents {
         id: &Bson,
         projection: Option<&Projection>,
     ) -> Result<Option<Body>> {
-        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Read).await?;
+        let (table, reach, authorizer) =
+            self.open_ruled(caller, collection, Operation::Read).await?;
         let which = resolved(&table, Which::One(id.clone())).await?;
-        let Which::One(id) = gate.admit(which, None).await? else {
+        let Which::One(id) = authorizer.admit(which, None).await? else {
             return Ok(None);
         };
-        let found = gate.pass(one(&table, reach, &id).await?).await?.map(|stored| stored.body);
+        let found =
+            authorizer.pass(one(&table, reach, &id).await?).await?.map(|stored| stored.body);
         Ok(shape(found.into_iter().collect(), projection, None)?.pop())
     }
 
     /// How many documents match, of those that the caller may see.
     ///
-    /// Where that is every document of the collection, or an index tells all of the filter, the database counts keys and
-    /// reads no document. That is outside `[documents] scan_documents_max`: its bound is the engine's read timeout.
+    /// Where that is every document of the collection, or an index tells all of the filter, the database counts keys
+    /// and reads no document. That is outside `[documents] scan_documents_max`: its bound is the engine's read timeout.
     ///
     /// # Errors
     /// As [`Documents::find`].
     pub async fn count(&self, caller: Caller<'_>, collection: &str, which: Which) -> Result<u64> {
-        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Read).await?;
-        let which = gate.admit(resolved(&table, which).await?, None).await?;
+        let (table, reach, authorizer) =
+            self.open_ruled(caller, collection, Operation::Read).await?;
+        let which = authorizer.admit(resolved(&table, which).await?, None).await?;
         if let Which::One(id) = &which {
-            return Ok(gate.pass(one(&table, reach, id).await?).await?.map_or(0, |_| 1));
+            return Ok(authorizer.pass(one(&table, reach, id).await?).await?.map_or(0, |_| 1));
         }
         let filter = which.filter(reach)?;
         if filter.is_all() {
             return table.count().await;
         }
         let order = Order::default();
-        let mut walk = Walk::new(table, &filter, &order, self.config().scan_documents_max);
-        if let Some(total) = walk.count_by_keys().await? {
+        let mut scan = Scan::new(table, &filter, &order, self.config().scan_documents_max);
+        if let Some(total) = scan.count_by_keys().await? {
             return Ok(total);
         }
         let mut total = 0;
-        while let Some(stored) = walk.next().await? {
-            total += u64::from(walk.matches(&stored.body)?);
+        while let Some(stored) = scan.next().await? {
+            total += u64::from(scan.matches(&stored.body)?);
         }
         Ok(total)
     }
 }
 
-/// What a call means by an id that may be the spelling of an ObjectId: the ObjectId, where nothing has the text as its id.
+/// What a call means by an id that may be the spelling of an ObjectId: the ObjectId, where nothing has the text as its
+/// id.
 pub(super) async fn resolved(table: &Table<'_>, which: Which) -> Result<Which> {
     let (Some(spelled), Which::One(text)) = (which.spelled(), &which) else { return Ok(which) };
     let spelled = Bson::ObjectId(spelled);
@@ -232,15 +240,15 @@ impl Page {
 }
 
 /// Takes the page from documents that come in the wanted order, and stops at its end.
-async fn straight(mut walk: Walk<'_>, skip: usize, limit: usize, held: &Budget) -> Result<Page> {
+async fn straight(mut scan: Scan<'_>, skip: usize, limit: usize, held: &Budget) -> Result<Page> {
     let mut page = Page { bodies: Vec::new(), total: None };
     let (mut matched, mut bytes) = (0, 0);
     while page.bodies.len() < limit {
-        let Some(stored) = walk.next().await? else {
+        let Some(stored) = scan.next().await? else {
             page.total = Some(matched as u64);
             break;
         };
-        if !walk.matches(&stored.body)? {
+        if !scan.matches(&stored.body)? {
             continue;
         }
         matched += 1;
@@ -255,7 +263,7 @@ async fn straight(mut walk: Walk<'_>, skip: usize, limit: usize, held: &Budget) 
 
 /// Takes the page from the documents that a geo index gives, and stops at its end.
 async fn nearest_first(
-    mut nearest: Nearest<'_>,
+    mut nearest: NearestNeighbours<'_>,
     skip: usize,
     limit: usize,
     held: &Budget,
@@ -279,7 +287,7 @@ async fn nearest_first(
 
 /// Sorts all matching documents, keeping only those up to the end of the page.
 async fn sorted(
-    mut walk: Walk<'_>,
+    mut scan: Scan<'_>,
     key: impl Fn(&Document) -> Vec<u8>,
     skip: usize,
     limit: usize,
@@ -289,8 +297,8 @@ async fn sorted(
     let mut first = BinaryHeap::new();
     let mut document = Document::new();
     let (mut matched, mut bytes) = (0, 0);
-    while let Some(stored) = walk.next().await? {
-        if !walk.matching(&stored.body, &mut document)? {
+    while let Some(stored) = scan.next().await? {
+        if !scan.matching(&stored.body, &mut document)? {
             continue;
         }
         let ranked = Ranked { key: key(&document), place: matched, body: stored.body };

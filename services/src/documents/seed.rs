@@ -1,7 +1,8 @@
-//! Loads a file of collections and documents into an environment: the demo's shop, and whatever else a team begins with.
+//! Loads a file of collections and documents into an environment: the demo's shop, and whatever else a team begins
+//! with.
 //!
-//! The file is JSON: `{"collections":[{"name":"goods","permission":"ADMINWRITE","documents":[{"_id":"…"}]}]}`, documents in
-//! Extended JSON. Loading it again changes nothing: what is there already stays as it is.
+//! The file is JSON: `{"collections":[{"name":"goods","permission":"ADMINWRITE","documents":[{"_id":"…"}]}]}`,
+//! documents in Extended JSON. Loading it again changes nothing: what is there already stays as it is.
 
 use bson::{Bson, Document};
 use yunzhan_base::{EnvId, Error, Kind, Principal, Result};

@@ -59,10 +59,11 @@ impl Sql for Broken {
     }
 }
 
-/// A database that counts who reads documents, and is gone after so many writes.
+/// A database that counts who reads documents and collections, and is gone after so many writes.
 pub(crate) struct Watched {
     sql: SharedSql,
     document_reads: AtomicUsize,
+    collection_reads: AtomicUsize,
     writes_left: AtomicUsize,
 }
 
@@ -70,6 +71,11 @@ impl Watched {
     /// How often documents were read since the last time.
     pub(crate) fn document_reads(&self) -> usize {
         self.document_reads.swap(0, Ordering::Relaxed)
+    }
+
+    /// How often collections were read since the last time.
+    pub(crate) fn collection_reads(&self) -> usize {
+        self.collection_reads.swap(0, Ordering::Relaxed)
     }
 }
 
@@ -83,13 +89,16 @@ impl Sql for Watched {
         if what.tables.contains(&Logical("documents")) {
             self.document_reads.fetch_add(1, Ordering::Relaxed);
         }
+        if what.tables.contains(&Logical("collections")) {
+            self.collection_reads.fetch_add(1, Ordering::Relaxed);
+        }
         self.sql.read(how, place, what)
     }
 
-    fn write<'a>(&'a self, place: &'a ShardLocation, unit: WriteBatch) -> SqlFuture<'a, Written> {
+    fn write<'a>(&'a self, place: &'a ShardLocation, batch: WriteBatch) -> SqlFuture<'a, Written> {
         let one_less = |left: usize| left.checked_sub(1);
         match self.writes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
-            Ok(_) => self.sql.write(place, unit),
+            Ok(_) => self.sql.write(place, batch),
             Err(_) => Box::pin(async { Err(Error::new(Kind::Unavailable, "gone")) }),
         }
     }
@@ -204,6 +213,7 @@ impl World {
         let sql = Arc::new(Watched {
             sql: Arc::clone(&self.sql),
             document_reads: AtomicUsize::new(0),
+            collection_reads: AtomicUsize::new(0),
             writes_left: AtomicUsize::new(writes),
         });
         let clock = Clock::manual(NOW_MS);

@@ -41,8 +41,8 @@ impl Which {
         }
     }
 
-    /// The ObjectId that a text of 24 hexadecimal digits is the spelling of. The clients know no ObjectIds and send that text,
-    /// so it means the document with this ObjectId where none has the text.
+    /// The ObjectId that a text of 24 hexadecimal digits is the spelling of. The clients know no ObjectIds and send
+    /// that text, so it means the document with this ObjectId where none has the text.
     pub(super) fn spelled(&self) -> Option<ObjectId> {
         match self {
             Self::One(Bson::String(text)) if text.len() == 24 => ObjectId::parse_str(text).ok(),

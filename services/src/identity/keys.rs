@@ -4,11 +4,13 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use yunzhan_base::event::Level;
 use yunzhan_base::{EnvId, Result, Secret};
 
 use super::Identity;
 use super::logic::millis;
+use super::store::EndingsSince;
 use super::token::{KeyRing, SigningKey};
 
 /// How often [`Identity::refresh`] is due. A session that ends on one replica is over on the others after so long.
@@ -28,8 +30,8 @@ const KEY_AFTERLIFE: Duration = Duration::from_secs(48 * 3600);
 /// How far back endings are read again, so that replicas whose clocks differ by less than a minute miss none.
 const ENDINGS_OVERLAP: Duration = Duration::from_secs(60);
 
-/// Rounds of tidying in one table; what is left waits for the next time.
-const TIDY_ROUNDS_MAX: usize = 100;
+/// How long one tidying goes on while there is more: half of the time until the next one.
+const TIDY_TIME_MAX: Duration = Duration::from_secs(1800);
 
 impl Identity {
     /// Reads the keys, and makes the first one on a new server. The caller holds `rotating`: a slower reading would put the
@@ -56,32 +58,50 @@ impl Identity {
     pub async fn refresh(&self) -> Result<()> {
         let now_ms = self.clock.now_ms();
         let since_ms = *self.endings_read_ms.lock().unwrap_or_else(PoisonError::into_inner);
-        let endings = self.store.endings_since(since_ms).await?;
-        self.memory.end(endings, self.clock.now_s());
+        let mut next = Some(EndingsSince { ended_ms: since_ms, session: String::new() });
+        while let Some(since) = next {
+            let now_s = self.clock.now_s();
+            let page = self.store.endings_since(&since, now_s).await?;
+            self.memory.end(page.0, now_s);
+            next = page.1;
+        }
         *self.endings_read_ms.lock().unwrap_or_else(PoisonError::into_inner) =
             now_ms - millis(ENDINGS_OVERLAP);
         let _rotating = self.rotating.lock().await;
         self.load_keys().await
     }
 
-    /// Replaces the signing key when it is old enough, and removes what has run out. Due every [`TIDY_PERIOD`].
+    /// Replaces the signing key when it is old enough, and removes what has run out, however much that is. Due every
+    /// [`TIDY_PERIOD`].
+    ///
+    /// # Errors
+    /// The first failure of a database, after the others were tidied.
     pub async fn tidy(&self) -> Result<()> {
         self.rotate_by_age().await?;
         let now_ms = self.clock.now_ms();
         let ended_before_ms = now_ms - millis(KEY_AFTERLIFE);
-        for _ in 0..TIDY_ROUNDS_MAX {
-            if !self.store.tidy_system(ended_before_ms).await? {
-                break;
-            }
-        }
-        for env in self.env_ids() {
-            for _ in 0..TIDY_ROUNDS_MAX {
-                if !self.store.tidy_env(&env, now_ms).await? {
-                    break;
+        let until = Instant::now() + TIDY_TIME_MAX;
+        let mut left: Vec<_> =
+            std::iter::once(None).chain(self.env_ids().into_iter().map(Some)).collect();
+        let mut result = Ok(());
+        // A little of each in turn, so that one with much to remove keeps none of the others waiting.
+        while !left.is_empty() && Instant::now() < until {
+            let mut unfinished = Vec::new();
+            for env in left {
+                let tidied = match &env {
+                    None => self.store.tidy_system(ended_before_ms).await,
+                    Some(env) => self.store.tidy_env(env, now_ms).await,
+                };
+                match tidied {
+                    Ok(true) => unfinished.push(env),
+                    Ok(false) => {}
+                    Err(error) => result = result.and(Err(error)),
                 }
+                tokio::task::yield_now().await;
             }
+            left = unfinished;
         }
-        Ok(())
+        result
     }
 
     /// Makes a new signing key. With `drop_old`, for a key that leaked, it signs at once and every token signed before is

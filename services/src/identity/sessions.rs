@@ -211,7 +211,7 @@ impl Identity {
     /// access token signs out until the ending is read back. The two tables lie in two databases, so no unit holds both.
     async fn end_in_order(&self, env: &EnvId, slot: u16, sessions: &[String]) -> Result<()> {
         let now_ms = self.clock.now_ms();
-        let endings = self.endings(sessions, EVER);
+        let endings = self.endings(env, sessions, EVER);
         self.store.add_endings(&endings, now_ms).await?;
         self.store.revoke(env, slot, sessions, now_ms).await?;
         self.memory.end(endings, self.clock.now_s());
@@ -226,17 +226,22 @@ impl Identity {
             let Some(last) = sessions.last() else { return Ok(()) };
             after.clone_from(last);
             let now_s = self.clock.now_s();
-            let endings = self.endings(&sessions, now_s);
+            let endings = self.endings(env, &sessions, now_s);
             self.store.add_endings(&endings, self.clock.now_ms()).await?;
             self.memory.end(endings, now_s);
         }
     }
 
-    fn endings(&self, sessions: &[String], issued_s_max: i64) -> Vec<Ending> {
+    fn endings(&self, env: &EnvId, sessions: &[String], issued_s_max: i64) -> Vec<Ending> {
         // Another replica, whose clock is ahead, may have dated a token later than now.
         let dated_s_max = self.clock.now_s() + CLOCK_SKEW_S_MAX;
         let until_s = dated_s_max + self.config.access_token_lifetime_s() + 1;
-        let ending = |session: &String| Ending { session: session.clone(), issued_s_max, until_s };
+        let ending = |session: &String| Ending {
+            env: Some(env.clone()),
+            session: session.clone(),
+            issued_s_max,
+            until_s,
+        };
         sessions.iter().map(ending).collect()
     }
 

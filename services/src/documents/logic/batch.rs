@@ -8,12 +8,12 @@ use yunzhan_engine::sql::{Value, WriteStep};
 use super::index::{DocumentKeys, Index};
 use super::shape::Prepared;
 
-/// Most steps of one write batch. Five thousand small documents with six indexes are as many, and they take about a third of
-/// a second to commit.
+/// Most steps of one write batch. Five thousand small documents with six indexes are as many, and they take about a
+/// third of a second to commit.
 pub(in crate::documents) const BATCH_STEPS_MAX: usize = 40_000;
 
-/// Most bytes that the steps of one write batch hold: three of the largest bodies of a request. They are held twice for a
-/// moment, as documents and as steps.
+/// Most bytes that the steps of one write batch hold: three of the largest bodies of a request. They are held twice for
+/// a moment, as documents and as steps.
 pub(in crate::documents) const BATCH_BYTES_MAX: usize = 24 << 20;
 
 /// What a step takes besides its keys and its body: five parameters and the name of the environment.

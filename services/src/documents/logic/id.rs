@@ -1,9 +1,9 @@
 //! Document ids: which values can be one, their keys, the slot they live in, and ids that this server makes.
 //!
-//! A made id is 32 lower-case hexadecimal digits, laid out as RFC 9562's UUID version 7: 48 bits of time in milliseconds,
-//! the version, two random bits and the slot in `rand_a`, the variant, and 62 bits that count up within one batch. So a
-//! collection grows at its end, a plain scan gives documents in the order of their birth, and `doc(id)` finds its slot
-//! without asking.
+//! A made id is 32 lower-case hexadecimal digits, laid out as RFC 9562's UUID version 7: 48 bits of time in
+//! milliseconds, the version, two random bits and the slot in `rand_a`, the variant, and 62 bits that count up within
+//! one batch. So a collection grows at its end, a plain scan gives documents in the order of their birth, and `doc(id)`
+//! finds its slot without asking.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use bson::Bson;
@@ -140,10 +140,10 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_id_again() {
-        let once = Ids::repeatable(5, b"demo/u1/orders/k").next();
-        assert_eq!(once, Ids::repeatable(5, b"demo/u1/orders/k").next());
-        assert_ne!(once, Ids::repeatable(5, b"demo/u2/orders/k").next());
-        assert_eq!(slot_of(&Bson::String(once), b""), 5);
+        let idempotent = Ids::repeatable(5, b"demo/u1/orders/k").next();
+        assert_eq!(idempotent, Ids::repeatable(5, b"demo/u1/orders/k").next());
+        assert_ne!(idempotent, Ids::repeatable(5, b"demo/u2/orders/k").next());
+        assert_eq!(slot_of(&Bson::String(idempotent), b""), 5);
     }
 
     #[test]

@@ -15,7 +15,8 @@ use super::shape::OWNER_INDEX;
 /// Most indexes of one collection besides the owner's: each makes every write dearer.
 pub const INDEXES_MAX: usize = 32;
 
-/// Most keys of one document in all indexes of its collection: each is a row that every change of the document may touch.
+/// Most keys of one document in all indexes of its collection: each is a row that every change of the document may
+/// touch.
 pub(in crate::documents) const DOCUMENT_KEYS_MAX: usize = key::ENTRIES_MAX;
 
 /// Longest name of an index in bytes.
@@ -125,7 +126,7 @@ impl Index {
     }
 
     /// Whether it knows all of these fields, of which there are some, written as they are to add an index.
-    pub(in crate::documents) fn leads_by(&self, fields: &[String]) -> bool {
+    pub(in crate::documents) fn covers(&self, fields: &[String]) -> bool {
         let has = |wanted: &String| match &self.keys {
             Keys::Fields(order) => order.fields().iter().any(|field| field.path.is(wanted)),
             Keys::Geo(path) => wanted
@@ -139,8 +140,8 @@ impl Index {
     /// may stand that would be refused of a new one.
     ///
     /// # Errors
-    /// `TooLarge`; `InvalidParameter` where a geo index finds what is no place, and for arrays in two fields. All name the
-    /// index.
+    /// `TooLarge`; `InvalidParameter` where a geo index finds what is no place, and for arrays in two fields. All name
+    /// the index.
     pub(in crate::documents) fn entries(
         &self,
         document: &Document,
@@ -163,7 +164,7 @@ impl Index {
         let entries = entries.map_err(|error| self.refusal(error))?;
         if self.unique && entries.truncated {
             let message =
-                format!("index {}: a value that may stand once has at most 1 KiB", self.name);
+                format!("index {}: a value of a unique index has at most 1 KiB", self.name);
             return Err(Error::new(Kind::TooLarge, message));
         }
         Ok(entries)
@@ -442,7 +443,7 @@ mod tests {
         let entries = |document: &Document| index.entries(document, DOCUMENT_KEYS_MAX, false);
         assert_eq!(entries(&doc! { "a": "x" }).unwrap().keys.len(), 1);
         let error = entries(&doc! { "a": "x".repeat(2000) }).unwrap_err();
-        expect!["index a_1: a value that may stand once has at most 1 KiB"]
+        expect!["index a_1: a value of a unique index has at most 1 KiB"]
             .assert_eq(error.message());
     }
 }

@@ -13,11 +13,11 @@ use super::index::{DocumentKeys, Index, keys_of};
 use super::permission::{OWNER_FIELD, Reach};
 use crate::offload::{self, LONG_BYTES};
 
-/// Largest stored document in bytes of BSON. MongoDB's 16 MiB would let one scan of a page hold a gigabyte; a document of
-/// a mini-program beyond 4 MiB wants to be a file.
+/// Largest stored document in bytes of BSON. MongoDB's 16 MiB would let one scan of a page hold a gigabyte; a document
+/// of a mini-program beyond 4 MiB wants to be a file.
 pub const DOCUMENT_BYTES_MAX: usize = 4 << 20;
 
-/// Most documents in one insert: what one unit of writing holds comfortably. Bodies are bounded besides.
+/// Most documents in one insert: what one write batch of writing holds comfortably. Bodies are bounded besides.
 pub const INSERT_DOCUMENTS_MAX: usize = 5000;
 
 /// Longest name of a collection in bytes: it stands in paths and log lines.
@@ -54,7 +54,8 @@ pub(in crate::documents) struct Prepared {
 /// Makes a client's document ready to be inserted: with an id, and with its owner when a person inserts it.
 ///
 /// # Errors
-/// `InvalidParameter` when a person names an owner or the id cannot be one; `TooLarge`, also for what an index cannot hold.
+/// `InvalidParameter` when a person names an owner or the id cannot be one; `TooLarge`, also for what an index cannot
+/// hold.
 pub(in crate::documents) fn prepare_insert(
     mut document: Document,
     reach: Reach<'_>,
@@ -110,8 +111,8 @@ pub(in crate::documents) fn decode(body: &[u8]) -> Result<Document> {
         .map_err(broken)
 }
 
-/// Reads these fields of a stored document into `document`, whatever that held, and no further than to the last of them.
-/// Documents of one collection mostly look alike: what is the same in the one before keeps its memory.
+/// Reads these fields of a stored document into `document`, whatever that held, and no further than to the last of
+/// them. Documents of one collection mostly look alike: what is the same in the one before keeps its memory.
 ///
 /// # Errors
 /// `Internal` when the bytes are not BSON, as far as they were looked at.
@@ -177,8 +178,8 @@ fn broken(error: bson::error::Error) -> Error {
     Error::internal("a stored document is not BSON").because(error)
 }
 
-/// Makes values straight of the bytes; the driver's own way copies every document inside before it reads it. The recursion
-/// is as deep as a stored document nests, which whoever stored it has bounded.
+/// Makes values straight of the bytes; the driver's own way copies every document inside before it reads it. The
+/// recursion is as deep as a stored document nests, which whoever stored it has bounded.
 fn document(raw: &RawDocument) -> Result<Document, bson::error::Error> {
     let mut document = Document::new();
     for element in raw.iter_elements() {

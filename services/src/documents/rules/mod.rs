@@ -9,7 +9,8 @@
 //!   before, with what the update would make of an empty document, and for each document, with what it makes of that.
 //!   Of a field that the update names, `request.data` holds the whole new value.
 //!
-//! `get` reads the same environment as a server does, outside of any transaction, and what it found counts for the call.
+//! `get` reads the same environment as a server does, outside of any transaction, and what it found counts for the
+//! call.
 //!
 //! `asker.rs` asks one rule and fetches what it needs; `tester.rs` explains to whoever writes rules.
 
@@ -60,7 +61,7 @@ impl<'r> Permission<'r> {
 }
 
 /// The rules of a collection for one operation of one call; nothing stands in the way where a preset decides.
-pub(super) struct Gate<'a>(Option<Ruled<'a>>);
+pub(super) struct Authorizer<'a>(Option<Ruled<'a>>);
 
 struct Ruled<'a> {
     custom: Option<Arc<Custom>>,
@@ -76,14 +77,14 @@ pub(super) struct Foreseen {
 }
 
 impl Documents {
-    /// Finds the collection and decides about the operation, as far as can be decided without a query or a document: the
-    /// gate has to be asked about those.
+    /// Finds the collection and decides about the operation, as far as can be decided without a query or a document:
+    /// the authorizer has to be asked about those.
     pub(super) async fn open_ruled<'a>(
         &'a self,
         caller: Caller<'a>,
         collection: &str,
         operation: Operation,
-    ) -> Result<(Table<'a>, Reach<'a>, Gate<'a>)> {
+    ) -> Result<(Table<'a>, Reach<'a>, Authorizer<'a>)> {
         let found = self.collection(caller.env, collection).await?;
         let reach = permit(caller.principal, caller.env, found.permission, operation)?;
         let ruled = match reach {
@@ -93,11 +94,11 @@ impl Documents {
             }
             Reach::All | Reach::Owned(_) => None,
         };
-        Ok((self.table(caller.env, found), reach, Gate(ruled)))
+        Ok((self.table(caller.env, found), reach, Authorizer(ruled)))
     }
 
-    /// Finds the collection for a question about all documents of a query, and the filter that gives only what the caller
-    /// may read. An aggregation opens so what it looks up, with the query of everybody.
+    /// Finds the collection for a question about all documents of a query, and the filter that gives only what the
+    /// caller may read. An aggregation opens so what it looks up, with the query of everybody.
     ///
     /// # Errors
     /// `CollectionNotFound`, `PermissionDenied`.
@@ -107,8 +108,9 @@ impl Documents {
         collection: &str,
         which: Which,
     ) -> Result<(Table<'a>, Filter)> {
-        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Read).await?;
-        let which = gate.admit(which.into_query()?, None).await?;
+        let (table, reach, authorizer) =
+            self.open_ruled(caller, collection, Operation::Read).await?;
+        let which = authorizer.admit(which.into_query()?, None).await?;
         Ok((table, which.filter(reach)?))
     }
 }
@@ -135,11 +137,11 @@ fn named(operation: Operation) -> rule::Operation {
     }
 }
 
-// === impl Gate ===
+// === impl Authorizer ===
 
-impl Gate<'_> {
+impl Authorizer<'_> {
     /// Puts the caller into the query and holds it against the rule. What remains to be asked about each document,
-    /// [`Gate::decides_each`] tells.
+    /// [`Authorizer::decides_each`] tells.
     ///
     /// # Errors
     /// `PermissionDenied`, whatever the collection holds.
@@ -180,7 +182,7 @@ impl Gate<'_> {
         Ok(Some(own))
     }
 
-    /// The gate, if each document of an admitted call still has to be asked about.
+    /// The authorizer, if each document of an admitted call still has to be asked about.
     pub(super) fn decides_each(&self, which: &Which) -> Option<&Self> {
         let ruled = self.0.as_ref()?;
         // Unreadable rules have admitted nothing.
@@ -189,8 +191,8 @@ impl Gate<'_> {
         (by_id || ruled.asks_data(rule)).then_some(self)
     }
 
-    /// Whether the rule lets the call have this document, and do to it what the update says; `position` is the item that
-    /// `$` in the update's paths stands for.
+    /// Whether the rule lets the call have this document, and do to it what the update says; `position` is the item
+    /// that `$` in the update's paths stands for.
     pub(super) async fn allows(
         &self,
         document: &Document,
@@ -285,7 +287,8 @@ fn written(update: &Update, before: &Document, position: Option<usize>) -> Resul
     Ok(written)
 }
 
-/// What an update that was not parsed yet writes. One that is wrong writes nothing here, and is refused when it is parsed.
+/// What an update that was not parsed yet writes. One that is wrong writes nothing here, and is refused when it is
+/// parsed.
 fn foresee(update: &Document) -> Foreseen {
     let is_plain = |(operator, fields): (&String, &bson::Bson)| {
         let plainly = |fields: &Document| !fields.keys().any(|path| path.contains('.'));

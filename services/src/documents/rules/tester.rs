@@ -49,8 +49,8 @@ impl Documents {
     /// Asks the rules of a collection, or a draft of them, without doing anything.
     ///
     /// # Errors
-    /// `CollectionNotFound`; `InvalidParameter` for a draft or a query that cannot be read, for a collection that has no
-    /// rules, and for a subject that does not go with the operation.
+    /// `CollectionNotFound`; `InvalidParameter` for a draft or a query that cannot be read, for a collection that has
+    /// no rules, and for a subject that does not go with the operation.
     pub async fn test_rules(
         &self,
         env: &EnvId,

@@ -31,7 +31,7 @@ const CREATE_COLLECTION: &str =
 const SET_PERMISSION: &str =
     "UPDATE {collections} SET permission = ?, rules = ?, version = version + 1
      WHERE env = ? AND name = ?";
-const RESHAPE: &str = "UPDATE {collections} SET shape = shape + 1, version = version + 1
+const BUMP_SCHEMA_EPOCH: &str = "UPDATE {collections} SET shape = shape + 1, version = version + 1
      WHERE env = ? AND id = ? AND shape = ?";
 
 const INDEX_COLUMNS: &str =
@@ -80,7 +80,7 @@ pub struct Collection {
     /// The places among `indexes` of those, in the same order.
     pub(in crate::documents) planned_places: Vec<usize>,
     /// Counts changes of its indexes. Whoever writes by an older count than the database's is refused.
-    pub(in crate::documents) shape: i64,
+    pub(in crate::documents) schema_epoch: i64,
     /// When it was made, in milliseconds since 1970.
     pub created_ms: i64,
 }
@@ -100,7 +100,8 @@ impl Collection {
             vec![yunzhan_query::Index { pattern: id, multikey: false, truncated: false }];
         for (place, index) in self.indexes.iter().enumerate().filter(|(_, index)| index.is_ready())
         {
-            // The planner knows nothing of places; `near.rs` and `walk.rs` look for their indexes themselves.
+            // The planner knows nothing of places; `nearest_neighbours.rs` and `scan.rs` look for their indexes
+            // themselves.
             let Keys::Fields(order) = &index.keys else { continue };
             self.planned.push(yunzhan_query::Index {
                 pattern: order.clone(),
@@ -162,7 +163,7 @@ impl Store {
         rows.into_iter().map(version).collect()
     }
 
-    /// Adds the indexes. They may be newer than the row; the row's shape then no longer lets anybody write.
+    /// Adds the indexes. They may be newer than the row; the row's schema epoch then no longer lets anybody write.
     async fn with_indexes(&self, env: &EnvId, mut collection: Collection) -> Result<Collection> {
         let params = vec![text(env.as_str()), Value::Integer(collection.id)];
         for row in self.select(env, INDEX_COLUMNS, &[INDEXES], params).await? {
@@ -223,15 +224,15 @@ impl Store {
         let params = vec![
             text(env.as_str()),
             Value::Integer(collection.id),
-            // The shape only grows, so no number comes twice, also when a builder still works for a dropped one.
-            Value::Integer(OWNER_INDEX + 1 + collection.shape),
+            // The epoch only grows, so no number comes twice, also when a builder still works for a dropped one.
+            Value::Integer(OWNER_INDEX + 1 + collection.schema_epoch),
             text(name),
             text(&keys.text()),
             flag(unique),
             number(total),
         ];
         let create = step(CREATE_INDEX, &[INDEXES], params, Expect::Rows(1));
-        self.reshape(env, collection, create).await
+        self.bump_schema_epoch(env, collection, create).await
     }
 
     /// Moves an index from one state to another. Fails as `Conflict` when it is in another state than supposed, or the
@@ -252,16 +253,27 @@ impl Store {
             Value::Integer(index.id),
             text(index.state.name()),
         ];
-        self.reshape(env, collection, step(SET_STATE, &[INDEXES], params, Expect::Rows(1))).await
+        self.bump_schema_epoch(
+            env,
+            collection,
+            step(SET_STATE, &[INDEXES], params, Expect::Rows(1)),
+        )
+        .await
     }
 
     /// Changes the indexes of a collection, so that no writer goes on by the old ones.
-    async fn reshape(&self, env: &EnvId, collection: &Collection, change: WriteStep) -> Result<()> {
-        let steps = vec![reshape(env, collection), change];
+    async fn bump_schema_epoch(
+        &self,
+        env: &EnvId,
+        collection: &Collection,
+        change: WriteStep,
+    ) -> Result<()> {
+        let steps = vec![bump_schema_epoch(env, collection), change];
         self.write(env, everywhere(&[], None), steps, None).await.map(drop)
     }
 
-    /// The key of the last document that the building has looked at; none when it is at the beginning or no longer built.
+    /// The key of the last document that the building has looked at; none when it is at the beginning or no longer
+    /// built.
     pub(in crate::documents) async fn index_reached(
         &self,
         env: &EnvId,
@@ -273,7 +285,8 @@ impl Store {
         rows.into_iter().next().map_or(Ok(None), |row| Columns::from(row).optional_bytes())
     }
 
-    /// Takes away up to `rows` entries of an index that is being dropped, or at last the index itself. True when it is gone.
+    /// Takes away up to `rows` entries of an index that is being dropped, or at last the index itself. True when it is
+    /// gone.
     pub(in crate::documents) async fn drop_some_entries(
         &self,
         env: &EnvId,
@@ -306,10 +319,13 @@ impl Store {
 }
 
 /// The step that outdates what every writer knows of the collection's indexes.
-pub(super) fn reshape(env: &EnvId, collection: &Collection) -> WriteStep {
-    let params =
-        vec![text(env.as_str()), Value::Integer(collection.id), Value::Integer(collection.shape)];
-    step(RESHAPE, &[COLLECTIONS], params, Expect::Rows(1))
+pub(super) fn bump_schema_epoch(env: &EnvId, collection: &Collection) -> WriteStep {
+    let params = vec![
+        text(env.as_str()),
+        Value::Integer(collection.id),
+        Value::Integer(collection.schema_epoch),
+    ];
+    step(BUMP_SCHEMA_EPOCH, &[COLLECTIONS], params, Expect::Rows(1))
 }
 
 /// The step that notes what kinds of keys an index has.
@@ -366,7 +382,7 @@ fn collection_of(row: Row) -> Result<Collection> {
         indexes: vec![owner_index()],
         planned: Vec::new(),
         planned_places: Vec::new(),
-        shape: columns.integer()?,
+        schema_epoch: columns.integer()?,
         created_ms: columns.integer()?,
         rules: columns.optional_text()?.map(|text| Arc::new(Custom::stored(&text))),
     })

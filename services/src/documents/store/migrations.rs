@@ -42,7 +42,8 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "indexes",
         database: Scope::Env,
         statements: &[
-            // Every unit of writing says by which shape it keeps the indexes up; with an outdated one it is refused.
+            // Every write batch of writing says by which shape it keeps the indexes up; with an outdated one it is
+            // refused.
             "ALTER TABLE {collections} ADD COLUMN shape BIGINT NOT NULL DEFAULT 0",
             // The security rules of a collection whose permission is CUSTOM, as JSON.
             "ALTER TABLE {collections} ADD COLUMN rules {text}",

@@ -1,12 +1,13 @@
 //! Every statement of the service, and the tables they stand on.
 //!
-//! A collection's row carries a counter. Each unit that writes documents raises it first, and what it writes gets the new
-//! value as `version`: the optimistic lock of a document, and its place in the order of the collection's commits. Because
-//! the raised row stays locked until the commit, that order is the order in which units became visible; a table of changes
-//! will be sorted by it. Embedded, units are serial anyway; on MySQL the writers of one collection queue at this row.
+//! A collection's row carries a counter. Each write batch that writes documents bumps it first, and what it writes gets
+//! the new value as `version`: the optimistic lock of a document, and its place in the order of the collection's
+//! commits. Because the raised row stays locked until the commit, that order is the order in which write batches became
+//! visible; a table of changes will be sorted by it. Embedded, write batches are serial anyway; on MySQL the writers of
+//! one collection queue at this row.
 //!
-//! The same row carries the *shape* by which writers keep indexes up. Who makes or drops an index raises it, and a unit of
-//! a writer that knows an older one is refused, so no document is written past an index.
+//! The same row carries the *schema epoch* by which writers keep indexes up. Who makes or drops an index bumps it, and
+//! a write batch of a writer that knows an older one is refused, so no document is written past an index.
 
 mod collections;
 mod migrations;
@@ -62,7 +63,7 @@ impl Store {
         Ok(self.sql.read(Consistency::Primary, &place, statement).await?.0)
     }
 
-    /// Commits steps as one unit.
+    /// Commits steps as one write batch.
     pub(super) async fn write(
         &self,
         env: &EnvId,

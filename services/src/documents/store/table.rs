@@ -19,7 +19,7 @@ const UNIQUE: Logical = Logical("unique_entries");
 /// The engine's own.
 const IDEMPOTENCY: Logical = Logical("idempotency");
 
-const RAISE: &str =
+const BUMP_VERSION: &str =
     "UPDATE {collections} SET version = version + 1 WHERE env = ? AND id = ? AND shape = ?";
 
 const DOCUMENT: &str =
@@ -82,7 +82,7 @@ const UPDATE_DOCUMENT: &str =
      WHERE env = ? AND collection = ? AND id = ? AND version = ?";
 const REMOVE_DOCUMENT: &str =
     "DELETE FROM {documents} WHERE env = ? AND collection = ? AND id = ? AND version = ?";
-// Both change nothing: a row is found at this version, or none is found, else the unit fails.
+// Both change nothing: a row is found at this version, or none is found, else the write batch fails.
 const UNCHANGED: &str = "UPDATE {documents} SET version = version
      WHERE env = ? AND collection = ? AND id = ? AND version = ?";
 const ABSENT: &str = "DELETE FROM {documents} WHERE env = ? AND collection = ? AND id = ?";
@@ -108,7 +108,7 @@ const BUILD_UNIQUE: &str =
         SELECT 1 FROM {unique_entries} u WHERE u.env = d.env AND u.collection = d.collection
         AND u.index_id = ? AND u.entry = ? AND u.document = d.id)";
 
-// The same for a document that the unit itself has just written.
+// The same for a document that the write batch itself has just written.
 const KEEP_UNIQUE: &str =
     "INSERT INTO {unique_entries} (env, collection, index_id, entry, document)
      SELECT d.env, d.collection, ?, ?, d.id FROM {documents} d
@@ -116,7 +116,8 @@ const KEEP_UNIQUE: &str =
         SELECT 1 FROM {unique_entries} u WHERE u.env = d.env AND u.collection = d.collection
         AND u.index_id = ? AND u.entry = ? AND u.document = d.id)";
 
-// What a call with an idempotency key asked for and came to lies beside what the engine remembers of it, and is swept with it.
+// What a call with an idempotency key asked for and came to lies beside what the engine remembers of it, and is swept
+// with it.
 const REMEMBER_REQUEST: &str =
     "INSERT INTO {idempotency} (env, unit_key, changed, committed_ms) VALUES (?, ?, ?, ?)
      {on_conflict:env,unit_key} SET changed = {new:changed}, committed_ms = {new:committed_ms}";
@@ -381,7 +382,7 @@ impl Table<'_> {
 // === Writing ===
 
 impl Table<'_> {
-    /// Commits steps made by the functions below as one unit.
+    /// Commits steps made by the functions below as one write batch.
     pub(in crate::documents) async fn write(
         &self,
         slot: Option<u16>,
@@ -392,11 +393,11 @@ impl Table<'_> {
         self.store.write(self.env, key, steps, idempotency).await
     }
 
-    /// The first step of every unit: takes the next version, and holds the collection in place. A unit of somebody who
-    /// knows outdated indexes fails here.
-    pub(in crate::documents) fn raise(&self) -> WriteStep {
-        let params = self.params([Value::Integer(self.collection.shape)]);
-        step(RAISE, &[COLLECTIONS], params, Expect::Rows(1))
+    /// The first step of every write batch: takes the next version, and holds the collection in place. A write batch of
+    /// somebody who knows outdated indexes fails here.
+    pub(in crate::documents) fn bump_version(&self) -> WriteStep {
+        let params = self.params([Value::Integer(self.collection.schema_epoch)]);
+        step(BUMP_VERSION, &[COLLECTIONS], params, Expect::Rows(1))
     }
 
     /// The steps that add a document.
@@ -434,20 +435,20 @@ impl Table<'_> {
         self.change_keys(&stored.key, old, &DocumentKeys::default(), steps);
     }
 
-    /// Lets a unit take unique values only when all that it gives up are free, so that one may move from any of its
-    /// documents to any other.
+    /// Lets a write batch take unique values only when all that it gives up are free, so that one may move from any of
+    /// its documents to any other.
     pub(in crate::documents) fn take_unique_last(steps: &mut [WriteStep]) {
         let takes = |step: &WriteStep| [INSERT_UNIQUE, KEEP_UNIQUE].contains(&step.statement.sql);
         steps.sort_by_key(takes);
     }
 
-    /// The step that lets a unit fail unless the document is still at `version`.
+    /// The step that lets a write batch fail unless the document is still at `version`.
     pub(in crate::documents) fn unchanged(&self, key: &[u8], version: i64) -> WriteStep {
         let params = self.params([blob(key), Value::Integer(version)]);
         step(UNCHANGED, &[DOCUMENTS], params, Expect::Rows(1))
     }
 
-    /// The step that lets a unit fail unless there is no such document.
+    /// The step that lets a write batch fail unless there is no such document.
     pub(in crate::documents) fn absent(&self, key: &[u8]) -> WriteStep {
         step(ABSENT, &[DOCUMENTS], self.params([blob(key)]), Expect::Rows(0))
     }
@@ -583,7 +584,7 @@ impl Table<'_> {
         rows.into_iter().next().map(|row| Columns::from(row).bytes()).transpose()
     }
 
-    /// The step that remembers, with the unit, what its call asked for and what it came to.
+    /// The step that remembers, with the write batch, what its call asked for and what it came to.
     pub(in crate::documents) fn remember_request(
         &self,
         key: &str,

@@ -51,6 +51,9 @@ fn arrays_in_two_fields_of_one_index_are_refused_wherever_they_come_from() {
         );
         let set = doc! { "$set": { "sizes": [3, 4] } };
         refusal.assert_eq(&world.update(&server, "goods", change(doc! { "_id": 1 }, set)).await);
+        // A field that becomes an array afterwards.
+        let push = doc! { "$set": { "sizes": [] } };
+        refusal.assert_eq(&world.update(&server, "goods", change(doc! { "_id": 1 }, push)).await);
         // In a transaction it is the commit that knows the indexes.
         let caller = world.caller(&server);
         let transaction = world.documents.start_transaction(caller).unwrap();

@@ -1,4 +1,4 @@
-//! Large documents and long walks have an end.
+//! Large documents and long scans have an end.
 
 use bson::doc;
 use expect_test::expect;
@@ -98,14 +98,14 @@ fn a_long_walk_along_an_index_asks_for_a_narrower_query() {
         world.documents.insert(world.caller(&server), "goods", documents, None).await.unwrap();
         world.index(doc! { "kind": 1 }, false).await.unwrap();
         world.finish().await;
-        let mut told = String::new();
+        let mut described = String::new();
         for query in [doc! { "kind": "tea" }, doc! { "kind": "tea", "n": -1 }] {
-            told += &world.list(&server, "goods", Find { limit: 200, ..find(query) }).await;
+            described += &world.list(&server, "goods", Find { limit: 200, ..find(query) }).await;
         }
         expect![[r#"
             TooLarge: this call would cost more than reading 100 small documents; the index kind_1 leads to too many; narrow the query
             TooLarge: this call would cost more than reading 100 small documents; it lacks an index on kind, n
-        "#]].assert_eq(&told);
+        "#]].assert_eq(&described);
     });
 }
 

@@ -113,9 +113,10 @@ fn no_change_is_lost_when_many_change_one_document() {
                     let principal = server();
                     let caller = Caller { env: &env, principal: &principal };
                     for _ in 0..10 {
-                        let raise = change(doc! { "_id": "hits" }, doc! { "$inc": { "n": 1 } });
-                        let raise = Change { multi: false, ..raise };
-                        documents.update(caller, "counters", raise, None).await.unwrap();
+                        let bump_version =
+                            change(doc! { "_id": "hits" }, doc! { "$inc": { "n": 1 } });
+                        let bump_version = Change { multi: false, ..bump_version };
+                        documents.update(caller, "counters", bump_version, None).await.unwrap();
                     }
                 })
             })
@@ -144,14 +145,14 @@ fn a_unit_of_many_documents_waits_in_no_queue() {
         let first = id_key(&"a".into()).unwrap();
         let first = table.document_anywhere(&first).await.unwrap().unwrap();
         let _head = world.documents.queues.turn(&table, &[first]).await;
-        let raise = |query| change(query, doc! { "$inc": { "n": 1 } });
-        let both = raise(doc! { "n": 0 });
+        let bump_version = |query| change(query, doc! { "$inc": { "n": 1 } });
+        let both = bump_version(doc! { "n": 0 });
         expect!["Some(\"matched 2 updated 2 upserted None\")"].assert_eq(&format!(
             "{:?}",
             soon(world.update(&server, "goods", both), Duration::from_secs(10)).await
         ));
         // A single document does wait for its turn.
-        let one = raise(doc! { "_id": "a" });
+        let one = bump_version(doc! { "_id": "a" });
         let waiting = soon(world.update(&server, "goods", one), Duration::from_millis(50)).await;
         assert_eq!(waiting, None);
     });
@@ -170,11 +171,11 @@ fn many_upserts_of_one_id_make_one_document() {
                 let world = Arc::clone(&world);
                 tokio::spawn(async move {
                     let anna = user("anna");
-                    let raise = change(doc! { "_id": "mine" }, doc! { "$inc": { "n": 1 } });
-                    let raise = Change { multi: false, upsert: true, ..raise };
+                    let bump_version = change(doc! { "_id": "mine" }, doc! { "$inc": { "n": 1 } });
+                    let bump_version = Change { multi: false, upsert: true, ..bump_version };
                     world
                         .documents
-                        .update(world.caller(&anna), "counters", raise, None)
+                        .update(world.caller(&anna), "counters", bump_version, None)
                         .await
                         .unwrap()
                         .upserted
@@ -203,9 +204,9 @@ fn changes_of_many_documents_span_units_and_pages() {
         let documents: Vec<_> = (0..many).map(|n| doc! { "_id": n as i64, "n": 0 }).collect();
         world.documents.insert(world.caller(&anna), "goods", documents, None).await.unwrap();
         world.add(&server, "goods", doc! { "_id": "other", "n": 0 }).await.unwrap();
-        let raise = change(doc! { "n": 0 }, doc! { "$inc": { "n": 1 } });
+        let bump_version = change(doc! { "n": 0 }, doc! { "$inc": { "n": 1 } });
         expect!["matched 607 updated 607 upserted None"]
-            .assert_eq(&world.update(&anna, "goods", raise).await);
+            .assert_eq(&world.update(&anna, "goods", bump_version).await);
         let raised = Which::parse(&doc! { "n": 1 }).unwrap();
         assert_eq!(
             world.documents.count(world.caller(&server), "goods", raised.clone()).await.unwrap(),

@@ -7,7 +7,7 @@ use bson::{Bson, doc};
 use expect_test::expect;
 use yunzhan_base::Principal;
 
-use super::{change, find, told};
+use super::{change, described, find};
 use crate::dialect::documents::control::CONTROL;
 use crate::documents::testing::{Asked, NOW_MS, on_every_engine, server, user};
 use crate::documents::{Config, Preset};
@@ -17,7 +17,7 @@ fn collections_are_known_at_once_and_only_where_they_are() {
     on_every_engine(&Config::default(), async |world| {
         let (anna, server) = (user("anna"), server());
         let add = async |who: &Principal| {
-            told(world.add(who, "notes", doc! { "n": 1 }).await.map(|_| "added"))
+            described(world.add(who, "notes", doc! { "n": 1 }).await.map(|_| "added"))
         };
         assert_eq!(add(&server).await, "CollectionNotFound");
         let created = world
@@ -37,10 +37,10 @@ fn collections_are_known_at_once_and_only_where_they_are() {
             .documents
             .create_collection(world.caller(&server), "notes", Preset::Private)
             .await;
-        assert_eq!(told(again.map(|_| "created")), "AlreadyExists");
+        assert_eq!(described(again.map(|_| "created")), "AlreadyExists");
         let missing =
             world.documents.set_permission(world.caller(&server), "none", Preset::Private).await;
-        assert_eq!(told(missing.map(|()| "set")), "CollectionNotFound");
+        assert_eq!(described(missing.map(|()| "set")), "CollectionNotFound");
         let elsewhere = "other".parse().unwrap();
         assert_eq!(world.documents.collections(&elsewhere).await.unwrap(), []);
         assert_eq!(world.documents.collections(&world.env).await.unwrap().len(), 1);
@@ -164,7 +164,7 @@ fn rows_of_the_first_format_are_still_read_and_changed() {
 #[test]
 fn an_operator_makes_collections_and_changes_permissions() {
     on_every_engine(&Config::default(), async |world| {
-        let mut told = String::new();
+        let mut described = String::new();
         for (route, env, collection, body) in [
             ("create_collection", "demo", "", r#"{"name":"notes"}"#),
             ("create_collection", "demo", "", r#"{"name":"notes"}"#),
@@ -182,7 +182,7 @@ fn an_operator_makes_collections_and_changes_permissions() {
             let params = &[("env", env), ("collection", collection)];
             let principal = &Principal::Operator;
             let asked = Asked { route, params, query: "", headers: &[], body, principal };
-            writeln!(told, "{}", world.ask(&world.documents, CONTROL, asked).await).unwrap();
+            writeln!(described, "{}", world.ask(&world.documents, CONTROL, asked).await).unwrap();
         }
         expect![[r#"
             200 {"name":"notes","permission":"PRIVATE","created_ms":1767225600000}
@@ -196,7 +196,7 @@ fn an_operator_makes_collections_and_changes_permissions() {
             404 {"code":"collection_not_found","message":"there is no collection none; create it first","request_id":"<id>"}
             200 {"collections":[{"created_ms":1767225600000,"name":"goods","permission":"READONLY"},{"created_ms":1767225600000,"name":"notes","permission":"ADMINONLY"}]}
             404 {"code":"env_not_found","message":"an environment id has 1 to 63 of a-z, 0-9 and '-', and begins with a letter","request_id":"<id>"}
-        "#]].assert_eq(&told);
+        "#]].assert_eq(&described);
         expect![[r#"
             operator collection.add notes PRIVATE
             operator collection.add notes PRIVATE: already_exists

@@ -225,9 +225,9 @@ impl<'w> Round<'w> {
         let found = self.world.documents.find(caller, GOODS, wanted).await.unwrap();
         let found: Vec<_> = found.documents.iter().map(read).collect();
         self.check_page(&what, &order, &mut matching, &found, skip, limit);
-        let told =
+        let described =
             self.world.documents.explain(caller, GOODS, which(), &order, limit).await.unwrap();
-        tally.indexed += u64::from(told.index.is_some());
+        tally.indexed += u64::from(described.index.is_some());
         tally.finds += 1;
     }
 
@@ -243,7 +243,8 @@ impl<'w> Round<'w> {
         Some(matching)
     }
 
-    /// Where documents are equal in the order, which of them comes first is left open; without indexes it is the lesser id.
+    /// Where documents are equal in the order, which of them comes first is left open; without indexes it is the lesser
+    /// id.
     fn check_page(
         &self,
         what: &str,

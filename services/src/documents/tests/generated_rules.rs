@@ -1,5 +1,5 @@
-//! Generated rules, callers, documents and queries through the whole service: nobody reaches a document that the rule denies
-//! by itself, and whoever is admitted reaches all that match.
+//! Generated rules, callers, documents and queries through the whole service: nobody reaches a document that the rule
+//! denies by itself, and whoever is admitted reaches all that match.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,8 @@ use super::{change, find, server};
 use crate::documents::testing::{NOW_MS, World, on_sqlite, user_with};
 use crate::documents::{Body, Change, Config, Preset, Which};
 
-/// Generated cases; each goes through every operation. The environment variable `YUNZHAN_RULE_CALLS` sets another number.
+/// Generated cases; each goes through every operation. The environment variable `YUNZHAN_RULE_CALLS` sets another
+/// number.
 const CASES: u32 = 150;
 
 /// Documents of the collection that `get` reads.

@@ -4,7 +4,7 @@ use bson::{Bson, Document, doc};
 use expect_test::expect;
 use yunzhan_query::Order;
 
-use super::{change, find, told};
+use super::{change, described, find};
 use crate::documents::testing::{World, on_every_engine, server};
 use crate::documents::{Body, Config, Explanation, Preset, Which};
 
@@ -199,9 +199,9 @@ fn an_index_changes_no_answer() {
             (near(CENTERS[0], 0.0, f64::INFINITY), doc! { "n": 1 }, "scan  false"),
             (area, doc! {}, "index at_2dsphere true"),
         ] {
-            let told = world.explained(query, order, 3).await;
-            let index = told.index.unwrap_or_default();
-            assert_eq!(format!("{} {index} {}", told.access, told.ordered), expected);
+            let described = world.explained(query, order, 3).await;
+            let index = described.index.unwrap_or_default();
+            assert_eq!(format!("{} {index} {}", described.access, described.ordered), expected);
         }
     });
 }
@@ -235,7 +235,7 @@ fn what_is_no_place_is_refused_by_the_index() {
         world.index(doc! { "at": "2dsphere" }, false).await.unwrap();
         world.finish().await;
         let mut lines =
-            vec![told(world.index(doc! { "b": "2dsphere" }, true).await.map(|()| "made"))];
+            vec![described(world.index(doc! { "b": "2dsphere" }, true).await.map(|()| "made"))];
         for at in [Bson::from("here"), vec![200.0, 0.0].into(), vec![20.0, 0.0].into()] {
             let added = world.add(&server, "goods", doc! { "_id": "a", "at": at }).await;
             lines.push(added.map_or_else(|error| error.to_string(), |id| id.to_string()));
@@ -266,17 +266,18 @@ fn the_nearest_of_many_cost_little() {
         let world = world.with_goods(&goods.collect::<Vec<_>>()).await;
         world.index(doc! { "at": "2dsphere" }, false).await.unwrap();
         world.finish().await;
-        let told = world.explained(near((121.5, 31.5), 0.0, f64::INFINITY), doc! {}, 20).await;
-        let entries = told.entries_examined.unwrap();
+        let described = world.explained(near((121.5, 31.5), 0.0, f64::INFINITY), doc! {}, 20).await;
+        let entries = described.entries_examined.unwrap();
         assert!((20..1000).contains(&entries), "{entries} entries");
-        assert!((20..30).contains(&told.documents_examined), "{told:?}");
-        assert_eq!(told.documents_matched, 20);
+        assert!((20..30).contains(&described.documents_examined), "{described:?}");
+        assert_eq!(described.documents_matched, 20);
     });
 }
 
 #[test]
 fn what_is_beside_a_point_in_the_index_may_be_far_from_it() {
-    // West of 90 degrees there are only places far away, which stand beside the point in the index; east of it are many.
+    // West of 90 degrees there are only places far away, which stand beside the point in the index; east of it are
+    // many.
     let far = |n: i32| if n % 2 == 0 { (60.0, 60.0) } else { (10.0, 10.0) };
     let many = (0..1500).map(|n| {
         let at = if n < 100 { far(n) } else { (90.0 + f64::from(n) / 10_000.0, 31.0) };
@@ -292,8 +293,8 @@ fn what_is_beside_a_point_in_the_index_may_be_far_from_it() {
         assert_eq!(found, ["g0100", "g0101", "g0102"]);
         assert_eq!(world.ids(query(10_000.0), doc! {}, 0, 2).await, ["g0949", "g0950"]);
         assert_eq!(world.ids(query(0.0), doc! {}, 1399, 2).await, ["g1499", "g0000"]);
-        let told = world.explained(query(0.0), doc! {}, 3).await;
-        let entries = told.entries_examined.unwrap_or_default();
+        let described = world.explained(query(0.0), doc! {}, 3).await;
+        let entries = described.entries_examined.unwrap_or_default();
         // Three first rings that were too large, and one that was not.
         assert!((2000..6000).contains(&entries), "{entries} entries");
     });
@@ -316,10 +317,11 @@ fn many_at_one_place_are_read_once_though_rings_shrink() {
         let world = world.with_goods(&many).await;
         world.index(doc! { "at": "2dsphere" }, false).await.unwrap();
         world.finish().await;
-        let told = world.explained(near((179.9999, 31.0), 0.0, f64::INFINITY), doc! {}, 20).await;
-        let entries = told.entries_examined.unwrap();
+        let described =
+            world.explained(near((179.9999, 31.0), 0.0, f64::INFINITY), doc! {}, 20).await;
+        let entries = described.entries_examined.unwrap();
         assert!(entries < 12_000, "{entries} entries");
-        assert_eq!(told.documents_matched, 20);
+        assert_eq!(described.documents_matched, 20);
     });
 }
 
@@ -347,7 +349,7 @@ fn geo_near_reads_as_much_as_its_limit_needs() {
                     .collect::<Vec<_>>()
                     .join(" ")
             };
-            told(found.map(|found| ids(found.into_iter().collect())))
+            described(found.map(|found| ids(found.into_iter().collect())))
         };
         let key = doc! { "key": "at", "limit": 3 };
         let mut lines = vec![ask(key.clone(), vec![]).await];

@@ -6,7 +6,7 @@ use bson::doc;
 use bson::oid::ObjectId;
 use expect_test::expect;
 
-use super::{change, find, told};
+use super::{change, described, find};
 use crate::documents::testing::{on_every_engine, server, user};
 use crate::documents::{Change, Config, Permission, Preset, Which};
 
@@ -45,10 +45,10 @@ fn a_text_means_the_object_id_that_it_spells_where_none_has_the_text() {
             writeln!(table, "of another: {}", none.trim_end()).unwrap();
             let got = documents.get(caller, name, &HEX.to_uppercase().into(), None).await;
             let counted = documents.count(caller, name, id()).await;
-            let raise = || change(doc! { "_id": HEX }, doc! { "$inc": { "n": 1 } });
-            let raised = world.update(&anna, name, raise()).await;
+            let bump_version = || change(doc! { "_id": HEX }, doc! { "$inc": { "n": 1 } });
+            let raised = world.update(&anna, name, bump_version()).await;
             let transaction = documents.start_transaction(caller).unwrap();
-            let within = documents.update_in(caller, &transaction, name, raise()).await;
+            let within = documents.update_in(caller, &transaction, name, bump_version()).await;
             documents.commit_transaction(caller, &transaction).await.unwrap();
             // The text comes first once something has it, also where it is not the caller's.
             world.add(&server, name, doc! { "_id": HEX, "_openid": "bert" }).await.unwrap();
@@ -65,11 +65,11 @@ fn a_text_means_the_object_id_that_it_spells_where_none_has_the_text() {
             writeln!(
                 table,
                 "{} {} | {raised} | {} | {} {set} {}",
-                told(got.map(|got| got.is_some())),
-                told(counted),
-                told(within.map(|changed| changed.updated)),
-                told(taken),
-                told(removed),
+                described(got.map(|got| got.is_some())),
+                described(counted),
+                described(within.map(|changed| changed.updated)),
+                described(taken),
+                described(removed),
             )
             .unwrap();
             table.push_str(&world.list(&server, name, find(doc! {})).await);

@@ -9,7 +9,7 @@ use yunzhan_base::{Kind, Result};
 use yunzhan_query::Order;
 use yunzhan_query::key::{FORMAT, KeyRange};
 
-use super::{change, find, told};
+use super::{change, described, find};
 use crate::documents::indexes::build_page;
 use crate::documents::store::Side;
 use crate::documents::testing::{World, on_every_engine, server, user};
@@ -46,21 +46,22 @@ impl World {
     async fn explain(&self, query: Document, order: Document) -> String {
         let (server, order) = (server(), Order::parse(&order).unwrap());
         let which = Which::parse(&query).unwrap();
-        let told = self.documents.explain(self.caller(&server), "goods", which, &order, 3).await;
-        let told = told.unwrap();
-        let wanted = match told.wanted_index.as_slice() {
+        let described =
+            self.documents.explain(self.caller(&server), "goods", which, &order, 3).await;
+        let described = described.unwrap();
+        let wanted = match described.wanted_index.as_slice() {
             [] => String::new(),
             fields => format!(" wants {}", fields.join(" ")),
         };
         format!(
             "{} {} ranges {} ordered {} exact {} examined {} matched {}{wanted}",
-            told.access,
-            told.index.unwrap_or_default(),
-            told.ranges,
-            told.ordered,
-            told.exact,
-            told.documents_examined,
-            told.documents_matched
+            described.access,
+            described.index.unwrap_or_default(),
+            described.ranges,
+            described.ordered,
+            described.exact,
+            described.documents_examined,
+            described.documents_matched
         )
     }
 
@@ -101,8 +102,8 @@ fn an_index_is_built_and_serves_filter_order_and_count() {
         let explained = async || {
             let mut text = String::new();
             for (query, order) in &asked {
-                let told = world.explain(query.clone(), order.clone()).await;
-                writeln!(text, "{query} {order}: {told}").unwrap();
+                let described = world.explain(query.clone(), order.clone()).await;
+                writeln!(text, "{query} {order}: {described}").unwrap();
             }
             text
         };
@@ -157,8 +158,8 @@ fn what_is_written_during_the_building_is_in_the_index() {
         world.finish().await;
         world.update(&server, "goods", to("g0023", 77)).await;
         let check = async |query: Document, expected: Expect| {
-            let told = world.explain(query.clone(), doc! {}).await;
-            expected.assert_eq(&format!("{} {}", world.total(query).await, &told[..11]));
+            let described = world.explain(query.clone(), doc! {}).await;
+            expected.assert_eq(&format!("{} {}", world.total(query).await, &described[..11]));
         };
         check(doc! { "n": 77 }, expect!["3 index n_1 r"]).await;
         check(doc! { "n": 3 }, expect!["42 index n_1 r"]).await;
@@ -189,13 +190,13 @@ fn a_change_between_reading_and_adding_loses_no_key() {
             (1, 1)
         );
         expect!["AlreadyExists"]
-            .assert_eq(&told(world.add(&server, "goods", doc! { "m": 1 }).await));
+            .assert_eq(&described(world.add(&server, "goods", doc! { "m": 1 }).await));
         let gone = Which::parse(&doc! { "_id": "g0001" }).unwrap();
         let removed =
             world.documents.remove(world.caller(&server), "goods", gone, false, None).await;
         assert_eq!(removed.unwrap(), 1);
         expect![[r#""z""#]]
-            .assert_eq(&told(world.add(&server, "goods", doc! { "_id": "z", "m": 1 }).await));
+            .assert_eq(&described(world.add(&server, "goods", doc! { "_id": "z", "m": 1 }).await));
     });
 }
 
@@ -296,8 +297,8 @@ fn nobody_writes_past_an_index() {
     });
 }
 
-/// Each server ends before another page of its index is in the database, and the next goes on from there, although documents
-/// behind and before that place have changed or gone meanwhile.
+/// Each server ends before another page of its index is in the database, and the next goes on from there, although
+/// documents behind and before that place have changed or gone meanwhile.
 #[test]
 fn a_building_goes_on_where_another_server_ended() {
     on_every_engine(&Config::default(), async |world| {
@@ -307,7 +308,7 @@ fn a_building_goes_on_where_another_server_ended() {
             let new = NewIndex { name: Some(name), ..index(&doc! { "m": 1 }, true) };
             world.documents.create_index(world.caller(&server), "goods", new).await.unwrap();
         };
-        let mut told = String::new();
+        let mut described = String::new();
         for pages in 0..4 {
             make(format!("ended_{pages}")).await;
             let (ending, _) = world.over_watched_database(pages);
@@ -317,7 +318,7 @@ fn a_building_goes_on_where_another_server_ended() {
             drop(ending);
             let next = world.other_server();
             let left = next.indexes(&world.env, "goods").await.unwrap();
-            writeln!(told, "{}", line(left.last().unwrap()).trim()).unwrap();
+            writeln!(described, "{}", line(left.last().unwrap()).trim()).unwrap();
             for (n, from) in [(pages, 0), (pages + 10, 200)] {
                 let id = |n: usize| format!("g{:04}", from + n);
                 let set = doc! { "$set": { "m": i32::try_from(1000 + from + n).unwrap() } };
@@ -327,7 +328,7 @@ fn a_building_goes_on_where_another_server_ended() {
                 world.documents.remove(caller, "goods", gone, false, None).await.unwrap();
             }
             let finished = world.finish_by(&next).await;
-            writeln!(told, "  {}", finished.lines().last().unwrap()).unwrap();
+            writeln!(described, "  {}", finished.lines().last().unwrap()).unwrap();
         }
         expect![[r#"
             ended_0 unique true Building 0/450 -
@@ -339,7 +340,7 @@ fn a_building_goes_on_where_another_server_ended() {
             ended_3 unique true Building 444/444 -
               ended_3 unique true Ready 444/444 -
         "#]]
-        .assert_eq(&told);
+        .assert_eq(&described);
         make("whole".to_owned()).await;
         world.finish().await;
         let indexes = world.documents.indexes(&world.env, "goods").await.unwrap();
@@ -366,7 +367,7 @@ fn a_unique_value_stands_once() {
         "#]]
         .assert_eq(&world.finish().await);
         let mut text = String::new();
-        let add = async |document| told(world.add(&server, "goods", document).await);
+        let add = async |document| described(world.add(&server, "goods", document).await);
         writeln!(text, "{}", add(doc! { "_id": "a", "m": 5 }).await).unwrap();
         writeln!(text, "{}", add(doc! { "_id": "b" }).await).unwrap();
         writeln!(text, "{}", add(doc! { "_id": "c" }).await).unwrap();
@@ -378,7 +379,7 @@ fn a_unique_value_stands_once() {
             AlreadyExists
             "b"
             AlreadyExists
-            AlreadyExists: a document with the value that the unique index m_1 lets stand once exists already
+            AlreadyExists: duplicate value for unique index m_1
             matched 1 updated 1 upserted None
             "c"
         "#]].assert_eq(&text);

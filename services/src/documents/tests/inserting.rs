@@ -72,7 +72,7 @@ fn a_repeated_insert_answers_as_the_first_did() {
         let (anna, bert) = (user("anna"), user("bert"));
         let order = async |who: &Principal, key: &str| {
             let one = vec![doc! { "n": 1 }];
-            let ids = world.documents.insert(world.caller(who), "orders", one, once(key));
+            let ids = world.documents.insert(world.caller(who), "orders", one, idempotent(key));
             ids.await.unwrap().remove(0)
         };
         let first = order(&anna, "k1").await;
@@ -81,21 +81,25 @@ fn a_repeated_insert_answers_as_the_first_did() {
         assert_ne!(order(&bert, "k1").await, first);
         assert_eq!(world.count("orders").await, 3);
         for key in ["", "a b", "\u{e9}", &"k".repeat(129)] {
-            let refused =
-                world.documents.insert(world.caller(&anna), "orders", vec![doc! {}], once(key));
+            let refused = world.documents.insert(
+                world.caller(&anna),
+                "orders",
+                vec![doc! {}],
+                idempotent(key),
+            );
             assert_eq!(refused.await.unwrap_err().kind(), Kind::InvalidParameter, "{key}");
         }
         let several = world.documents.insert(
             world.caller(&anna),
             "orders",
             vec![doc! {}, doc! {}],
-            once("k"),
+            idempotent("k"),
         );
         assert_eq!(several.await.unwrap_err().kind(), Kind::InvalidParameter);
     });
 }
 
-fn once(key: &str) -> Option<Idempotency<'_>> {
+fn idempotent(key: &str) -> Option<Idempotency<'_>> {
     Some(Idempotency { key, request: b"the same".into(), keeps_document: false })
 }
 
@@ -136,8 +140,12 @@ fn two_keys_of_a_server_have_names_of_their_own() {
         for key in ["k1", "k2"] {
             let principal = server_with(key);
             let one = vec![doc! { "by": key }];
-            let ids =
-                world.documents.insert(world.caller(&principal), "orders", one, once("order-1"));
+            let ids = world.documents.insert(
+                world.caller(&principal),
+                "orders",
+                one,
+                idempotent("order-1"),
+            );
             assert_eq!(ids.await.unwrap().len(), 1);
         }
         assert_eq!(world.count("orders").await, 2);

@@ -9,10 +9,11 @@ mod finding;
 mod generated_questions;
 mod generated_rules;
 mod geo;
+mod idempotency;
 mod ids;
 mod indexes;
 mod inserting;
-mod once;
+mod neighbours;
 mod permission;
 mod rules;
 mod transactions;
@@ -45,7 +46,7 @@ pub(super) fn change(query: Document, update: Document) -> Change {
 }
 
 /// The text of a result; an error by its kind, so that tables stay narrow.
-pub(super) fn told<T: ToString>(result: Result<T>) -> String {
+pub(super) fn described<T: ToString>(result: Result<T>) -> String {
     result.map_or_else(|error| format!("{:?}", error.kind()), |value| value.to_string())
 }
 

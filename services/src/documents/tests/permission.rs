@@ -6,7 +6,7 @@ use bson::{Document, doc};
 use expect_test::expect;
 use yunzhan_query::Order;
 
-use super::{change, find, told};
+use super::{change, described, find};
 use crate::documents::testing::{on_every_engine, server, user};
 use crate::documents::{Change, Config, Find, Preset, Which};
 
@@ -37,12 +37,12 @@ fn people_see_and_change_what_the_preset_gives_them() {
             writeln!(
                 table,
                 "{name}: {} {} {} {} {} {}",
-                told(found.map(|found| found.documents.len())),
-                told(counted),
-                told(other.map(|other| other.is_some())),
-                told(raised.map(|changed| changed.updated)),
-                told(removed),
-                told(added.map(|ids| ids.len())),
+                described(found.map(|found| found.documents.len())),
+                described(counted),
+                described(other.map(|other| other.is_some())),
+                described(raised.map(|changed| changed.updated)),
+                described(removed),
+                described(added.map(|ids| ids.len())),
             )
             .unwrap();
             table.push_str(&world.list(&server, name, find(doc! {})).await);
@@ -116,10 +116,10 @@ fn nobody_reaches_beyond_their_own_by_asking_cleverly() {
             doc! { "$rename": { "secret": "_openid" } },
             doc! { "$setOnInsert": { "_openid": "bert" } },
         ] {
-            let told =
+            let described =
                 world.update(&anna, "notes", change(doc! { "_id": "a" }, update.clone())).await;
             assert_eq!(
-                told, "InvalidParameter: _openid is written by the server; leave it out",
+                described, "InvalidParameter: _openid is written by the server; leave it out",
                 "{update}"
             );
         }
@@ -130,29 +130,29 @@ fn nobody_reaches_beyond_their_own_by_asking_cleverly() {
             ..change(query, update)
         };
         // Somebody else's document can neither be replaced nor taken over.
-        let told =
+        let described =
             world.update(&anna, "notes", set(doc! { "_id": "b" }, doc! { "mine": true })).await;
-        expect!["PermissionDenied: a document with this _id exists already, and it is not yours to change"].assert_eq(&told);
-        let told = world
+        expect!["PermissionDenied: a document with this _id exists already, and it is not yours to change"].assert_eq(&described);
+        let described = world
             .update(
                 &anna,
                 "notes",
                 set(doc! { "_id": "c", "_openid": "bert" }, doc! { "mine": true }),
             )
             .await;
-        expect![[r#"matched 0 updated 0 upserted Some(String("c"))"#]].assert_eq(&told);
-        let told = world
+        expect![[r#"matched 0 updated 0 upserted Some(String("c"))"#]].assert_eq(&described);
+        let described = world
             .update(&anna, "notes", set(doc! { "_id": "a" }, doc! { "_openid": "bert" }))
             .await;
         expect!["InvalidParameter: _openid is written by the server; leave it out"]
-            .assert_eq(&told);
+            .assert_eq(&described);
         // Her own she may, and it stays hers.
-        let told =
+        let described =
             world.update(&anna, "notes", set(doc! { "_id": "a" }, doc! { "mine": true })).await;
-        expect!["matched 1 updated 1 upserted None"].assert_eq(&told);
-        let told =
+        expect!["matched 1 updated 1 upserted None"].assert_eq(&described);
+        let described =
             world.update(&anna, "notes", set(doc! { "_id": "c" }, doc! { "mine": true })).await;
-        expect!["matched 1 updated 0 upserted None"].assert_eq(&told);
+        expect!["matched 1 updated 0 upserted None"].assert_eq(&described);
         expect![[r#"
             {"_id":"a","_openid":"anna","mine":true}
             {"_id":"b","_openid":"bert","secret":7}

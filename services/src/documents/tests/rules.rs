@@ -7,7 +7,7 @@ use expect_test::expect;
 use yunzhan_base::{Principal, Result};
 use yunzhan_query::Order;
 
-use super::{change, find, told};
+use super::{change, described, find};
 use crate::dialect::documents::control::CONTROL;
 use crate::documents::testing::{Asked, World, on_every_engine, server, user, user_with};
 use crate::documents::{Change, Config, Find, Permission, Preset, Which};
@@ -45,7 +45,7 @@ impl World {
 
 /// The first word of a result, so that a table stays narrow.
 fn short<T: ToString>(result: Result<T>) -> String {
-    match told(result).as_str() {
+    match described(result).as_str() {
         "PermissionDenied" => "-".to_owned(),
         other => other.to_owned(),
     }
@@ -62,9 +62,10 @@ async fn row(world: &World, principal: &Principal) -> String {
         let found = documents.get(caller, "notes", &id.into(), None).await;
         cells.push(short(found.map(|found| u8::from(found.is_some()))));
     }
-    let raise = doc! { "$set": { "m": 1 } };
+    let bump_version = doc! { "$set": { "m": 1 } };
     for query in [doc! { "_id": "a" }, doc! { "_id": "b" }, doc! { "_openid": "{openid}" }] {
-        let changed = documents.update(caller, "notes", change(query, raise.clone()), None).await;
+        let changed =
+            documents.update(caller, "notes", change(query, bump_version.clone()), None).await;
         cells.push(short(changed.map(|changed| changed.matched)));
     }
     for query in [doc! { "_id": "b" }, doc! { "_id": "none" }, doc! { "n": 9 }] {
@@ -152,7 +153,7 @@ fn a_call_fetches_each_document_once_and_few_of_them() {
         }
         let (documents, watched) = world.over_watched_database(usize::MAX);
         let anna = user("anna");
-        let mut told = String::new();
+        let mut described = String::new();
         for rules in [
             r#"{"create":true}"#,
             r#"{"create":"get('database.shops.s1').open == true && get('database.shops.s1').city == 'x'"}"#,
@@ -161,14 +162,15 @@ fn a_call_fetches_each_document_once_and_few_of_them() {
         ] {
             world.rule("notes", rules).await.unwrap();
             documents.indexes(&world.env, "notes").await.unwrap();
-            writeln!(told, "{rules}").unwrap();
+            writeln!(described, "{rules}").unwrap();
             for (notes, shops) in [(1, 1), (30, 1), (30, 24), (30, 25)] {
                 let made = (0..notes).map(|n| doc! { "shop": format!("s{}", n % shops) });
                 let caller = world.caller(&anna);
                 let added = documents.insert(caller, "notes", made.collect(), None).await;
                 let added = added.map_or_else(|error| format!("{error:?}"), |_| "added".to_owned());
                 let reads = watched.document_reads();
-                writeln!(told, "  {notes} of {shops} shops: {reads} fetched, {added}").unwrap();
+                writeln!(described, "  {notes} of {shops} shops: {reads} fetched, {added}")
+                    .unwrap();
             }
         }
         expect![[r#"
@@ -192,7 +194,7 @@ fn a_call_fetches_each_document_once_and_few_of_them() {
               30 of 1 shops: 1 fetched, added
               30 of 24 shops: 24 fetched, added
               30 of 25 shops: 25 fetched, too_large: the rules would need over 24 other documents
-        "#]].assert_eq(&told);
+        "#]].assert_eq(&described);
     });
 }
 
@@ -321,14 +323,15 @@ fn what_is_written_is_asked_for_each_document() {
         let world =
             world.with_notes(r#"{"read":true,"update":"doc.n > 0 && request.data.n <= 2"}"#).await;
         let anna = user("anna");
-        let raise = doc! { "$inc": { "n": 1 } };
-        let told = world.update(&anna, "notes", change(doc! { "n": { "$gt": 0 } }, raise)).await;
-        expect!["matched 1 updated 1 upserted None"].assert_eq(&told);
+        let bump_version = doc! { "$inc": { "n": 1 } };
+        let described =
+            world.update(&anna, "notes", change(doc! { "n": { "$gt": 0 } }, bump_version)).await;
+        expect!["matched 1 updated 1 upserted None"].assert_eq(&described);
         let set = |n: i32| change(doc! { "_id": "p" }, doc! { "$set": { "n": n } });
-        let told = world.update(&anna, "notes", set(3)).await;
-        expect!["matched 0 updated 0 upserted None"].assert_eq(&told);
-        let told = world.update(&anna, "notes", set(2)).await;
-        expect!["matched 1 updated 1 upserted None"].assert_eq(&told);
+        let described = world.update(&anna, "notes", set(3)).await;
+        expect!["matched 0 updated 0 upserted None"].assert_eq(&described);
+        let described = world.update(&anna, "notes", set(2)).await;
+        expect!["matched 1 updated 1 upserted None"].assert_eq(&described);
     });
 }
 
@@ -345,8 +348,8 @@ fn a_transaction_asks_the_rules_too() {
             [doc! { "_id": "a" }, doc! { "_id": "b" }, doc! { "_id": "p" }, doc! { "n": 2 }]
         {
             let found = documents.find_in(caller, id, "notes", find(query.clone())).await;
-            let raise = change(query.clone(), doc! { "$inc": { "n": 1 } });
-            let changed = documents.update_in(caller, id, "notes", raise).await;
+            let bump_version = change(query.clone(), doc! { "$inc": { "n": 1 } });
+            let changed = documents.update_in(caller, id, "notes", bump_version).await;
             let which = Which::parse(&query).unwrap();
             let removed = documents.remove_in(caller, id, "notes", which, false).await;
             writeln!(
@@ -464,10 +467,10 @@ fn rules_that_cannot_be_read_open_nothing() {
             PermissionDenied: the permission of this collection does not let you read it
         "#]]
         .assert_eq(&text);
-        let told =
+        let described =
             world.update(&anna, "notes", change(doc! { "_id": "a" }, doc! { "$set": { "n": 1 } }));
         expect!["PermissionDenied: the permission of this collection does not let you change it"]
-            .assert_eq(&told.await);
+            .assert_eq(&described.await);
         assert_eq!(world.list(&server(), "notes", find(doc! {})).await, "0 of 0\n");
     });
 }
@@ -476,7 +479,7 @@ fn rules_that_cannot_be_read_open_nothing() {
 fn operators_set_and_try_rules() {
     on_every_engine(&Config::default(), async |world| {
         let world = world.with_notes("{}").await;
-        let mut told = String::new();
+        let mut described = String::new();
         for (route, body) in [
             (
                 "set_permission",
@@ -521,7 +524,7 @@ fn operators_set_and_try_rules() {
                 principal: &Principal::Operator,
             };
             let answer = world.ask(&world.documents, CONTROL, asked).await;
-            writeln!(told, "{route} {body}\n  {answer}").unwrap();
+            writeln!(described, "{route} {body}\n  {answer}").unwrap();
         }
         expect![[r#"
             set_permission {"permission":"CUSTOM","rules":{"read":"doc.x =","write":false}}
@@ -560,6 +563,6 @@ fn operators_set_and_try_rules() {
               400 {"code":"invalid_parameter","message":"collection notes has the permission READONLY and no rules that can be read; name a draft of rules to test","request_id":"<id>"}
             list_collections 
               200 {"collections":[{"created_ms":1767225600000,"name":"notes","permission":"READONLY"}]}
-        "#]].assert_eq(&told);
+        "#]].assert_eq(&described);
     });
 }

@@ -403,7 +403,7 @@ fn a_transaction_is_its_caller_s_alone() {
     });
 }
 
-/// Ten units of money go from account to account by many hands; none is lost, and none made.
+/// Ten write batches of money go from account to account by many hands; none is lost, and none made.
 #[test]
 fn sums_hold_whoever_transfers_at_once() {
     on_every_engine(&Config::default(), async |world| {

@@ -1,26 +1,28 @@
-//! The commit: everything that was read is still as it was, and everything that was written is written, in one unit.
+//! The commit: everything that was read is still as it was, and everything that was written is written, in one write
+//! batch.
 
 use bson::Document;
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_engine::sql::WriteStep;
 
-use super::past::Before;
 use super::state::{Entry, Transaction, conflict, unknown};
+use super::version_store::BeforeImage;
 use crate::documents::logic::batch::BatchSize;
 use crate::documents::logic::index::{DocumentKeys, keys_before, keys_of};
 use crate::documents::logic::shape::{Prepared, decode};
 use crate::documents::store::Table;
 use crate::documents::{Caller, Documents};
 
-/// Tries of a commit whose collections get or lose an index at the same moment.
+/// Tries of a commit whose collections get or lose an index at the same time.
 const ATTEMPTS_MAX: usize = 4;
 
 impl Documents {
     /// Commits a transaction, which is over then, whatever comes of it.
     ///
     /// # Errors
-    /// `Conflict` when somebody else changed what it read; the caller begins anew. `TransactionEnded` when there is no such
-    /// transaction; `TooLarge` for more rows and index keys than one unit may have; `AlreadyExists` for a value that a unique index lets stand once.
+    /// `Conflict` when somebody else changed what it read; the caller begins anew. `TransactionEnded` when there is no
+    /// such transaction; `TooLarge` for more rows and index keys than one write batch may have; `AlreadyExists` for a
+    /// value that a unique index lets stand once.
     pub async fn commit_transaction(&self, caller: Caller<'_>, id: &str) -> Result<()> {
         let shared = self.transactions.take(caller, id, self.now_ms())?;
         let mut transaction = shared.lock().await;
@@ -39,10 +41,10 @@ impl Documents {
         for _ in 0..ATTEMPTS_MAX {
             let tables = self.tables_of(caller, transaction).await?;
             let (steps, keys) = steps_of(transaction, &tables)?;
-            let facts = || facts_of(transaction);
-            let unit = self.transactions.begin_unit(caller.env, self.now_ms(), facts);
+            let images = || before_images(transaction);
+            let batch = self.transactions.begin_batch(caller.env, self.now_ms(), images);
             let written = tables[0].write(None, steps, None).await;
-            unit.end(&written);
+            batch.end(&written);
             match written {
                 Ok(_) => {
                     for (table, keys) in tables.iter().zip(&keys) {
@@ -54,10 +56,10 @@ impl Documents {
                 Err(error) if error.kind() == Kind::Conflict => {
                     self.forget_collections(caller.env);
                     let again = self.tables_of(caller, transaction).await?;
-                    let shapes = |tables: &[Table<'_>]| -> Vec<i64> {
-                        tables.iter().map(|table| table.collection.shape).collect()
+                    let schema_epochs = |tables: &[Table<'_>]| -> Vec<i64> {
+                        tables.iter().map(|table| table.collection.schema_epoch).collect()
                     };
-                    if shapes(&again) == shapes(&tables) {
+                    if schema_epochs(&again) == schema_epochs(&tables) {
                         return Err(conflict().because(error));
                     }
                 }
@@ -90,21 +92,21 @@ impl Documents {
 }
 
 /// What the documents are before the commit, for those who still see the past.
-fn facts_of(transaction: &Transaction) -> Vec<Before> {
+fn before_images(transaction: &Transaction) -> Vec<BeforeImage> {
     let written = transaction.documents.iter().filter_map(|((collection, key), entry)| {
-        let goes = entry.written.as_ref()?.is_none();
+        let deletes = entry.written.as_ref()?.is_none();
         let stored = entry.before.clone();
-        Some(Before { collection: *collection, key: key.clone(), stored, goes })
+        Some(BeforeImage { collection: *collection, key: key.clone(), stored, deletes })
     });
     written.collect()
 }
 
-/// The whole unit, and the keys of what it writes in each collection.
+/// The whole write batch, and the keys of what it writes in each collection.
 fn steps_of(
     transaction: &Transaction,
     tables: &[Table<'_>],
 ) -> Result<(Vec<WriteStep>, Vec<Vec<DocumentKeys>>)> {
-    let mut steps: Vec<WriteStep> = tables.iter().map(Table::raise).collect();
+    let mut steps: Vec<WriteStep> = tables.iter().map(Table::bump_version).collect();
     let mut all_keys = vec![Vec::new(); tables.len()];
     let mut size = BatchSize::default();
     for ((number, key), entry) in &transaction.documents {
@@ -156,8 +158,8 @@ fn steps_of_entry(
     Ok(None)
 }
 
-/// An id that was free when the transaction looked was taken meanwhile: that is a conflict. A unique value may have been
-/// taken long before.
+/// An id that was free when the transaction looked was taken meanwhile: that is a conflict. A unique value may have
+/// been taken long before.
 fn already_there(tables: &[Table<'_>], error: Error) -> Error {
     let mut all = tables.iter().flat_map(|table| &table.collection.indexes);
     match all.any(|index| index.unique) {

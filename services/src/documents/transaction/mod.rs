@@ -1,27 +1,28 @@
 //! Transactions that span requests: snapshot isolation, and the first writer wins.
 //!
-//! - **What it sees.** The first operation takes the *snapshot*: the versions of all collections at one moment. From then on
-//!   the transaction sees every document as it was at that moment, with its own writes on top. A document whose stored
-//!   version is newer comes from `past.rs`, where the writers of this process leave what they overwrite.
-//! - **What it may write.** A write *claims* its document until the transaction ends (`claims.rs`). A second transaction that
-//!   writes it, and a write to a document that changed since the snapshot, is refused at that call with the conflict on
-//!   which the SDKs begin anew, and ends there: they do not roll back what was refused. Writers outside transactions ask for
-//!   no claims; they win, and the transaction fails at its commit.
-//! - **The commit** is one unit: what was read by id or given by a query must still be as it was, and all writes happen, or
-//!   none does. So two transactions that read what the other one writes do not both succeed. What a query did *not* give is
-//!   not remembered: a document that somebody adds meanwhile, and that the query would have found, is no conflict.
-//!   A transaction that wrote nothing validates nothing.
-//! - **The end** comes by commit, rollback, refusal or time-out, and frees what the transaction held. Nothing runs in the
-//!   background: whoever begins, uses or writes something takes away what has expired.
+//! - **What it sees.** The first operation takes the *snapshot*: the versions of all collections at one time. From then
+//!   on the transaction sees every document as it was at that snapshot, with its own writes on top. A document whose
+//!   stored version is newer comes from `version_store.rs`, where the writers of this process leave what they
+//!   overwrite.
+//! - **What it may write.** A write *locks* its document until the transaction ends (`write_locks.rs`). A second
+//!   transaction that writes it, and a write to a document that changed since the snapshot, is refused at that call
+//!   with the conflict on which the SDKs begin anew, and ends there: they do not roll back what was refused. Writers
+//!   outside transactions ask for no locks; they win, and the transaction fails at its commit.
+//! - **The commit** is one write batch: what was read by id or given by a query must still be as it was, and all writes
+//!   happen, or none does. So two transactions that read what the other one writes do not both succeed. What a query
+//!   did *not* give is not remembered: a document that somebody adds meanwhile, and that the query would have found, is
+//!   no conflict. A transaction that wrote nothing validates nothing.
+//! - **The end** comes by commit, rollback, refusal or time-out, and frees what the transaction held. Nothing runs in
+//!   the background: whoever begins, uses or writes something takes away what has expired.
 //!
-//! The limit: all of this is in the memory of one process, so the requests of one transaction must reach the same server
-//! (decision 0009). Writers of another process leave no facts. Where a transaction comes by a document that one of them
-//! changed after the snapshot, it is in conflict; what they removed, or moved out of the way of its query, it does not miss.
-//! No change is lost by that: the commit is validated in the database.
+//! The limit: all of this is in the memory of one process, so the requests of one transaction must reach the same
+//! server (decision 0009). Writers of another process leave no before-images. Where a transaction comes by a document
+//! that one of them changed after the snapshot, it is in conflict; what they removed, or moved out of the way of its
+//! query, it does not miss. No change is lost by that: the commit is validated in the database.
 
-mod claims;
-mod held;
-mod past;
+mod memory_quota;
+mod version_store;
+mod write_locks;
 
 mod commit;
 mod state;
@@ -34,10 +35,10 @@ use tokio::sync::OwnedMutexGuard;
 use yunzhan_base::{EnvId, Error, Kind, Result};
 use yunzhan_query::{Budget, Filter, Order, Update};
 
-pub(super) use self::past::Before;
 pub(super) use self::state::Transactions;
 use self::state::{Snapshot, Transaction, unknown};
 pub use self::state::{TRANSACTION_DOCUMENTS_MAX, TRANSACTION_LIFE_MS};
+pub(super) use self::version_store::BeforeImage;
 use self::view::Seen;
 use super::change::{apply, parse_update};
 use super::edit::Edit;
@@ -45,7 +46,7 @@ use super::logic::id::{id_key, slot_of};
 use super::logic::permission::{Operation, Reach};
 use super::logic::shape::{encode, prepare_insert, refuse_owner};
 use super::read::{RESULT_BYTES_MAX, check_bytes, shape};
-use super::rules::Gate;
+use super::rules::Authorizer;
 use super::store::Table;
 use super::{Caller, Change, Changed, Documents, Find, Found, Which};
 
@@ -72,8 +73,8 @@ impl Documents {
     /// A page of documents as the transaction sees them, as [`Documents::find`].
     ///
     /// # Errors
-    /// As [`Documents::find`]; `TransactionEnded` when there is no such transaction, `Conflict` when nobody knows any more
-    /// what it should see.
+    /// As [`Documents::find`]; `TransactionEnded` when there is no such transaction, `Conflict` when nobody knows any
+    /// more what it should see.
     pub async fn find_in(
         &self,
         caller: Caller<'_>,
@@ -117,8 +118,8 @@ impl Documents {
     /// Adds documents when the transaction commits, and gives their ids.
     ///
     /// # Errors
-    /// As [`Documents::insert`] and [`Documents::find_in`]; `Conflict`, which ends the transaction, also when somebody else
-    /// is about to add one with the same id, or has.
+    /// As [`Documents::insert`] and [`Documents::find_in`]; `Conflict`, which ends the transaction, also when somebody
+    /// else is about to add one with the same id, or has.
     pub async fn insert_in(
         &self,
         caller: Caller<'_>,
@@ -135,8 +136,8 @@ impl Documents {
     /// Changes documents when the transaction commits.
     ///
     /// # Errors
-    /// As [`Documents::update`] and [`Documents::find_in`]; `Conflict`, which ends the transaction, also when somebody else
-    /// is about to change one of them, or has since the snapshot.
+    /// As [`Documents::update`] and [`Documents::find_in`]; `Conflict`, which ends the transaction, also when somebody
+    /// else is about to change one of them, or has since the snapshot.
     pub async fn update_in(
         &self,
         caller: Caller<'_>,
@@ -190,7 +191,7 @@ struct Page<'a> {
 struct Sight<'a> {
     table: Table<'a>,
     reach: Reach<'a>,
-    gate: Gate<'a>,
+    authorizer: Authorizer<'a>,
     filter: Filter,
     seen: Vec<Seen>,
 }
@@ -210,10 +211,10 @@ impl Documents {
     }
 
     async fn snapshot(&self, env: &EnvId) -> Result<Snapshot> {
-        let mut moment = self.transactions.past().open().await?;
+        let mut timestamp = self.transactions.version_store().open(env).await?;
         let versions = self.store.versions(env).await?;
-        moment.end();
-        Ok(Snapshot { moment, versions })
+        timestamp.end();
+        Ok(Snapshot { timestamp, versions })
     }
 
     /// A refusal ends the transaction at once, because the SDKs begin anew without a rollback.
@@ -233,10 +234,10 @@ impl Documents {
         operation: Operation,
         page: &Page<'_>,
     ) -> Result<Sight<'a>> {
-        let (table, reach, gate) = self.open_ruled(caller, collection, operation).await?;
-        let written = page.update.and_then(|update| gate.foresee(update));
+        let (table, reach, authorizer) = self.open_ruled(caller, collection, operation).await?;
+        let written = page.update.and_then(|update| authorizer.foresee(update));
         let which = view::resolved(open, &table, page.which).await?;
-        let which = gate.admit(which, written).await?;
+        let which = authorizer.admit(which, written).await?;
         let filter = which.clone().filter(reach)?;
         if filter.near().is_some() && page.order.is_empty() {
             let message = "the nearest are not offered in a transaction; name an order";
@@ -250,8 +251,9 @@ impl Documents {
             Some(update) => Some(Update::parse(update.clone())?),
             None => None,
         };
-        let seen = permitted(seen, gate.decides_each(&which), update.as_ref(), &filter).await?;
-        Ok(Sight { table, reach, gate, filter, seen })
+        let seen =
+            permitted(seen, authorizer.decides_each(&which), update.as_ref(), &filter).await?;
+        Ok(Sight { table, reach, authorizer, filter, seen })
     }
 
     async fn add_to(
@@ -261,12 +263,13 @@ impl Documents {
         collection: &str,
         documents: Vec<Document>,
     ) -> Result<Vec<Bson>> {
-        let (table, reach, gate) = self.open_ruled(caller, collection, Operation::Insert).await?;
+        let (table, reach, authorizer) =
+            self.open_ruled(caller, collection, Operation::Insert).await?;
         let (mut ids, mut added) = (self.ids(reach, None), Vec::with_capacity(documents.len()));
         for document in documents {
             let is_named = !matches!(document.get("_id"), None | Some(Bson::Null));
             let prepared = prepare_insert(document, reach, &mut ids, &[])?;
-            gate.creates(std::slice::from_ref(&prepared)).await?;
+            authorizer.creates(std::slice::from_ref(&prepared)).await?;
             match is_named {
                 true => view::make_room(open, &table, &prepared).await?,
                 // Nobody else has an id that was made just now.
@@ -295,7 +298,7 @@ impl Documents {
             filter: &found.filter,
             reach: found.reach,
             each: None,
-            once: None,
+            idempotent: None,
             budget: Budget::default(),
         };
         let mut changed = Changed::default();
@@ -313,7 +316,7 @@ impl Documents {
             let ids = self.add_to(open, caller, collection, vec![document]).await?;
             changed.upserted = ids.into_iter().next();
         }
-        changed.document = found.gate.show(changed.document).await?;
+        changed.document = found.authorizer.show(changed.document).await?;
         Ok(changed)
     }
 }
@@ -333,26 +336,26 @@ impl<'a> Page<'a> {
 /// Those of the documents that the collection's rules give to the caller.
 async fn permitted(
     seen: Vec<Seen>,
-    each: Option<&Gate<'_>>,
+    each: Option<&Authorizer<'_>>,
     update: Option<&Update>,
     filter: &Filter,
 ) -> Result<Vec<Seen>> {
     let budget = Budget::default();
-    let Some(gate) = each else { return Ok(seen) };
+    let Some(authorizer) = each else { return Ok(seen) };
     let mut permitted = Vec::with_capacity(seen.len());
     for seen in seen {
         let position = match update.is_some_and(Update::needs_position) {
             true => filter.position(&seen.document, &budget)?,
             false => None,
         };
-        if gate.allows(&seen.document, update, position).await? {
+        if authorizer.allows(&seen.document, update, position).await? {
             permitted.push(seen);
         }
     }
     Ok(permitted)
 }
 
-/// Claims all of them before the first one is written.
+/// Locks all of them before the first one is written.
 async fn hold_all(open: &mut Transaction, found: &Sight<'_>) -> Result<()> {
     for seen in &found.seen {
         view::hold(open, &found.table, &seen.key).await?;

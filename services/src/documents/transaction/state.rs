@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use yunzhan_base::{EnvId, Error, Kind, Principal, Result};
 
-use super::claims::{Claimed, Claims};
-use super::held::{Held, Holding};
-use super::past::{Before, Moment, Past, Writing};
+use super::memory_quota::{MemoryQuota, Reservation};
+use super::version_store::{BeforeImage, SnapshotTimestamp, VersionStore, Writing};
+use super::write_locks::{HeldLocks, WriteLocks};
 use crate::documents::Caller;
 use crate::documents::store::{Stored, Table};
 
-/// How long a transaction lives, in milliseconds: the SDKs' own time-out for a call is half of it, and what is left open by
-/// a client that went away must not stay for long.
+/// How long a transaction lives, in milliseconds: the SDKs' own time-out for a call is half of it, and what is left
+/// open by a client that went away must not stay for long.
 pub const TRANSACTION_LIFE_MS: i64 = 30_000;
 
 /// What the SDKs are told of a transaction that is over, word for word as they know it.
@@ -23,10 +23,10 @@ const ENDED: &str = "[ResourceUnavailable.TransactionNotExist] Transaction does 
 const CONFLICT: &str = "[ResourceUnavailable.TransactionConflict] Transaction is conflict, maybe resource operated by \
      others. Please check your request, but if the problem persists, contact us.";
 
-/// Most documents that one transaction reads or writes: its commit is one unit, which holds up other writers.
+/// Most documents that one transaction reads or writes: its commit is one write batch, which holds up other writers.
 pub const TRANSACTION_DOCUMENTS_MAX: usize = 5000;
 
-/// What a remembered document takes besides its key and its bodies: an entry here, and perhaps a claim.
+/// What a remembered document takes besides its key and its bodies: an entry here, and perhaps a lock.
 const ENTRY_BYTES: usize = 300;
 
 /// Most open transactions of one caller. A server's key stands for many people.
@@ -35,6 +35,9 @@ const OPEN_BY_CALLER_MAX: usize = 500;
 /// Most open transactions of one person: a phone has at most ten requests under way.
 const OPEN_BY_PERSON_MAX: usize = 10;
 
+/// Most open transactions of one environment, so that the others are not shut out by it.
+const OPEN_BY_ENV_MAX: usize = OPEN_MAX / 4;
+
 /// Most open transactions of everybody.
 const OPEN_MAX: usize = 5000;
 
@@ -42,9 +45,9 @@ const OPEN_MAX: usize = 5000;
 #[derive(Default)]
 pub(in crate::documents) struct Transactions {
     open: Mutex<Register>,
-    past: Arc<Past>,
-    claims: Arc<Claims>,
-    held: Arc<Held>,
+    version_store: Arc<VersionStore>,
+    locks: Arc<WriteLocks>,
+    quota: Arc<MemoryQuota>,
 }
 
 #[derive(Default)]
@@ -73,15 +76,15 @@ pub(super) struct Transaction {
     pub(super) collections: BTreeMap<i64, String>,
     /// What it sees; none before its first operation.
     pub(super) snapshot: Option<Snapshot>,
-    claimed: Claimed,
-    holding: Holding,
+    locks: HeldLocks,
+    reservation: Reservation,
     /// It was committed or ended, perhaps while a request of it waited for its turn.
     pub(super) is_over: bool,
 }
 
-/// The moment that a transaction sees.
+/// The snapshot that a transaction sees.
 pub(super) struct Snapshot {
-    pub(super) moment: Moment,
+    pub(super) timestamp: SnapshotTimestamp,
     /// The version that each collection had.
     pub(super) versions: HashMap<i64, i64>,
 }
@@ -109,14 +112,16 @@ impl Transactions {
             _ => (OPEN_BY_CALLER_MAX, None),
         };
         let own = open.by_id.values().filter(|open| open.owner == owner && open.env == *caller.env);
-        if open.by_id.len() >= OPEN_MAX || own.count() >= own_max {
+        let of_env = open.by_id.values().filter(|open| open.env == *caller.env);
+        let is_full = open.by_id.len() >= OPEN_MAX || of_env.count() >= OPEN_BY_ENV_MAX;
+        if is_full || own.count() >= own_max {
             let message = "too many transactions are open; commit or roll back some, or wait";
             return Err(Error::new(Kind::TooManyAtOnce, message));
         }
         open.started += 1;
-        let claimed = Claimed::none(Arc::clone(&self.claims), open.started);
-        let holding = Holding::none(Arc::clone(&self.held), caller.env, person);
-        let transaction = Transaction::new(id.clone(), claimed, holding);
+        let locks = HeldLocks::none(Arc::clone(&self.locks), open.started);
+        let reservation = Reservation::none(Arc::clone(&self.quota), caller.env, person);
+        let transaction = Transaction::new(id.clone(), locks, reservation);
         let transaction = Arc::new(tokio::sync::Mutex::new(transaction));
         open.ends.push_back((now_ms.saturating_add(TRANSACTION_LIFE_MS), id.clone()));
         open.by_id.insert(id.clone(), Open { env: caller.env.clone(), owner, transaction });
@@ -159,22 +164,22 @@ impl Transactions {
         drop(gone);
     }
 
-    /// Begins a unit of writing; see [`Past::begin`].
-    pub(in crate::documents) fn begin_unit(
+    /// Begins a write batch; see [`VersionStore::begin`].
+    pub(in crate::documents) fn begin_batch(
         &self,
         env: &EnvId,
         now_ms: i64,
-        before: impl FnOnce() -> Vec<Before>,
+        before: impl FnOnce() -> Vec<BeforeImage>,
     ) -> Writing {
-        if self.past.is_asked() {
+        if self.version_store.is_asked(env) {
             // Perhaps those who ask are gone.
             drop(self.open(now_ms));
         }
-        self.past.begin(env, before)
+        self.version_store.begin(env, before)
     }
 
-    pub(super) fn past(&self) -> &Arc<Past> {
-        &self.past
+    pub(super) fn version_store(&self) -> &Arc<VersionStore> {
+        &self.version_store
     }
 
     /// The open transactions, without those whose time is over.
@@ -207,14 +212,14 @@ pub(super) fn conflict() -> Error {
 // === impl Transaction ===
 
 impl Transaction {
-    fn new(id: String, claimed: Claimed, holding: Holding) -> Self {
+    fn new(id: String, locks: HeldLocks, reservation: Reservation) -> Self {
         Self {
             id,
             documents: BTreeMap::new(),
             collections: BTreeMap::new(),
             snapshot: None,
-            claimed,
-            holding,
+            locks,
+            reservation,
             is_over: false,
         }
     }
@@ -224,8 +229,8 @@ impl Transaction {
         self.is_over = true;
         self.snapshot = None;
         self.documents.clear();
-        self.claimed.release();
-        self.holding.release();
+        self.locks.release();
+        self.reservation.release();
     }
 
     /// What it knows of a document.
@@ -255,7 +260,7 @@ impl Transaction {
             return Ok(Some(Arc::new(now)));
         }
         let snapshot = self.snapshot.as_ref().ok_or_else(unknown)?;
-        snapshot.moment.recall((table.env, table.collection.id, key), version, is_there)
+        snapshot.timestamp.recall((table.collection.id, key), version, is_there)
     }
 
     /// Remembers what was read, unless it is remembered already.
@@ -276,7 +281,7 @@ impl Transaction {
             return Err(Error::new(Kind::TooLarge, message));
         }
         let body = before.as_ref().map_or(0, |stored| stored.body.len());
-        self.holding.take(ENTRY_BYTES + 2 * key.len() + body)?;
+        self.reservation.take(ENTRY_BYTES + 2 * key.len() + body)?;
         let name = || table.collection.name.clone();
         self.collections.entry(collection).or_insert_with(name);
         let entry = Entry { before, written: None, slot };
@@ -284,12 +289,12 @@ impl Transaction {
         Ok(())
     }
 
-    /// Claims a document for writing.
+    /// Locks a document for writing.
     ///
     /// # Errors
     /// `Conflict` when another transaction has.
-    pub(super) fn claim(&mut self, table: &Table<'_>, key: &[u8]) -> Result<()> {
-        match self.claimed.claim(table.env, table.collection.id, key) {
+    pub(super) fn lock(&mut self, table: &Table<'_>, key: &[u8]) -> Result<()> {
+        match self.locks.lock(table.env, table.collection.id, key) {
             true => Ok(()),
             false => Err(conflict()),
         }
@@ -302,7 +307,7 @@ impl Transaction {
         key: &[u8],
         body: Option<Vec<u8>>,
     ) -> Result<()> {
-        self.holding.take(body.as_ref().map_or(0, Vec::len))?;
+        self.reservation.take(body.as_ref().map_or(0, Vec::len))?;
         let place = (collection, key.to_vec());
         let entry = self.documents.get_mut(&place).expect("it was looked up before");
         entry.written = Some(body);

@@ -8,17 +8,17 @@ use yunzhan_base::{Error, Kind, Result};
 use yunzhan_query::key::sort_key;
 use yunzhan_query::{Budget, Filter, Order};
 
-use super::past::Candidate;
 use super::place_of;
 use super::state::{Entry, TRANSACTION_DOCUMENTS_MAX, Transaction, conflict, unknown};
+use super::version_store::Candidate;
 use crate::documents::Which;
 use crate::documents::logic::id::slot_of;
 use crate::documents::logic::shape::{Prepared, decode};
+use crate::documents::scan::Scan;
 use crate::documents::store::{Stored, Table};
-use crate::documents::walk::Walk;
 
-/// Facts of the past after which others run: each is a document to decode and to match.
-const FACTS_BETWEEN_YIELDS: usize = 256;
+/// Before-images of the past after which others run: each is a document to decode and to match.
+const IMAGES_BETWEEN_YIELDS: usize = 256;
 
 /// Most bytes of documents that a query finds, before they are sorted and cut: as a query outside a transaction.
 const GATHERED_BYTES_MAX: usize = 32 << 20;
@@ -29,7 +29,7 @@ pub(super) struct Wanted<'a> {
     pub(super) order: &'a Order,
     pub(super) skip: usize,
     pub(super) limit: usize,
-    /// Work that the walk may cost.
+    /// Work that the scan may cost.
     pub(super) work_max: usize,
 }
 
@@ -76,7 +76,7 @@ pub(super) async fn see(
         Which::Matching { .. } => {
             own(transaction, table, wanted, &mut gathered)?;
             stored(transaction, table, wanted, &mut gathered).await?;
-            // After the walk: what changed while it went on has its facts by now.
+            // After the scan: what changed while it went on has its before-images by now.
             recalled(transaction, table, wanted, &mut gathered).await?;
         }
     }
@@ -134,10 +134,10 @@ pub(super) async fn look_up(
     transaction.remember(table, key, slot, before)
 }
 
-/// Claims a document that was looked up before, so that the transaction may write it.
+/// Locks a document that was looked up before, so that the transaction may write it.
 ///
 /// # Errors
-/// `Conflict` when another transaction has claimed it, or somebody changed it since the snapshot.
+/// `Conflict` when another transaction has locked it, or somebody changed it since the snapshot.
 pub(super) async fn hold(
     transaction: &mut Transaction,
     table: &Table<'_>,
@@ -148,13 +148,13 @@ pub(super) async fn hold(
         return Ok(());
     }
     let (slot, before) = (entry.slot, entry.before.as_ref().map(|before| before.version));
-    transaction.claim(table, key)?;
-    // Claimed first and then read: whoever had it before has either not let go, or has committed.
+    transaction.lock(table, key)?;
+    // Locked first and then read: whoever had it before has either not let go, or has committed.
     let now = table.document(key, slot).await?.map(|now| now.version);
     if now == before { Ok(()) } else { Err(conflict()) }
 }
 
-/// Claims the id of a document that is to be added.
+/// Locks the id of a document that is to be added.
 ///
 /// # Errors
 /// `AlreadyExists` when the transaction sees one with this id; `Conflict` as [`hold`].
@@ -190,7 +190,7 @@ fn own(
     Ok(())
 }
 
-/// What matches of the documents that the transaction does not know yet and that a walk finds.
+/// What matches of the documents that the transaction does not know yet and that a scan finds.
 async fn stored(
     transaction: &Transaction,
     table: &Table<'_>,
@@ -198,14 +198,14 @@ async fn stored(
     gathered: &mut Gathered,
 ) -> Result<()> {
     let version = transaction.version(table.collection.id);
-    let mut walk = Walk::new(table.clone(), wanted.filter, wanted.order, wanted.work_max);
+    let mut scan = Scan::new(table.clone(), wanted.filter, wanted.order, wanted.work_max);
     let enough = wanted.skip.saturating_add(wanted.limit);
     let mut found = 0;
     // The transaction's own may come before any of these, so as many as are wanted are needed of each.
-    // Without an order the page is by key, which only a walk without an index follows.
-    let is_ordered = walk.is_ordered && (!wanted.order.is_empty() || walk.index.is_none());
+    // Without an order the page is by key, which only a scan without an index follows.
+    let is_ordered = scan.is_ordered && (!wanted.order.is_empty() || scan.index.is_none());
     while !is_ordered || found < enough {
-        let Some(now) = walk.next().await? else { return Ok(()) };
+        let Some(now) = scan.next().await? else { return Ok(()) };
         if !gathered.keys.insert(now.key.clone()) {
             continue;
         }
@@ -222,7 +222,7 @@ async fn stored(
     Ok(())
 }
 
-/// What matches of the documents that were others at the snapshot, and that the walk has not come by.
+/// What matches of the documents that were others at the snapshot, and that the scan has not come by.
 async fn recalled(
     transaction: &Transaction,
     table: &Table<'_>,
@@ -232,9 +232,9 @@ async fn recalled(
     let collection = table.collection.id;
     let snapshot = transaction.snapshot.as_ref().ok_or_else(unknown)?;
     let version = transaction.version(collection);
-    let candidates = snapshot.moment.candidates(table.env, collection, version)?;
+    let candidates = snapshot.timestamp.candidates(collection, version)?;
     for (place, candidate) in candidates.into_iter().enumerate() {
-        if place % FACTS_BETWEEN_YIELDS == FACTS_BETWEEN_YIELDS - 1 {
+        if place % IMAGES_BETWEEN_YIELDS == IMAGES_BETWEEN_YIELDS - 1 {
             tokio::task::yield_now().await;
         }
         let key = match &candidate {

@@ -17,7 +17,7 @@ use yunzhan_engine::sql::{
     Value, WriteBatch, WriteStep,
 };
 
-pub(crate) use sessions::{NewSession, Rotation};
+pub(crate) use sessions::{EndingsSince, NewSession, Rotation};
 pub use tables::MIGRATIONS;
 pub(crate) use users::UserRow;
 

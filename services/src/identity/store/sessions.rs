@@ -11,8 +11,8 @@ use crate::identity::logic::Session;
 use crate::identity::memory::Ending;
 use crate::identity::provider_token::ProviderToken;
 
-/// Endings read at once: one more than the memory holds, which makes it refuse every older token rather than forget one.
-const ENDED_READ_MAX: i64 = (1 << 18) + 1;
+/// Endings read at once: a megabyte.
+const ENDED_READ_MAX: i64 = 10_000;
 
 /// A session that begins.
 pub(crate) struct NewSession<'a> {
@@ -160,7 +160,7 @@ impl Store {
     pub(crate) async fn add_endings(&self, endings: &[Ending], now_ms: i64) -> Result<()> {
         let add = |ending: &Ending| {
             step(
-                "INSERT INTO {ended_sessions} (session_id, issued_s_max, ended_ms, until_s) VALUES (?, ?, ?, ?)
+                "INSERT INTO {ended_sessions} (session_id, issued_s_max, ended_ms, until_s, env) VALUES (?, ?, ?, ?, ?)
                  {on_conflict:session_id} SET
                      issued_s_max = CASE WHEN issued_s_max > {new:issued_s_max} THEN issued_s_max
                                     ELSE {new:issued_s_max} END,
@@ -171,6 +171,7 @@ impl Store {
                     Value::Integer(ending.issued_s_max),
                     Value::Integer(now_ms),
                     Value::Integer(ending.until_s),
+                    ending.env.as_ref().map_or(Value::Null, |env| text(env.as_str())),
                 ],
                 Expect::Any,
             )
@@ -178,22 +179,47 @@ impl Store {
         self.write(&system(), endings.iter().map(add).collect()).await
     }
 
-    /// The endings since then.
-    pub(crate) async fn endings_since(&self, since_ms: i64) -> Result<Vec<Ending>> {
-        let sql = "SELECT session_id, issued_s_max, until_s FROM {ended_sessions}
-                   WHERE ended_ms >= ? ORDER BY ended_ms LIMIT ?";
-        let params = vec![Value::Integer(since_ms), Value::Integer(ENDED_READ_MAX)];
+    /// A page of the endings since then that still matter, and where the next one begins if there may be one.
+    pub(crate) async fn endings_since(
+        &self,
+        since: &EndingsSince,
+        now_s: i64,
+    ) -> Result<(Vec<Ending>, Option<EndingsSince>)> {
+        let sql = "SELECT session_id, issued_s_max, until_s, env, ended_ms FROM {ended_sessions}
+                   WHERE ended_ms >= ? AND (ended_ms > ? OR session_id > ?) AND until_s > ?
+                   ORDER BY ended_ms, session_id LIMIT ?";
+        let ended_ms = Value::Integer(since.ended_ms);
+        let params = vec![
+            ended_ms.clone(),
+            ended_ms,
+            text(&since.session),
+            Value::Integer(now_s),
+            Value::Integer(ENDED_READ_MAX),
+        ];
         let rows = self.read(&system(), sql, ENDED_SESSIONS, params).await?;
-        let ending = |row: Row| {
+        let is_full = i64::try_from(rows.len()).is_ok_and(|count| count >= ENDED_READ_MAX);
+        let (mut endings, mut last) = (Vec::with_capacity(rows.len()), None);
+        for row in rows {
             let mut columns = Columns::from(row);
-            Ok(Ending {
+            let ending = Ending {
                 session: columns.text()?,
                 issued_s_max: columns.integer()?,
                 until_s: columns.integer()?,
-            })
-        };
-        rows.into_iter().map(ending).collect()
+                env: columns.optional_text()?.map(|env| env.parse()).transpose()?,
+            };
+            last = Some((columns.integer()?, ending.session.clone()));
+            endings.push(ending);
+        }
+        let next = last.filter(|_| is_full);
+        Ok((endings, next.map(|(ended_ms, session)| EndingsSince { ended_ms, session })))
     }
+}
+
+/// Where a page of endings begins: behind this session of this millisecond.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EndingsSince {
+    pub(crate) ended_ms: i64,
+    pub(crate) session: String,
 }
 
 fn insert_session(new: &NewSession<'_>) -> WriteStep {

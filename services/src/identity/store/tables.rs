@@ -62,4 +62,10 @@ pub const MIGRATIONS: &[Migration] = &[
             "CREATE INDEX provider_tokens_age ON {provider_tokens} (env, expires_ms)",
         ],
     },
+    Migration {
+        version: 2,
+        name: "the environment of an ended session",
+        database: Scope::System,
+        statements: &["ALTER TABLE {ended_sessions} ADD COLUMN env {env}"],
+    },
 ];

@@ -22,6 +22,8 @@ use super::paused::Paused;
 use crate::acts::Acts;
 use crate::dialect::action::ActionNames;
 use crate::envs::{self, EnvStore, NewEnv, NewKey};
+use crate::identity::memory::Ending;
+use crate::identity::store::EndingsSince;
 use crate::identity::{self, Config, Identity, Parts};
 use crate::service::Lifecycle;
 use yunzhan_engine::seal::MasterKey;
@@ -69,6 +71,17 @@ impl Records {
 }
 
 impl House {
+    /// Every ending that is stored.
+    pub(super) async fn endings(&self) -> Vec<Ending> {
+        let (mut all, mut next) = (Vec::new(), Some(EndingsSince::default()));
+        while let Some(since) = next {
+            let page = self.identity.store.endings_since(&since, 0).await.unwrap();
+            all.extend(page.0);
+            next = page.1;
+        }
+        all
+    }
+
     /// A server with the development environments `shop` and `other`.
     pub(super) async fn new() -> Self {
         Self::with(Config::default()).await

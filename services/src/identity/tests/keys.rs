@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::house::{Ask, House, add_mini_program, text};
 use crate::identity::keys::KEY_LEAD;
+use crate::identity::memory::{EVER, Ending};
 use crate::identity::sessions::Person;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -151,7 +152,7 @@ async fn more_sessions_than_one_read_holds_are_all_met() {
         identity.begin(&shop, Person { uid: "u".into(), openid: None }, None).await.unwrap();
     }
     identity.outdate(&shop, "u").await.unwrap();
-    assert_eq!(identity.store.endings_since(0).await.unwrap().len(), 101);
+    assert_eq!(house.endings().await.len(), 101);
     assert_eq!(identity.end_all(&shop, "u").await.unwrap(), 101);
     assert_eq!(identity.end_all(&shop, "u").await.unwrap(), 0);
 }
@@ -198,15 +199,32 @@ async fn what_has_run_out_is_removed() {
         )
         .await
         .unwrap();
-    assert_eq!(house.identity.store.endings_since(0).await.unwrap().len(), 1);
+    assert_eq!(house.endings().await.len(), 1);
     house.identity.tidy().await.unwrap();
-    assert_eq!(house.identity.store.endings_since(0).await.unwrap().len(), 1);
+    assert_eq!(house.endings().await.len(), 1);
     house.later(31 * DAY);
     house.identity.tidy().await.unwrap();
-    assert_eq!(house.identity.store.endings_since(0).await.unwrap(), []);
+    assert_eq!(house.endings().await, []);
     let uid = text(&session, "sub");
     let slot = crate::identity::logic::slot(uid);
     assert!(
         house.identity.store.user(&"shop".parse().unwrap(), slot, uid).await.unwrap().is_some()
     );
+}
+
+#[tokio::test]
+async fn tidying_goes_on_until_nothing_is_left_however_much_came_in() {
+    let house = House::new().await;
+    let ending = |n: i32| Ending {
+        env: Some("shop".parse().unwrap()),
+        session: format!("s{n}"),
+        issued_s_max: EVER,
+        until_s: 9_000_000_000,
+    };
+    // More than a hundred rounds of five hundred, and more than one reading holds.
+    let endings: Vec<_> = (0..50_600).map(ending).collect();
+    house.identity.store.add_endings(&endings, 1).await.unwrap();
+    assert_eq!(house.endings().await.len(), endings.len());
+    house.identity.tidy().await.unwrap();
+    assert_eq!(house.endings().await, []);
 }

@@ -5,7 +5,7 @@ use expect_test::expect;
 use yunzhan_base::{Kind, Principal};
 use yunzhan_query::Order;
 
-use super::super::{change, find, told};
+use super::super::{change, described, find};
 use super::goods;
 use crate::documents::testing::{World, on_every_engine, server, user};
 use crate::documents::{Config, Find, Preset, TRANSACTION_DOCUMENTS_MAX};
@@ -82,7 +82,7 @@ fn the_nearest_are_not_offered_in_a_transaction() {
         let by_id = Order::parse(&doc! { "_id": -1 }).unwrap();
         let ordered = Find { order: by_id, ..near("$near") };
         assert_eq!(world.refused_in(&id, ordered).await, "found");
-        // Nor may it choose what is written: which one would be left to the walk.
+        // Nor may it choose what is written: which one would be left to the scan.
         let nearest = doc! { "loc": { "$near": { "$geometry": point.clone() } } };
         let to = change(nearest.clone(), doc! { "$set": { "n": 1 } });
         assert_eq!(world.change_in(&id, to).await.unwrap_err(), Kind::InvalidParameter);
@@ -97,19 +97,19 @@ fn a_person_has_ten_open_transactions_and_a_key_more() {
         let (anna, ben) = (user("anna"), user("ben"));
         let begin = |who: &Principal| world.documents.start_transaction(world.caller(who));
         let open: Vec<_> = (0..10).map(|_| begin(&anna).unwrap()).collect();
-        assert_eq!(told(begin(&anna)), "TooManyAtOnce");
+        assert_eq!(described(begin(&anna)), "TooManyAtOnce");
         begin(&ben).unwrap();
         (0..20).for_each(|_| drop(world.begin()));
         world.documents.abort_transaction(world.caller(&anna), &open[3]).unwrap();
         begin(&anna).unwrap();
-        assert_eq!(told(begin(&anna)), "TooManyAtOnce");
+        assert_eq!(described(begin(&anna)), "TooManyAtOnce");
         let committed = world.documents.commit_transaction(world.caller(&anna), &open[4]).await;
         committed.unwrap();
         begin(&anna).unwrap();
         // Those that were left open end with their time.
         world.documents.clock.advance(std::time::Duration::from_secs(30));
         (0..10).for_each(|_| drop(begin(&anna).unwrap()));
-        assert_eq!(told(begin(&anna)), "TooManyAtOnce");
+        assert_eq!(described(begin(&anna)), "TooManyAtOnce");
     });
 }
 
@@ -123,7 +123,7 @@ fn a_person_holds_as_many_bytes_as_one_transaction_may() {
         let add = async |who: &Principal, transaction: &str| {
             let large = vec![doc! { "text": "x".repeat(3 << 20) }];
             let added = world.documents.insert_in(world.caller(who), transaction, "goods", large);
-            told(added.await.map(|_| "added"))
+            described(added.await.map(|_| "added"))
         };
         let (first, second) = (begin(&anna), begin(&anna));
         for transaction in [&first, &second, &first, &second, &first] {

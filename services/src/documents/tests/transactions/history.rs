@@ -1,6 +1,6 @@
-//! Many write at once, in transactions and without, and the histories that they record are held against what is promised:
-//! no change is lost, nobody sees what was never committed, what a transaction reads stays so, and what is written together
-//! is seen together.
+//! Many write at once, in transactions and without, and the histories that they record are held against what is
+//! promised: no change is lost, nobody sees what was never committed, what a transaction reads stays so, and what is
+//! written together is seen together.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -109,7 +109,7 @@ async fn write(world: &World, writer: u64, seed: u64) -> History {
     history
 }
 
-/// Writes one document, or the pair in one unit, beside all transactions.
+/// Writes one document, or the pair in one write batch, beside all transactions.
 async fn plain(world: &World, dice: &mut Dice, history: &mut History, value: i64) {
     let is_pair = dice.below(2) == 0;
     let ids = if is_pair { &IDS[..2] } else { &IDS[2..3] };

@@ -1,7 +1,8 @@
 //! Calls that happen once, however often they are asked for: a client that saw no answer asks again under the same key.
 //!
-//! What a call asked for and what it came to are remembered in the unit that writes, so that either both are there or
-//! neither, and are forgotten with the engine's own memory of the key. Only what writes one document takes a key.
+//! What a call asked for and what it came to are remembered in the write batch that writes, so that either both are
+//! there or neither, and are forgotten with the engine's own memory of the key. Only what writes one document takes a
+//! key.
 
 use std::borrow::Cow;
 
@@ -25,14 +26,15 @@ const DOCUMENT_BYTES_MAX: usize = 64 << 10;
 pub struct Idempotency<'a> {
     /// The client's name for the call: 1 to 128 visible ASCII characters.
     pub key: &'a str,
-    /// What the call asks for, the same bytes each time. It is what tells a repetition from another call with the same key.
+    /// What the call asks for, the same bytes each time. It is what tells a repetition from another call with the same
+    /// key.
     pub request: Cow<'a, [u8]>,
     /// Whether the answer holds the document, which is then remembered as well.
     pub keeps_document: bool,
 }
 
 /// A call that is done once, as the database remembers it.
-pub(super) struct Once {
+pub(super) struct IdempotentCall {
     /// Names the call for the engine's memory.
     pub(super) unit_key: String,
     /// What the call asks for.
@@ -42,28 +44,29 @@ pub(super) struct Once {
 }
 
 impl Documents {
-    /// The call as it is remembered, if it came with a key: what it does, and whether it writes one document at the most.
+    /// The call as it is remembered, if it came with a key: what it does, and whether it writes one document at the
+    /// most.
     ///
     /// # Errors
     /// `InvalidParameter` for a key that is none, and when the call may write several documents.
-    pub(super) fn once(
+    pub(super) fn idempotent_call(
         &self,
         caller: Caller<'_>,
         collection: &str,
         (operation, is_single): (&str, bool),
         idempotency: Option<Idempotency<'_>>,
-    ) -> Result<Option<Once>> {
+    ) -> Result<Option<IdempotentCall>> {
         let Some(call) = idempotency else { return Ok(None) };
         check_key(call.key)?;
         if !is_single {
             let message = "an idempotency key goes with a single document";
             return Err(Error::new(Kind::InvalidParameter, message));
         }
-        // One caller's key in one collection; none of the parts before the key contains a line feed. Hashed, because the
-        // parts are long.
+        // One caller's key in one collection; none of the parts before the key contains a line feed. Hashed, because
+        // the parts are long.
         let name = format!("{}\n{}\n{collection}\n{}", caller.env, caller.name(), call.key);
         let request = [operation.as_bytes(), b"\n", &*call.request].concat();
-        Ok(Some(Once {
+        Ok(Some(IdempotentCall {
             unit_key: format!("documents:{}", hash(name.as_bytes())),
             digest: hash(&request),
             keeps_document: call.keeps_document,
@@ -72,8 +75,8 @@ impl Documents {
     }
 }
 
-impl Once {
-    /// The step that remembers, with the unit, what was asked for and what it came to.
+impl IdempotentCall {
+    /// The step that remembers, with the write batch, what was asked for and what it came to.
     ///
     /// # Errors
     /// `TooLarge` for a document that is not remembered.
@@ -111,7 +114,7 @@ impl Once {
         read(answer).map(Some)
     }
 
-    /// As [`Once::recall`], where the engine has said that the call was done before.
+    /// As [`IdempotentCall::recall`], where the engine has said that the call was done before.
     ///
     /// # Errors
     /// `InvalidParameter` too when what it came to is forgotten: a sweep takes the two memories of a call one by one.

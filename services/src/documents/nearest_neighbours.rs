@@ -1,10 +1,10 @@
 //! The documents nearest to a point, by a geo index.
 //!
 //! An entry tells where its document is, to a centimetre. So rings of entries are read from the point outwards, without
-//! their documents; those are fetched in the order of their entries, some at a time, and held against the whole filter. How
-//! far the first ring reaches, the entries beside the point in the index tell. A document is given
-//! out once nothing that was not measured exactly can be nearer: neither an entry that waits, nor one that no ring reached
-//! yet. What is more than a point stands under one key that says nothing of its place, so it is read first, all of it.
+//! their documents; those are fetched in the order of their entries, some at a time, and held against the whole filter.
+//! How far the first ring reaches, the entries beside the point in the index tell. A document is given out once nothing
+//! that was not measured exactly can be nearer: neither an entry that waits, nor one that no ring reached yet. What is
+//! more than a point stands under one key that says nothing of its place, so it is read first, all of it.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -20,8 +20,8 @@ use yunzhan_query::{Access, Document, Filter, Order, Plan};
 
 use super::logic::permission::OWNER_FIELD;
 use super::read::{SORT_BYTES_MAX, check_bytes};
+use super::scan::{Scan, after, elsewhere};
 use super::store::{BareEntry, DOCUMENTS_OF_KEYS_MAX, Side, Stored, Table};
-use super::walk::{Walk, after, elsewhere};
 
 /// How far the distance of a cell may be from that of the point in it, in metres; it is a centimetre at most.
 const PRECISION_M: f64 = 0.1;
@@ -38,22 +38,23 @@ const PROBE_ENTRIES: usize = 32;
 /// Entries of the probe that stand within the first ring: what is fetched at once.
 const PROBE_WITHIN: usize = DOCUMENTS_OF_KEYS_MAX;
 
-/// Entries of the first ring at the most. It has some hundred, unless the point lies off the places in the index, or at an
-/// edge where what is beside it there is far away.
+/// Entries of the first ring at the most. It has some hundred, unless the point lies off the places in the index, or at
+/// an edge where what is beside it there is far away.
 const FIRST_ENTRIES_MAX: u64 = 1024;
 
-/// By how much nearer the next first ring reaches when one had too many entries. Two steps of the rings: should it have too
-/// few, the third ring has those again.
+/// By how much nearer the next first ring reaches when one had too many entries. Two steps of the rings: should it have
+/// too few, the third ring has those again.
 const SHRINKING: f64 = 9.0;
 
 /// The bytes before the cell in a key.
 const KEY_HEAD_BYTES: usize = ELSEWHERE_KEY.len();
 
-/// A walk from a point outwards. Every document comes at most once, the nearest first, those at one distance by their ids.
-pub(super) struct Nearest<'a> {
+/// A scan from a point outwards. Every document comes at most once, the nearest first, those at one distance by their
+/// ids.
+pub(super) struct NearestNeighbours<'a> {
     table: Table<'a>,
     /// Leads through what has no cell, fetches all others, and counts the work of everything.
-    walk: Walk<'a>,
+    scan: Scan<'a>,
     is_elsewhere_read: bool,
     near: Near,
     /// The number of the index in rows.
@@ -70,8 +71,8 @@ pub(super) struct Nearest<'a> {
     bytes: usize,
 }
 
-/// What a walk has read.
-pub(super) struct Told {
+/// What a scan has read.
+pub(super) struct SearchStats {
     /// The place of the index among those of the collection.
     pub(super) index: Option<usize>,
     /// Ranges of its keys.
@@ -96,8 +97,9 @@ impl Ranked {
     }
 }
 
-impl<'a> Nearest<'a> {
-    /// A walk for a filter that orders by distance, if no other order is asked for and a ready geo index knows the places.
+impl<'a> NearestNeighbours<'a> {
+    /// A scan for a filter that orders by distance, if no other order is asked for and a ready geo index knows the
+    /// places.
     ///
     /// Ids are looked up instead, and what one person owns is few enough to be sorted.
     pub(super) fn new(
@@ -118,7 +120,7 @@ impl<'a> Nearest<'a> {
         let along = (place, vec![elsewhere()]);
         Some(Self {
             table: table.clone(),
-            walk: Walk::along(table.clone(), filter, order, work_max, along, true),
+            scan: Scan::along(table.clone(), filter, order, work_max, along, true),
             is_elsewhere_read: false,
             rings: None,
             near,
@@ -139,7 +141,7 @@ impl<'a> Nearest<'a> {
     pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>> {
         if !self.is_elsewhere_read {
             self.is_elsewhere_read = true;
-            while let Some(stored) = self.walk.next().await? {
+            while let Some(stored) = self.scan.next().await? {
                 self.measure(stored)?;
             }
         }
@@ -149,13 +151,13 @@ impl<'a> Nearest<'a> {
             if self.measured.peek().is_some_and(|first| first.0.distance_m < open_m) {
                 return Ok(self.measured.pop().map(|Reverse(first)| {
                     self.bytes -= first.body.len();
-                    self.walk.budget.release(first.bytes());
+                    self.scan.budget.release(first.bytes());
                     first.body
                 }));
             }
             if waiting_m < self.certain_m {
                 let keys = self.first_waiting();
-                for stored in self.walk.fetch(keys).await? {
+                for stored in self.scan.fetch(keys).await? {
                     self.measure(stored)?;
                 }
             } else if self.certain_m == f64::INFINITY {
@@ -168,16 +170,16 @@ impl<'a> Nearest<'a> {
 
     /// Work that may still be done.
     pub(super) fn work_left(&self) -> usize {
-        self.walk.work_left()
+        self.scan.work_left()
     }
 
     /// What was read so far.
-    pub(super) fn told(&self) -> Told {
-        Told {
-            index: self.walk.index,
+    pub(super) fn stats(&self) -> SearchStats {
+        SearchStats {
+            index: self.scan.index,
             ranges: self.ranges,
             entries: self.entries,
-            documents: self.walk.examined,
+            documents: self.scan.examined,
         }
     }
 
@@ -185,7 +187,7 @@ impl<'a> Nearest<'a> {
     fn measure(&mut self, stored: Stored) -> Result<()> {
         // Of a filter with a distance, the place is among the fields that it reads.
         let mut document = Document::new();
-        if !self.walk.matching(&stored.body, &mut document)? {
+        if !self.scan.matching(&stored.body, &mut document)? {
             return Ok(());
         }
         let found = geo::distance_m(&document, &self.near.path, self.near.point);
@@ -193,7 +195,7 @@ impl<'a> Nearest<'a> {
         let Some(distance_m) = found else { return Ok(()) };
         self.bytes = check_bytes(self.bytes + stored.body.len(), SORT_BYTES_MAX)?;
         let ranked = Ranked { distance_m, key: stored.key, body: stored.body };
-        self.walk.budget.keep(ranked.bytes())?;
+        self.scan.budget.keep(ranked.bytes())?;
         self.measured.push(Reverse(ranked));
         Ok(())
     }
@@ -206,7 +208,7 @@ impl<'a> Nearest<'a> {
             && first.0.distance_m < self.certain_m
         {
             let first = PeekMut::pop(first).0;
-            self.walk.budget.release(first.bytes());
+            self.scan.budget.release(first.bytes());
             keys.push(first.key);
         }
         keys
@@ -242,7 +244,7 @@ impl<'a> Nearest<'a> {
                 return Ok(());
             }
             let waiting = self.waiting.drain().map(|Reverse(ranked)| ranked.bytes()).sum();
-            self.walk.budget.release(waiting);
+            self.scan.budget.release(waiting);
             first_m /= SHRINKING;
         }
     }
@@ -260,8 +262,8 @@ impl<'a> Nearest<'a> {
         Ok(true)
     }
 
-    /// A distance within which there are some entries and mostly not many: what is beside the point in the index is mostly
-    /// near it. The whole earth where there are too few to tell.
+    /// A distance within which there are some entries and mostly not many: what is beside the point in the index is
+    /// mostly near it. The whole earth where there are too few to tell.
     async fn probe(&mut self) -> Result<f64> {
         let here = cell(self.near.point);
         let behind = CellRange { from: here, to: [u8::MAX; 8] };
@@ -272,7 +274,7 @@ impl<'a> Nearest<'a> {
             let page = self.table.bare_entries(self.index, &range, side, PROBE_ENTRIES).await?;
             self.ranges += 1;
             self.entries += page.len() as u64;
-            self.walk.charge(work_of_entries(page.len())).await?;
+            self.scan.charge(work_of_entries(page.len())).await?;
             distances_m.extend(page.iter().filter_map(|entry| self.distance_m(entry)));
         }
         distances_m.sort_by(f64::total_cmp);
@@ -313,7 +315,7 @@ impl<'a> Nearest<'a> {
     /// Lets the entries of a page wait, and gives the last one of a full page.
     async fn take(&mut self, mut page: Vec<BareEntry>) -> Result<Option<BareEntry>> {
         self.entries += page.len() as u64;
-        self.walk.charge(work_of_entries(page.len())).await?;
+        self.scan.charge(work_of_entries(page.len())).await?;
         let last = if page.len() == PAGE_ENTRIES { page.pop() } else { None };
         let kept = last
             .as_ref()
@@ -323,7 +325,7 @@ impl<'a> Nearest<'a> {
             let Some(distance_m) = self.distance_m(&entry) else { continue };
             if reach_m.contains(&distance_m) {
                 let ranked = Ranked { distance_m, key: entry.document, body: Vec::new() };
-                self.walk.budget.keep(ranked.bytes())?;
+                self.scan.budget.keep(ranked.bytes())?;
                 self.waiting.push(Reverse(ranked));
             }
         }

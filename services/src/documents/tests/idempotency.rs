@@ -11,7 +11,7 @@ use super::change;
 use crate::documents::testing::{NOW_MS, World, on_every_engine, server, user};
 use crate::documents::{Change, Changed, Config, Documents, Idempotency, Preset, Which};
 
-fn once(key: &str) -> Idempotency<'_> {
+fn idempotent(key: &str) -> Idempotency<'_> {
     Idempotency { key, request: b"the same".into(), keeps_document: true }
 }
 
@@ -41,18 +41,18 @@ async fn call(
     kind: char,
     key: &str,
 ) -> Result<String> {
-    let (caller, key) = (world.caller(principal), Some(once(key)));
-    let raise = |query| first(query, doc! { "$inc": { "n": 1 } });
+    let (caller, key) = (world.caller(principal), Some(idempotent(key)));
+    let bump_version = |query| first(query, doc! { "$inc": { "n": 1 } });
     Ok(match kind {
         'i' => {
             let ids = documents.insert(caller, "notes", vec![doc! { "n": 1 }], key).await?;
             ids[0].to_string()
         }
-        'u' => {
-            shown(Ok(documents.update(caller, "notes", raise(doc! { "_id": "a" }), key).await?))
-        }
+        'u' => shown(Ok(documents
+            .update(caller, "notes", bump_version(doc! { "_id": "a" }), key)
+            .await?)),
         's' => {
-            let upsert = Change { upsert: true, ..raise(doc! { "new": true }) };
+            let upsert = Change { upsert: true, ..bump_version(doc! { "new": true }) };
             shown(Ok(documents.update(caller, "notes", upsert, key).await?))
         }
         _ => {
@@ -85,11 +85,14 @@ fn a_repetition_answers_as_the_first_call_did() {
         for kind in CALLS {
             let key = format!("key-{kind}");
             let ask = || call(&world, &world.documents, &anna, kind, &key);
-            let told = ask().await.unwrap();
+            let described = ask().await.unwrap();
             // What happens in between is no part of the answer.
             world.update(&anna, "notes", change(doc! {}, doc! { "$set": { "new": false } })).await;
-            assert_eq!(ask().await.unwrap(), told, "{kind}");
-            assert_eq!(call(&world, &world.other_server(), &anna, kind, &key).await.unwrap(), told);
+            assert_eq!(ask().await.unwrap(), described, "{kind}");
+            assert_eq!(
+                call(&world, &world.other_server(), &anna, kind, &key).await.unwrap(),
+                described
+            );
         }
         // What was raised, what was inserted, and what was upserted.
         assert_eq!(sum(&world).await, "3 notes, 4 in all");
@@ -102,23 +105,29 @@ fn what_came_to_nothing_stays_so_and_what_is_large_is_not_kept() {
         let (world, anna) = (with_two_notes(world).await, user("anna"));
         let update = async |key, query, update: Document| {
             let (caller, change) = (world.caller(&anna), first(query, update));
-            shown(world.documents.update(caller, "notes", change, Some(once(key))).await)
+            shown(world.documents.update(caller, "notes", change, Some(idempotent(key))).await)
         };
-        let raise = || doc! { "$inc": { "n": 1 } };
-        let mut told = String::new();
-        writeln!(told, "{}", update("k1", doc! { "_id": "later" }, raise()).await).unwrap();
-        world.add(&anna, "notes", doc! { "_id": "later", "n": 1 }).await.unwrap();
-        writeln!(told, "{}", update("k1", doc! { "_id": "later" }, raise()).await).unwrap();
-        writeln!(told, "{}", update("k2", doc! { "_id": "a" }, doc! { "$set": { "n": 1 } }).await)
+        let bump_version = || doc! { "$inc": { "n": 1 } };
+        let mut described = String::new();
+        writeln!(described, "{}", update("k1", doc! { "_id": "later" }, bump_version()).await)
             .unwrap();
+        world.add(&anna, "notes", doc! { "_id": "later", "n": 1 }).await.unwrap();
+        writeln!(described, "{}", update("k1", doc! { "_id": "later" }, bump_version()).await)
+            .unwrap();
+        writeln!(
+            described,
+            "{}",
+            update("k2", doc! { "_id": "a" }, doc! { "$set": { "n": 1 } }).await
+        )
+        .unwrap();
         let large = doc! { "$set": { "n": 7, "text": "x".repeat(64 << 10) } };
-        writeln!(told, "{}", update("k3", doc! { "_id": "a" }, large).await).unwrap();
+        writeln!(described, "{}", update("k3", doc! { "_id": "a" }, large).await).unwrap();
         expect![[r#"
             matched 0 updated 0 upserted - document -
             matched 0 updated 0 upserted - document -
             matched 1 updated 0 upserted - document { "_id": "a", "_openid": "anna", "n": 1 }
             TooLarge: a document of more than 64 KiB is not returned under an idempotency key; leave the key away, or update the document and read it afterwards
-        "#]].assert_eq(&told);
+        "#]].assert_eq(&described);
         assert_eq!(sum(&world).await, "3 notes, 3 in all");
     });
 }
@@ -130,11 +139,11 @@ fn a_key_belongs_to_one_request_on_one_document() {
         for (key, kind) in ["k1", "k2", "k3", "k4"].into_iter().zip(CALLS) {
             call(&world, &world.documents, &anna, kind, key).await.unwrap();
             for other in CALLS {
-                let told = call(&world, &world.documents, &anna, other, key).await;
+                let described = call(&world, &world.documents, &anna, other, key).await;
                 // An upsert is an update whose bytes a client would not send twice.
                 let is_same =
                     other == kind || [kind, other].iter().all(|kind| "us".contains(*kind));
-                match told {
+                match described {
                     Ok(_) => assert!(is_same, "{kind} {other}"),
                     Err(error) => {
                         assert!(!is_same, "{kind} {other}: {error}");
@@ -145,8 +154,9 @@ fn a_key_belongs_to_one_request_on_one_document() {
         }
         let (all, which) = (change(doc! {}, doc! { "$inc": { "n": 1 } }), Which::every());
         let caller = world.caller(&anna);
-        let updated = world.documents.update(caller, "notes", all, Some(once("k5"))).await;
-        let removed = world.documents.remove(caller, "notes", which, true, Some(once("k5"))).await;
+        let updated = world.documents.update(caller, "notes", all, Some(idempotent("k5"))).await;
+        let removed =
+            world.documents.remove(caller, "notes", which, true, Some(idempotent("k5"))).await;
         for refused in [updated.map(drop), removed.map(drop)] {
             assert_eq!(
                 refused.unwrap_err().message(),
@@ -171,9 +181,9 @@ fn a_lost_answer_is_not_made_up() {
         world.lose_answers().await;
         for kind in CALLS {
             let key = format!("key-{kind}");
-            let told = call(&world, &world.documents, &anna, kind, &key).await.unwrap_err();
+            let described = call(&world, &world.documents, &anna, kind, &key).await.unwrap_err();
             expect![[r#"invalid_parameter: the call with this Idempotency-Key was done before, and its answer is forgotten; look at what is stored, and take a new key"#]]
-                .assert_eq(&format!("{told:?}"));
+                .assert_eq(&format!("{described:?}"));
         }
         assert_eq!(sum(&world).await, before);
     });
@@ -183,7 +193,7 @@ fn a_lost_answer_is_not_made_up() {
 fn what_was_lost_on_the_way_happens_once() {
     on_every_engine(&Config::default(), async |world| {
         let (world, anna) = (with_two_notes(world).await, user("anna"));
-        let mut told = String::new();
+        let mut described = String::new();
         for point in [Point::SqlWrite, Point::SqlWriteAnswer] {
             let faults = Faults::none(Clock::manual(NOW_MS), 1);
             let faulty = world.over_faulty_database(faults.clone());
@@ -193,11 +203,11 @@ fn what_was_lost_on_the_way_happens_once() {
                 faults.set(Plan { rules: vec![rule], until_ms: i64::MAX });
                 let lost = call(&world, &faulty, &anna, kind, &key).await.unwrap_err();
                 assert_eq!(lost.kind(), Kind::Unavailable);
-                write!(told, "{key}: {}, then ", sum(&world).await).unwrap();
+                write!(described, "{key}: {}, then ", sum(&world).await).unwrap();
                 faults.set(Plan::default());
                 let first = call(&world, &faulty, &anna, kind, &key).await.unwrap();
                 assert_eq!(call(&world, &world.documents, &anna, kind, &key).await.unwrap(), first);
-                writeln!(told, "{}", sum(&world).await).unwrap();
+                writeln!(described, "{}", sum(&world).await).unwrap();
             }
             world.add(&anna, "notes", doc! { "_id": "b", "n": 1 }).await.unwrap();
             world.update(&anna, "notes", change(doc! {}, doc! { "$set": { "new": false } })).await;
@@ -212,7 +222,7 @@ fn what_was_lost_on_the_way_happens_once() {
             SqlWriteAnswer-s: 6 notes, 8 in all, then 6 notes, 8 in all
             SqlWriteAnswer-r: 5 notes, 7 in all, then 5 notes, 7 in all
         "#]]
-        .assert_eq(&told);
+        .assert_eq(&described);
     });
 }
 

@@ -1,5 +1,5 @@
-//! How much the open transactions remember, all together and by whom: it is in the memory of the process, and nobody may
-//! take the part of the others.
+//! How much the open transactions remember, all together and by whom: it is in the memory of the process, and nobody
+//! may take the part of the others.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -14,7 +14,8 @@ const BYTES_MAX: usize = 16 << 20;
 /// with ten of this size, two persons would take all that there is.
 const PERSON_BYTES_MAX: usize = BYTES_MAX;
 
-/// Most bytes that all transactions of one environment remember: half of all, so that the others are not shut out by it.
+/// Most bytes that all transactions of one environment remember: half of all, so that the others are not shut out by
+/// it.
 const ENV_BYTES_MAX: usize = ALL_BYTES_MAX / 2;
 
 /// Most bytes that all open transactions of the process remember.
@@ -22,7 +23,7 @@ const ALL_BYTES_MAX: usize = 256 << 20;
 
 /// What the transactions of one process hold. Who holds nothing does not stand here.
 #[derive(Default)]
-pub(super) struct Held(Mutex<Sums>);
+pub(super) struct MemoryQuota(Mutex<Sums>);
 
 #[derive(Default)]
 struct Sums {
@@ -32,19 +33,19 @@ struct Sums {
 }
 
 /// What one transaction holds, which ends with it.
-pub(super) struct Holding {
-    held: Arc<Held>,
+pub(super) struct Reservation {
+    quota: Arc<MemoryQuota>,
     env: EnvId,
     /// None for a key, which stands for many people.
     person: Option<(EnvId, String)>,
     bytes: usize,
 }
 
-impl Holding {
+impl Reservation {
     /// Nothing yet, of a person or of a key of an environment.
-    pub(super) fn none(held: Arc<Held>, env: &EnvId, person: Option<&str>) -> Self {
+    pub(super) fn none(quota: Arc<MemoryQuota>, env: &EnvId, person: Option<&str>) -> Self {
         let person = person.map(|person| (env.clone(), person.to_owned()));
-        Self { held, env: env.clone(), person, bytes: 0 }
+        Self { quota, env: env.clone(), person, bytes: 0 }
     }
 
     /// Takes so many bytes more.
@@ -57,7 +58,7 @@ impl Holding {
             let message = format!("a transaction remembers at most {mib} MiB of documents");
             return Err(Error::new(Kind::TooLarge, message));
         }
-        let mut sums = self.held.0.lock().expect("no panic while held");
+        let mut sums = self.quota.0.lock().expect("no panic while held");
         let of_env = sums.by_env.get(&self.env).copied().unwrap_or(0);
         let of_person = self.person.as_ref().and_then(|person| sums.by_person.get(person));
         let is_too_much = sums.all + bytes > ALL_BYTES_MAX
@@ -80,7 +81,7 @@ impl Holding {
     /// Gives everything back.
     pub(super) fn release(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
-        let mut sums = self.held.0.lock().expect("no panic while held");
+        let mut sums = self.quota.0.lock().expect("no panic while held");
         sums.all -= bytes;
         lessen(&mut sums.by_env, &self.env, bytes);
         if let Some(person) = &self.person {
@@ -89,7 +90,7 @@ impl Holding {
     }
 }
 
-impl Drop for Holding {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.release();
     }
@@ -111,20 +112,21 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    fn told(taken: Result<()>) -> Result<(), Kind> {
+    fn described(taken: Result<()>) -> Result<(), Kind> {
         taken.map_err(|error| error.kind())
     }
 
     #[test]
     fn nobody_takes_the_part_of_the_others() {
-        let held = Arc::new(Held::default());
+        let quota = Arc::new(MemoryQuota::default());
         let envs: Vec<EnvId> = ["a", "b", "c"].map(|env| env.parse().unwrap()).into();
-        let open =
-            |env: usize, person: Option<&str>| Holding::none(Arc::clone(&held), &envs[env], person);
+        let open = |env: usize, person: Option<&str>| {
+            Reservation::none(Arc::clone(&quota), &envs[env], person)
+        };
         let (mut first, mut second) = (open(0, Some("anna")), open(0, Some("anna")));
-        assert_eq!(told(first.take(17 * MIB)), Err(Kind::TooLarge));
+        assert_eq!(described(first.take(17 * MIB)), Err(Kind::TooLarge));
         first.take(9 * MIB).unwrap();
-        assert_eq!(told(second.take(8 * MIB)), Err(Kind::LimitExceeded));
+        assert_eq!(described(second.take(8 * MIB)), Err(Kind::LimitExceeded));
         second.take(7 * MIB).unwrap();
         // Somebody else, the same name elsewhere, and a key, which is no person.
         let others = [(0, Some("ben")), (1, Some("anna")), (0, None), (0, None)];
@@ -134,14 +136,14 @@ mod tests {
         second.take(9 * MIB).unwrap();
         // Half of the first environment's part is taken by now, and an eighth of the second's.
         let mut keys: Vec<_> = (0..4).map(|_| open(0, None)).collect();
-        let taken: Vec<_> = keys.iter_mut().map(|key| told(key.take(16 * MIB))).collect();
+        let taken: Vec<_> = keys.iter_mut().map(|key| described(key.take(16 * MIB))).collect();
         assert_eq!(taken, [Ok(()), Ok(()), Ok(()), Ok(())]);
-        assert_eq!(told(open(0, None).take(16 * MIB)), Err(Kind::LimitExceeded));
+        assert_eq!(described(open(0, None).take(16 * MIB)), Err(Kind::LimitExceeded));
         let mut elsewhere: Vec<_> = (0..7).map(|_| open(1, None)).collect();
         assert!(elsewhere.iter_mut().all(|key| key.take(16 * MIB).is_ok()));
-        assert_eq!(told(open(2, None).take(1)), Err(Kind::LimitExceeded));
+        assert_eq!(described(open(2, None).take(1)), Err(Kind::LimitExceeded));
         drop((second, others, keys, elsewhere));
-        let sums = held.0.lock().unwrap();
+        let sums = quota.0.lock().unwrap();
         assert_eq!((sums.all, sums.by_env.len(), sums.by_person.len()), (0, 0, 0));
     }
 }

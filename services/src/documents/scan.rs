@@ -1,4 +1,4 @@
-//! Walks over the documents that a filter may mean, in pages, so that memory is bounded whatever the collection holds.
+//! Scans over the documents that a filter may mean, in pages, so that memory is bounded whatever the collection holds.
 
 use std::collections::HashSet;
 
@@ -18,7 +18,8 @@ use crate::offload;
 /// Rows of the first page. Most queries end within it.
 const PAGE_ROWS_FIRST: usize = 32;
 
-/// Bytes of a document that cost as much as a small document: reading, decoding and matching take about ten microseconds.
+/// Bytes of a document that cost as much as a small document: reading, decoding and matching take about ten
+/// microseconds.
 const BYTES_PER_WORK: usize = 1 << 10;
 
 /// Conditions that cost, for each [`BYTES_PER_WORK`] of a document, as much as decoding them does.
@@ -36,8 +37,8 @@ const MISS_WORK: usize = 1;
 /// Steps of matching that take as long as one work.
 const STEPS_PER_WORK: u64 = 400;
 
-/// Work of one document that is matched aside, for matching has no pauses: a third of a millisecond, of which handing the
-/// other tasks over is a small part.
+/// Work of one document that is matched aside, for matching has no pauses: a third of a millisecond, of which handing
+/// the other tasks over is a small part.
 const OFFLOAD_STEPS: usize = 32;
 
 /// Rows of the largest page; each carries a small body at most, see `store.rs`.
@@ -46,16 +47,16 @@ const PAGE_ROWS_MAX: usize = 512;
 /// Ranges of a geo index that cover an area. More of them miss the area by less, and each is a statement.
 const COVER_RANGES_MAX: usize = 32;
 
-/// Fields that a refusal of a long walk names.
+/// Fields that a refusal of a long scan names.
 const NAMED_FIELDS_MAX: usize = 4;
 
 /// The place of the primary key in the planner's list.
 const BY_ID: usize = 0;
 
-/// A walk. Every document comes at most once, as it was when its page was read.
-pub(super) struct Walk<'a> {
+/// A scan. Every document comes at most once, as it was when its page was read.
+pub(super) struct Scan<'a> {
     table: Table<'a>,
-    way: Way,
+    access_path: AccessPath,
     page: std::vec::IntoIter<PageRow>,
     page_rows: usize,
     /// Bytes of the page, as the budget holds them.
@@ -98,7 +99,7 @@ pub(super) struct Walk<'a> {
 }
 
 /// What is left of the way.
-enum Way {
+enum AccessPath {
     Ids(std::vec::IntoIter<Bson>),
     Documents { ranges: Vec<KeyRange>, side: Side },
     Entries { index: i64, ranges: Vec<KeyRange>, side: Side, inside: Option<Position> },
@@ -110,8 +111,8 @@ struct Position {
     document: Vec<u8>,
 }
 
-impl<'a> Walk<'a> {
-    /// Plans a walk over at least the documents of `filter`, which costs as much as `work_max` small documents at most.
+impl<'a> Scan<'a> {
+    /// Plans a scan over at least the documents of `filter`, which costs as much as `work_max` small documents at most.
     pub(super) fn new(
         table: Table<'a>,
         filter: &'a Filter,
@@ -127,14 +128,14 @@ impl<'a> Walk<'a> {
         }
         let is_scan = plan.access == Access::Scan;
         let (mut seen, mut index) = (None, None);
-        let (way, ranges) = match plan.access {
+        let (access_path, ranges) = match plan.access {
             Access::Ids(ids) => {
                 let count = ids.len();
-                (Way::Ids(ids.into_iter()), count)
+                (AccessPath::Ids(ids.into_iter()), count)
             }
             Access::Index { index: BY_ID, ranges, reverse } => {
                 let (count, side) = (ranges.len(), side(reverse));
-                (Way::Documents { ranges: last_first(ranges, side), side }, count)
+                (AccessPath::Documents { ranges: last_first(ranges, side), side }, count)
             }
             Access::Index { index: place, ranges, reverse } => {
                 // The planner's list has the primary key first, then the ready indexes.
@@ -144,11 +145,11 @@ impl<'a> Walk<'a> {
                 index = Some(used);
                 let ranges = last_first(ranges, side);
                 let index = table.collection.indexes[used].id;
-                (Way::Entries { index, ranges, side, inside: None }, count)
+                (AccessPath::Entries { index, ranges, side, inside: None }, count)
             }
             Access::Scan => {
                 let all = KeyRange { from: vec![FORMAT], to: vec![FORMAT + 1] };
-                (Way::Documents { ranges: vec![all], side: Side::First }, 1)
+                (AccessPath::Documents { ranges: vec![all], side: Side::First }, 1)
             }
         };
         Self {
@@ -157,11 +158,11 @@ impl<'a> Walk<'a> {
             is_exact: plan.exact,
             index,
             is_scan,
-            ..Self::on(table, (way, ranges), filter, order, work_max)
+            ..Self::on(table, (access_path, ranges), filter, order, work_max)
         }
     }
 
-    /// A walk along ranges of the index at a place among those of the collection, whatever a planner would say.
+    /// A scan along ranges of the index at a place among those of the collection, whatever a planner would say.
     pub(super) fn along(
         table: Table<'a>,
         filter: &'a Filter,
@@ -173,18 +174,18 @@ impl<'a> Walk<'a> {
         let index = table.collection.indexes[place].id;
         let count = ranges.len();
         let ranges = last_first(ranges, Side::First);
-        let way = Way::Entries { index, ranges, side: Side::First, inside: None };
+        let access_path = AccessPath::Entries { index, ranges, side: Side::First, inside: None };
         Self {
             seen: Some(HashSet::new()),
             index: Some(place),
             is_ordered,
-            ..Self::on(table, (way, count), filter, order, work_max)
+            ..Self::on(table, (access_path, count), filter, order, work_max)
         }
     }
 
     fn on(
         table: Table<'a>,
-        (way, ranges): (Way, usize),
+        (access_path, ranges): (AccessPath, usize),
         filter: &'a Filter,
         order: &'a Order,
         work_max: usize,
@@ -192,7 +193,7 @@ impl<'a> Walk<'a> {
         let budget = table.budget();
         Self {
             table,
-            way,
+            access_path,
             page: Vec::new().into_iter(),
             page_rows: PAGE_ROWS_FIRST,
             page_bytes: 0,
@@ -218,11 +219,11 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Those of the documents with these keys that are there and did not come yet; they count as some of the walk from then
-    /// on. There may be as many keys as one statement takes.
+    /// Those of the documents with these keys that are there and did not come yet; they count as some of the scan from
+    /// then on. There may be as many keys as one statement takes.
     ///
     /// # Errors
-    /// As [`Walk::next`].
+    /// As [`Scan::next`].
     pub(super) async fn fetch(&mut self, mut keys: Vec<Vec<u8>>) -> Result<Vec<Stored>> {
         if let Some(seen) = &mut self.seen {
             keys.retain(|key| seen.insert(key.clone()));
@@ -253,12 +254,12 @@ impl<'a> Walk<'a> {
         Ok(next)
     }
 
-    /// The same walk for somebody who reads these fields of the documents that match.
+    /// The same scan for somebody who reads these fields of the documents that match.
     pub(super) fn reading(self, needs: Needs) -> Self {
         Self { reads: needs.or(self.filter.needs()), ..self }
     }
 
-    /// Whether a document of the walk matches. Only what the filter asks about is decoded.
+    /// Whether a document of the scan matches. Only what the filter asks about is decoded.
     ///
     /// # Errors
     /// What an `$expr` refuses; `TooLarge` when the call takes too many steps.
@@ -271,11 +272,11 @@ impl<'a> Walk<'a> {
         Ok(offload::run_now(*work >= OFFLOAD_STEPS, || filter.matches(seen_last, budget))?)
     }
 
-    /// Whether a document of the walk matches, which then stands in `document` with the fields that are read at least. What
-    /// stood there before may lend its memory.
+    /// Whether a document of the scan matches, which then stands in `document` with the fields that are read at least.
+    /// What stood there before may lend its memory.
     ///
     /// # Errors
-    /// As [`Walk::matches`].
+    /// As [`Scan::matches`].
     pub(super) fn matching(&mut self, body: &[u8], document: &mut Document) -> Result<bool> {
         if self.reads == Needs::All && !self.matches(body)? {
             return Ok(false);
@@ -298,8 +299,8 @@ impl<'a> Walk<'a> {
 
     /// The kind of the way, as people read it.
     pub(super) fn access(&self) -> &'static str {
-        match (&self.way, self.index, self.is_scan) {
-            (Way::Ids(_), ..) => "ids",
+        match (&self.access_path, self.index, self.is_scan) {
+            (AccessPath::Ids(_), ..) => "ids",
             (_, None, true) => "scan",
             _ => "index",
         }
@@ -308,9 +309,9 @@ impl<'a> Walk<'a> {
     /// How many documents match, where an index tells it without reading one.
     ///
     /// # Errors
-    /// As [`Walk::next`]: of the work, each range counts as a small document.
+    /// As [`Scan::next`]: of the work, each range counts as a small document.
     pub(super) async fn count_by_keys(&mut self) -> Result<Option<u64>> {
-        let Way::Entries { index, ranges, .. } = &self.way else { return Ok(None) };
+        let AccessPath::Entries { index, ranges, .. } = &self.access_path else { return Ok(None) };
         if !self.is_exact {
             return Ok(None);
         }
@@ -325,7 +326,7 @@ impl<'a> Walk<'a> {
 
     async fn find_next(&mut self) -> Result<Option<Stored>> {
         loop {
-            if let Way::Ids(ids) = &mut self.way {
+            if let AccessPath::Ids(ids) = &mut self.access_path {
                 let Some(id) = ids.next() else { return Ok(None) };
                 // What cannot be an id is the id of no document.
                 let Ok(key) = id_key(&id) else { continue };
@@ -391,7 +392,9 @@ impl<'a> Walk<'a> {
         loop {
             // One row too many shows that there are more.
             let wanted = self.page_rows.min(self.work_left + 1);
-            let Some(rows) = self.way.page(&self.table, wanted).await? else { return Ok(false) };
+            let Some(rows) = self.access_path.page(&self.table, wanted).await? else {
+                return Ok(false);
+            };
             if rows.is_empty() {
                 self.charge(MISS_WORK).await?;
                 continue;
@@ -410,7 +413,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-impl Walk<'_> {
+impl Scan<'_> {
     /// The fields of the index that would lead here, as they are written to add it; none when no index helps.
     pub(super) fn wanted_index(&self) -> Vec<String> {
         let near = self.filter.near();
@@ -437,11 +440,11 @@ impl Walk<'_> {
         if fields.is_empty() { place.into_iter().collect() } else { fields }
     }
 
-    /// The refusal of a walk that found no end, with the fields that an index is missing on if one is.
+    /// The refusal of a scan that found no end, with the fields that an index is missing on if one is.
     fn too_long(&self) -> Error {
         let fields = self.wanted_index();
         let led_by = self.index.map(|place| &self.table.collection.indexes[place]);
-        let advice = match led_by.filter(|index| index.leads_by(&fields)) {
+        let advice = match led_by.filter(|index| index.covers(&fields)) {
             Some(index) => format!("the index {} leads to too many; narrow the query", index.name),
             None if fields.is_empty() => "narrow it by _id".to_owned(),
             None => format!("it lacks an index on {}", fields.join(", ")),
@@ -453,7 +456,7 @@ impl Walk<'_> {
     }
 }
 
-impl Way {
+impl AccessPath {
     /// The next `wanted` rows of the way, perhaps none; nothing at its end.
     async fn page(&mut self, table: &Table<'_>, wanted: usize) -> Result<Option<Vec<PageRow>>> {
         match self {
@@ -496,7 +499,8 @@ impl Way {
     }
 }
 
-/// Where a geo index has every document that the filter may mean by a place: its place among the indexes, and the ranges.
+/// Where a geo index has every document that the filter may mean by a place: its place among the indexes, and the
+/// ranges.
 fn around(collection: &Collection, filter: &Filter) -> Option<(usize, Vec<KeyRange>)> {
     let near = filter.near().filter(|near| near.max_m.is_finite());
     let ranges = |path: &Path| {
@@ -530,7 +534,7 @@ fn side(reverse: bool) -> Side {
     if reverse { Side::Last } else { Side::First }
 }
 
-/// The ranges as a stack whose last one is walked first.
+/// The ranges as a stack whose last one is scanned first.
 fn last_first(mut ranges: Vec<KeyRange>, side: Side) -> Vec<KeyRange> {
     if side == Side::First {
         ranges.reverse();
