@@ -25,6 +25,7 @@ type Check = (&'static str, fn(&Tree) -> Vec<Complaint>);
 const CHECKS: &[Check] = &[
     ("rooms", rooms::check),
     ("manifests", rooms::check_manifests),
+    ("wiring", rooms::check_wiring),
     ("words", words::check),
     ("lock files", words::check_lock_files),
     ("sizes", ratchet::check),

@@ -23,13 +23,15 @@ async fn writes_fail_while_a_plan_is_in_force_and_work_after_its_end() {
     };
     assert_eq!(order().await, 200);
 
-    let set = told(&server, &["fault", "set", "sql_write=fail", "--for", "2s"]).await;
+    let begun = Instant::now();
+    let set = told(&server, &["fault", "set", "sql_write=fail", "--for", "5s"]).await;
     assert_eq!(
         set["rules"][0],
         json!({ "point": "sql_write", "effect": "fail", "per_mille": 1000 })
     );
-    let begun = Instant::now();
-    assert_eq!(order().await, 503);
+    let during = order().await;
+    // On a machine so busy that the plan is over by now, there is nothing to see.
+    assert!(during == 503 || begun.elapsed() >= Duration::from_secs(5), "{during}");
     assert_eq!(alice.me().await.status, 200, "reads go on");
     // Nobody ends it: it ends by itself.
     while order().await != 200 {

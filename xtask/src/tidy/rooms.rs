@@ -145,6 +145,15 @@ const IN_TESTS: &[(&str, &str)] = &[
     ("engine", "bson"),
 ];
 
+/// Work that belongs to other rooms, by how it begins in Rust: the server introduces rooms, and decides nothing that one of
+/// them could decide.
+const NOT_WIRING: &[(&str, &str)] = &[
+    ("impl Observe for", "observers stand in ops"),
+    ("impl Ledger for", "the ledger stands in ops"),
+    ("impl Sql for", "engines and their wrappers stand in engine"),
+    ("impl Stage for", "stages stand in gateway/src/stages"),
+];
+
 const KINDS: &[&str] = &["dependencies", "dev-dependencies", "build-dependencies"];
 
 /// Dependencies that cross a wall.
@@ -155,6 +164,19 @@ pub(super) fn check(tree: &Tree) -> Vec<Complaint> {
 /// Members that do not inherit what the workspace says once.
 pub(super) fn check_manifests(tree: &Tree) -> Vec<Complaint> {
     members(tree).flat_map(|(path, manifest)| check_inheritance(path, &manifest)).collect()
+}
+
+/// Work in the server that a room should do.
+pub(super) fn check_wiring(tree: &Tree) -> Vec<Complaint> {
+    let sources = tree.ending(".rs").filter(|(path, _)| path.starts_with("server/src/"));
+    let lines = sources.flat_map(|(path, text)| {
+        text.lines().enumerate().map(move |(index, line)| (path, index, line.trim_start()))
+    });
+    let complain = |(path, index, line): (&str, usize, &str)| {
+        let (_, instead) = NOT_WIRING.iter().find(|(begin, _)| line.starts_with(begin))?;
+        Some(Complaint::at_line(path, index, format!("the server only wires: {instead}")))
+    };
+    lines.filter_map(complain).collect()
 }
 
 /// Manifests of the members: those in a folder of the root. Packages deeper down, such as fuzz targets, have their own
@@ -270,6 +292,16 @@ mod tests {
             attic/Cargo.toml: unknown room: give it a row in xtask/src/tidy/rooms.rs
         "#]]
         .assert_eq(&spell(&check(&tree)));
+    }
+
+    #[test]
+    fn the_server_only_wires() {
+        let observer = "struct A;\n    impl Observe for A {}\n";
+        let tree = Tree::of(&[("server/src/a.rs", observer), ("ops/src/a.rs", observer)]);
+        expect![[r#"
+            server/src/a.rs:2: the server only wires: observers stand in ops
+        "#]]
+        .assert_eq(&spell(&check_wiring(&tree)));
     }
 
     #[test]
