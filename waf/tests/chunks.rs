@@ -131,7 +131,8 @@ fn body() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
         ("application/x-www-form-urlencoded", pairs.join("&"))
     });
     let json = pairs().prop_map(|pairs| {
-        let field = |(name, value): &(String, String)| format!("\"{name}\":[1.5e3,{}]", json_text(value));
+        let field =
+            |(name, value): &(String, String)| format!("\"{name}\":[1.5e3,{}]", json_text(value));
         let fields: Vec<_> = pairs.iter().map(field).collect();
         ("application/json", format!("{{{}}}", fields.join(", ")))
     });
@@ -241,7 +242,10 @@ fn a_long_file_passes_in_chunks_of_which_little_is_held() {
     transaction.request_body(&Bytes::from_static(b"\r\n"));
     transaction.request_body(&Bytes::from_static(FIELD.as_bytes()));
     transaction.request_body(&Bytes::from_static(END.as_bytes()));
-    assert!(!matches!(transaction.request_end(), Verdict::Pass), "the field behind the file is seen");
+    assert!(
+        !matches!(transaction.request_end(), Verdict::Pass),
+        "the field behind the file is seen"
+    );
     held = held.max(transaction.held_bytes());
     assert!(held > FILE_BEGINNING_BYTES && held < 300 << 10, "{held} bytes are held");
 }
@@ -265,7 +269,10 @@ fn the_length_of_a_body_is_bounded_where_a_directive_says_so() {
         assert_eq!(status(&verdicts[1]), None);
         assert_eq!(status(&verdicts[2]), wanted, "{content_type} {action} {mode}");
         assert_eq!(status(&transaction.request_end()), wanted);
-        assert_eq!(transaction.looks_at_more_request_body(), wanted.is_none() && action == "Reject" && mode == "On");
+        assert_eq!(
+            transaction.looks_at_more_request_body(),
+            wanted.is_none() && action == "Reject" && mode == "On"
+        );
     };
     for content_type in [FORM, "application/json", "application/octet-stream"] {
         check(content_type, "Reject", "On", Some(413));
@@ -296,7 +303,8 @@ fn a_single_chunk_is_shared_and_so_are_the_values_in_it() {
     check("application/json", &[&json], (1 << 20) + 9000);
     // Several are joined, once.
     let (left, right) = (form.slice(..5000), form.slice(5000..));
-    let transaction = check("application/x-www-form-urlencoded", &[&left, &right], (1 << 20) + 9000);
+    let transaction =
+        check("application/x-www-form-urlencoded", &[&left, &right], (1 << 20) + 9000);
     assert_eq!(transaction.held_request_body(), form);
     // The value of a field is no copy of what its reader held.
     let field = Bytes::from(format!("{}{text}{END}", FIELD));

@@ -25,8 +25,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use self::event::{Event, Refusal, VALUE_BYTES_MAX, Verdict};
-use self::store::{Span, Store};
 pub use self::request_body::{BodyIntake, FILE_BEGINNING_BYTES};
+use self::store::{Span, Store};
 pub use self::trace::{Asked, Trace, TracedMatch};
 use crate::operator::Captures;
 use crate::rules::{RemovedTarget, RuleSet};

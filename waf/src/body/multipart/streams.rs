@@ -15,7 +15,10 @@ const WIDE: Bounds = Bounds {
 };
 
 /// What is told of a body that comes in these chunks, whether a bound cut it, and the most that was held.
-fn tell<'c>(bounds: Bounds, chunks: impl IntoIterator<Item = &'c [u8]>) -> (Vec<String>, bool, usize) {
+fn tell<'c>(
+    bounds: Bounds,
+    chunks: impl IntoIterator<Item = &'c [u8]>,
+) -> (Vec<String>, bool, usize) {
     let (mut told, mut held) = (Told::default(), 0);
     let mut reader = Multipart::new(FORM.as_bytes(), bounds);
     for chunk in chunks {
@@ -47,7 +50,9 @@ fn part(disposition: &str, content: &str) -> String {
 fn a_body_may_be_cut_anywhere() {
     let long = "x".repeat(5000);
     let bodies = [
-        part("name=a", "1\r\n2\r") + &part("name=f; filename=x", "\r\n--\r\n--B1\r\n") + "--B--\r\n",
+        part("name=a", "1\r\n2\r")
+            + &part("name=f; filename=x", "\r\n--\r\n--B1\r\n")
+            + "--B--\r\n",
         part("name=f; filename=x", &format!("{long}\r\r\n{long}--B\r\n--C{long}\r")) + "--B--",
         part("name=a", "1").replace("\r\n", "\n") + "--B--\n more",
         format!("--B\r\n{long}: 1\r\nX: 1\r\n 2\r\n\r\n") + &part("name=a", &long) + "--B--\r\n",
@@ -75,7 +80,8 @@ fn long_lines_end_as_short_ones_do() {
                 assert!(told.contains(&format!("a={content}")), "{len} {end:?} {chunk}");
                 assert!(!told.iter().any(|line| line.contains("Strict")), "{len} {end:?} {chunk}");
             }
-            let (told, ..) = tell(WIDE, [part("name=a", &content).trim_end_matches("\r\n").as_bytes()]);
+            let (told, ..) =
+                tell(WIDE, [part("name=a", &content).trim_end_matches("\r\n").as_bytes()]);
             assert!(told.iter().any(|line| line.starts_with("a=x")), "{len} {end:?}");
         }
     }
@@ -101,9 +107,8 @@ fn files_are_kept_in_their_beginnings_and_counted_whole() {
     let body = files + &part("name=a", "12345678") + "--B--\r\n";
     let (told, is_cut, _) = tell(bounds, [body.as_bytes()]);
     let about = |prefix: &str| told.iter().filter(|it| it.starts_with(prefix)).cloned().collect();
-    let shown: Vec<Vec<String>> = ["FilesTmpContent", "FilesSizes", "FilesCombined", "a="]
-        .map(about)
-        .into();
+    let shown: Vec<Vec<String>> =
+        ["FilesTmpContent", "FilesSizes", "FilesCombined", "a="].map(about).into();
     assert_eq!(
         shown,
         [
