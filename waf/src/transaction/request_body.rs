@@ -139,7 +139,7 @@ impl Transaction {
         };
         let chunk_bytes = chunk.len() as u64;
         self.body.fed_bytes += chunk_bytes;
-        self.take_chunk(chunk.slice(..room.min(chunk_bytes) as usize));
+        self.take_chunk(&chunk.slice(..room.min(chunk_bytes) as usize));
         self.refuse_too_large();
         self.verdict.clone()
     }
@@ -196,7 +196,7 @@ impl Transaction {
         }
     }
 
-    fn take_chunk(&mut self, chunk: Bytes) {
+    fn take_chunk(&mut self, chunk: &Bytes) {
         match std::mem::replace(&mut self.body.intake, Intake::Counted) {
             Intake::Held(mut held) => {
                 let room = self.held_bytes_max().saturating_sub(held.len() as u64);
@@ -206,7 +206,7 @@ impl Transaction {
                 self.body.intake = Intake::Held(held);
             }
             Intake::Multipart(mut reader) => {
-                reader.feed(&chunk, &mut self.filler(&POST));
+                reader.feed(chunk, &mut self.filler(&POST));
                 self.body.is_cut |= reader.is_cut();
                 self.body.intake = Intake::Multipart(reader);
             }

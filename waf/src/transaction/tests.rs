@@ -111,11 +111,11 @@ SecRule ARGS \"@eq 1\" \"id:2,phase:2,pass,nolog,setvar:tx.seen=+1\"";
 
 #[test]
 fn an_answer_beyond_the_bound_is_refused_where_a_directive_says_so() {
-    let check = |action: &str, is_refused: bool| {
+    let check = |mode, action: &str, is_refused: bool| {
         let rules = format!(
             "SecResponseBodyAccess On\nSecResponseBodyLimit 10\nSecResponseBodyLimitAction {action}\nSecRule RESPONSE_BODY \"@rx x\" \"id:1,phase:4,deny\""
         );
-        let mut transaction = judged(&rules, Limits::default(), b"");
+        let mut transaction = judged_in(Some(mode), &rules, Limits::default(), b"");
         transaction.response_header(b"content-type", b"text/html");
         transaction.response_headers_end(200, b"HTTP/1.1");
         let verdict = transaction.response_body(&Bytes::from_static(b"0123456789"));
@@ -125,8 +125,9 @@ fn an_answer_beyond_the_bound_is_refused_where_a_directive_says_so() {
         assert!(!transaction.looks_at_more_response_body());
         assert_eq!(transaction.response_end() != Verdict::Pass, is_refused, "{action}");
     };
-    check("Reject", true);
-    check("ProcessPartial", false);
+    check(EngineMode::On, "Reject", true);
+    check(EngineMode::On, "ProcessPartial", false);
+    check(EngineMode::DetectionOnly, "Reject", false);
 }
 
 #[test]

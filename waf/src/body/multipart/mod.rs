@@ -115,6 +115,8 @@ struct LongLine {
 pub(crate) struct Multipart {
     /// `--` and the boundary; none where the `Content-Type` has none that can be read.
     delimiter: Option<Finder<'static>>,
+    /// What stands before a line that may be a boundary.
+    line_start: Finder<'static>,
     bounds: Bounds,
     flags: Flags,
     progress: Progress,
@@ -150,6 +152,7 @@ impl Multipart {
         Self {
             progress: if delimiter.is_some() { Progress::Reading } else { Progress::Done },
             delimiter,
+            line_start: Finder::new(b"\n--"),
             bounds,
             flags,
             line: Vec::new(),
@@ -222,6 +225,12 @@ impl Multipart {
 
     /// Takes one line, or as much of it as is there, and says how much that was.
     fn take(&mut self, rest: &[u8], fill: &mut dyn Fill) -> usize {
+        if self.long.is_none() {
+            let lines_bytes = self.file_lines(rest);
+            if lines_bytes > 0 {
+                return lines_bytes;
+            }
+        }
         let len = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
         if self.long.is_some() {
             self.long_piece(&rest[..len]);
@@ -242,6 +251,32 @@ impl Multipart {
             self.line.clear();
         }
         len
+    }
+
+    /// Takes all lines of a file up to one that begins as boundaries do, and says how much that was. Most of what passes is
+    /// taken here, and the work does not grow with the number of lines.
+    fn file_lines(&mut self, rest: &[u8]) -> usize {
+        let is_begun = !self.line.is_empty() || rest.starts_with(b"--");
+        if is_begun || !self.is_file() {
+            return 0;
+        }
+        let next = self.line_start.find(rest).or_else(|| memchr::memrchr(b'\n', rest));
+        let lines = &rest[..next.map_or(0, |end| end + 1)];
+        if lines.is_empty() {
+            return 0;
+        }
+        if let Some(delimiter) = &self.delimiter
+            && self.flags.unmatched != 1
+            && delimiter.find(lines).is_some()
+        {
+            self.flags.unmatched = 1;
+        }
+        self.before = Ending::of(lines);
+        self.push(&lines[..lines.len() - self.before.len()]);
+        if let Some(part) = &mut self.part {
+            part.content.ending = self.before;
+        }
+        lines.len()
     }
 
     /// A line, or the beginning of one that is longer than what is looked at together.
