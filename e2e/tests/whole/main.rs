@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod certificates;
+mod cluster;
 mod demo;
 mod durability;
 mod faults;

@@ -34,7 +34,7 @@ pub use self::store::{MIGRATIONS, NAME_CHARS_MAX};
 use crate::sql::{Database, SharedSql, WriteBatch, WriteStep};
 
 use self::session::Session;
-use self::store::{NewSession, Store};
+use self::store::{FORGOTTEN_MAX, NewSession, Store};
 
 /// A heartbeat comes this often in a life, and takes as long at the most: one that hangs leaves time for another before the
 /// session is no longer trusted.
@@ -362,9 +362,19 @@ impl Leases {
         self.store.held().await
     }
 
-    /// Forgets nodes that have been dead for `dead`. One node does it, under `fence`.
+    /// Forgets nodes that died and were last heard of `dead` ago. One node does it, under `fence`.
     pub async fn forget_dead(&self, fence: &Fence, dead: Duration) -> Result<()> {
-        let unit = WriteBatch { steps: vec![Store::forget_dead(dead)], idempotency: None };
+        let nodes = self.store.nodes().await?;
+        let is_old = |node: &&Node| {
+            let silent_ms = u64::try_from(node.now_ms - node.heartbeat_ms).unwrap_or(0);
+            !node.is_alive && Duration::from_millis(silent_ms) >= dead
+        };
+        let steps: Vec<_> =
+            nodes.iter().filter(is_old).take(FORGOTTEN_MAX).map(Store::forget).collect();
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let unit = WriteBatch { steps, idempotency: None };
         let unit = self.fenced(fence, &Database::System, unit)?;
         let written = self.store.write(unit.steps).await;
         written.map(drop).map_err(|error| match error.kind() {

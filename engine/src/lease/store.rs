@@ -41,6 +41,9 @@ pub const MIGRATIONS: &[Migration] = &[Migration {
 /// The longest name of a lease, in characters: a column of both dialects.
 pub const NAME_CHARS_MAX: usize = 200;
 
+/// Sessions that one unit forgets at the most; the next one goes on.
+pub(super) const FORGOTTEN_MAX: usize = 100;
+
 const NODES: &[Logical] = &[Logical("nodes")];
 const LEASES: &[Logical] = &[Logical("leases")];
 const BOTH: &[Logical] = &[Logical("leases"), Logical("nodes")];
@@ -81,21 +84,24 @@ impl Store {
     /// dead sessions of the same name, so that a server that starts again and again leaves one row. Where the database is
     /// this process's own, every other row is a dead one's.
     pub(super) async fn begin(&self, new: &NewSession<'_>, before: Option<&str>) -> Result<()> {
-        const FORGET: &str =
-            "DELETE FROM {nodes} WHERE id = ? OR (name = ? AND expires_ms <= {now_ms})";
         const INSERT: &str = "INSERT INTO {nodes}
             (id, name, address, version, started_ms, heartbeat_ms, expires_ms)
             VALUES (?, ?, ?, ?, {now_ms}, {now_ms}, {now_ms} + ?)";
-        let forget = match new.life {
-            Some(_) => step(FORGET, NODES, vec![text(before.unwrap_or_default()), text(new.name)]),
-            None => step("DELETE FROM {nodes}", NODES, vec![]),
+        let mut steps = match new.life {
+            Some(_) => {
+                let nodes = self.nodes().await?;
+                let dead = nodes.iter().filter(|node| !node.is_alive && node.name == new.name);
+                dead.take(FORGOTTEN_MAX).map(Self::forget).collect()
+            }
+            None => vec![step("DELETE FROM {nodes}", NODES, vec![])],
         };
+        steps.extend(before.map(Self::delete));
         let life_ms = new.life.map_or(FOREVER_MS, whole_ms);
         let mut params: Vec<Value> =
             [new.id, new.name, new.address, new.version].into_iter().map(text).collect();
         params.push(Value::Integer(life_ms));
-        let insert = WriteStep { expect: Expect::Rows(1), ..step(INSERT, NODES, params) };
-        self.write(vec![forget, insert]).await.map(drop)
+        steps.push(WriteStep { expect: Expect::Rows(1), ..step(INSERT, NODES, params) });
+        self.write(steps).await.map(drop)
     }
 
     /// Lengthens the life of a session. False when it is over: a dead session is never revived, for somebody may have
@@ -109,8 +115,7 @@ impl Store {
 
     /// Ends a session, and with it every lease that it holds.
     pub(super) async fn end(&self, id: &str) -> Result<()> {
-        let delete = step("DELETE FROM {nodes} WHERE id = ?", NODES, vec![text(id)]);
-        self.write(vec![delete]).await.map(drop)
+        self.write(vec![Self::delete(id)]).await.map(drop)
     }
 
     /// Every session that is known, by name.
@@ -120,10 +125,15 @@ impl Store {
         self.read(ALL, NODES, vec![]).await?.0.into_iter().map(node).collect()
     }
 
-    /// The step that forgets sessions which have been dead for so long.
-    pub(super) fn forget_dead(dead: Duration) -> WriteStep {
-        const FORGET: &str = "DELETE FROM {nodes} WHERE expires_ms <= {now_ms} - ?";
-        step(FORGET, NODES, vec![Value::Integer(whole_ms(dead))])
+    fn delete(id: &str) -> WriteStep {
+        step("DELETE FROM {nodes} WHERE id = ?", NODES, vec![text(id)])
+    }
+
+    /// The step that forgets a session if it is dead. Each by its key: a statement that looks for the dead would lock the rows
+    /// of the living too, and hold up their heartbeats.
+    pub(super) fn forget(node: &Node) -> WriteStep {
+        const FORGET: &str = "DELETE FROM {nodes} WHERE id = ? AND expires_ms <= {now_ms}";
+        step(FORGET, NODES, vec![text(&node.session)])
     }
 }
 

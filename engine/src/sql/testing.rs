@@ -27,7 +27,13 @@ pub const MYSQL_DEFAULT: &str = "mysql://root@127.0.0.1:3306";
 pub struct Fresh {
     config: config::Sql,
     folder: TempDir,
-    _schema: Option<Schema>,
+    schema: Option<Schema>,
+}
+
+/// A transaction that a test holds open on MySQL, with the locks of what it did. It is undone when it is dropped.
+pub struct Held {
+    connection: Conn,
+    server: String,
 }
 
 /// A schema on a server, dropped with it.
@@ -42,7 +48,7 @@ impl Fresh {
     /// A folder for SQLite.
     pub fn sqlite() -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        Self { config: config::Sql::default(), folder, _schema: None }
+        Self { config: config::Sql::default(), folder, schema: None }
     }
 
     /// A schema on MySQL, if there is a server; says once by name that it was skipped otherwise.
@@ -58,7 +64,7 @@ impl Fresh {
             ..config::Sql::default()
         };
         let folder = TempDir::new().expect("a temporary folder");
-        Some(Self { config, folder, _schema: Some(Schema { server, name }) })
+        Some(Self { config, folder, schema: Some(Schema { server, name }) })
     }
 
     /// The configuration that leads here; a test may shorten its bounds.
@@ -84,6 +90,40 @@ impl Fresh {
     ) -> yunzhan_base::Result<SharedSql> {
         let root: PathBuf = self.root().to_owned();
         open(Opening { config: self.config.clone(), root, migrations, clock }).await
+    }
+}
+
+impl Fresh {
+    /// Begins a transaction on the schema of [`Fresh::mysql`], runs one statement in it, with physical table names, and keeps
+    /// it open.
+    pub async fn hold(&self, sql: &str) -> Held {
+        let schema = self.schema.as_ref().expect("a schema on MySQL");
+        let url = format!("{}/{}?prefer_socket=false", schema.server, schema.name);
+        let mut connection = Conn::from_url(&url).await.expect("the server of YUNZHAN_TEST_MYSQL");
+        connection.query_drop("BEGIN").await.expect("a transaction");
+        let mut held = Held { connection, server: schema.server.clone() };
+        held.rows(sql).await;
+        held
+    }
+}
+
+impl Held {
+    /// Runs another statement in the transaction, and counts the rows that it gives or changes.
+    pub async fn rows(&mut self, sql: &str) -> u64 {
+        let rows: Vec<mysql_async::Row> = self.connection.query(sql).await.expect("a statement");
+        (rows.len() as u64).max(self.connection.affected_rows())
+    }
+
+    /// Commits.
+    pub async fn commit(mut self) {
+        self.connection.query_drop("COMMIT").await.expect("a commit");
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // The schema cannot be dropped while a transaction has looked at it, and this connection closes some time later.
+        on_a_thread(self.server.clone(), format!("KILL CONNECTION {}", self.connection.id()));
     }
 }
 
@@ -122,12 +162,15 @@ async fn run(server: &str, sql: &str) {
 
 impl Drop for Schema {
     fn drop(&mut self) {
-        let (server, sql) = (self.server.clone(), format!("DROP DATABASE {}", self.name));
-        // A test's own runtime cannot be waited for from here.
-        let cleaner = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(run(&server, &sql));
-        });
-        drop(cleaner.join());
+        on_a_thread(self.server.clone(), format!("DROP DATABASE {}", self.name));
     }
+}
+
+/// A test's own runtime cannot be waited for from a destructor.
+fn on_a_thread(server: String, sql: String) {
+    let cleaner = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(run(&server, &sql));
+    });
+    drop(cleaner.join());
 }
