@@ -382,7 +382,8 @@ fn a_unique_value_stands_once() {
             AlreadyExists: duplicate value for unique index m_1
             matched 1 updated 1 upserted None
             "c"
-        "#]].assert_eq(&text);
+        "#]]
+        .assert_eq(&text);
     });
 }
 
