@@ -22,9 +22,9 @@ const OTHERS_MAX: Duration = Duration::from_millis(500);
 const BODY_BYTES: usize = 530_000;
 
 /// Documents of this form, as many as the request has room for.
-fn many(mut document: impl FnMut(usize) -> Value) -> Vec<Value> {
+fn many(document: impl FnMut(usize) -> Value) -> Vec<Value> {
     let mut bytes = 0;
-    let documents = (0..).map(|n| document(n)).take_while(|document| {
+    let documents = (0..).map(document).take_while(|document| {
         bytes += document.to_string().len() + 1;
         bytes <= BODY_BYTES
     });

@@ -572,7 +572,7 @@ impl Table<'_> {
         steps.push(collections::advance(self.env, collection, index.id, reached, done));
     }
 
-    /// The document that has a value which a unique index lets stand once.
+    /// The document that has a value of a unique index.
     pub(in crate::documents) async fn unique_holder(
         &self,
         index: i64,

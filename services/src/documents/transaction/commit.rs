@@ -22,7 +22,7 @@ impl Documents {
     /// # Errors
     /// `Conflict` when somebody else changed what it read; the caller begins anew. `TransactionEnded` when there is no
     /// such transaction; `TooLarge` for more rows and index keys than one write batch may have; `AlreadyExists` for a
-    /// value that a unique index lets stand once.
+    /// value of a unique index that is taken.
     pub async fn commit_transaction(&self, caller: Caller<'_>, id: &str) -> Result<()> {
         let shared = self.transactions.take(caller, id, self.now_ms())?;
         let mut transaction = shared.lock().await;
