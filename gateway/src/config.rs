@@ -128,45 +128,31 @@ impl Config {
         let default = Self::default();
         let size = |bytes: usize| ByteSize::bytes(bytes as u64);
         Self {
-            head_timeout: bounded(
+            head_timeout: timeout(
                 reader,
                 ("head_timeout", "from the first byte of a request's head to its last"),
                 default.head_timeout,
-                TIMEOUTS,
             ),
-            idle_timeout: bounded(
+            idle_timeout: timeout(
                 reader,
                 ("idle_timeout", "when a connection without a request is closed"),
                 default.idle_timeout,
-                TIMEOUTS,
             ),
-            body_timeout: bounded(
+            body_timeout: timeout(
                 reader,
                 ("body_timeout", "for each wait of a body, and a client that takes no bytes"),
                 default.body_timeout,
-                TIMEOUTS,
             ),
-            body_rate_min_bytes: bounded(
-                reader,
-                (
-                    "body_rate_min",
-                    "bytes a second that a request's body arrives with at least, beside one body_timeout",
-                ),
-                size(default.body_rate_min_bytes),
-                ByteSize::bytes(1)..=ByteSize::mib(1),
-            )
-            .as_usize(),
-            event_stream_timeout: bounded(
+            body_rate_min_bytes: read_body_rate_min(reader, default.body_rate_min_bytes),
+            event_stream_timeout: timeout(
                 reader,
                 ("event_stream_timeout", "for each wait of an answer that is a stream of events"),
                 default.event_stream_timeout,
-                TIMEOUTS,
             ),
-            socket_idle_timeout: bounded(
+            socket_idle_timeout: timeout(
                 reader,
                 ("socket_idle_timeout", "how long a WebSocket may be silent, pings included"),
                 default.socket_idle_timeout,
-                TIMEOUTS,
             ),
             sockets_max: read_sockets_max(reader, default.sockets_max),
             head_bytes_max: bounded(
@@ -261,6 +247,22 @@ fn read_trusted_proxies(reader: &mut Reader<'_>) -> TrustedProxies {
         reader.problem(key, (en, format!("最多信任 {TRUSTED_PROXIES_MAX} 个网段")));
     }
     TrustedProxies::new(networks)
+}
+
+/// A time-out that follows a reload.
+fn timeout(
+    reader: &mut Reader<'_>,
+    key: (&'static str, &'static str),
+    default: Duration,
+) -> Duration {
+    bounded(reader, key, default, TIMEOUTS)
+}
+
+fn read_body_rate_min(reader: &mut Reader<'_>, default: usize) -> usize {
+    let doc = "bytes a second that a request's body arrives with at least, beside one body_timeout";
+    let default = ByteSize::bytes(default as u64);
+    let bounds = ByteSize::bytes(1)..=ByteSize::mib(1);
+    bounded(reader, ("body_rate_min", doc), default, bounds).as_usize()
 }
 
 fn read_sockets_max(reader: &mut Reader<'_>, default: [usize; 3]) -> [usize; 3] {

@@ -67,7 +67,8 @@ impl Cluster {
     async fn holder(&self, asked: usize) -> Option<(String, i64)> {
         let list = self.servers[asked].control(Method::GET, "/control/v1/nodes", &Value::Null);
         let list = list.await.with_status(200).value();
-        let lease = list["leases"].as_array()?.iter().find(|lease| lease["lease"] == LEASE)?.clone();
+        let lease =
+            list["leases"].as_array()?.iter().find(|lease| lease["lease"] == LEASE)?.clone();
         let nodes = list["nodes"].as_array()?;
         let node = nodes.iter().find(|node| node["session"] == lease["session"])?;
         Some((node["name"].as_str()?.to_owned(), lease["token"].as_i64()?))

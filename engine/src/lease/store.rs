@@ -230,7 +230,7 @@ fn whole_ms(duration: Duration) -> i64 {
 
 fn found(row: Row) -> Result<Found> {
     let mut row = row.0.into_iter();
-    let (holder, token) = (read_text(row.next())?, read_integer(row.next())?);
+    let (holder, token) = (read_text(row.next())?, read_integer(row.next().as_ref())?);
     let living = match row.next() {
         Some(Value::Null) => None,
         name => Some(read_text(name)?),
@@ -245,10 +245,10 @@ fn node(row: Row) -> Result<Node> {
         name: read_text(row.next())?,
         address: read_text(row.next())?,
         version: read_text(row.next())?,
-        started_ms: read_integer(row.next())?,
-        heartbeat_ms: read_integer(row.next())?,
-        is_alive: read_integer(row.next())? != 0,
-        now_ms: read_integer(row.next())?,
+        started_ms: read_integer(row.next().as_ref())?,
+        heartbeat_ms: read_integer(row.next().as_ref())?,
+        is_alive: read_integer(row.next().as_ref())? != 0,
+        now_ms: read_integer(row.next().as_ref())?,
     })
 }
 
@@ -256,15 +256,15 @@ fn held(row: Row) -> Result<Held> {
     let mut row = row.0.into_iter();
     Ok(Held {
         lease: read_text(row.next())?,
-        token: read_integer(row.next())?,
-        acquired_ms: read_integer(row.next())?,
+        token: read_integer(row.next().as_ref())?,
+        acquired_ms: read_integer(row.next().as_ref())?,
         session: read_text(row.next())?,
     })
 }
 
-fn read_integer(value: Option<Value>) -> Result<i64> {
+fn read_integer(value: Option<&Value>) -> Result<i64> {
     match value {
-        Some(Value::Integer(number)) => Ok(number),
+        Some(Value::Integer(number)) => Ok(*number),
         _ => Err(Error::internal("a column of nodes or leases holds no number")),
     }
 }

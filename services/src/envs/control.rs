@@ -109,7 +109,7 @@ fn set_origins(envs: Arc<EnvStore>, call: Call) -> ResponseFuture {
         let SetOrigins { origins } = json::read(&call)?;
         let act = Act::new(&call.context, "env.origins", env.as_str()).in_env(&env);
         let (own, id) = (Arc::clone(&envs), env.clone());
-        envs.acts.run(act, async move { own.set_origins(&id, origins).await }).await?;
+        envs.acts.run(act, async move { own.set_origins(&id, &origins).await }).await?;
         Ok(json::ok(&envs.shown(&*envs.get(&env)?)))
     })
 }

@@ -189,7 +189,7 @@ impl EnvStore {
     }
 
     /// Replaces the origins whose pages may call an environment from a browser. Errors: `InvalidParameter`, `EnvNotFound`.
-    pub async fn set_origins(&self, env: &EnvId, origins: Vec<String>) -> Result<()> {
+    pub async fn set_origins(&self, env: &EnvId, origins: &[String]) -> Result<()> {
         let origins = checked_origins(origins)?;
         let _writing = self.writing.lock().await;
         self.get(env)?;
@@ -256,11 +256,11 @@ fn checked(new: NewEnv) -> Result<Env> {
         return refuse("hosts are at most 16 names such as api.example.com, without a port");
     }
     let hosts = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-    let origins = checked_origins(origins)?;
+    let origins = checked_origins(&origins)?;
     Ok(Env { id, appid, app_secret, hosts, origins, development_login })
 }
 
-fn checked_origins(origins: Vec<String>) -> Result<Vec<String>> {
+fn checked_origins(origins: &[String]) -> Result<Vec<String>> {
     if origins.len() > ORIGINS_MAX || !origins.iter().all(|origin| is_origin(origin)) {
         return Err(Error::new(
             Kind::InvalidParameter,
