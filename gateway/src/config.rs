@@ -162,12 +162,7 @@ impl Config {
                 ByteSize::kib(8)..=ByteSize::mib(1),
             )
             .as_usize(),
-            headers_max: bounded(
-                reader,
-                ("headers_max", "headers of one HTTP/1 request; one more is answered with 431. HTTP/2 is bounded by head_bytes_max"),
-                default.headers_max,
-                10..=1000,
-            ),
+            headers_max: read_headers_max(reader, default.headers_max),
             connections_max: reader.value_in(
                 "connections_max",
                 default.connections_max,
@@ -256,6 +251,11 @@ fn timeout(
     default: Duration,
 ) -> Duration {
     bounded(reader, key, default, TIMEOUTS)
+}
+
+fn read_headers_max(reader: &mut Reader<'_>, default: usize) -> usize {
+    let doc = "headers of one HTTP/1 request; one more is answered with 431. HTTP/2 is bounded by head_bytes_max";
+    bounded(reader, ("headers_max", doc), default, 10..=1000)
 }
 
 fn read_body_rate_min(reader: &mut Reader<'_>, default: usize) -> usize {

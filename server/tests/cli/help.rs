@@ -20,6 +20,7 @@ fn help_in_english() {
           db       Documents: collections, their indexes, and what is in them
           rules    Security rules: what they answer, before anybody asks
           waf      Rules against attacks: which guard, what they do with a request, and who attacks
+          fault    Faults on purpose, for drills: a slow or failing database or upstream, which ends by itself
           node     Nodes: the servers on this database, and what each does alone
           task     Background tasks: when each ran, how that ended, and when it runs next
           token    Print an access token for trying things out; development environments only
@@ -51,6 +52,7 @@ fn help_in_chinese() {
           db       文档: 集合, 索引, 以及其中的内容
           rules    安全规则: 事先看它如何回答
           waf      攻击防护规则: 哪些在用, 如何处理一个请求, 以及谁在攻击
+          fault    故障演练: 有意让数据库或上游变慢或失败, 到时自动结束
           node     节点: 使用此数据库的服务器, 以及各自独自承担的工作
           task     后台任务: 各自何时运行过, 结果如何, 何时再运行
           token    输出一个用于试验的访问令牌; 仅限开发环境
