@@ -131,6 +131,9 @@ impl RequestBody {
             return Err(too_large(bytes_max).with_detail(format!("{declared} bytes were declared")));
         }
         match std::mem::replace(&mut self.state, State::Gone) {
+            State::Held(..) if self.watch.is_some() => {
+                Err(Error::internal("a body that is held was to be judged while it streams"))
+            }
             State::Held(bytes, share) => {
                 self.state = State::Held(bytes.clone(), share);
                 Ok(bytes.into())
@@ -138,7 +141,16 @@ impl RequestBody {
             State::Unread(body) => {
                 let (declared_bytes, watch) = (body.size_hint().exact(), self.watch.take());
                 let end = self.end.clone();
-                let watched = Watched { body, declared_bytes, bytes: 0, bytes_max, watch, end };
+                let watched = Watched {
+                    body,
+                    declared_bytes,
+                    bytes: 0,
+                    bytes_max,
+                    watch,
+                    end,
+                    // No server of ours reads them, and they were not judged.
+                    passes_trailers: false,
+                };
                 Ok(Body::streaming(watched))
             }
             State::Gone => Err(Error::internal("the body was streamed away already")),
@@ -169,6 +181,13 @@ impl RequestBody {
             State::Held(bytes, _) => Some(bytes.len() as u64),
             State::Unread(body) => body.size_hint().exact(),
             State::Gone => None,
+        }
+    }
+
+    /// Gives the held bytes and their share of the budget back: nobody will send them again.
+    pub(crate) fn let_go(&mut self) {
+        if let State::Held(..) = self.state {
+            self.state = State::Held(Bytes::new(), Share::default());
         }
     }
 
@@ -226,7 +245,15 @@ pub(crate) fn too_large(bytes_max: u64) -> Error {
 pub(crate) fn observed(body: Body, watch: Box<dyn Watch>) -> Body {
     let declared_bytes = body.size_hint().exact();
     let (bytes_max, end) = (u64::MAX, StreamEnd::default());
-    Body::streaming(Watched { body, declared_bytes, bytes: 0, bytes_max, watch: Some(watch), end })
+    Body::streaming(Watched {
+        body,
+        declared_bytes,
+        bytes: 0,
+        bytes_max,
+        watch: Some(watch),
+        end,
+        passes_trailers: true,
+    })
 }
 
 async fn collect(mut body: Body, bytes_max: usize, budget: &Budget) -> Result<(Bytes, Share)> {
@@ -272,6 +299,8 @@ struct Watched {
     bytes_max: u64,
     watch: Option<Box<dyn Watch>>,
     end: StreamEnd,
+    /// Whether what stands behind the last byte travels too.
+    passes_trailers: bool,
 }
 
 impl Watched {
@@ -289,6 +318,7 @@ impl Watched {
     }
 
     fn whole(&mut self) -> Result<()> {
+        // Asked once: a length that was reached, trailers and the end may all say so.
         if let Some(mut watch) = self.watch.take() {
             watch.end()?;
         }
@@ -303,6 +333,11 @@ impl Watched {
         let Some(frame) = frame.transpose().map_err(into_error)? else {
             return self.whole().map(|()| None);
         };
+        // Trailers end the body. They travel only behind an answer, whose watch is asked first all the same.
+        if !frame.is_data() {
+            self.whole()?;
+            return Ok(self.passes_trailers.then_some(frame));
+        }
         if let Some(data) = frame.data_ref() {
             // A clone of bytes is a reference count; the frame keeps its own.
             let data = data.clone();
@@ -322,6 +357,11 @@ impl http_body::Body for Watched {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         if this.end.is_broken() {
+            // Whoever asks again after an error must not take it for a clean end.
+            let text = "the body broke off before its end";
+            return Poll::Ready(Some(Err(Error::new(Kind::Malformed, text).into())));
+        }
+        if this.end.is_whole() && !this.passes_trailers {
             return Poll::Ready(None);
         }
         let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
@@ -448,6 +488,34 @@ mod tests {
         assert_eq!(read_of, format!("one!{over} not whole"));
         let (read_of, seen) = read(pieces(&["one", "two"], true), 5, "").await;
         assert_eq!((read_of.as_str(), seen.as_str()), (over, ""));
+    }
+
+    /// One piece, and a trailer behind it.
+    struct WithTrailer(u8);
+
+    impl http_body::Body for WithTrailer {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            self.0 += 1;
+            Poll::Ready(match self.0 {
+                1 => Some(Ok(Frame::data(Bytes::from_static(b"one")))),
+                2 => Some(Ok(Frame::trailers(http::HeaderMap::new()))),
+                _ => None,
+            })
+        }
+    }
+
+    #[tokio::test]
+    async fn trailers_are_an_end_that_the_watch_must_agree_to() {
+        let refused = read(Body::streaming(WithTrailer(0)), 100, "end").await;
+        assert_eq!(refused, ("one!no not whole".into(), "one.".into()));
+        let passed = read(Body::streaming(WithTrailer(0)), 100, "").await;
+        assert_eq!(passed, ("one whole".into(), "one.".into()));
     }
 
     #[tokio::test]

@@ -44,7 +44,7 @@ impl ConnectionCounts {
 
     /// Counts one more; none when the address has as many as it may.
     pub(crate) fn permit(&self, address: IpAddr) -> Option<AddressPermit> {
-        let key = key(address);
+        let key = network(address);
         let mut counts = self.0.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let open = counts.get(&key).copied().unwrap_or(0);
         if open >= self.0.max.load(Ordering::Relaxed) {
@@ -57,7 +57,7 @@ impl ConnectionCounts {
 }
 
 /// An IPv4 address, or the network of an IPv6 address.
-fn key(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let network = address.to_bits() & (u128::MAX << (128 - IPV6_NETWORK_BITS));

@@ -124,11 +124,16 @@ impl Flight {
         if self.exchange.body.is_unread() {
             self.exchange.connection.activity.leave_body_unread();
         }
+        // The answer may stream for hours, and nothing of the request is sent again.
+        self.exchange.body.let_go();
         respond::complete_head(&self.exchange, &mut head);
         self.status = head.status;
         let (by, permit) = match (by, permit) {
             (Some(by), Some(permit)) => (by, permit),
             (_, event_stream) => {
+                if event_stream.is_some() {
+                    self.lighten();
+                }
                 let response = Response::from_parts(head, Tracked::new(body, Some(self)));
                 return Departure { response, upgraded: None, event_stream };
             }

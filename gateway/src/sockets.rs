@@ -4,9 +4,10 @@
 //! environment, by address and in all, and hears of the end of what it lives by: a session, a person, an environment, an
 //! address ([`AccessEnded`]).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use yunzhan_base::event::{AccessEnded, Event, Observe};
@@ -14,6 +15,7 @@ use yunzhan_base::socket::CloseReason;
 use yunzhan_base::{EnvId, Error, Kind, Live, Result};
 
 use crate::client_address::TrustedProxies;
+use crate::connection_counts;
 use crate::exchange::Exchange;
 
 /// Bounds of open sockets.
@@ -33,17 +35,34 @@ pub struct Sockets(Arc<Mutex<Table>>);
 
 #[derive(Default)]
 struct Table {
+    /// What ended lately: a request that was let in before may become a socket only after.
+    ended: VecDeque<(Instant, Ended)>,
     open: HashMap<u64, Entry>,
     next: u64,
     by_env: HashMap<EnvId, usize>,
     by_address: HashMap<IpAddr, usize>,
 }
 
+/// What a socket lives by, once it has ended.
+enum Ended {
+    Session(EnvId, String),
+    User(EnvId, String),
+    Env(EnvId),
+    Address(IpAddr),
+}
+
+/// How long an ending is remembered for sockets that are about to open, and how many are: a request is let in and becomes a
+/// socket within milliseconds.
+const ENDED_FOR: Duration = Duration::from_secs(30);
+const ENDED_MAX: usize = 4096;
+
 struct Entry {
     env: Option<EnvId>,
     user: Option<String>,
     session: Option<String>,
     address: IpAddr,
+    /// Whose bound it counts against: an IPv6 client has a whole /64.
+    network: IpAddr,
     end: watch::Sender<Option<CloseReason>>,
 }
 
@@ -70,10 +89,14 @@ impl Sockets {
             user: user.map(|user| user.uid.clone()),
             session: user.map(|user| user.session.clone()),
             address: exchange.client.ip(),
+            network: connection_counts::network(exchange.client.ip()),
             end: watch::Sender::new(None),
         };
         let is_proxy = trusted.peek().contains(entry.address);
         let mut table = self.lock();
+        if table.ended.iter().any(|(at, ended)| at.elapsed() < ENDED_FOR && entry.lives_by(ended)) {
+            return Err(Error::new(Kind::Unauthenticated, "the session has ended; log in again"));
+        }
         if let Some(bound) = table.bound_reached(&entry, bounds, is_proxy) {
             let message = format!("{bound} has as many sockets open as it may; close one first");
             return Err(Error::new(Kind::TooManyAtOnce, message));
@@ -97,9 +120,13 @@ impl Sockets {
 impl Observe for Sockets {
     fn observe(&self, event: &Event<'_>) {
         let Event::AccessEnded(ended) = event else { return };
-        for entry in self.lock().open.values().filter(|entry| entry.lives_by(ended)) {
+        let ended = Ended::of(ended);
+        let mut table = self.lock();
+        for entry in table.open.values().filter(|entry| entry.lives_by(&ended)) {
             entry.end.send_replace(Some(CloseReason::Policy));
         }
+        table.ended.truncate(ENDED_MAX - 1);
+        table.ended.push_front((Instant::now(), ended));
     }
 }
 
@@ -113,7 +140,7 @@ impl Table {
         is_proxy: bool,
     ) -> Option<&'static str> {
         let of_env = entry.env.as_ref().and_then(|env| self.by_env.get(env)).copied().unwrap_or(0);
-        let of_address = self.by_address.get(&entry.address).copied().unwrap_or(0);
+        let of_address = self.by_address.get(&entry.network).copied().unwrap_or(0);
         if of_env >= bounds.per_env_max {
             return Some("the environment");
         }
@@ -129,7 +156,7 @@ impl Table {
         if let Some(env) = &entry.env {
             *self.by_env.entry(env.clone()).or_default() += 1;
         }
-        *self.by_address.entry(entry.address).or_default() += 1;
+        *self.by_address.entry(entry.network).or_default() += 1;
         self.open.insert(id, entry);
         id
     }
@@ -139,7 +166,7 @@ impl Table {
         if let Some(env) = entry.env {
             give_back(&mut self.by_env, &env);
         }
-        give_back(&mut self.by_address, &entry.address);
+        give_back(&mut self.by_address, &entry.network);
     }
 }
 
@@ -151,18 +178,29 @@ fn give_back<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
     }
 }
 
+// === impl Ended ===
+
+impl Ended {
+    fn of(ended: &AccessEnded<'_>) -> Self {
+        match *ended {
+            AccessEnded::Session { env, session } => Self::Session(env.clone(), session.to_owned()),
+            AccessEnded::User { env, user } => Self::User(env.clone(), user.to_owned()),
+            AccessEnded::Env(env) => Self::Env(env.clone()),
+            AccessEnded::Address(address) => Self::Address(address),
+        }
+    }
+}
+
 // === impl Entry ===
 
 impl Entry {
-    fn lives_by(&self, ended: &AccessEnded<'_>) -> bool {
+    fn lives_by(&self, ended: &Ended) -> bool {
         let is_env = |env: &EnvId| self.env.as_ref() == Some(env);
-        match *ended {
-            AccessEnded::Session { env, session } => {
-                is_env(env) && self.session.as_deref() == Some(session)
-            }
-            AccessEnded::User { env, user } => is_env(env) && self.user.as_deref() == Some(user),
-            AccessEnded::Env(env) => is_env(env),
-            AccessEnded::Address(address) => self.address == address,
+        match ended {
+            Ended::Session(env, session) => is_env(env) && self.session.as_ref() == Some(session),
+            Ended::User(env, user) => is_env(env) && self.user.as_ref() == Some(user),
+            Ended::Env(env) => is_env(env),
+            Ended::Address(address) => self.address == *address,
         }
     }
 }
@@ -234,5 +272,8 @@ mod tests {
         }
         sockets.observe(&Event::AccessEnded(AccessEnded::Address("10.0.0.2".parse().unwrap())));
         assert_eq!(of_b.ended().await, CloseReason::Policy);
+        // A request that was let in a moment ago is too late.
+        let late = open(&sockets, "a", "10.0.0.3").err().map(|error| error.kind());
+        assert_eq!(late, Some(Kind::Unauthenticated));
     }
 }

@@ -81,7 +81,10 @@ impl Table {
     ) -> Result<Self> {
         let mut table = Self::default();
         for route in local {
-            table.add_dialect(route);
+            // What one environment publishes changes nothing for the others.
+            if route.scope == RouteScope::Everywhere {
+                table.add_dialect(route);
+            }
             let rule = local_rule(route, &parts.budget);
             table.paths_of(&route.scope).insert(route.spec.path, Some(&route.spec.method), rule)?;
         }
@@ -155,8 +158,12 @@ impl Table {
     }
 
     /// Whoever answers this path by other methods, where it is a folder: it knows whether there is a file.
-    pub(crate) fn files(&self, path: &str) -> Option<Arc<dyn Upstream>> {
-        let (methods, _) = self.at(Destination::default(), path)?;
+    pub(crate) fn files(
+        &self,
+        destination: Destination<'_>,
+        path: &str,
+    ) -> Option<Arc<dyn Upstream>> {
+        let (methods, _) = self.at(destination, path)?;
         let (_, rule) = methods.iter().find(|(_, rule)| rule.name == FILES)?;
         Some(Arc::clone(&rule.upstream))
     }
@@ -240,7 +247,8 @@ fn remote_rule(route: &RemoteRoute, parts: &Shared) -> Result<Rule> {
         access: route.access,
         policy: route.policy,
         render_error: respond::plain,
-        env_in_query: false,
+        // A query that chose the route also says in which environment it is.
+        env_in_query: matches!(route.scope, RouteScope::Env(_)),
         parameter_names: Vec::new(),
         upstream: Arc::new(Remote::new(
             route,

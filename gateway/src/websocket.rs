@@ -1,5 +1,6 @@
 //! WebSockets (RFC 6455): the handshake, and what becomes of a connection after it.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use base64::Engine;
@@ -95,13 +96,14 @@ where
     let Upgraded { mut flight, by, mut permit } = upgraded;
     match by {
         UpgradedBy::Tunnel(tunnel) => {
-            let joined = tunnel.join(stream, bounds.socket_idle_timeout);
+            let sent = AtomicU64::new(0);
             tokio::select! {
-                (_, sent) = joined => flight.body_bytes_sent = sent,
+                _ = tunnel.join(stream, bounds.socket_idle_timeout, &sent) => {}
                 // We do not read the protocol inside: all that can be said is that it is over.
                 () = shutdown.triggered() => {}
                 _ = permit.ended() => {}
             }
+            flight.body_bytes_sent = sent.into_inner();
             flight.outcome = Outcome::Complete;
         }
         UpgradedBy::Service(upgrade) => {
@@ -171,7 +173,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<'_, S> {
         self.inbox = None;
         let is_clean = match ended {
             Ended::ByUs(reason) => self.close(reason).await,
-            Ended::ByClient { is_clean } => is_clean,
+            Ended::ByClient { is_clean } => {
+                // The answer to its farewell is written when the stream is asked once more.
+                let rest = async { while let Some(Ok(_)) = self.stream.next().await {} };
+                let is_answered = tokio::time::timeout(CLOSE_MAX, rest).await.is_ok();
+                is_clean && is_answered
+            }
         };
         // The service heard that the socket is over; it has a moment to put things in order.
         let is_over = self.is_over || self.service.is_finished();

@@ -16,6 +16,7 @@ mod proxied;
 mod sdk;
 mod secrets;
 mod strangers;
+mod streams;
 mod tokens;
 mod tour;
 mod waf;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use yunzhan_base::env::Envs;
+use yunzhan_base::policy::Cors;
 use yunzhan_base::principal::{AuthVerdict, Authenticate, Claim};
 use yunzhan_base::{Access, Error, Kind, Live, Principal, Result};
 
@@ -100,7 +101,10 @@ impl Stage for AuthStage {
         let bytes_max =
             usize::try_from(matched.rule.policy.accepts.bytes_max()).unwrap_or(usize::MAX);
         // A preflight has no token, and goes to whoever answers the path without a caller.
-        if access == Access::Public || exchange.is_preflight {
+        let is_preflight = exchange.is_preflight
+            && matched.rule.policy.cors == Cors::PassedOn
+            && exchange.body.is_empty();
+        if access == Access::Public || is_preflight {
             return Step::Next;
         }
         match self.ask(exchange, access, None) {

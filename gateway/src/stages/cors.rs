@@ -90,13 +90,17 @@ impl Stage for CorsStage {
     }
 
     fn response(&self, exchange: &mut Exchange, head: &mut response::Parts) -> BodyPlan {
-        let Some(origin) = origin(exchange) else { return BodyPlan::Pass };
         if exchange.policy().is_some_and(|policy| policy.cors == Cors::PassedOn) {
             return BodyPlan::Pass;
         }
-        if !head.headers.contains_key(header::VARY) {
-            head.headers.insert(header::VARY, HeaderValue::from_static("origin"));
+        // Also without an origin: a cache must not give this answer to a page.
+        let varies = |value: &HeaderValue| {
+            value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("origin"))
+        };
+        if !head.headers.get_all(header::VARY).iter().any(varies) {
+            head.headers.append(header::VARY, HeaderValue::from_static("origin"));
         }
+        let Some(origin) = origin(exchange) else { return BodyPlan::Pass };
         if self.permitted(exchange) {
             head.headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             head.headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);

@@ -46,9 +46,10 @@ impl RouteStage {
 
     /// A path among files refuses a method only where there is a file.
     fn refuse<'x>(&self, exchange: &'x mut Exchange, error: Error) -> Step<'x> {
-        let Some(files) = self.table.peek().files(exchange.head.uri.path()) else {
-            return Step::Refuse(error);
-        };
+        let (table, envs) = (self.table.peek(), self.envs.peek());
+        let addressed = Addressed::of(&table, &envs, &exchange.head);
+        let files = table.files(addressed.destination(), exchange.head.uri.path());
+        let Some(files) = files else { return Step::Refuse(error) };
         Step::Wait(Box::pin(async move {
             let refusal = files.refusal(exchange.head.uri.path());
             let error = match refusal {

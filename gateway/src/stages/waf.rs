@@ -264,7 +264,7 @@ fn streams(exchange: &Exchange, accepts: &Accepts, intake: BodyIntake) -> bool {
         BodyIntake::Parsed | BodyIntake::Ignored => READ_AHEAD_BYTES_MAX,
     };
     let is_small = exchange.body.declared_bytes().is_some_and(|bytes| bytes <= bytes_max);
-    matches!(accepts, Accepts::Streaming { .. }) && !is_small
+    matches!(accepts, Accepts::Streaming { .. }) && !is_small && !exchange.body.is_held()
 }
 
 /// Computes at once, after handing the worker's other tasks over when it may take long and there is another worker.

@@ -79,9 +79,11 @@ impl Local {
             reply = self.route.call(call) => reply?,
             () = progress.stood_still(self.route.spec.policy.timeout) => return Err(late()),
         };
-        let is_success =
-            matches!(&reply, Reply::Response(response) if response.status().is_success());
-        if is_success && progress.is_dropped() && !end.is_whole() {
+        let is_refusal = match &reply {
+            Reply::Response(response) => response.status().as_u16() >= 400,
+            Reply::Upgrade(_) => false,
+        };
+        if !is_refusal && (end.is_broken() || (progress.is_dropped() && !end.is_whole())) {
             return Err(Error::internal(format!(
                 "{} answered before it had read the whole body",
                 self.route.spec.name

@@ -97,6 +97,11 @@ impl Remote {
             return self.pool.send_for_events(request, deadline, event_wait_max).await;
         }
         let (body, progress) = progress::follow(std::mem::take(request.body_mut()));
+        // Whoever sends a GET takes a body for none unless it is told.
+        if http_body::Body::size_hint(&body).exact().is_none() {
+            let chunked = HeaderValue::from_static("chunked");
+            request.headers_mut().insert(header::TRANSFER_ENCODING, chunked);
+        }
         *request.body_mut() = body;
         tokio::select! {
             answer = self.pool.send_streaming(request, event_wait_max) => answer,
@@ -165,6 +170,10 @@ fn strip_hop_by_hop(answer: &mut Response<Body>) {
 /// The client's headers without what belongs to its connection, and with what only the gateway knows.
 fn outgoing_headers(exchange: &Exchange, trusted: &TrustedProxies) -> HeaderMap {
     let mut headers = exchange.head.headers.clone();
+    // A preflight comes without a caller, and says nothing but what it asks.
+    if exchange.is_preflight {
+        headers = headers.into_iter().filter_map(of_preflight).collect();
+    }
     // Taken first: a `Connection` header could name it, and an upstream needs it to know which site is meant.
     let named_host = headers.remove(header::HOST);
     remove_hop_by_hop(&mut headers);
@@ -197,6 +206,20 @@ fn outgoing_headers(exchange: &Exchange, trusted: &TrustedProxies) -> HeaderMap 
     headers.insert(REQUEST_ID, HeaderValue::from_bytes(&id).expect("hexadecimal digits"));
     headers.insert(TRACEPARENT, exchange.trace.header());
     headers
+}
+
+fn of_preflight(
+    (name, value): (Option<HeaderName>, HeaderValue),
+) -> Option<(HeaderName, HeaderValue)> {
+    let name = name?;
+    let kept = [
+        header::HOST,
+        header::ORIGIN,
+        header::USER_AGENT,
+        header::ACCESS_CONTROL_REQUEST_METHOD,
+        header::ACCESS_CONTROL_REQUEST_HEADERS,
+    ];
+    kept.contains(&name).then_some((name, value))
 }
 
 /// HTTP/2 may send cookies one by one; whoever speaks HTTP/1.1 expects them in one line (RFC 9113 section 8.2.3).

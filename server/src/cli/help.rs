@@ -63,6 +63,7 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("appid", "小程序的 appid; 没有时只能使用开发登录"),
     ("app_secret_file", "存放小程序密钥的文件"),
     ("hosts", "指向此环境的域名; 可重复"),
+    ("origins", "可从浏览器调用此环境的页面来源 (安全域名), 形如 https://h5.example.com; 可重复"),
     ("collection", "集合名"),
     ("permission", "READONLY, PRIVATE, ADMINWRITE 或 ADMINONLY [默认: PRIVATE]"),
     ("preset", "READONLY, PRIVATE, ADMINWRITE 或 ADMINONLY"),

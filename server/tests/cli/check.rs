@@ -329,7 +329,7 @@ fn routes_that_this_server_answers_itself_are_told_where_they_stand() {
         12 | path = '/{*rest}'
            |        ^^^^^^^^^^
 
-        2 mistakes
+        3 mistakes
     "#]]
     .assert_eq(&told_by_both(&place));
 }

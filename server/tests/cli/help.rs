@@ -82,6 +82,7 @@ fn help_of_a_verb() {
               --appid <APPID>           The mini-program's appid; without one only the development login works
               --app-secret-file <FILE>  A file that holds the mini-program's secret
               --host <HOST>             A host name that means this environment; may be repeated
+              --origin <ORIGIN>         An origin whose pages may call it from a browser, such as https://h5.example.com; may be repeated
               --config <FILE>           The configuration [default: yunzhan.toml in the data folder, if there is one] [env: YUNZHAN_CONFIG]
               --data <DIR>              The data folder; made at the first start [env: YUNZHAN_DATA] [default: ./yunzhan-data]
               --json                    Print JSON, for programs

@@ -180,6 +180,19 @@ impl Serving {
         self.child.wait().unwrap();
     }
 
+    /// Status and text of what an anonymous visitor is answered who logs in to the demo.
+    pub(crate) fn visit(&self) -> (u16, String) {
+        let address = self.ready["http"].as_str().unwrap().strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        let head = "POST /auth/v1/signin/anonymously?client_id=demo HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+                    content-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, text) = answer.split_once("\r\n\r\n").unwrap();
+        (head[9..12].parse().unwrap(), text.to_owned())
+    }
+
     /// Status and text of a path of the control listener.
     pub(crate) fn control(&self, path: &str) -> (u16, String) {
         let address = self.ready["control"].as_str().unwrap().strip_prefix("http://").unwrap();

@@ -62,7 +62,7 @@ impl Identity {
         while let Some(since) = next {
             let now_s = self.clock.now_s();
             let page = self.store.endings_since(&since, now_s).await?;
-            self.memory.end(page.0, now_s);
+            self.take_over(page.0, now_s);
             next = page.1;
         }
         *self.endings_read_ms.lock().unwrap_or_else(PoisonError::into_inner) =

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::Serialize;
+use yunzhan_base::event::{AccessEnded, Event};
 use yunzhan_base::{Act, EnvId, Error, Kind, Result};
 
 use super::Identity;
@@ -214,7 +215,7 @@ impl Identity {
         let endings = self.endings(env, sessions, EVER);
         self.store.add_endings(&endings, now_ms).await?;
         self.store.revoke(env, slot, sessions, now_ms).await?;
-        self.memory.end(endings, self.clock.now_s());
+        self.take_over(endings, self.clock.now_s());
         Ok(())
     }
 
@@ -228,7 +229,18 @@ impl Identity {
             let now_s = self.clock.now_s();
             let endings = self.endings(env, &sessions, now_s);
             self.store.add_endings(&endings, self.clock.now_ms()).await?;
-            self.memory.end(endings, now_s);
+            self.take_over(endings, now_s);
+        }
+    }
+
+    /// Refuses the tokens of these sessions from now on. Whoever keeps a connection open for one that is over hears of it.
+    pub(crate) fn take_over(&self, endings: Vec<Ending>, now_s: i64) {
+        let over = |ending: &&Ending| ending.issued_s_max == EVER;
+        let over: Vec<_> = endings.iter().filter(over).cloned().collect();
+        self.memory.end(endings, now_s);
+        for Ending { env, session, .. } in &over {
+            let Some(env) = env else { continue };
+            self.events.emit(&Event::AccessEnded(AccessEnded::Session { env, session }));
         }
     }
 
