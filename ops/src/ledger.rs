@@ -20,6 +20,10 @@ const WAITING_MAX: usize = 4096;
 /// Records that one sync makes durable; what waits longer than that is not helped by waiting for more.
 const GROUP_MAX: usize = 256;
 
+/// Bytes of the disk that are kept for the ledger ahead of its end: some two thousand acts. A full disk then stops the database
+/// before it stops the audit, and what was refused for want of space is on record.
+const RESERVED_BYTES: u64 = 1 << 20;
+
 /// Appends records on a thread of its own, several with one sync: what the audit shows must survive the machine, and no worker
 /// of the runtime waits for a disk.
 pub struct FileLedger {
@@ -37,6 +41,8 @@ struct Writer {
     file: File,
     /// Where the last whole line ends.
     end: u64,
+    /// Up to where the disk has room for us.
+    reserved: u64,
     events: Events,
 }
 
@@ -89,7 +95,9 @@ impl Writer {
                 end += 1;
             }
         }
-        Ok(Self { file, end, events })
+        let mut writer = Self { file, end, reserved: 0, events };
+        writer.reserve();
+        Ok(writer)
     }
 
     /// Until the ledger is gone.
@@ -115,9 +123,29 @@ impl Writer {
         let written = self.file.write_all(lines).and_then(|()| self.file.sync_data());
         match written {
             Ok(()) => self.end += lines.len() as u64,
-            Err(_) => self.file.set_len(self.end)?,
+            Err(_) => {
+                // Cutting gives what was reserved back, too.
+                self.reserved = 0;
+                self.file.set_len(self.end)?;
+            }
         }
+        self.reserve();
         written
+    }
+
+    /// Takes room ahead of the end, in large steps. Where the file system has no such thing, there is none.
+    fn reserve(&mut self) {
+        if self.reserved > self.end + RESERVED_BYTES / 2 {
+            return;
+        }
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::fs::{FallocateFlags, fallocate};
+            let flags = FallocateFlags::KEEP_SIZE;
+            if fallocate(&self.file, flags, self.end, RESERVED_BYTES).is_ok() {
+                self.reserved = self.end + RESERVED_BYTES;
+            }
+        }
     }
 }
 
@@ -177,7 +205,7 @@ mod tests {
     fn a_disk_that_takes_nothing_is_a_refusal() {
         // Every write fails here with "no space left on device".
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let mut writer = Writer { file: full, end: 0, events: Events::default() };
+        let mut writer = Writer { file: full, end: 0, reserved: 0, events: Events::default() };
         assert!(writer.write(b"line\n").is_err());
     }
 }

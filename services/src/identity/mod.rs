@@ -50,7 +50,7 @@ use yunzhan_net::task::On;
 
 /// The service.
 pub static SERVICE: Service<Identity> = Service {
-    routes: &[ROUTES],
+    routes: &[ROUTES, api::not_offered::ROUTES],
     control: control::CONTROL,
     migrations: MIGRATIONS,
     tables: TABLES,

@@ -3,7 +3,7 @@
 mod anonymous;
 mod key_set;
 mod me;
-mod not_offered;
+pub(super) mod not_offered;
 mod provider_token;
 mod refresh;
 mod revoke;
@@ -36,11 +36,6 @@ pub const ROUTES: &[Endpoint<Identity>] = &[
     public("identity.sign_up", "/auth/v1/signup", not_offered::handle),
     public("identity.verification", "/auth/v1/verification", not_offered::handle),
     public("identity.verify", "/auth/v1/verification/verify", not_offered::handle),
-    not_offered(Method::POST),
-    not_offered(Method::GET),
-    not_offered(Method::PUT),
-    not_offered(Method::PATCH),
-    not_offered(Method::DELETE),
 ];
 
 type Handle = fn(std::sync::Arc<Identity>, yunzhan_base::Call) -> yunzhan_base::ResponseFuture;
@@ -56,12 +51,6 @@ const fn for_users(
     handle: Handle,
 ) -> Endpoint<Identity> {
     endpoint(name, method, path, Access::User, handle)
-}
-
-/// The rest of what CloudBase has below `/auth/v1`.
-const fn not_offered(method: Method) -> Endpoint<Identity> {
-    let path = "/auth/v1/{*below}";
-    endpoint("identity.not_offered", method, path, Access::Public, not_offered::handle)
 }
 
 const fn key_set(name: &'static str, path: &'static str) -> Endpoint<Identity> {
