@@ -66,6 +66,11 @@ impl Client {
         Self(Arc::new(Inner { config, tls: stream::public_roots(), pools: Mutex::default() }))
     }
 
+    /// A client that trusts, and shows, what this configuration says.
+    pub(crate) fn with_tls(config: Config, tls: Arc<rustls::ClientConfig>) -> Self {
+        Self(Arc::new(Inner { config, tls, pools: Mutex::default() }))
+    }
+
     /// The pool of one target, for whoever sends often. Refuses hosts that the egress list does not name.
     pub fn pool(&self, target: &Target) -> Result<Arc<Pool>> {
         self.check_egress(target)?;

@@ -92,7 +92,7 @@ const OWNED: &[Owned] = &[
     Owned { library: "tokio-rustls", rooms: TLS_ROOMS, instead: TLS },
     Owned { library: "rustls-pki-types", rooms: TLS_ROOMS, instead: TLS },
     Owned { library: "webpki-roots", rooms: &["net"], instead: TLS },
-    Owned { library: "rcgen", rooms: &["gateway", "e2e", "xtask"], instead: TLS },
+    Owned { library: "rcgen", rooms: TLS_ROOMS, instead: TLS },
     Owned {
         library: "matchit",
         rooms: &["gateway"],
