@@ -113,9 +113,9 @@ impl FromStr for RequestId {
     fn from_str(text: &str) -> Result<Self, Error> {
         let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let number = u128::from_str_radix(text, 16).ok().filter(|_| is_hex);
-        number.map(Self).ok_or_else(|| {
-            Error::new(Kind::Malformed, "a request id has 32 hexadecimal digits")
-        })
+        number
+            .map(Self)
+            .ok_or_else(|| Error::new(Kind::Malformed, "a request id has 32 hexadecimal digits"))
     }
 }
 

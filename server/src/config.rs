@@ -174,9 +174,9 @@ impl Config {
 }
 
 impl Config {
-    /// Whether other processes can open the same database.
-    pub(crate) fn is_shared(&self) -> bool {
-        self.engine.sql.mysql_url.is_some()
+    /// The address of the database, where other processes can open the same one.
+    pub(crate) fn shared_database(&self) -> Option<&str> {
+        self.engine.sql.mysql_url.as_ref().and_then(Secret::expose_str)
     }
 }
 

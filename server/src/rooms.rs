@@ -12,13 +12,15 @@ use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::migrate::Migrations;
 use yunzhan_engine::sql::{self, Opening, SharedSql};
 use yunzhan_net::http::Client;
+use yunzhan_net::peer::Peers;
 use yunzhan_net::shutdown::Shutdown;
 use yunzhan_net::task::{self, Task, Tasks};
 use yunzhan_services::dialect::{admin, gateway, web};
 use yunzhan_services::documents::{self, Documents};
 use yunzhan_services::envs::{self, EnvStore, NewEnv};
 use yunzhan_services::identity::{self, Identity};
-use yunzhan_services::nodes::{self, Nodes};
+use yunzhan_services::nodes::cluster::Cluster;
+use yunzhan_services::nodes::{self, Link, Nodes};
 
 use crate::app::random;
 use crate::config::Config;
@@ -42,6 +44,8 @@ pub(crate) struct Rooms {
     pub(crate) identity: Arc<Identity>,
     pub(crate) documents: Arc<Documents>,
     pub(crate) nodes: Arc<Nodes>,
+    /// What this node shows to others.
+    link: Option<Link>,
 }
 
 impl Rooms {
@@ -68,23 +72,26 @@ impl Rooms {
             events: events.clone(),
         })
         .await?;
+        let database = config.shared_database();
+        let link = config.cluster.link(database, &master_key, &clock)?;
         let leases = Arc::new(Leases::new(lease::Parts {
             sql: Arc::clone(&sql),
             clock: clock.clone(),
             events: events.clone(),
             name: config.cluster.node_name(),
-            address: String::new(),
             version: env!("CARGO_PKG_VERSION"),
-            life: config.is_shared().then_some(config.cluster.session_life),
+            life: database.map(|_| config.cluster.session_life),
         }));
         let documents = Documents::new(sql, envs.envs(), clock.clone(), config.documents.clone());
         let documents = Arc::new(documents.recorded_by(ledger));
         let claims = Some(Arc::clone(&leases) as _);
         let parts = task::Parts { clock: clock.clone(), events, claims };
-        let all = [tasks(&envs, &identity, &documents), nodes::tasks(&leases)].concat();
-        let tasks = Tasks::new(&parts, all)?;
-        let nodes = Arc::new(Nodes { tasks, leases, clock });
-        Ok(Self { envs, identity, documents, nodes })
+        let own = nodes::tasks(&leases, link.as_ref(), &clock);
+        let tasks = Tasks::new(&parts, [tasks(&envs, &identity, &documents), own].concat())?;
+        let peers = link.as_ref().map(|link| Peers::new(&link.identity)).transpose()?;
+        let cluster = Cluster::new(Arc::clone(&leases), peers);
+        let nodes = Arc::new(Nodes { tasks, leases, cluster, clock });
+        Ok(Self { envs, identity, documents, nodes, link })
     }
 
     /// What clients may call.
@@ -120,8 +127,23 @@ impl Rooms {
     }
 
     /// Begins this node's session, which `session` ends, and the work outside requests, which `tasks` ends before.
-    pub(crate) async fn start(&self, session: Shutdown, tasks: &Shutdown) -> Result<()> {
-        self.nodes.leases.start(session).await?;
+    pub(crate) async fn start(
+        &self,
+        config: &Config,
+        session: Shutdown,
+        tasks: &Shutdown,
+    ) -> Result<()> {
+        let Nodes { leases, cluster, .. } = &*self.nodes;
+        let is_shared = config.shared_database().is_some();
+        let address = match &self.link {
+            Some(link) => {
+                let answer = Arc::clone(cluster) as _;
+                config.cluster.open(is_shared, link, answer, session.clone()).await?
+            }
+            None => String::new(),
+        };
+        self.nodes.start(tasks.clone());
+        leases.start(address, session).await?;
         self.nodes.tasks.start(tasks);
         Ok(())
     }

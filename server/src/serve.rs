@@ -46,7 +46,7 @@ pub(crate) async fn run(app: App) -> Result<bool> {
     let tasks = Trigger::default();
     serve_control(&app, doors.control, doors.socket, &control.watcher())?;
     serve_public(&app, doors.http, doors.https, &public.watcher())?;
-    app.rooms.start(control.watcher(), &tasks.watcher()).await?;
+    app.rooms.start(&app.config, control.watcher(), &tasks.watcher()).await?;
     app.phase.ready();
     ready.announce(app.json, app.lang);
     while signals.next().await == Asked::Reload {

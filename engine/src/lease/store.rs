@@ -107,8 +107,7 @@ impl Store {
     /// Lengthens the life of a session. False when it is over: a dead session is never revived, for somebody may have
     /// counted on its death.
     pub(super) async fn renew(&self, id: &str, life: Duration) -> Result<bool> {
-        const RENEW: &str =
-            "UPDATE {nodes} SET heartbeat_ms = {now_ms}, expires_ms = {now_ms} + ?
+        const RENEW: &str = "UPDATE {nodes} SET heartbeat_ms = {now_ms}, expires_ms = {now_ms} + ?
              WHERE id = ? AND expires_ms > {now_ms}";
         let renew = step(RENEW, NODES, vec![Value::Integer(whole_ms(life)), text(id)]);
         Ok(self.write(vec![renew]).await?.changed == [1])

@@ -27,8 +27,9 @@ const SKEW_MAX: Duration = Duration::from_secs(3600);
 /// What the authority is called in certificates.
 const NAME: &str = "Yunzhan cluster authority";
 /// RFC 8410 section 7: an Ed25519 private key in PKCS #8, up to the 32 bytes of the key itself.
-const PKCS8_OF_ED25519: [u8; 16] =
-    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+const PKCS8_OF_ED25519: [u8; 16] = [
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
 
 /// What signs the certificates of a cluster's nodes.
 pub struct Authority {
@@ -100,8 +101,10 @@ impl Identity {
     /// TLS for the side that answers: a peer without a certificate of the authority does not get in.
     pub(super) fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>> {
         let provider = Arc::new(provider());
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::clone(&self.roots), Arc::clone(&provider));
+        let verifier = WebPkiClientVerifier::builder_with_provider(
+            Arc::clone(&self.roots),
+            Arc::clone(&provider),
+        );
         let config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(failed)?

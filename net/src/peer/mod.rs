@@ -77,11 +77,13 @@ impl Peers {
         let deadline = call.deadline;
         let request = Request::builder().method(Method::POST).uri(wire::PATH);
         let request = request.body(Body::from(wire::write(&call)));
-        let request = request.map_err(|error| Error::internal("a peer's address").because(error))?;
+        let request =
+            request.map_err(|error| Error::internal("a peer's address").because(error))?;
         let (head, body) = self.0.send(&target, request, deadline).await?.into_parts();
         let body = Limited::new(body, CALL_BYTES_MAX).collect();
         let body = tokio::time::timeout_at(deadline.into(), body).await;
-        let body = body.map_err(|_| Error::new(Kind::Timeout, "the other node did not answer in time"))?;
+        let body =
+            body.map_err(|_| Error::new(Kind::Timeout, "the other node did not answer in time"))?;
         let body = body.map_err(|error| {
             Error::new(Kind::BadUpstream, "the answer of the other node broke off").because(error)
         })?;

@@ -92,6 +92,7 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("request_body", "请求体; @FILE 表示文件内容"),
     ("all_rules", "也显示只计数或只跳转的规则, 以及未全部命中的规则链"),
     ("rows", "地址与用户各最多显示多少行 [默认: 20]"),
+    ("everywhere", "也让其他每个节点提前运行一次, 不等其结束"),
     ("task", "任务名, 见 `task list`"),
     ("user", "登录的用户名"),
     ("help", "显示帮助"),
