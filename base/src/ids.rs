@@ -106,6 +106,19 @@ impl RequestId {
     }
 }
 
+impl FromStr for RequestId {
+    type Err = Error;
+
+    /// Reads what [`RequestId`] is written as.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| is_hex);
+        number
+            .map(Self)
+            .ok_or_else(|| Error::new(Kind::Malformed, "a request id has 32 hexadecimal digits"))
+    }
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(std::str::from_utf8(&self.hex()).expect("hexadecimal digits"))
@@ -138,6 +151,8 @@ mod tests {
         let (first, second) = (ids.next(), ids.next());
         assert_ne!(first, second);
         assert_eq!(first.to_string().len(), 32);
+        assert_eq!(first.to_string().parse::<RequestId>().ok(), Some(first));
+        assert!("+f".repeat(16).parse::<RequestId>().is_err());
         assert_eq!(RequestId::NONE.to_string(), "0".repeat(32));
     }
 }

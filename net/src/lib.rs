@@ -2,6 +2,7 @@
 //! tasks. This crate knows no vendor; whoever calls WeChat, a bank or a team's own service names the address.
 
 pub mod http;
+pub mod peer;
 pub mod shutdown;
 pub mod task;
 pub mod time;

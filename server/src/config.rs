@@ -12,7 +12,7 @@ use yunzhan_gateway::{is_catch_all, route_conflicts};
 use yunzhan_services::service::Sections;
 
 use self::listen::Listening;
-pub(crate) use self::listen::{Listen, Protocol};
+pub(crate) use self::listen::{Listen, ListenAt, Protocol};
 use crate::data::parse_master_key;
 use crate::nodes;
 use crate::rooms::{self, SERVICES};
@@ -174,9 +174,9 @@ impl Config {
 }
 
 impl Config {
-    /// Whether other processes can open the same database.
-    pub(crate) fn is_shared(&self) -> bool {
-        self.engine.sql.mysql_url.is_some()
+    /// The address of the database, where other processes can open the same one.
+    pub(crate) fn shared_database(&self) -> Option<&str> {
+        self.engine.sql.mysql_url.as_ref().and_then(Secret::expose_str)
     }
 }
 

@@ -12,6 +12,7 @@ use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::migrate::Migrations;
 use yunzhan_engine::sql::{self, Health, Wrapped};
 use yunzhan_net::http::Client;
+use yunzhan_net::peer::Peers;
 use yunzhan_net::shutdown::Shutdown;
 use yunzhan_net::task::{self, Tasks};
 use yunzhan_services::acts::Acts;
@@ -19,7 +20,8 @@ use yunzhan_services::dialect;
 use yunzhan_services::documents::Documents;
 use yunzhan_services::envs::{self, EnvStore, NewEnv};
 use yunzhan_services::identity::{self, Identity};
-use yunzhan_services::nodes::{self, Nodes};
+use yunzhan_services::nodes::cluster::Cluster;
+use yunzhan_services::nodes::{self, Link, Nodes};
 use yunzhan_services::service::{self, AnyService, Lifecycle, OpenService, Opening};
 
 use crate::config::Config;
@@ -62,6 +64,8 @@ pub(crate) struct Rooms {
     /// In the order of the list.
     opened: Arc<[OpenService]>,
     events: Events,
+    /// What this node shows to others.
+    link: Option<Link>,
 }
 
 impl Rooms {
@@ -69,14 +73,15 @@ impl Rooms {
     pub(crate) async fn open(parts: Parts<'_>) -> Result<Self> {
         let Parts { config, root, master_key, clock, client, ledger, events, faults } = parts;
         let Wrapped { sql, health } = open_sql(config, root, &clock, &events, faults).await?;
+        let database = config.shared_database();
+        let link = config.cluster.link(database, &master_key, &clock)?;
         let leases = Arc::new(Leases::new(lease::Parts {
             sql: Arc::clone(&sql),
             clock: clock.clone(),
             events: events.clone(),
             name: config.cluster.node_name(),
-            address: String::new(),
             version: env!("CARGO_PKG_VERSION"),
-            life: config.is_shared().then_some(config.cluster.session_life),
+            life: database.map(|_| config.cluster.session_life),
         }));
         let acts = Acts::new(ledger, clock.clone(), events.clone());
         let opening = Opening {
@@ -96,9 +101,12 @@ impl Rooms {
         let claims = Some(Arc::clone(&leases) as _);
         let parts = task::Parts { clock: clock.clone(), events: events.clone(), claims };
         let tasks = opened.iter().flat_map(|service| service.tasks.iter().cloned());
-        let tasks = Tasks::new(&parts, tasks.chain(nodes::tasks(&leases)).collect())?;
-        let nodes = Arc::new(Nodes { tasks, leases, clock });
-        Ok(Self { envs, identity, acts, health, nodes, opened, events })
+        let own = nodes::tasks(&leases, link.as_ref(), &clock);
+        let tasks = Tasks::new(&parts, tasks.chain(own).collect())?;
+        let peers = link.as_ref().map(|link| Peers::new(&link.identity)).transpose()?;
+        let cluster = Cluster::new(Arc::clone(&leases), peers);
+        let nodes = Arc::new(Nodes { tasks, leases, cluster, clock });
+        Ok(Self { envs, identity, acts, health, nodes, opened, events, link })
     }
 
     /// What clients may call.
@@ -118,8 +126,23 @@ impl Rooms {
     }
 
     /// Begins this node's session, which `session` ends, and the work outside requests, which `tasks` ends before.
-    pub(crate) async fn start(&self, session: Shutdown, tasks: &Shutdown) -> Result<()> {
-        self.nodes.leases.start(session).await?;
+    pub(crate) async fn start(
+        &self,
+        config: &Config,
+        session: Shutdown,
+        tasks: &Shutdown,
+    ) -> Result<()> {
+        let Nodes { leases, cluster, .. } = &*self.nodes;
+        let is_shared = config.shared_database().is_some();
+        let address = match &self.link {
+            Some(link) => {
+                let answer = Arc::clone(cluster) as _;
+                config.cluster.open(is_shared, link, answer, session.clone()).await?
+            }
+            None => String::new(),
+        };
+        self.nodes.start(tasks.clone());
+        leases.start(address, session).await?;
         self.nodes.tasks.start(tasks);
         Ok(())
     }

@@ -59,7 +59,7 @@ pub(crate) async fn run(app: App, mut signals: Signals) -> Result<bool> {
     serve_public(&app, listeners.public, &public.watcher())?;
     // Tasks end with the clients' listeners: no run begins while they drain, and one in progress has as long as a request.
     let tasks = Trigger::default();
-    app.rooms.start(control.watcher(), &tasks.watcher()).await?;
+    app.rooms.start(&app.config, control.watcher(), &tasks.watcher()).await?;
     app.phase.ready();
     ready.announce(app.json, app.lang);
     while signals.next().await == Asked::Reload {

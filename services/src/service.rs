@@ -28,7 +28,7 @@ use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::SharedSql;
 use yunzhan_engine::sql::migrate::{Migration, Scope};
 use yunzhan_net::http::Client;
-use yunzhan_net::task::{self, On};
+use yunzhan_net::task::{self, On, Run};
 
 use crate::acts::Acts;
 use crate::dialect::action::{Action, ActionSpec, OpenAction};
@@ -114,12 +114,12 @@ pub enum Copied {
 pub struct Task<S: 'static> {
     /// Name in notices, metrics and control.
     pub name: &'static str,
-    /// From the end of one run to the beginning of the next.
+    /// From the beginning of one run to the beginning of the next.
     pub period: Duration,
-    /// Which nodes do it.
+    /// Which nodes do it. What a task of one node tends lies in the database: another node's memory it does not reach.
     pub on: On,
-    /// One run.
-    pub work: fn(Arc<S>) -> Work,
+    /// One run. That of a task of one node has a fence, which its writes show ([`yunzhan_engine::lease`]).
+    pub work: fn(Arc<S>, Run) -> Work,
 }
 
 /// What happened to an environment.
@@ -284,8 +284,10 @@ impl<S: Send + Sync + 'static> Service<S> {
             Arc::new(move || work(Arc::clone(&service)))
         };
         let task = |task: &Task<S>| {
-            let work = work(task.work);
-            let open = task::Task::every(task.name, task.period, move |_| work());
+            let (service, work) = (Arc::clone(service), task.work);
+            let open = task::Task::every(task.name, task.period, move |run| {
+                work(Arc::clone(&service), run)
+            });
             match task.on {
                 On::EveryNode => open,
                 On::OneNode => open.on_one_node(),

@@ -18,8 +18,7 @@ mod store;
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -54,8 +53,6 @@ pub struct Parts {
     pub events: Events,
     /// The node's name; people read it, and nothing goes by it.
     pub name: String,
-    /// Where the node's internal listener can be reached; empty when there is none.
-    pub address: String,
     /// The program's version.
     pub version: &'static str,
     /// How long a session lives without a heartbeat. None where the database belongs to this process alone.
@@ -69,8 +66,8 @@ pub struct Leases {
     session: watch::Sender<Option<Session>>,
     /// One heartbeat at a time.
     beating: Mutex<Beats>,
-    /// Whether heartbeats go on by themselves.
-    is_started: AtomicBool,
+    /// Where the node's internal listener can be reached, once heartbeats go on by themselves; empty when there is none.
+    address: OnceLock<String>,
 }
 
 #[derive(Default)]
@@ -122,13 +119,14 @@ impl Leases {
     pub fn new(parts: Parts) -> Self {
         let store = Store::new(Arc::clone(&parts.sql));
         let (session, beating) = (watch::Sender::new(None), Mutex::default());
-        Self { store, parts, session, beating, is_started: AtomicBool::new(false) }
+        Self { store, parts, session, beating, address: OnceLock::new() }
     }
 
     /// Begins the session and goes on renewing it until the shutdown begins, which then ends it: whoever works under a lease
-    /// has to be told to stop before. Fails when the database does not answer; what fails later is told and tried again.
-    pub async fn start(self: &Arc<Self>, mut shutdown: Shutdown) -> Result<()> {
-        self.is_started.store(true, Ordering::Release);
+    /// has to be told to stop before. `address` is where the node's internal listener can be reached, as `host:port`; empty
+    /// when there is none. Fails when the database does not answer; what fails later is told and tried again.
+    pub async fn start(self: &Arc<Self>, address: String, mut shutdown: Shutdown) -> Result<()> {
+        self.address.set(address).map_err(|_| Error::internal("a session is begun once"))?;
         self.beat().await?;
         let leases = Arc::clone(self);
         tokio::spawn(async move {
@@ -188,7 +186,7 @@ impl Leases {
         let new = NewSession {
             id: &id,
             name: &self.parts.name,
-            address: &self.parts.address,
+            address: self.address.get().map_or("", String::as_str),
             version: self.parts.version,
             life: self.parts.life,
         };
@@ -307,7 +305,7 @@ impl Leases {
 
     /// The session, which begins here where nothing was started: a single command of an operator claims a lease too.
     async fn session_for_claims(&self) -> Result<Session> {
-        if !self.is_started.load(Ordering::Acquire) && self.trusted().is_none() {
+        if self.address.get().is_none() && self.trusted().is_none() {
             self.beat().await?;
         }
         self.trusted().ok_or_else(no_session)

@@ -2,7 +2,7 @@
 //!
 //! Where a test says that a session's life is over, it ages the session's row; the database's clock cannot be moved.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use yunzhan_net::shutdown::Trigger;
 
@@ -53,7 +53,6 @@ impl Cluster {
             clock: clock.clone(),
             events: Events::default(),
             name: name.into(),
-            address: String::new(),
             version: "0",
             life: Some(LIFE),
         }
@@ -369,7 +368,7 @@ async fn on_a_database_of_its_own_a_node_begins_anew_at_once() {
         let parts = Parts { life: None, ..cluster.parts("a", &Clock::System) };
         let leases = Arc::new(Leases::new(parts));
         let trigger = Trigger::default();
-        leases.start(trigger.watcher()).await.unwrap();
+        leases.start(String::new(), trigger.watcher()).await.unwrap();
         (leases, trigger)
     };
     let (killed, trigger) = start().await;
@@ -428,7 +427,7 @@ async fn a_heartbeat_that_hangs_does_not_keep_a_lost_session_trusted() {
         let partition = Arc::new(Partition { inner: Arc::clone(&cluster.sql), is_cut, asked });
         let parts = Parts { sql: Arc::clone(&partition) as _, ..cluster.parts("a", &clock) };
         let leases = Arc::new(Leases::new(parts));
-        leases.is_started.store(true, Ordering::Release);
+        leases.address.set(String::new()).unwrap();
         leases.beat().await.unwrap();
         let fence = hold(&leases).await;
         partition.is_cut.send_replace(true);

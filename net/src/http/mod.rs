@@ -80,6 +80,11 @@ impl Client {
         Self(Arc::new(Inner { config, faults, tls, pools: Mutex::default() }))
     }
 
+    /// A client that trusts, and shows, what this configuration says.
+    pub(crate) fn with_tls(config: Config, tls: Arc<rustls::ClientConfig>) -> Self {
+        Self(Arc::new(Inner { config, tls, faults: None, pools: Mutex::default() }))
+    }
+
     /// The pool of one target, for whoever sends often. Refuses hosts that the egress list does not name.
     pub fn pool(&self, target: &Target) -> Result<Arc<Pool>> {
         self.check_egress(target)?;

@@ -91,6 +91,13 @@ impl Entry {
         }
     }
 
+    pub(super) fn poke(&self) {
+        if let Some(ask) = self.by_hand.get() {
+            // Full: a run that was asked for is about to begin, and will see what this one would have.
+            let _ = ask.try_send(oneshot::channel().0);
+        }
+    }
+
     /// Runs now. Where a loop runs the task, that one does it: the shutdown waits for it, and it ends although the caller left.
     pub(super) async fn run_by_hand(&self) -> Result<Ran> {
         let busy = || {

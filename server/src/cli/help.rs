@@ -103,6 +103,7 @@ const ARGUMENTS: &[(&str, &str)] = &[
         "POINT 为 sql_read, sql_write, sql_write_answer 或 upstream; EFFECT 为 fail 或延迟时间; SHARE 为比例 [默认: 100%]",
     ),
     ("lasting", "持续多久, 如 90s, 最长 30m"),
+    ("everywhere", "也让其他每个节点提前运行一次, 不等其结束"),
     ("task", "任务名, 见 `task list`"),
     ("user", "登录的用户名"),
     ("help", "显示帮助"),

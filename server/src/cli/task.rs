@@ -20,6 +20,9 @@ pub(super) enum TaskVerb {
         /// The task's name, as `task list` shows it
         #[arg(value_name = "NAME")]
         task: String,
+        /// Also bring the next run forward on every other node, without waiting for its end
+        #[arg(long)]
+        everywhere: bool,
     },
 }
 
@@ -30,8 +33,9 @@ pub(super) fn run(context: &Context, verb: &TaskVerb) -> u8 {
             let answer = context.control_call(Method::GET, "/control/v1/tasks", &Value::Null);
             finish(context, answer, list_text)
         }
-        TaskVerb::Run { task } => {
-            let path = format!("/control/v1/tasks/{}/run", segment(task));
+        TaskVerb::Run { task, everywhere } => {
+            let query = if *everywhere { "?everywhere=true" } else { "" };
+            let path = format!("/control/v1/tasks/{}/run{query}", segment(task));
             let answer = context.control_call(Method::POST, &path, &Value::Null);
             let is_done = answer.as_ref().is_ok_and(|run: &Value| run["outcome"] == "done");
             let code = finish(context, answer, run_text);
@@ -117,6 +121,9 @@ fn run_text(run: &Value, lang: Lang) -> String {
         (lang.pick("outcome", "结果"), outcome_word(outcome, lang).to_owned()),
         (lang.pick("took", "用时"), took(run["duration_us"].as_i64().unwrap_or(0))),
     ];
+    if let Some(node) = run["node"].as_str() {
+        lines.push((lang.pick("node", "节点"), node.to_owned()));
+    }
     if let Some(error) = run["error"].as_str() {
         lines.push((lang.pick("error", "错误"), error.to_owned()));
     }
@@ -174,11 +181,11 @@ mod tests {
 
     #[test]
     fn a_run_is_told_with_its_error() {
-        let run =
-            json!({ "duration_us": 2500, "outcome": "panicked", "error": "panicked: no shelf" });
+        let run = json!({ "duration_us": 2500, "outcome": "panicked", "node": "a", "error": "panicked: no shelf" });
         expect![[r#"
             outcome  panicked
             took     2ms
+            node     a
             error    panicked: no shelf
         "#]]
         .assert_eq(&run_text(&run, Lang::En));

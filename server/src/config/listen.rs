@@ -47,7 +47,7 @@ pub(crate) enum Protocol {
 
 /// A listener's address, or that there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ListenAt {
+pub(crate) enum ListenAt {
     /// Listens there; port 0 takes a free one.
     At(SocketAddr),
     /// Does not listen.
@@ -58,6 +58,18 @@ enum ListenAt {
 pub(super) struct Listening<'d> {
     pub(super) listeners: Vec<Listen>,
     elements: Vec<Reader<'d>>,
+}
+
+// === impl ListenAt ===
+
+impl ListenAt {
+    /// The address, if it listens.
+    pub(crate) fn address(self) -> Option<SocketAddr> {
+        match self {
+            Self::At(address) => Some(address),
+            Self::Off => None,
+        }
+    }
 }
 
 // === impl Listening ===

@@ -50,7 +50,7 @@ pub static SERVICE: Service<EnvStore> = Service {
         name: "envs.refresh",
         period: REFRESH_PERIOD,
         on: On::EveryNode,
-        work: |envs| Box::pin(async move { envs.refresh().await }),
+        work: |envs, _run| Box::pin(async move { envs.refresh().await }),
     }],
     ready: Some(|envs| Box::pin(async move { envs.refresh().await })),
     ..Service::new("envs", open)

@@ -42,10 +42,16 @@ fn nodes(nodes: Arc<Nodes>, _: Call) -> ResponseFuture {
     })
 }
 
-/// Runs a task now and answers with its end. It goes on when the operator leaves.
+/// Runs a task now and answers with its end; one of one node, on its owner. It goes on when the operator leaves. With
+/// `?everywhere=true` the other nodes run it too, soon and unasked for their end.
 fn run(nodes: Arc<Nodes>, call: Call) -> ResponseFuture {
     Box::pin(async move {
         let task = call.params.get("task")?;
-        Ok(json::ok(&nodes.tasks.run(task).await?))
+        let everywhere = call.query("everywhere")?.is_some_and(|text| text == "true");
+        let run = nodes.run(task, &call.context).await?;
+        if everywhere {
+            nodes.run_on_others(task);
+        }
+        Ok(json::ok(&run))
     })
 }

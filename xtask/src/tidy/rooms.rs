@@ -105,7 +105,7 @@ const OWNED: &[Owned] = &[
     Owned { library: "rustls-pki-types", rooms: TLS_ROOMS, instead: TLS },
     Owned { library: "rustls-webpki", rooms: &["gateway"], instead: TLS },
     Owned { library: "webpki-roots", rooms: &["net"], instead: TLS },
-    Owned { library: "rcgen", rooms: &["gateway", "e2e", "bench"], instead: TLS },
+    Owned { library: "rcgen", rooms: TLS_ROOMS, instead: TLS },
     Owned {
         library: "matchit",
         rooms: &["gateway"],

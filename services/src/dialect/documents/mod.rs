@@ -46,7 +46,7 @@ pub static SERVICE: Service<Documents> = Service {
         name: "documents.indexes",
         period: WORK_PERIOD,
         on: On::EveryNode,
-        work: |documents| Box::pin(async move { documents.work_on_indexes().await }),
+        work: |documents, _run| Box::pin(async move { documents.work_on_indexes().await }),
     }],
     section: Some(Section { name: "documents", read: |reader| Arc::new(Config::read(reader)) }),
     ..Service::new("documents", open)
