@@ -147,7 +147,7 @@ pub(super) fn check_insert(documents: usize) -> Result<()> {
     }
 }
 
-/// The refusal of a write batch that wrote what stands there already: an id, or the value of a unique index.
+/// The refusal of a write batch that wrote what stands there already: an id, or a value of a unique index.
 /// It names the index that was hit, if one of the first documents hit one.
 pub(super) async fn taken(
     table: &Table<'_>,
