@@ -1,4 +1,4 @@
-//! A gateway between a client and an upstream, all on loopback in one thread.
+//! A gateway with the rules that ship, between a client and an upstream, all on loopback in one thread.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -10,12 +10,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use yunzhan_base::env::Envs;
 use yunzhan_base::event::Events;
-use yunzhan_base::principal::{Authenticate, Claim, AuthVerdict};
-use yunzhan_base::{Access, Live, Principal, Tier};
+use yunzhan_base::principal::{AuthVerdict, Authenticate, Claim};
+use yunzhan_base::route::RouteScope;
+use yunzhan_base::{Access, Live, Principal, RoutePolicy, WafMode};
 use yunzhan_gateway::config::RemoteRoute;
-use yunzhan_gateway::{Config, Gateway, Parts, Waf};
+use yunzhan_gateway::{Config, Dependencies, Gateway, Sockets, Waf, WafPolicy};
 use yunzhan_net::http::{Client, Target};
 use yunzhan_net::shutdown::Trigger;
+use yunzhan_waf::transaction::Limits;
+use yunzhan_waf::{RuleSet, starter};
 
 /// Whatever the bytes are, one exchange ends within this time.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,21 +56,28 @@ impl Rig {
                 name: "up".into(),
                 path: "/{*rest}".into(),
                 upstream: Target::parse(&format!("http://{address}")).expect("an address"),
+                scope: RouteScope::Everywhere,
                 access: Access::Public,
-                tier: Tier::Ordinary,
-                body_bytes_max: 1 << 16,
-                timeout: Duration::from_secs(2),
-                waf: None,
+                policy: RoutePolicy::ORDINARY.streaming(1 << 16).timeout(Duration::from_secs(2)),
             };
-            let gateway = Gateway::new(Parts {
+            let rules = RuleSet::load(starter::ROOT, &starter::BuiltIn).expect("the rules that ship");
+            let gateway = Gateway::new(Dependencies {
                 config: Config { routes: vec![route], ..Config::default() },
                 routes: Vec::new(),
                 files: None,
                 authenticate: Arc::new(Nobody),
                 envs: Live::new(Envs::default()),
                 client: Client::new(yunzhan_net::http::Config::default()),
-                waf: Waf::off(),
+                waf: Waf::new(WafPolicy {
+                    clock: yunzhan_base::Clock::System,
+                    rules: Some(Arc::new(rules)),
+                    mode: WafMode::Block,
+                    limits: Limits::default(),
+                    log_is_plain: false,
+                    exclusions: Vec::new(),
+                }),
                 events: Events::default(),
+                sockets: Sockets::default(),
                 seed: [3; 16],
             });
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

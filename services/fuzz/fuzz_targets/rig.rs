@@ -58,6 +58,7 @@ impl Rig {
             appid: None,
             app_secret: None,
             hosts: Vec::new(),
+            origins: Vec::new(),
             development_login: true,
         };
         let (_, key) = envs.add(new).await.expect("a first environment");
