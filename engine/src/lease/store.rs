@@ -230,10 +230,10 @@ fn whole_ms(duration: Duration) -> i64 {
 
 fn found(row: Row) -> Result<Found> {
     let mut row = row.0.into_iter();
-    let (holder, token) = (read_text(row.next())?, read_integer(row.next().as_ref())?);
+    let (holder, token) = (read_text(&mut row)?, read_integer(&mut row)?);
     let living = match row.next() {
         Some(Value::Null) => None,
-        name => Some(read_text(name)?),
+        name => Some(read_text(&mut name.into_iter())?),
     };
     Ok(Found { holder, token, living })
 }
@@ -241,36 +241,36 @@ fn found(row: Row) -> Result<Found> {
 fn node(row: Row) -> Result<Node> {
     let mut row = row.0.into_iter();
     Ok(Node {
-        session: read_text(row.next())?,
-        name: read_text(row.next())?,
-        address: read_text(row.next())?,
-        version: read_text(row.next())?,
-        started_ms: read_integer(row.next().as_ref())?,
-        heartbeat_ms: read_integer(row.next().as_ref())?,
-        is_alive: read_integer(row.next().as_ref())? != 0,
-        now_ms: read_integer(row.next().as_ref())?,
+        session: read_text(&mut row)?,
+        name: read_text(&mut row)?,
+        address: read_text(&mut row)?,
+        version: read_text(&mut row)?,
+        started_ms: read_integer(&mut row)?,
+        heartbeat_ms: read_integer(&mut row)?,
+        is_alive: read_integer(&mut row)? != 0,
+        now_ms: read_integer(&mut row)?,
     })
 }
 
 fn held(row: Row) -> Result<Held> {
     let mut row = row.0.into_iter();
     Ok(Held {
-        lease: read_text(row.next())?,
-        token: read_integer(row.next().as_ref())?,
-        acquired_ms: read_integer(row.next().as_ref())?,
-        session: read_text(row.next())?,
+        lease: read_text(&mut row)?,
+        token: read_integer(&mut row)?,
+        acquired_ms: read_integer(&mut row)?,
+        session: read_text(&mut row)?,
     })
 }
 
-fn read_integer(value: Option<&Value>) -> Result<i64> {
-    match value {
-        Some(Value::Integer(number)) => Ok(*number),
+fn read_integer(row: &mut impl Iterator<Item = Value>) -> Result<i64> {
+    match row.next() {
+        Some(Value::Integer(number)) => Ok(number),
         _ => Err(Error::internal("a column of nodes or leases holds no number")),
     }
 }
 
-fn read_text(value: Option<Value>) -> Result<String> {
-    match value {
+fn read_text(row: &mut impl Iterator<Item = Value>) -> Result<String> {
+    match row.next() {
         Some(Value::Text(text)) => Ok(text),
         _ => Err(Error::internal("a column of nodes or leases holds no text")),
     }
