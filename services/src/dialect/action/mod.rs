@@ -1,6 +1,6 @@
 //! The dialects that have one address and name the action in the body: tables of actions that the services bring.
 //!
-//! [`admin`](super::admin) and [`web`](super::web) are two [`Dialect`]s. A business error is an answer of status 200 with a
+//! [`super::admin`] and [`super::web`] are two [`Dialect`]s. A business error is an answer of status 200 with a
 //! `code`: the SDKs report any other status as a generic failure. A service brings its actions as rows of
 //! [`Service::actions`](crate::service::Service::actions); [`Actions`] is what comes of all of them, and answers clients and
 //! callers inside this server alike. What the SDKs send and nobody brings is refused by name ([`known`]).

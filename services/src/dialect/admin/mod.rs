@@ -2,7 +2,7 @@
 //!
 //! A caller is a team's own server with a key of the environment. What stands in `query`, `data`, `order` and `projection` is
 //! canonical Extended JSON in strings, and so are the documents of an answer. Its actions are those of the services; see
-//! [`action`](super::action).
+//! [`super::action`].
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]

@@ -1,7 +1,7 @@
 //! Documents as a service: what the dialects offer of them, and operators.
 //!
 //! The service itself, [`crate::documents`], knows no dialect; this is where the two meet. Its REST routes stand in
-//! [`gateway`](super::gateway). Actions that both dialects answer alike stand here, one a file, the others in `admin` and `web`.
+//! [`super::gateway`]. Actions that both dialects answer alike stand here, one a file, the others in `admin` and `web`.
 
 mod add_collection;
 mod admin;

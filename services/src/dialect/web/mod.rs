@@ -2,7 +2,7 @@
 //!
 //! A caller is a person, whose access token is the body's `access_token`, and gets what the collection's permission gives.
 //! Outside transactions everything is plain JSON with `{"$date":ms}`; inside, documents travel as Extended JSON in strings.
-//! Its actions are those of the services; see [`action`](super::action).
+//! Its actions are those of the services; see [`super::action`].
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
