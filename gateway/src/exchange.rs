@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use http::{HeaderValue, Response, request};
+use tokio::sync::OwnedSemaphorePermit;
 use yunzhan_base::call::Params;
 use yunzhan_base::context::Trace;
 use yunzhan_base::env::Env;
@@ -20,6 +21,7 @@ use yunzhan_waf::Transaction;
 
 use crate::activity::Activity;
 use crate::body::RequestBody;
+use crate::connection_counts::AddressPermit;
 use crate::head_scan::Lengths;
 
 /// What is true of a whole connection.
@@ -33,6 +35,14 @@ pub struct ConnectionFacts {
     pub protocol: &'static str,
     /// When it last did something, for its bounds.
     pub(crate) activity: Activity,
+    _places: Places,
+}
+
+/// What a connection takes up. It is given back with the facts, which an upgraded connection keeps until its socket ends.
+#[derive(Debug, Default)]
+pub(crate) struct Places {
+    pub(crate) _of_listener: Option<OwnedSemaphorePermit>,
+    pub(crate) _of_address: Option<AddressPermit>,
 }
 
 /// One request on its way.
@@ -210,6 +220,11 @@ impl RuleState {
 
 impl ConnectionFacts {
     pub(crate) fn new(remote: SocketAddr, tls: bool, protocol: &'static str) -> Self {
-        Self { remote, tls, protocol, activity: Activity::new() }
+        Self { remote, tls, protocol, activity: Activity::new(), _places: Places::default() }
+    }
+
+    /// The same with what the connection takes up.
+    pub(crate) fn holding(self, places: Places) -> Self {
+        Self { _places: places, ..self }
     }
 }

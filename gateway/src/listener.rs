@@ -17,7 +17,7 @@ use crate::client_address::normalise;
 use crate::connection;
 use crate::connection_counts::AddressPermit;
 use crate::descriptors::{self, Spares};
-use crate::exchange::ConnectionFacts;
+use crate::exchange::{ConnectionFacts, Places};
 use crate::pipeline::Gateway;
 use crate::proxy_protocol::{HEADER_BYTES_MAX, Header, Parsed, ProxyProtocol, parse};
 
@@ -116,8 +116,7 @@ impl Gateway {
             let (gateway, terms, shutdown) =
                 (Arc::clone(&self), Arc::clone(&terms), shutdown.clone());
             tokio::spawn(async move {
-                gateway.serve_stream(stream, peer, &terms, shutdown).await;
-                drop(permit);
+                gateway.serve_stream(stream, peer, permit, &terms, shutdown).await;
             });
         }
     }
@@ -133,10 +132,8 @@ impl Gateway {
             let accepted = accepted.map(|(stream, _)| (stream, LOCAL));
             let Some(((stream, _), permit)) = acceptor.admit(accepted).await else { continue };
             let (gateway, shutdown) = (Arc::clone(&self), shutdown.clone());
-            tokio::spawn(async move {
-                gateway.serve_plain(stream, LOCAL, shutdown).await;
-                drop(permit);
-            });
+            let places = Places { _of_listener: Some(permit), _of_address: None };
+            tokio::spawn(gateway.serve_plain(stream, LOCAL, places, shutdown));
         }
     }
 
@@ -144,6 +141,7 @@ impl Gateway {
         self: Arc<Self>,
         mut stream: TcpStream,
         peer: SocketAddr,
+        permit: OwnedSemaphorePermit,
         terms: &Terms,
         shutdown: Shutdown,
     ) {
@@ -160,11 +158,14 @@ impl Gateway {
                 Err(Some((reason, detail))) => return self.failed(peer, is_tls, reason, detail),
             }
         }
-        let Some(_permit) = self.address_permit(client, is_tls) else { return };
+        let Some(of_address) = self.address_permit(client, is_tls) else { return };
+        let places = Places { _of_listener: Some(permit), _of_address: of_address };
         match &terms.tls {
-            None => self.serve_plain(stream, client, shutdown).await,
+            None => self.serve_plain(stream, client, places, shutdown).await,
             // On the heap, so that plain connections do not carry the room that TLS needs.
-            Some(tls) => Box::pin(self.serve_tls(stream, client, tls.clone(), shutdown)).await,
+            Some(tls) => {
+                Box::pin(self.serve_tls(stream, client, places, tls.clone(), shutdown)).await;
+            }
         }
     }
 
@@ -186,6 +187,7 @@ impl Gateway {
         self: Arc<Self>,
         stream: TcpStream,
         remote: SocketAddr,
+        places: Places,
         tls: TlsAcceptor,
         shutdown: Shutdown,
     ) {
@@ -197,18 +199,23 @@ impl Gateway {
             Ok(Ok(stream)) => {
                 let multiplexed = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 let protocol = if multiplexed { "h2" } else { "http/1.1" };
-                let facts = ConnectionFacts::new(remote, true, protocol);
+                let facts = ConnectionFacts::new(remote, true, protocol).holding(places);
                 connection::serve(self, stream, facts, shutdown).await;
             }
         }
     }
 
-    async fn serve_plain<S>(self: Arc<Self>, stream: S, remote: SocketAddr, shutdown: Shutdown)
-    where
+    async fn serve_plain<S>(
+        self: Arc<Self>,
+        stream: S,
+        remote: SocketAddr,
+        places: Places,
+        shutdown: Shutdown,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        connection::serve(self, stream, ConnectionFacts::new(remote, false, "http/1.1"), shutdown)
-            .await;
+        let facts = ConnectionFacts::new(remote, false, "http/1.1").holding(places);
+        connection::serve(self, stream, facts, shutdown).await;
     }
 
     fn failed(&self, remote: SocketAddr, tls: bool, reason: ConnectionFailureReason, detail: &str) {

@@ -80,6 +80,26 @@ async fn what_breaks_a_bound_or_the_protocol_is_told_by_its_code() {
 }
 
 #[tokio::test]
+async fn a_socket_keeps_its_connection_s_places_until_it_ends() {
+    let bounds: [(fn(&mut yunzhan_gateway::Config), &str); 2] = [
+        (|config| config.connections_max = 1, "connection too_many"),
+        (|config| config.connections_per_address_max = 1, "connection too_many_of_address"),
+    ];
+    for (bound, refused) in bounds {
+        let served = serve(bound, None).await;
+        let mut client = connect(&served, "/socket").await.unwrap();
+        client.send(Message::text("upgraded")).await.unwrap();
+        assert_eq!(client.next().await.unwrap().unwrap(), Message::text("upgraded"));
+        assert!(connect(&served, "/socket").await.is_err(), "{refused}");
+        served.seen.wait_for(refused).await;
+        drop(client);
+        served.seen.wait_for("echo.socket").await;
+        // The places are free as soon as the server is through with the socket.
+        while connect(&served, "/socket").await.is_err() {}
+    }
+}
+
+#[tokio::test]
 async fn sockets_have_bounds_and_hear_of_a_ban() {
     let served = serve(|config| config.sockets_max = [10, 10, 2], None).await;
     let mut first = connect(&served, "/socket").await.unwrap();
