@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message, protocol::CloseFrame};
 use yunzhan_base::event::{AccessEnded, Event};
+use yunzhan_gateway::Config;
 
 use crate::support::{Served, raw, serve, summary};
 
@@ -81,11 +82,13 @@ async fn what_breaks_a_bound_or_the_protocol_is_told_by_its_code() {
 
 #[tokio::test]
 async fn a_socket_keeps_its_connection_s_places_until_it_ends() {
-    let bounds: [(fn(&mut yunzhan_gateway::Config), &str); 2] = [
-        (|config| config.connections_max = 1, "connection too_many"),
-        (|config| config.connections_per_address_max = 1, "connection too_many_of_address"),
-    ];
-    for (bound, refused) in bounds {
+    for (of_listener, of_address, refused) in
+        [(1, 9, "connection too_many"), (9, 1, "connection too_many_of_address")]
+    {
+        let bound = |config: &mut Config| {
+            config.connections_max = of_listener;
+            config.connections_per_address_max = of_address;
+        };
         let served = serve(bound, None).await;
         let mut client = connect(&served, "/socket").await.unwrap();
         client.send(Message::text("upgraded")).await.unwrap();
