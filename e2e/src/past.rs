@@ -19,6 +19,7 @@ use yunzhan_engine::sql::{self, Migrations};
 use yunzhan_net::http::Client;
 use yunzhan_services::acts::Acts;
 use yunzhan_services::identity::{self, Identity};
+use yunzhan_services::published::Introduction;
 use yunzhan_services::service::{self, AnyService, Lifecycle, Opening, Sections};
 use yunzhan_services::{dialect, envs};
 
@@ -59,6 +60,7 @@ async fn open(data: &DataDir, clock: Clock) -> Result<Arc<Identity>> {
         events: Events::to(Vec::new()),
         acts: Acts::unrecorded(),
         lifecycle: Lifecycle::default(),
+        introduction: Introduction::default(),
         sections: Sections::default(),
         opened: Vec::new(),
     };

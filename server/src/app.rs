@@ -90,6 +90,7 @@ impl App {
         }
         let rule_sets = Arc::new(rule_sets);
         let gateway = open_gateway(&config, &rooms, &client, &events, rule_sets.waf(), sockets)?;
+        rooms.introduce(&(Arc::clone(&gateway) as _));
         let certificates = Arc::new(Certificates::open(&data.dir, &config)?);
         let phase = Arc::new(Phase::default());
         let reloader = Arc::new(Reloader::new(reload::Parts {
@@ -261,7 +262,7 @@ fn open_ops(
         json,
         clock: clock.clone(),
         faults: faults.clone(),
-        routes: rooms::public_specs(),
+        routes: rooms::public_specs().chain(rooms::published_specs()),
         others: vec![Arc::new(sockets.clone())],
     })
 }

@@ -12,6 +12,9 @@ mod demo;
 mod listeners;
 mod nodes;
 mod preflight;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod published_tests;
 mod ready;
 mod reload;
 mod rooms;

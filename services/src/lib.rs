@@ -13,4 +13,5 @@ pub mod envs;
 pub mod identity;
 pub mod nodes;
 mod offload;
+pub mod published;
 pub mod service;

@@ -32,6 +32,7 @@ use yunzhan_net::task::{self, On, Run};
 
 use crate::acts::Acts;
 use crate::dialect::action::{Action, ActionSpec, OpenAction};
+use crate::published::{Introduction, PublishedRoutes};
 
 /// Work of a service that ends with nothing but success or an error.
 pub type Work = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
@@ -53,6 +54,8 @@ pub struct Service<S: 'static> {
     pub open: for<'a> fn(&'a Opening) -> Opened<'a, S>,
     /// What clients may call.
     pub routes: &'static [&'static [Endpoint<S>]],
+    /// What it publishes while it serves, below prefixes that it chooses then ([`Opening::published_routes`]).
+    pub published: &'static [&'static RouteSpec],
     /// What operators may call.
     pub control: &'static [Endpoint<S>],
     /// What it answers in the dialects that name the action in the body.
@@ -158,6 +161,8 @@ pub struct Opening {
     pub acts: Acts,
     /// Tells the services of environments that come and go.
     pub lifecycle: Lifecycle,
+    /// Takes the routes that services publish to the gateway.
+    pub introduction: Introduction,
     /// The sections of the configuration.
     pub sections: Sections,
     /// The services that are open already.
@@ -197,6 +202,8 @@ pub trait AnyService: Sync {
     fn name(&self) -> &'static str;
     /// What clients may call.
     fn routes(&self) -> Vec<&'static RouteSpec>;
+    /// What it publishes while it serves.
+    fn published(&self) -> &'static [&'static RouteSpec];
     /// What operators may call.
     fn control(&self) -> Vec<&'static RouteSpec>;
     /// What it answers in the dialects that name the action in the body.
@@ -223,6 +230,7 @@ impl<S> Service<S> {
             name,
             open,
             routes: &[],
+            published: &[],
             control: &[],
             actions: &[],
             migrations: &[],
@@ -243,6 +251,10 @@ impl<S: Send + Sync + 'static> AnyService for Service<S> {
 
     fn routes(&self) -> Vec<&'static RouteSpec> {
         self.routes.iter().flat_map(|list| specs(list)).collect()
+    }
+
+    fn published(&self) -> &'static [&'static RouteSpec] {
+        self.published
     }
 
     fn control(&self) -> Vec<&'static RouteSpec> {
@@ -338,6 +350,11 @@ impl Opening {
     /// `Internal` when there is none, as the list is ours.
     pub fn service<S: Send + Sync + 'static>(&self) -> Result<Arc<S>> {
         find(&self.opened)
+    }
+
+    /// By which a service publishes what it declares. Others it cannot speak for.
+    pub fn published_routes<S>(&self, service: &Service<S>) -> PublishedRoutes {
+        PublishedRoutes::new(service.name, service.published, &self.introduction)
     }
 
     /// A service's own section of the configuration; its defaults where none was read.
@@ -489,7 +506,8 @@ mod tests {
         let mut names = BTreeSet::new();
         for service in ALL {
             assert!(names.insert(service.name()));
-            let mut own: Vec<_> = [service.routes(), service.control()].concat();
+            let published = service.published().to_vec();
+            let mut own: Vec<_> = [service.routes(), published, service.control()].concat();
             // What is not offered has one name for all its methods.
             own.dedup_by_key(|spec| spec.name);
             for spec in own {
