@@ -19,6 +19,7 @@ pub mod env;
 pub mod error;
 pub mod event;
 pub mod fault;
+pub mod gauge;
 pub mod ids;
 pub mod lease;
 pub mod live;

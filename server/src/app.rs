@@ -84,6 +84,7 @@ impl App {
         }
         let client = Client::with_faults(yunzhan_net::http::Config::default(), faults.clone());
         let rooms = open_rooms(&config, &data, clock, &client, &events, faults).await?;
+        ops.show(rooms.gauges());
         data.keep_key_check()?;
         if demo && config.demo {
             rooms.make_demo().await?;

@@ -12,13 +12,13 @@ mod demo;
 mod listeners;
 mod nodes;
 mod preflight;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may")]
-mod published_tests;
 mod ready;
 mod reload;
 mod rooms;
 mod serve;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod service_tests;
 mod signals;
 mod waf;
 

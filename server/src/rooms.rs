@@ -6,6 +6,7 @@ use std::sync::Arc;
 use yunzhan_base::audit::Ledger;
 use yunzhan_base::event::{Events, Level};
 use yunzhan_base::fault::Faults;
+use yunzhan_base::gauge::Gauge;
 use yunzhan_base::route::PublishRoutes;
 use yunzhan_base::{Clock, EnvId, Result, Route, RouteSpec, route};
 use yunzhan_engine::lease::{self, Leases};
@@ -35,7 +36,7 @@ pub(crate) static SERVICES: &[&dyn AnyService] = &[
     &identity::SERVICE,
     &dialect::documents::SERVICE,
     #[cfg(test)]
-    &crate::published_tests::SERVICE,
+    &crate::service_tests::SERVICE,
     // Last, as it answers with the actions that those above bring.
     &dialect::action::SERVICE,
 ];
@@ -120,6 +121,11 @@ impl Rooms {
     /// What clients may call.
     pub(crate) fn routes(&self) -> Vec<Route> {
         self.opened.iter().flat_map(|service| service.routes.clone()).collect()
+    }
+
+    /// How much the services have of what operators watch.
+    pub(crate) fn gauges(&self) -> Vec<Gauge> {
+        self.opened.iter().flat_map(|service| service.gauges.iter().cloned()).collect()
     }
 
     /// Introduces the services to the clients' gateway, so that what they publish stands there. What cannot is told.

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use yunzhan_base::config::Reader;
 use yunzhan_base::event::Events;
-use yunzhan_base::{Clock, Endpoint, EnvId, Error, Result, Route, RouteSpec, route};
+use yunzhan_base::{Clock, Endpoint, EnvId, Error, Result, Route, RouteSpec, gauge, route};
 use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::SharedSql;
 use yunzhan_engine::sql::migrate::{Migration, Scope};
@@ -66,6 +66,8 @@ pub struct Service<S: 'static> {
     pub tables: &'static [Table],
     /// Its work outside requests.
     pub tasks: &'static [Task<S>],
+    /// How much it has of what operators watch.
+    pub gauges: &'static [Gauge<S>],
     /// Hears that an environment was made or deleted.
     pub env_changed: Option<fn(Arc<S>, EnvChange) -> Work>,
     /// Whether it can serve: part of `/readyz`.
@@ -123,6 +125,16 @@ pub struct Task<S: 'static> {
     pub on: On,
     /// One run. That of a task of one node has a fence, which its writes show ([`yunzhan_engine::lease`]).
     pub work: fn(Arc<S>, Run) -> Work,
+}
+
+/// A number in the metrics, such as how many transactions are open.
+pub struct Gauge<S> {
+    /// Begins with the service's name; its unit stands last where it has one. Never renamed.
+    pub name: &'static str,
+    /// One sentence for people, without a stop.
+    pub help: &'static str,
+    /// The present value, which the service has at hand.
+    pub read: fn(&S) -> f64,
 }
 
 /// What happened to an environment.
@@ -189,6 +201,8 @@ pub struct OpenService {
     pub(crate) actions: Vec<OpenAction>,
     /// Its work outside requests.
     pub tasks: Vec<task::Task>,
+    /// How much it has of what operators watch.
+    pub gauges: Vec<gauge::Gauge>,
     /// Hears of environments.
     env_changed: Option<Hears>,
     ready: Option<Bound>,
@@ -236,6 +250,7 @@ impl<S> Service<S> {
             migrations: &[],
             tables: &[],
             tasks: &[],
+            gauges: &[],
             env_changed: None,
             ready: None,
             close: None,
@@ -305,6 +320,11 @@ impl<S: Send + Sync + 'static> Service<S> {
                 On::OneNode => open.on_one_node(),
             }
         };
+        let gauge = |gauge: &Gauge<S>| {
+            let (service, read) = (Arc::clone(service), gauge.read);
+            let read = Arc::new(move || read(&service));
+            gauge::Gauge { name: gauge.name, help: gauge.help, read }
+        };
         let hears = |hear: fn(Arc<S>, EnvChange) -> Work| -> Hears {
             let service = Arc::clone(service);
             Arc::new(move |change| hear(Arc::clone(&service), change))
@@ -315,6 +335,7 @@ impl<S: Send + Sync + 'static> Service<S> {
             control: route::bind(service, self.control),
             actions: self.actions.iter().map(|action| action.bind(service)).collect(),
             tasks: self.tasks.iter().map(task).collect(),
+            gauges: self.gauges.iter().map(gauge).collect(),
             env_changed: self.env_changed.map(hears),
             ready: self.ready.map(work),
             close: self.close.map(work),

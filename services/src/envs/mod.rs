@@ -19,7 +19,9 @@ use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::{Scope, SharedSql};
 
 use crate::acts::Acts;
-use crate::service::{Copied, EnvChange, Lifecycle, Opened, Opening, Owner, Service, Table, Task};
+use crate::service::{
+    Copied, EnvChange, Gauge, Lifecycle, Opened, Opening, Owner, Service, Table, Task,
+};
 pub use server_keys::{NewKey, ServerKeys, StoredKey};
 pub use store::MIGRATIONS;
 use yunzhan_net::task::On;
@@ -51,6 +53,11 @@ pub static SERVICE: Service<EnvStore> = Service {
         period: REFRESH_PERIOD,
         on: On::EveryNode,
         work: |envs, _run| Box::pin(async move { envs.refresh().await }),
+    }],
+    gauges: &[Gauge {
+        name: "envs_known",
+        help: "Environments of this server",
+        read: |envs| envs.envs.peek().iter().count() as f64,
     }],
     ready: Some(|envs| Box::pin(async move { envs.refresh().await })),
     ..Service::new("envs", open)

@@ -23,7 +23,7 @@ use yunzhan_net::task::On;
 
 use crate::documents::{Caller, Collection, Config, Documents, MIGRATIONS, Preset, WORK_PERIOD};
 use crate::envs::EnvStore;
-use crate::service::{Copied, Opened, Opening, Owner, Section, Service, Table, Task};
+use crate::service::{Copied, Gauge, Opened, Opening, Owner, Section, Service, Table, Task};
 
 /// The service.
 pub static SERVICE: Service<Documents> = Service {
@@ -48,6 +48,18 @@ pub static SERVICE: Service<Documents> = Service {
         on: On::EveryNode,
         work: |documents, _run| Box::pin(async move { documents.work_on_indexes().await }),
     }],
+    gauges: &[
+        Gauge {
+            name: "documents_open_transactions",
+            help: "Transactions that are neither committed nor ended",
+            read: |documents| documents.open_transactions().0 as f64,
+        },
+        Gauge {
+            name: "documents_transaction_bytes",
+            help: "Memory that open transactions hold",
+            read: |documents| documents.open_transactions().1 as f64,
+        },
+    ],
     section: Some(Section { name: "documents", read: |reader| Arc::new(Config::read(reader)) }),
     ..Service::new("documents", open)
 };

@@ -1,7 +1,8 @@
-//! A service that publishes routes while the server serves, through everything that stands between.
+//! What a service is in a server: what it publishes and shows, through everything that stands between.
 
 use std::sync::Arc;
 
+use expect_test::expect;
 use http::{Method, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -64,6 +65,28 @@ async fn get(listener: std::net::SocketAddr, target: &str) -> String {
     stream.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     format!("{} {body}", head.split(' ').nth(1).unwrap())
+}
+
+/// Names are read by people's dashboards: they are added to, never renamed.
+#[tokio::test]
+async fn gauges_of_services_keep_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = App::open(start_for_tests(folder.path()).await).await.unwrap();
+    for service in &*app.rooms.opened() {
+        for gauge in &service.gauges {
+            let begins =
+                gauge.name.strip_prefix(service.name).is_some_and(|it| it.starts_with('_'));
+            assert!(begins && !gauge.help.ends_with('.'), "{gauge:?} of {}", service.name);
+        }
+    }
+    let gauges: Vec<_> = app.rooms.gauges().iter().map(|gauge| format!("{gauge:?}")).collect();
+    expect![[r#"
+        Gauge(envs_known 0)
+        Gauge(identity_verified_tokens 0)
+        Gauge(identity_ended_sessions 0)
+        Gauge(documents_open_transactions 0)
+        Gauge(documents_transaction_bytes 0)"#]]
+    .assert_eq(&gauges.join("\n"));
 }
 
 #[tokio::test]
