@@ -33,6 +33,7 @@ use yunzhan_net::task::{self, On, Run};
 use crate::acts::Acts;
 use crate::dialect::action::{Action, ActionSpec, OpenAction};
 use crate::published::{Introduction, PublishedRoutes};
+use crate::verbs::Family;
 
 /// Work of a service that ends with nothing but success or an error.
 pub type Work = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
@@ -76,6 +77,8 @@ pub struct Service<S: 'static> {
     pub close: Option<fn(Arc<S>) -> Work>,
     /// Its section of the configuration.
     pub section: Option<Section>,
+    /// Its verbs on the command line.
+    pub verbs: &'static [Family],
 }
 
 /// A table, as whoever copies, moves, compares or erases data must know it.
@@ -228,6 +231,8 @@ pub trait AnyService: Sync {
     fn tables(&self) -> &'static [Table];
     /// Its section of the configuration.
     fn section(&self) -> Option<Section>;
+    /// Its verbs on the command line.
+    fn verbs(&self) -> &'static [Family];
     /// Opens it.
     fn open<'a>(
         &'a self,
@@ -255,6 +260,7 @@ impl<S> Service<S> {
             ready: None,
             close: None,
             section: None,
+            verbs: &[],
         }
     }
 }
@@ -290,6 +296,10 @@ impl<S: Send + Sync + 'static> AnyService for Service<S> {
 
     fn section(&self) -> Option<Section> {
         self.section
+    }
+
+    fn verbs(&self) -> &'static [Family] {
+        self.verbs
     }
 
     fn open<'a>(

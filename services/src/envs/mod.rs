@@ -9,6 +9,7 @@ mod store;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests;
+mod verbs;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +60,7 @@ pub static SERVICE: Service<EnvStore> = Service {
         help: "Environments of this server",
         read: |envs| envs.envs.peek().iter().count() as f64,
     }],
+    verbs: verbs::VERBS,
     ready: Some(|envs| Box::pin(async move { envs.refresh().await })),
     ..Service::new("envs", open)
 };

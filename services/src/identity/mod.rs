@@ -20,6 +20,7 @@ mod tc3;
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests;
 mod token;
+mod verbs;
 mod wechat;
 
 use std::sync::{Arc, Mutex};
@@ -80,6 +81,7 @@ pub static SERVICE: Service<Identity> = Service {
             read: |identity| identity.memory.ended() as f64,
         },
     ],
+    verbs: verbs::VERBS,
     section: Some(Section { name: "identity", read: |reader| Arc::new(Config::read(reader)) }),
     ..Service::new("identity", open)
 };
