@@ -40,7 +40,7 @@ pub use call::Call;
 pub use clock::Clock;
 pub use context::Context;
 pub use data_dir::DataDir;
-pub use error::{Error, Kind, Result};
+pub use error::{Error, ErrorCode, Kind, Result};
 pub use ids::{EnvId, RequestId};
 pub use live::Live;
 pub use policy::{Accepts, Goal, RoutePolicy, WafMode};

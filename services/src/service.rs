@@ -23,7 +23,9 @@ use std::time::Duration;
 
 use yunzhan_base::config::Reader;
 use yunzhan_base::event::Events;
-use yunzhan_base::{Clock, Endpoint, EnvId, Error, Result, Route, RouteSpec, gauge, route};
+use yunzhan_base::{
+    Clock, Endpoint, EnvId, Error, ErrorCode, Result, Route, RouteSpec, gauge, route,
+};
 use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::SharedSql;
 use yunzhan_engine::sql::migrate::{Migration, Scope};
@@ -79,6 +81,8 @@ pub struct Service<S: 'static> {
     pub section: Option<Section>,
     /// Its verbs on the command line.
     pub verbs: &'static [Family],
+    /// Codes that clients know of its errors beside those of the kinds ([`Error::coded`]).
+    pub codes: &'static [&'static ErrorCode],
 }
 
 /// A table, as whoever copies, moves, compares or erases data must know it.
@@ -233,6 +237,8 @@ pub trait AnyService: Sync {
     fn section(&self) -> Option<Section>;
     /// Its verbs on the command line.
     fn verbs(&self) -> &'static [Family];
+    /// Codes of its errors beside those of the kinds.
+    fn codes(&self) -> &'static [&'static ErrorCode];
     /// Opens it.
     fn open<'a>(
         &'a self,
@@ -261,6 +267,7 @@ impl<S> Service<S> {
             close: None,
             section: None,
             verbs: &[],
+            codes: &[],
         }
     }
 }
@@ -300,6 +307,10 @@ impl<S: Send + Sync + 'static> AnyService for Service<S> {
 
     fn verbs(&self) -> &'static [Family] {
         self.verbs
+    }
+
+    fn codes(&self) -> &'static [&'static ErrorCode] {
+        self.codes
     }
 
     fn open<'a>(
@@ -489,6 +500,8 @@ impl Lifecycle {
 mod tests {
     use std::collections::BTreeSet;
 
+    use yunzhan_base::error::CATALOGUE;
+
     use super::*;
     use crate::dialect::{action, documents, gateway};
     use crate::{envs, identity};
@@ -544,6 +557,17 @@ mod tests {
             for spec in own {
                 assert!(names.insert(spec.name), "{}", spec.name);
             }
+        }
+    }
+
+    #[test]
+    fn a_code_is_one_service_s_and_says_what_no_kind_says() {
+        let mut codes: BTreeSet<_> = CATALOGUE.iter().map(|entry| entry.code).collect();
+        for code in ALL.iter().flat_map(|service| service.codes()) {
+            let is_plain = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
+            assert!(code.code.bytes().all(is_plain), "{code:?}");
+            assert!(codes.insert(code.code), "{code:?} stands elsewhere");
+            assert!(!code.en.is_empty() && !code.zh.is_ascii(), "{code:?}");
         }
     }
 

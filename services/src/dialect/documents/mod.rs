@@ -21,7 +21,9 @@ use super::action::{Action, DialectName};
 use super::gateway;
 use yunzhan_net::task::On;
 
-use crate::documents::{Caller, Collection, Config, Documents, MIGRATIONS, Preset, WORK_PERIOD};
+use crate::documents::{
+    Caller, Collection, Config, Documents, MIGRATIONS, Preset, TOO_MANY_COLLECTIONS, WORK_PERIOD,
+};
 use crate::envs::EnvStore;
 use crate::service::{Copied, Gauge, Opened, Opening, Owner, Section, Service, Table, Task};
 
@@ -42,6 +44,7 @@ pub static SERVICE: Service<Documents> = Service {
         table("indexes", &["env", "collection", "id"], Copied::Along),
         table("unique_entries", &["env", "collection", "index_id", "entry"], Copied::Rebuilt),
     ],
+    codes: &[&TOO_MANY_COLLECTIONS],
     tasks: &[Task {
         name: "documents.indexes",
         period: WORK_PERIOD,
