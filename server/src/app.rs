@@ -100,9 +100,10 @@ impl App {
             settings,
             events: events.clone(),
             followers: vec![
-                part(|config: &Config| &config.gateway, Arc::clone(&gateway)),
                 part(|config: &Config| &config.waf, Arc::clone(&rule_sets)),
                 part(|config: &Config| config, Arc::clone(&certificates)),
+                // Last: what is published waits for it, and must not wait while rules are compiled.
+                part(|config: &Config| &config.gateway, Arc::clone(&gateway)),
             ],
             warnings: certificate_warnings(&certificates, &rooms),
         }));
