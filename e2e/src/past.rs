@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use hyper::{HeaderMap, Method, Uri};
+use hyper::{Method, Uri};
 use serde_json::{Value, json};
 use yunzhan_base::call::Params;
 use yunzhan_base::context::Context as CallContext;
@@ -77,15 +77,10 @@ fn master_key(data: &DataDir) -> Result<MasterKey> {
 fn call(env: &str, name: &str) -> Call {
     let mut params = Params::default();
     params.push("env", env.to_owned());
-    Call {
-        method: Method::POST,
-        uri: Uri::from_static("/"),
-        headers: HeaderMap::new(),
-        body: json!({ "name": name }).to_string().into(),
-        params,
-        context: CallContext {
-            principal: Principal::Operator,
-            ..CallContext::internal(RequestId::NONE, None, Duration::from_secs(10))
-        },
-    }
+    let context = CallContext {
+        principal: Principal::Operator,
+        ..CallContext::internal(RequestId::NONE, None, Duration::from_secs(10))
+    };
+    let body = json!({ "name": name }).to_string().into();
+    Call { body, params, ..Call::new(Method::POST, Uri::from_static("/"), context) }
 }

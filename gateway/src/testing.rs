@@ -37,14 +37,7 @@ pub(crate) fn exchange_of(head: http::request::Builder, body: Body) -> Exchange 
 
 /// An environment that permits nothing beyond what every environment does.
 pub(crate) fn env(id: &str) -> Arc<Env> {
-    Arc::new(Env {
-        id: id.parse().unwrap(),
-        appid: None,
-        app_secret: None,
-        hosts: Vec::new(),
-        origins: Vec::new(),
-        development_login: false,
-    })
+    Arc::new(Env::new(id.parse().unwrap()))
 }
 
 /// Lets the exchange have matched a route with this policy, which answers nothing.

@@ -162,14 +162,8 @@ impl Authenticate for OnePerson {
 }
 
 fn env(id: &str, appid: Option<&str>, hosts: &[&str]) -> Env {
-    Env {
-        id: id.parse().unwrap(),
-        appid: appid.map(Into::into),
-        app_secret: None,
-        hosts: hosts.iter().map(|&host| host.into()).collect(),
-        origins: Vec::new(),
-        development_login: false,
-    }
+    let hosts = hosts.iter().map(|&host| host.into()).collect();
+    Env { appid: appid.map(Into::into), hosts, ..Env::new(id.parse().unwrap()) }
 }
 
 /// Remembers every event as a short line.
