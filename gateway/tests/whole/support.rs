@@ -37,6 +37,10 @@ const ROUTES: &[Endpoint<Echo>] = &[
         spec: spec("echo.carried", Method::POST, "/carried", Access::UserInBody),
         handle: echo,
     },
+    Endpoint {
+        spec: spec("echo.keys", Method::POST, "/.well-known/keys", Access::Public),
+        handle: echo,
+    },
     Endpoint { spec: streaming("echo.upload", Method::POST, "/upload"), handle: upload },
     Endpoint { spec: spec("echo.events", Method::GET, "/events", Access::Public), handle: events },
     Endpoint { spec: spec("echo.socket", Method::GET, "/socket", Access::Public), handle: socket },
