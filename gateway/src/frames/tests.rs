@@ -1,3 +1,5 @@
+//! Frames followed wherever they are cut, beside a reading of everything from its beginning.
+
 use proptest::prelude::*;
 
 use super::*;

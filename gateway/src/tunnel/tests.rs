@@ -1,3 +1,5 @@
+//! Tunnels between two far ends, and what each of them hears of the end.
+
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::sync::Arc;
