@@ -6,12 +6,14 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use yunzhan_base::event::ConnectionFailureReason;
 
 use crate::bounds::Bounds;
 use crate::head_scan::{HeadScan, Lengths};
+use crate::turn;
 
 /// When a connection last did something.
 #[derive(Debug)]
@@ -24,6 +26,11 @@ pub(crate) struct Activity {
     head_began: AtomicBool,
     /// Milliseconds after `opened`, and one, at which the client stopped taking bytes; 0 while it takes them.
     blocked_ms: AtomicU64,
+    /// Milliseconds in which it took none, and bytes that it took, since the bounds were last checked.
+    waited_ms: AtomicU64,
+    taken_bytes: AtomicU64,
+    /// What it owed by the lowest rate then.
+    owed_ms: AtomicU64,
     /// What the last head said of its body's length, packed; taken by the request that it begins.
     lengths: AtomicU8,
     /// Bytes that arrived since that head, and how many of them are the body that it declared.
@@ -57,6 +64,9 @@ impl Activity {
             in_flight: AtomicU32::new(0),
             head_began: AtomicBool::new(false),
             blocked_ms: AtomicU64::new(0),
+            waited_ms: AtomicU64::new(0),
+            taken_bytes: AtomicU64::new(0),
+            owed_ms: AtomicU64::new(0),
             lengths: AtomicU8::new(0),
             after_head_bytes: AtomicU64::new(0),
             body_bytes: AtomicU64::new(0),
@@ -73,14 +83,24 @@ impl Activity {
         self.since_ms.store(self.elapsed_ms(), Ordering::Relaxed);
     }
 
-    /// Notes whether the client takes what is written to it.
-    pub(crate) fn wrote<T>(&self, polled: &Poll<io::Result<T>>) {
-        let is_blocked = self.blocked_ms.load(Ordering::Relaxed) != 0;
-        if polled.is_pending() && !is_blocked {
-            self.blocked_ms.store(self.elapsed_ms() + 1, Ordering::Relaxed);
-        } else if polled.is_ready() && is_blocked {
-            self.blocked_ms.store(0, Ordering::Relaxed);
-            self.touch();
+    /// Notes whether the client takes what is written to it, and how much of it.
+    pub(crate) fn wrote(&self, polled: &Poll<io::Result<usize>>) {
+        let blocked_ms = self.blocked_ms.load(Ordering::Relaxed);
+        match polled {
+            Poll::Pending if blocked_ms == 0 => {
+                self.blocked_ms.store(self.elapsed_ms() + 1, Ordering::Relaxed);
+            }
+            Poll::Pending => {}
+            Poll::Ready(written) => {
+                if let Some(since_ms) = blocked_ms.checked_sub(1) {
+                    self.blocked_ms.store(0, Ordering::Relaxed);
+                    let waited_ms = self.elapsed_ms().saturating_sub(since_ms);
+                    self.waited_ms.fetch_add(waited_ms, Ordering::Relaxed);
+                    self.touch();
+                }
+                let written = written.as_ref().map_or(0, |written| *written as u64);
+                self.taken_bytes.fetch_add(written, Ordering::Relaxed);
+            }
         }
     }
 
@@ -122,7 +142,11 @@ impl Activity {
     /// Notes the beginning of a request with so many bytes of body, and gives what its head said of its length when the head
     /// was seen arriving.
     pub(crate) fn request_began(&self, body_bytes: u64) -> Option<Lengths> {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        if self.in_flight.fetch_add(1, Ordering::Relaxed) == 0 {
+            // Each answer by itself: the client took what came before.
+            self.owed_ms.store(0, Ordering::Relaxed);
+            self.waited_ms.store(0, Ordering::Relaxed);
+        }
         self.head_began.store(false, Ordering::Relaxed);
         self.unread_body.store(false, Ordering::Relaxed);
         self.body_bytes.store(body_bytes, Ordering::Relaxed);
@@ -150,10 +174,12 @@ impl Activity {
 
     /// Which bound is overrun, if one is. A request in flight has its own, but for a client that takes no bytes.
     pub(crate) fn overrun(&self, bounds: &Bounds, multiplexed: bool) -> Option<Overrun> {
+        let owed_ms = self.owed_ms(bounds.body_rate_min_bytes);
         if let Some(blocked_ms) = self.blocked_ms.load(Ordering::Relaxed).checked_sub(1) {
-            let blocked = Duration::from_millis(self.elapsed_ms().saturating_sub(blocked_ms));
+            let blocked_ms = self.elapsed_ms().saturating_sub(blocked_ms);
+            let waited = Duration::from_millis(blocked_ms.saturating_add(owed_ms));
             let failed = Overrun::Failed(ConnectionFailureReason::WriteTimeout);
-            return (blocked > bounds.body_timeout).then_some(failed);
+            return (waited > bounds.body_timeout).then_some(failed);
         }
         if !self.is_between_requests() {
             return None;
@@ -168,6 +194,20 @@ impl Activity {
             return Some(Overrun::Failed(ConnectionFailureReason::HeadTimeout));
         }
         (waited > bounds.idle_timeout).then_some(Overrun::Idle)
+    }
+
+    /// What the client owes by the lowest rate, without the wait that has not ended.
+    fn owed_ms(&self, rate_min_bytes: u64) -> u64 {
+        let waited_ms = self.waited_ms.swap(0, Ordering::Relaxed);
+        let taken_bytes = self.taken_bytes.swap(0, Ordering::Relaxed);
+        let owed_ms = turn::owed_ms(
+            self.owed_ms.load(Ordering::Relaxed),
+            waited_ms,
+            taken_bytes,
+            rate_min_bytes,
+        );
+        self.owed_ms.store(owed_ms, Ordering::Relaxed);
+        owed_ms
     }
 }
 
@@ -212,5 +252,35 @@ mod tests {
         );
         activity.request_ended();
         assert_eq!(activity.overrun(&BOUNDS, false), None);
+    }
+
+    /// After how many seconds a client is found too slow that takes so many bytes after every pause; none within an hour.
+    async fn cut_after_s(bytes: usize, pause_s: u64, idle_s: u64) -> Option<u64> {
+        let bounds =
+            Bounds { body_timeout: Duration::from_secs(15), body_rate_min_bytes: 500, ..BOUNDS };
+        let activity = Activity::new();
+        activity.request_began(0);
+        for second in 0..3600 {
+            // It takes no byte while it pauses, and there is nothing to take while we are idle.
+            match second % (pause_s + idle_s) {
+                0 => activity.wrote(&Poll::Pending),
+                at if at == pause_s => activity.wrote(&Poll::Ready(Ok(bytes))),
+                _ => {}
+            }
+            if let Some(overrun) = activity.overrun(&bounds, false) {
+                assert_eq!(overrun, Overrun::Failed(ConnectionFailureReason::WriteTimeout));
+                return Some(second);
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        None
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_a_byte_now_and_then_is_cut_off() {
+        assert_eq!(cut_after_s(1, 10, 1).await, Some(17), "10 s, 1 s of ours, and 5 s more");
+        assert_eq!(cut_after_s(1, 1, 59).await, Some(960), "silence of ours is not counted");
+        assert_eq!(cut_after_s(5_000, 10, 1).await, None, "the lowest rate");
+        assert_eq!(cut_after_s(1 << 20, 20, 1).await, Some(16), "a standstill");
     }
 }

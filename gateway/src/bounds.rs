@@ -13,7 +13,7 @@ pub(crate) struct Bounds {
     pub(crate) idle_timeout: Duration,
     /// For each wait of a body in either direction.
     pub(crate) body_timeout: Duration,
-    /// Bytes a second that a request's body must arrive with, beside one `body_timeout`.
+    /// Bytes a second that a request's body must arrive with, and a client take of an answer, beside one `body_timeout`.
     pub(crate) body_rate_min_bytes: u64,
     /// For each wait of an answer that is a stream of events.
     pub(crate) event_stream_timeout: Duration,

@@ -20,7 +20,7 @@ pub const HEAD_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 pub const IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(75);
 /// A phone that changes from one network to the next is back within seconds.
 pub const BODY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);
-/// A tenth of what the slowest network in use gives (GPRS, 40 kbit/s up), and far above an attacker's byte now and then.
+/// A tenth of what the slowest network in use gives (GPRS, 40 kbit/s), and far above an attacker's byte now and then.
 pub const BODY_RATE_MIN_DEFAULT: usize = 500;
 /// Streams of events are silent for long; whoever sends them sends a comment every half minute at best.
 pub const EVENT_STREAM_TIMEOUT_DEFAULT: Duration = Duration::from_secs(300);
@@ -56,7 +56,8 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// For each wait of a body, in either direction.
     pub body_timeout: Duration,
-    /// Bytes a second that a request's body arrives with at least, beside one `body_timeout`.
+    /// Bytes a second that a request's body arrives with, and that a client takes of an answer, at least, beside one
+    /// `body_timeout`.
     pub body_rate_min_bytes: usize,
     /// For each wait of an answer that is a stream of events.
     pub event_stream_timeout: Duration,
@@ -259,7 +260,7 @@ fn read_headers_max(reader: &mut Reader<'_>, default: usize) -> usize {
 }
 
 fn read_body_rate_min(reader: &mut Reader<'_>, default: usize) -> usize {
-    let doc = "bytes a second that a request's body arrives with at least, beside one body_timeout";
+    let doc = "bytes a second that a request's body arrives with, and that a client takes of an answer, at least, beside one body_timeout";
     let default = ByteSize::bytes(default as u64);
     let bounds = ByteSize::bytes(1)..=ByteSize::mib(1);
     bounded(reader, ("body_rate_min", doc), default, bounds).as_usize()

@@ -193,7 +193,10 @@ fn http1_builder(bounds: &Bounds) -> http1::Builder {
 }
 
 fn http2_builder(bounds: &Bounds) -> http2::Builder<StreamExecutor> {
-    let mut builder = http2::Builder::new(StreamExecutor { stall_max: bounds.body_timeout });
+    let mut builder = http2::Builder::new(StreamExecutor {
+        stall_max: bounds.body_timeout,
+        rate_min_bytes: bounds.body_rate_min_bytes,
+    });
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)

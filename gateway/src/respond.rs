@@ -59,6 +59,10 @@ pub(crate) fn complete_head(exchange: &Exchange, head: &mut response::Parts) {
     }
 }
 
+/// Bytes of an answer that an HTTP/2 stream is given at once. Whether the client takes them is seen piece by piece: it must not
+/// be handed all of an answer that is here already.
+const STREAM_PIECE_BYTES: usize = 16 << 10;
+
 /// The answer's body on its way out. It owns the exchange, so the end of the one is the end of the other.
 pub(crate) struct Tracked {
     body: Body,
@@ -68,6 +72,8 @@ pub(crate) struct Tracked {
     ends: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// Of an HTTP/2 stream: whether the client takes the bytes.
     turn: Option<Turn>,
+    /// What an HTTP/2 stream was not given yet of a piece.
+    rest: Option<Bytes>,
 }
 
 impl Tracked {
@@ -79,9 +85,9 @@ impl Tracked {
         }
         let turn = stream_executor::turn();
         if let Some(turn) = &turn {
-            turn.set(true);
+            turn.give(0);
         }
-        Self { body, flight, ends: None, turn }
+        Self { body, flight, ends: None, turn, rest: None }
     }
 
     /// Ends the body, cleanly, when the shutdown begins or what it lives by has ended: it has no end of its own.
@@ -103,22 +109,23 @@ impl http_body::Body for Tracked {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Self { body, flight, ends, turn } = &mut *self;
+        let Self { body, flight, ends, turn, rest } = &mut *self;
         if let Some(end) = ends
             && end.as_mut().poll(context).is_ready()
         {
             *ends = None;
             *body = Body::Empty;
         }
-        let polled = Pin::new(&mut *body).poll_frame(context);
-        if let Some(turn) = turn {
-            turn.set(polled.is_ready());
-        }
+        let polled = match turn {
+            Some(turn) => poll_piece(body, rest, turn, context),
+            None => Pin::new(&mut *body).poll_frame(context),
+        };
+        let is_whole = rest.is_none() && http_body::Body::is_end_stream(body);
         let Some(flight) = flight else { return polled };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 flight.body_bytes_sent += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if http_body::Body::is_end_stream(body) {
+                if is_whole {
                     flight.outcome = Outcome::Complete;
                 }
             }
@@ -130,10 +137,51 @@ impl http_body::Body for Tracked {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (mut hint, rest) = (self.body.size_hint(), self.rest.as_ref().map_or(0, Bytes::len));
+        if rest > 0 {
+            let (lower, upper) = (hint.lower(), hint.upper());
+            hint = SizeHint::new();
+            hint.set_lower(lower.saturating_add(rest as u64));
+            if let Some(upper) = upper {
+                hint.set_upper(upper.saturating_add(rest as u64));
+            }
+        }
+        hint
     }
+}
+
+/// The next piece for an HTTP/2 stream. That it is asked for says that the client took the one before.
+fn poll_piece(
+    body: &mut Body,
+    rest: &mut Option<Bytes>,
+    turn: &Turn,
+    context: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    let polled = match rest.take() {
+        Some(rest) => Poll::Ready(Some(Ok(Frame::data(rest)))),
+        None => http_body::Body::poll_frame(Pin::new(body), context),
+    };
+    let Poll::Ready(frame) = polled else {
+        turn.took();
+        return Poll::Pending;
+    };
+    let frame = frame.map(|frame| frame.map(|frame| first_piece(frame, rest)));
+    let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref());
+    turn.give(data.map_or(0, |data| data.len() as u64));
+    Poll::Ready(frame)
+}
+
+/// The beginning of a frame that is too long to be given at once, and what is left of it.
+fn first_piece(frame: Frame<Bytes>, rest: &mut Option<Bytes>) -> Frame<Bytes> {
+    if frame.data_ref().is_none_or(|data| data.len() <= STREAM_PIECE_BYTES) {
+        return frame;
+    }
+    frame.map_data(|mut data| {
+        *rest = Some(data.split_off(STREAM_PIECE_BYTES));
+        data
+    })
 }

@@ -1,7 +1,7 @@
 //! Whose turn it is: of two sides that pass bytes, the one that keeps the other waiting.
 //!
 //! A transfer has no time-out on the whole. What is bounded is how long one side may do nothing while the other side could go
-//! on.
+//! on, and, where there is a lowest rate, how long it may take a little now and then.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,35 +16,124 @@ pub(crate) struct Turn(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     begun: Instant,
+    /// Bytes a second that the other side takes at least; 0 bounds single waits alone.
+    rate_min_bytes: u64,
     /// Milliseconds after `begun`, and one, since when it has been the other side's turn; 0 while it is ours.
     theirs_since_ms: AtomicU64,
+    /// Bytes that the other side was given then.
+    given_bytes: AtomicU64,
+    /// What earlier waits left of its debt.
+    owed_ms: AtomicU64,
 }
 
+/// How often a side is looked at within the longest wait.
+const LOOKS_MAX: u32 = 16;
+
+/// What a side owes that took so many bytes after so long a wait: the time in which it kept the other side waiting, less the
+/// time that the lowest rate grants for these bytes. Nobody saves time up: a debt is never less than nothing.
+pub(crate) fn owed_ms(
+    owed_before_ms: u64,
+    waited_ms: u64,
+    taken_bytes: u64,
+    rate_min_bytes: u64,
+) -> u64 {
+    let granted_ms = taken_bytes.saturating_mul(1000).checked_div(rate_min_bytes);
+    let Some(granted_ms) = granted_ms else { return 0 };
+    owed_before_ms.saturating_add(waited_ms).saturating_sub(granted_ms)
+}
+
+// === impl Turn ===
+
 impl Turn {
-    /// It is the other side's turn from now on.
-    pub(crate) fn theirs() -> Self {
-        Self(Arc::new(Shared { begun: Instant::now(), theirs_since_ms: AtomicU64::new(1) }))
+    /// It is ours. Of what the other side is given, it takes so many bytes a second at least; 0 bounds single waits alone.
+    pub(crate) fn ours(rate_min_bytes: u64) -> Self {
+        Self(Arc::new(Shared {
+            begun: Instant::now(),
+            rate_min_bytes,
+            theirs_since_ms: AtomicU64::new(0),
+            given_bytes: AtomicU64::new(0),
+            owed_ms: AtomicU64::new(0),
+        }))
     }
 
-    /// Notes whose turn it is from now on.
-    pub(crate) fn set(&self, is_theirs: bool) {
-        let now_ms = u64::try_from(self.0.begun.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
-        self.0.theirs_since_ms.store(if is_theirs { now_ms + 1 } else { 0 }, Ordering::Relaxed);
+    /// The other side did its part: it took what it was given, and it is our turn.
+    pub(crate) fn took(&self) {
+        let Shared { rate_min_bytes, theirs_since_ms, given_bytes, owed_ms: owed, .. } = &*self.0;
+        let Some(since_ms) = theirs_since_ms.swap(0, Ordering::Relaxed).checked_sub(1) else {
+            return;
+        };
+        let waited_ms = self.now_ms().saturating_sub(since_ms);
+        let taken_bytes = given_bytes.swap(0, Ordering::Relaxed);
+        let owes = owed_ms(owed.load(Ordering::Relaxed), waited_ms, taken_bytes, *rate_min_bytes);
+        owed.store(owes, Ordering::Relaxed);
     }
 
-    /// Ends when the other side has done nothing for so long, although it was its turn.
+    /// It did, and is given so many bytes more: it is its turn.
+    pub(crate) fn give(&self, bytes: u64) {
+        self.took();
+        self.0.given_bytes.store(bytes, Ordering::Relaxed);
+        self.0.theirs_since_ms.store(self.now_ms() + 1, Ordering::Relaxed);
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.0.begun.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
+    }
+
+    /// Ends when the other side has done nothing for so long, although it was its turn, or owes as much by its rate.
     pub(crate) async fn stood_still(&self, wait_max: Duration) {
         loop {
-            let now = self.0.begun.elapsed();
-            let waited = match self.0.theirs_since_ms.load(Ordering::Relaxed).checked_sub(1) {
-                Some(since_ms) => now.saturating_sub(Duration::from_millis(since_ms)),
-                None => Duration::ZERO,
-            };
+            let since_ms = self.0.theirs_since_ms.load(Ordering::Relaxed).checked_sub(1);
+            let waited_ms = since_ms.map_or(0, |since_ms| self.now_ms().saturating_sub(since_ms));
+            let owed_ms = self.0.owed_ms.load(Ordering::Relaxed);
+            let waited = Duration::from_millis(owed_ms.saturating_add(waited_ms));
             if waited >= wait_max {
                 return;
             }
-            // At least a millisecond: the state is kept in whole ones.
-            tokio::time::sleep((wait_max - waited).max(Duration::from_millis(1))).await;
+            // Whoever owes nearly all is not looked at all the time. At least a millisecond: the state is kept in whole ones.
+            let least = (wait_max / LOOKS_MAX).max(Duration::from_millis(1));
+            tokio::time::sleep((wait_max - waited).max(least)).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAIT_MAX: Duration = Duration::from_secs(15);
+
+    /// After how many pieces of so many bytes, each taken after so long, a side is found too slow; none within a day.
+    async fn pieces_taken(bytes: u64, each: Duration, rate_min_bytes: u64) -> Option<usize> {
+        let turn = Turn::ours(rate_min_bytes);
+        let day = Instant::now() + Duration::from_secs(24 * 3600);
+        let mut taken = 0;
+        let taking = async {
+            while Instant::now() < day {
+                turn.give(bytes);
+                tokio::time::sleep(each).await;
+                turn.took();
+                taken += 1;
+                // What is not there to be taken is not waited for.
+                tokio::time::sleep(each * 5).await;
+            }
+        };
+        let is_too_slow = tokio::select! {
+            () = taking => false,
+            () = turn.stood_still(WAIT_MAX) => true,
+        };
+        is_too_slow.then_some(taken)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_byte_now_and_then_is_too_slow_and_a_steady_taker_is_not() {
+        let s = Duration::from_secs;
+        assert_eq!(pieces_taken(1, s(10), 500).await, Some(1), "half a wait, and another half");
+        let in_small_pieces = pieces_taken(1, s(1), 500).await;
+        assert!(matches!(in_small_pieces, Some(14..=16)), "{in_small_pieces:?}");
+        assert_eq!(pieces_taken(5_000, s(10), 500).await, None, "the lowest rate");
+        let a_little_less = pieces_taken(4_900, s(10), 500).await;
+        assert!(matches!(a_little_less, Some(24..=28)), "{a_little_less:?}");
+        assert_eq!(pieces_taken(1 << 20, s(16), 500).await, Some(0), "a standstill");
+        assert_eq!(pieces_taken(1, s(10), 0).await, None, "without a rate, single waits alone");
     }
 }

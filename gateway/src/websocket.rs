@@ -1,6 +1,5 @@
 //! WebSockets (RFC 6455): the handshake, and what becomes of a connection after it.
 
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use base64::Engine;
@@ -23,13 +22,12 @@ use yunzhan_net::shutdown::Shutdown;
 
 use crate::bounds::Bounds;
 use crate::flight::{Upgraded, UpgradedBy};
+use crate::frames::CLOSE_MAX;
 use crate::sockets::SocketPermit;
+use crate::tunnel;
 
 /// How often a client is asked whether it is there. Phones' networks forget a silent connection after a minute or two.
 const PING_PERIOD: Duration = Duration::from_secs(30);
-
-/// How long a client may take to agree that a socket is over.
-const CLOSE_MAX: Duration = Duration::from_secs(2);
 
 /// How long a service may take to end once its socket has.
 const SERVICE_END_MAX: Duration = Duration::from_secs(5);
@@ -95,15 +93,15 @@ where
 {
     let Upgraded { mut flight, by, mut permit } = upgraded;
     match by {
-        UpgradedBy::Tunnel(tunnel) => {
-            let sent = AtomicU64::new(0);
-            tokio::select! {
-                _ = tunnel.join(stream, bounds.socket_idle_timeout, &sent) => {}
-                // We do not read the protocol inside: all that can be said is that it is over.
-                () = shutdown.triggered() => {}
-                _ = permit.ended() => {}
-            }
-            flight.body_bytes_sent = sent.into_inner();
+        UpgradedBy::Tunnel(upstream) => {
+            let end = async {
+                tokio::select! {
+                    () = shutdown.triggered() => CloseReason::GoingAway,
+                    reason = permit.ended() => reason,
+                }
+            };
+            flight.body_bytes_sent =
+                tunnel::pass(stream, upstream, bounds.socket_idle_timeout, end).await;
             flight.outcome = Outcome::Complete;
         }
         UpgradedBy::Service(upgrade) => {

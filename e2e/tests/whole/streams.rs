@@ -102,3 +102,78 @@ async fn a_slow_but_steady_upload_passes() {
     let answer = upload(&server, 400 << 10, 20 << 10, pause).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
+
+/// An upstream that switches to WebSockets and floods each of them with frames of many lengths.
+async fn flood(upstream: TcpListener) {
+    while let Ok((mut stream, _)) = upstream.accept().await {
+        tokio::spawn(async move {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            let head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n\
+                         Upgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            for bytes in (0..60_000_u16).step_by(7).cycle() {
+                let mut frame = vec![0x82, 126];
+                frame.extend_from_slice(&bytes.to_be_bytes());
+                // Its bytes look like frames themselves.
+                frame.resize(frame.len() + usize::from(bytes), 0x82);
+                if stream.write_all(&frame).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+/// The code of the Close frame that ends what the upstream sends, after whole frames alone.
+async fn close_code(client: &mut TcpStream, mut seen: impl FnMut()) -> u16 {
+    loop {
+        let (first, second) = (client.read_u8().await.unwrap(), client.read_u8().await.unwrap());
+        if first == 0x88 {
+            let code = client.read_u16().await.unwrap();
+            let mut text = vec![0; usize::from(second) - 2];
+            client.read_exact(&mut text).await.unwrap();
+            // It agrees, under a mask of zeroes. On a busy machine that may be too late to be heard.
+            let _ = client.write_all(&[0x88, 0x80, 0, 0, 0, 0]).await;
+            assert!(!matches!(client.read(&mut text).await, Ok(1..)), "nothing follows");
+            return code;
+        }
+        assert_eq!((first, second), (0x82, 126), "a frame's beginning");
+        let mut payload = vec![0; usize::from(client.read_u16().await.unwrap())];
+        client.read_exact(&mut payload).await.unwrap();
+        seen();
+    }
+}
+
+#[tokio::test]
+async fn every_client_of_an_upstream_s_sockets_hears_of_the_drain_under_load() {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut server = behind(&upstream).await;
+    tokio::spawn(flood(upstream));
+    let (flowing, mut flows) = tokio::sync::mpsc::channel(1);
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        let mut client = TcpStream::connect(server.http().address()).await.unwrap();
+        let head = "GET /up/socket HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        client.write_all(head.as_bytes()).await.unwrap();
+        let mut flowing = Some(flowing.clone());
+        clients.push(tokio::spawn(async move {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(client.read_u8().await.unwrap());
+            }
+            assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+            close_code(&mut client, || drop(flowing.take())).await
+        }));
+    }
+    drop(flowing);
+    // Ends when every client has seen a frame.
+    assert_eq!(flows.recv().await, None::<()>);
+    assert_eq!(server.terminate().await.code(), Some(0), "the sockets held the drain up");
+    for client in clients {
+        assert_eq!(client.await.unwrap(), 1001);
+    }
+}

@@ -25,7 +25,8 @@ pub(crate) struct Progress {
 
 /// Follows a body.
 pub(crate) fn follow(body: Body) -> (Body, Progress) {
-    let (turn, is_dropped) = (Turn::theirs(), Arc::new(AtomicBool::new(false)));
+    let (turn, is_dropped) = (Turn::ours(0), Arc::new(AtomicBool::new(false)));
+    turn.give(0);
     let followed = Followed { body, turn: turn.clone(), is_dropped: Arc::clone(&is_dropped) };
     (Body::streaming(followed), Progress { turn, is_dropped })
 }
@@ -59,7 +60,10 @@ impl http_body::Body for Followed {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        self.turn.set(polled.is_ready());
+        match polled {
+            Poll::Ready(_) => self.turn.give(0),
+            Poll::Pending => self.turn.took(),
+        }
         polled
     }
 
@@ -74,7 +78,7 @@ impl http_body::Body for Followed {
 
 impl Drop for Followed {
     fn drop(&mut self) {
-        self.turn.set(true);
+        self.turn.give(0);
         self.is_dropped.store(true, Ordering::Release);
     }
 }

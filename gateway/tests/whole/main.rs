@@ -5,6 +5,7 @@
 mod bad_input;
 mod carried;
 mod files;
+mod http2;
 mod lifecycle;
 mod proxied;
 mod published;

@@ -94,6 +94,45 @@ async fn a_refused_body_never_reaches_its_end_at_the_upstream() {
     assert!(reading.await.unwrap().is_err(), "the upstream took a refused body for whole");
 }
 
+/// An upstream that answers before it has read the body reads no more of it, and nobody waits for the client to send it.
+#[tokio::test]
+async fn an_upstream_that_answers_early_is_let_go_with_its_answer() {
+    for answer in [
+        "HTTP/1.1 413 Payload Too Large\r\nContent-Length: 3\r\n\r\nbig",
+        "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 413 Payload Too Large\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nbig\r\n0\r\n\r\n",
+    ] {
+        let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = upstream.local_addr().unwrap();
+        let change = |config: &mut yunzhan_gateway::Config| {
+            config.routes[0].policy = config.routes[0].policy.streaming(64 << 20);
+        };
+        let served = serve(change, Some(address)).await;
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = upstream.accept().await.unwrap();
+            let mut buffer = vec![0; 1 << 16];
+            let mut seen = 0;
+            while seen < 1 << 16 {
+                seen += stream.read(&mut buffer).await.unwrap();
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            while let Ok(1..) = stream.read(&mut buffer).await {}
+        });
+        let (head, _) = file_of(40 << 20);
+        let mut client = TcpStream::connect(served.address).await.unwrap();
+        client.write_all(format!("POST /up/x HTTP/1.1\r\n{head}").as_bytes()).await.unwrap();
+        client.write_all(&[b'x'; 1 << 17]).await.unwrap();
+        let status = &answer["HTTP/1.1 ".len()..][..3];
+        let answer = summary(&read_answer(&mut client).await);
+        assert!(answer.starts_with(status), "{answer}");
+        // The client still has its connection, and does not go on.
+        let is_over = tokio::time::timeout(Duration::from_secs(10), serving).await;
+        is_over.expect("the upstream is let go").unwrap();
+        served.seen.wait_for("up ").await;
+        drop(client);
+    }
+}
+
 #[tokio::test]
 async fn a_hundred_slow_uploads_leave_the_budget_to_others() {
     let served = serve(|config| config.held_bytes_max = 1 << 20, None).await;

@@ -63,10 +63,20 @@ async fn connect_with(
 
 /// Makes TLS of a connection, with a client as they are by default.
 pub async fn shake_hands(stream: TcpStream, roots: RootCertStore) -> TlsStream<TcpStream> {
+    shake_hands_for(stream, roots, Vec::new()).await
+}
+
+/// The same for a client that offers these protocols.
+pub async fn shake_hands_for(
+    stream: TcpStream,
+    roots: RootCertStore,
+    protocols: Vec<Vec<u8>>,
+) -> TlsStream<TcpStream> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = config.unwrap().with_root_certificates(roots).with_no_client_auth();
+    let mut config = config.unwrap().with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = protocols;
     let name = "localhost".try_into().unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message, protocol::CloseFrame};
 use yunzhan_base::event::{AccessEnded, Event};
@@ -123,9 +124,8 @@ async fn a_socket_without_a_handshake_is_refused_in_words() {
     assert!(answer.starts_with("400 malformed this address is a WebSocket"), "{answer}");
 }
 
-/// Case 4 of the field: 101 and bytes both ways, beyond the route's time-out, ended at drain.
-#[tokio::test]
-async fn a_websocket_passes_through_to_an_upstream() {
+/// A tunnel to an upstream that says every text again, and what that saw: texts, and the code of the end.
+async fn tunnel() -> (Served, Client, JoinHandle<(usize, String)>) {
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = upstream.local_addr().unwrap();
     let change = |config: &mut yunzhan_gateway::Config| {
@@ -136,22 +136,45 @@ async fn a_websocket_passes_through_to_an_upstream() {
         let (stream, _) = upstream.accept().await.unwrap();
         let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
         let mut seen = 0;
-        while let Some(Ok(message)) = socket.next().await {
-            if message.is_text() {
-                seen += 1;
-                socket.send(message).await.unwrap();
+        loop {
+            match socket.next().await {
+                Some(Ok(message)) if message.is_text() => {
+                    seen += 1;
+                    socket.send(message).await.unwrap();
+                }
+                Some(Ok(Message::Close(Some(CloseFrame { code, .. })))) => {
+                    return (seen, u16::from(code).to_string());
+                }
+                other => return (seen, format!("{other:?}")),
             }
         }
-        seen
     });
-    let mut client = connect(&served, "/up/socket").await.unwrap();
+    let client = connect(&served, "/up/socket").await.unwrap();
+    (served, client, serving)
+}
+
+/// Case 4 of the field: 101 and bytes both ways, beyond the route's time-out, ended at drain.
+#[tokio::test]
+async fn a_websocket_passes_through_to_an_upstream_and_both_hear_of_the_drain() {
+    let (served, mut client, serving) = tunnel().await;
     for text in ["one", "two"] {
         client.send(Message::text(text)).await.unwrap();
         assert_eq!(client.next().await.unwrap().unwrap(), Message::text(text));
     }
-    assert!(served.trigger.drain(Duration::from_secs(20)).await, "the tunnel held the drain up");
-    assert!(!matches!(client.next().await, Some(Ok(Message::Text(_)))));
-    assert_eq!(serving.await.unwrap(), 2);
+    let draining = tokio::spawn(served.trigger.drain(Duration::from_secs(20)));
+    assert_eq!(close_code(&mut client).await, "1001");
+    assert!(client.next().await.is_none(), "the connection ends in order");
+    assert!(draining.await.unwrap(), "the tunnel held the drain up");
+    assert_eq!(serving.await.unwrap(), (2, "1001".into()));
+}
+
+#[tokio::test]
+async fn a_client_of_an_upstream_hears_that_its_access_ended() {
+    let (served, mut client, serving) = tunnel().await;
+    let address = "127.0.0.1".parse().unwrap();
+    served.events.emit(&Event::AccessEnded(AccessEnded::Address(address)));
+    assert_eq!(close_code(&mut client).await, "1008");
+    assert_eq!(serving.await.unwrap(), (0, "1001".into()), "the upstream did nothing wrong");
 }
 
 /// An upstream that does not want to switch answers as it likes.

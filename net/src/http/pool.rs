@@ -16,6 +16,7 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::task::AbortHandle;
 use yunzhan_base::body::BodyError;
 use yunzhan_base::fault::{Effect, Faults, Point};
 use yunzhan_base::{Body, Error, Kind, Result};
@@ -47,6 +48,7 @@ pub struct Pool {
 struct Connection {
     sender: SendRequest<Body>,
     probe: Probe,
+    driver: AbortHandle,
     /// Whether it carried a request before: its loss then says nothing about the target.
     reused: bool,
 }
@@ -129,7 +131,8 @@ impl Pool {
         let mut answer = answer.map_err(|error| self.broken(error, false))?;
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             let wait_max = self.config.body_wait_max;
-            return Ok((answer.map(|body| self.lease(body, connection, wait_max)), None));
+            let lease = self.lease(connection, None);
+            return Ok((answer.map(|body| lease.hold(body, wait_max)), None));
         }
         let upgraded = hyper::upgrade::on(&mut answer).await;
         let upgraded = upgraded.map_err(|error| self.broken(error, false))?;
@@ -160,6 +163,11 @@ impl Pool {
         event_wait_max: Duration,
     ) -> Result<Response<Body>> {
         self.strike().await?;
+        let upload = matches!(request.body(), Body::Streaming(_)).then(|| Arc::new(()));
+        if let Some(upload) = &upload {
+            let body = std::mem::take(request.body_mut());
+            *request.body_mut() = Body::streaming(Uploading { body, _upload: Arc::clone(upload) });
+        }
         for _ in 0..ATTEMPTS_MAX {
             let mut connection = self.connection().await?;
             match connection.sender.try_send_request(request).await {
@@ -168,7 +176,8 @@ impl Pool {
                         true => event_wait_max,
                         false => self.config.body_wait_max,
                     };
-                    return Ok(answer.map(|body| self.lease(body, connection, wait_max)));
+                    let lease = self.lease(connection, upload);
+                    return Ok(answer.map(|body| lease.hold(body, wait_max)));
                 }
                 Err(mut failure) => match failure.take_message() {
                     Some(unsent) => request = unsent,
@@ -202,6 +211,7 @@ impl Pool {
             if matches!(ready, Ok(Ok(()))) && idle.probe.is_quiet() {
                 return Ok(idle);
             }
+            idle.cut();
         }
         match tokio::time::timeout(self.config.connect_timeout, self.connect()).await {
             Ok(connected) => connected,
@@ -220,11 +230,11 @@ impl Pool {
         let (sender, driver) = shaken.map_err(|error| {
             Error::new(Kind::Unavailable, "the upstream hung up").because(error)
         })?;
-        tokio::spawn(async move {
+        let driver = tokio::spawn(async move {
             // How a connection ends is told to whoever is using it; an idle one may end as it likes.
             let _ = driver.with_upgrades().await;
         });
-        Ok(Connection { sender, probe, reused: false })
+        Ok(Connection { sender, probe, driver: driver.abort_handle(), reused: false })
     }
 
     fn take_idle(&self) -> Option<Connection> {
@@ -250,14 +260,17 @@ impl Pool {
         }
     }
 
-    /// The answer's body, which gives the connection back at its end and closes it when dropped before.
-    fn lease(self: &Arc<Self>, body: Incoming, connection: Connection, wait_max: Duration) -> Body {
-        if http_body::Body::is_end_stream(&body) {
-            self.put_idle(connection);
-            return Body::Empty;
-        }
-        let body = Timed::new(body, wait_max);
-        Body::streaming(Leased { body, lease: Some((Arc::clone(self), connection)) })
+    fn lease(self: &Arc<Self>, connection: Connection, upload: Option<Arc<()>>) -> Lease {
+        Lease { pool: Arc::clone(self), connection: Some(connection), upload }
+    }
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// Ends it now, whatever it is still sending: nobody waits for what comes of it.
+    fn cut(self) {
+        self.driver.abort();
     }
 }
 
@@ -285,9 +298,73 @@ impl std::fmt::Debug for Pool {
     }
 }
 
+/// A request's body while it is sent: whoever sends it drops it at its end.
+struct Uploading {
+    body: Body,
+    _upload: Arc<()>,
+}
+
+impl http_body::Body for Uploading {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A connection while its answer is read. Dropped before the answer's end, it closes the connection.
+struct Lease {
+    pool: Arc<Pool>,
+    connection: Option<Connection>,
+    /// Shared with the request's body while that is sent.
+    upload: Option<Arc<()>>,
+}
+
+// === impl Lease ===
+
+impl Lease {
+    /// The answer's body, which ends the lease at its end.
+    fn hold(self, body: Incoming, wait_max: Duration) -> Body {
+        if http_body::Body::is_end_stream(&body) {
+            self.end();
+            return Body::Empty;
+        }
+        Body::streaming(Leased { body: Timed::new(body, wait_max), lease: Some(self) })
+    }
+
+    /// Gives the connection back. An answer that is whole before its request is says that nobody reads the rest: its
+    /// connection is of no more use, and must not live on for a body that may take for ever.
+    fn end(mut self) {
+        let is_uploading = self.upload.as_ref().is_some_and(|upload| Arc::strong_count(upload) > 1);
+        if !is_uploading && let Some(connection) = self.connection.take() {
+            self.pool.put_idle(connection);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.cut();
+        }
+    }
+}
+
 struct Leased {
     body: Timed<Incoming>,
-    lease: Option<(Arc<Pool>, Connection)>,
+    lease: Option<Lease>,
 }
 
 impl http_body::Body for Leased {
@@ -303,10 +380,10 @@ impl http_body::Body for Leased {
         let ended =
             matches!(polled, Poll::Ready(None)) || (polled.is_ready() && self.body.is_end_stream());
         if (ended || failed)
-            && let Some((pool, connection)) = self.lease.take()
+            && let Some(lease) = self.lease.take()
             && !failed
         {
-            pool.put_idle(connection);
+            lease.end();
         }
         polled
     }
