@@ -11,8 +11,8 @@ use yunzhan_base::route::{RenderError, RouteScope};
 use yunzhan_base::{Access, EnvId, Error, Kind, Live, Result, Route, RoutePolicy, RouteSpec};
 use yunzhan_net::http::Client;
 
-use crate::body::Budget;
 use crate::bounds::Bounds;
+use crate::budget::Budget;
 use crate::client_address::TrustedProxies;
 use crate::config::RemoteRoute;
 use crate::exchange::{Matched, Rule, Upstream};

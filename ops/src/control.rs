@@ -108,6 +108,7 @@ mod tests {
             json: true,
             clock: clock.clone(),
             faults: faults.clone(),
+            readings: Vec::new(),
             routes: [],
             others: Vec::new(),
         };

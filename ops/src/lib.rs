@@ -30,6 +30,7 @@ use attempts::Attempts;
 pub use config::Config;
 pub use ledger::FileLedger;
 use metrics::Metrics;
+pub use metrics::Reading;
 pub use notices::Notices;
 
 /// What the observers are opened with.
@@ -46,6 +47,8 @@ pub struct Parts<R> {
     pub faults: Faults,
     /// The routes that metrics know from the start.
     pub routes: R,
+    /// What metrics read where it is counted, each time that Prometheus asks.
+    pub readings: Vec<Reading>,
     /// Whoever else observes: what acts on events, such as the gateway's open sockets.
     pub others: Vec<Arc<dyn Observe>>,
 }
@@ -65,7 +68,7 @@ pub struct Ops {
 impl Ops {
     /// Opens the access log and begins to count.
     pub fn open<'r>(parts: Parts<impl IntoIterator<Item = &'r RouteSpec>>) -> Result<Arc<Self>> {
-        let Parts { config, access_log, json, clock, faults, routes, others } = parts;
+        let Parts { config, access_log, json, clock, faults, routes, readings, others } = parts;
         let notices: Arc<dyn Observe> = Arc::new(Notices::new(json, clock.clone()));
         let access_log = match config.access_log {
             None => None,
@@ -78,7 +81,7 @@ impl Ops {
                 })?))
             }
         };
-        let metrics = Arc::new(Metrics::new(routes));
+        let metrics = Arc::new(Metrics::new(routes, readings));
         let attempts = Arc::new(Attempts::new(clock.clone()));
         let observers: [Option<Arc<dyn Observe>>; 4] = [
             Some(notices),

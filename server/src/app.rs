@@ -12,10 +12,10 @@ use yunzhan_base::config::{Lang, part};
 use yunzhan_base::event::{Events, Level};
 use yunzhan_base::fault::Faults;
 use yunzhan_base::{Clock, DataDir, Error, Kind, Result, Route, route};
-use yunzhan_gateway::{Dependencies, Files, Gateway, Sockets, Waf};
+use yunzhan_gateway::{Dependencies, Files, Gateway, HeldBodies, Sockets, Waf};
 use yunzhan_net::http::Client;
 use yunzhan_net::shutdown::Trigger;
-use yunzhan_ops::{FileLedger, Ops};
+use yunzhan_ops::{FileLedger, Ops, Reading};
 
 use crate::config::{Config, Loaded, Source};
 use crate::control::{self, Control, ControlAuth, Phase};
@@ -76,8 +76,8 @@ impl App {
         let clock = Clock::System;
         let data = data::open(dir, config.master_key.as_ref(), clock.now_ms())?;
         let faults = Faults::none(clock.clone(), u64::from_le_bytes(random()?));
-        let sockets = Sockets::default();
-        let ops = open_ops(&data, &config, json, &clock, &faults, &sockets)?;
+        let seen = Seen::default();
+        let ops = open_ops(&data, &config, json, &clock, &faults, &seen)?;
         let events = ops.events();
         for warning in &data.warnings {
             events.notice(Level::Warn, warning.name, &warning.text);
@@ -89,7 +89,7 @@ impl App {
             rooms.make_demo().await?;
         }
         let rule_sets = Arc::new(rule_sets);
-        let gateway = open_gateway(&config, &rooms, &client, &events, rule_sets.waf(), sockets)?;
+        let gateway = open_gateway(&config, &rooms, &client, &events, rule_sets.waf(), seen)?;
         let certificates = Arc::new(Certificates::open(&data.dir, &config)?);
         let phase = Arc::new(Phase::default());
         let reloader = Arc::new(Reloader::new(reload::Parts {
@@ -155,6 +155,7 @@ impl App {
             waf: Waf::off(),
             events: self.events.clone(),
             sockets: Sockets::default(),
+            held_bodies: HeldBodies::default(),
             seed: random()?,
         })
     }
@@ -230,7 +231,7 @@ fn open_gateway(
     client: &Client,
     events: &Events,
     waf: &Waf,
-    sockets: Sockets,
+    seen: Seen,
 ) -> Result<Arc<Gateway>> {
     Gateway::new(Dependencies {
         config: config.gateway.clone(),
@@ -241,7 +242,8 @@ fn open_gateway(
         client: client.clone(),
         waf: waf.clone(),
         events: events.clone(),
-        sockets,
+        sockets: seen.sockets,
+        held_bodies: seen.held_bodies,
         seed: random()?,
     })
 }
@@ -253,7 +255,7 @@ fn open_ops(
     json: bool,
     clock: &Clock,
     faults: &Faults,
-    sockets: &Sockets,
+    seen: &Seen,
 ) -> Result<Arc<Ops>> {
     Ops::open(yunzhan_ops::Parts {
         config: config.ops,
@@ -262,8 +264,40 @@ fn open_ops(
         clock: clock.clone(),
         faults: faults.clone(),
         routes: rooms::public_specs(),
-        others: vec![Arc::new(sockets.clone())],
+        readings: seen.readings(),
+        others: vec![Arc::new(seen.sockets.clone())],
     })
+}
+
+/// What the clients' gateway counts and operators see.
+#[derive(Default)]
+struct Seen {
+    sockets: Sockets,
+    held_bodies: HeldBodies,
+}
+
+impl Seen {
+    fn readings(&self) -> Vec<Reading> {
+        let (sockets, held, peak) =
+            (self.sockets.clone(), self.held_bodies.clone(), self.held_bodies.clone());
+        vec![
+            Reading {
+                name: "sockets_open",
+                help: "WebSockets, tunnels to upstreams and streams of events that are open",
+                read: Box::new(move || sockets.count() as u64),
+            },
+            Reading {
+                name: "held_body_bytes",
+                help: "Memory that held request bodies take of gateway.held_bytes_max; those up to 16 KiB do not count",
+                read: Box::new(move || held.bytes()),
+            },
+            Reading {
+                name: "held_body_peak_bytes",
+                help: "The most that held request bodies took at once since the start",
+                read: Box::new(move || peak.peak_bytes()),
+            },
+        ]
+    }
 }
 
 /// The configured pages, or the demo's shop where there is a demo.

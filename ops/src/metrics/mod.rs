@@ -19,6 +19,16 @@ use requests::Requests;
 
 use crate::process;
 
+/// A figure that another crate counts: metrics read it there, each time that Prometheus asks.
+pub struct Reading {
+    /// Its name, without the prefix of all.
+    pub name: &'static str,
+    /// What it says.
+    pub help: &'static str,
+    /// Gives the present value.
+    pub read: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
 /// Takes events, gives the text that Prometheus reads.
 pub(crate) struct Metrics {
     registry: Registry,
@@ -31,13 +41,17 @@ pub(crate) struct Metrics {
     task_runs: Family<labels::TaskRun, Counter>,
     task_durations: HistogramFamily<labels::TaskDuration>,
     process: process::Gauges,
+    readings: Vec<(Reading, Gauge)>,
 }
 
 // === impl Metrics ===
 
 impl Metrics {
     /// Metrics of these routes; others are met later.
-    pub(crate) fn new<'r>(routes: impl IntoIterator<Item = &'r RouteSpec>) -> Self {
+    pub(crate) fn new<'r>(
+        routes: impl IntoIterator<Item = &'r RouteSpec>,
+        readings: Vec<Reading>,
+    ) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("yunzhan"),
             requests: Requests::new(routes),
@@ -49,6 +63,7 @@ impl Metrics {
             task_runs: Family::default(),
             task_durations: durations::family(),
             process: process::Gauges::default(),
+            readings: readings.into_iter().map(|reading| (reading, Gauge::default())).collect(),
         };
         metrics.register();
         metrics
@@ -96,11 +111,17 @@ impl Metrics {
         build.get_or_create(&labels::Build { version: env!("CARGO_PKG_VERSION") }).set(1);
         registry.register("build_info", "The version that runs", build);
         self.process.register(registry);
+        for (reading, gauge) in &self.readings {
+            registry.register(reading.name, reading.help, gauge.clone());
+        }
     }
 
     /// The present values in the text format of Prometheus.
     pub(crate) fn render(&self) -> String {
         self.process.refresh();
+        for (reading, gauge) in &self.readings {
+            gauge.set(i64::try_from((reading.read)()).unwrap_or(i64::MAX));
+        }
         let mut text = String::with_capacity(16 << 10);
         encode(&mut text, &self.registry).expect("writing to a String cannot fail");
         text

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use expect_test::expect;
 use http::{Method, StatusCode};
 use yunzhan_base::event::{
@@ -45,7 +48,7 @@ fn leaked(name: String) -> &'static str {
 
 #[test]
 fn requests_count_by_route_environment_and_class() {
-    let metrics = Metrics::new([]);
+    let metrics = Metrics::new([], Vec::new());
     for status in [StatusCode::OK, StatusCode::CREATED, StatusCode::NOT_FOUND] {
         request(&metrics, "shop.list", "demo", status);
     }
@@ -59,7 +62,7 @@ fn requests_count_by_route_environment_and_class() {
 
 #[test]
 fn labels_are_bounded() {
-    let metrics = Metrics::new([]);
+    let metrics = Metrics::new([], Vec::new());
     for number in 0..ENVS_MAX + 5 {
         request(&metrics, "shop.list", &format!("e{number}"), StatusCode::OK);
     }
@@ -73,7 +76,7 @@ fn labels_are_bounded() {
 
 #[test]
 fn two_bounded_labels_have_a_bounded_product() {
-    let metrics = Metrics::new([]);
+    let metrics = Metrics::new([], Vec::new());
     let routes: Vec<_> =
         (0..=PAIRS_MAX / ENVS_MAX).map(|number| leaked(format!("r{number}"))).collect();
     for route in &routes {
@@ -91,7 +94,7 @@ fn two_bounded_labels_have_a_bounded_product() {
 /// Names and labels are read by people's dashboards: they are added to, never renamed.
 #[test]
 fn names_stay_as_they_are() {
-    let metrics = Metrics::new([]);
+    let metrics = Metrics::new([], Vec::new());
     metrics.observe(&Event::ConnectionFailed(ConnectionFailed {
         remote: ([127, 0, 0, 1], 1).into(),
         tls: true,
@@ -121,4 +124,19 @@ fn names_stay_as_they_are() {
         # TYPE yunzhan_process_cpu_seconds gauge
         # TYPE yunzhan_process_open_fds gauge"##]]
     .assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn a_figure_that_another_crate_counts_is_read_when_prometheus_asks() {
+    let open = Arc::new(AtomicU64::new(1));
+    let read = Arc::clone(&open);
+    let reading = Reading {
+        name: "sockets",
+        help: "Open sockets",
+        read: Box::new(move || read.load(Ordering::Relaxed)),
+    };
+    let metrics = Metrics::new([], vec![reading]);
+    assert!(metrics.render().contains("\nyunzhan_sockets 1\n"));
+    open.store(7, Ordering::Relaxed);
+    assert!(metrics.render().contains("\nyunzhan_sockets 7\n"));
 }
