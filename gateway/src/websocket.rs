@@ -9,10 +9,11 @@ use futures_util::{SinkExt, StreamExt};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode, Version, request};
 use sha1::{Digest, Sha1};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message as Frame};
@@ -36,6 +37,9 @@ const SERVICE_END_MAX: Duration = Duration::from_secs(5);
 
 /// What a socket reads at once. Idle sockets keep so much; messages are short.
 const READ_BUFFER_BYTES: usize = 1 << 10;
+
+/// What is read at once of what is passed over.
+const LINGER_BUFFER_BYTES: usize = 16 << 10;
 
 /// The headers of a handshake that an upstream must see, beside `Connection` and `Upgrade`.
 pub(crate) const HANDSHAKE: [HeaderName; 4] = [
@@ -233,6 +237,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<'_, S> {
             Some(Err(tungstenite::Error::Utf8(_))) => {
                 return Some(Ended::ByUs(CloseReason::NotUtf8));
             }
+            Some(Err(tungstenite::Error::Protocol(
+                ProtocolError::ResetWithoutClosingHandshake,
+            ))) => {
+                return Some(Ended::ByClient { is_clean: false });
+            }
             Some(Err(tungstenite::Error::Protocol(_))) => {
                 return Some(Ended::ByUs(CloseReason::Protocol));
             }
@@ -272,12 +281,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<'_, S> {
             CloseFrame { code: CloseCode::from(reason.code()), reason: reason.text().into() };
         let closing = async {
             self.stream.close(Some(frame)).await.ok()?;
-            // Whatever the client still sends is passed over.
-            while let Some(Ok(_)) = self.stream.next().await {}
+            if is_of_framing(reason) {
+                // What comes now cannot be told apart any more.
+                linger(self.stream.get_mut()).await;
+            } else {
+                // Whatever the client still sends is passed over.
+                while let Some(Ok(_)) = self.stream.next().await {}
+            }
             Some(())
         };
         matches!(tokio::time::timeout(CLOSE_MAX, closing).await, Ok(Some(())))
     }
+}
+
+/// Whether the socket ends because of the client's frames.
+const fn is_of_framing(reason: CloseReason) -> bool {
+    matches!(reason, CloseReason::Protocol | CloseReason::NotUtf8 | CloseReason::TooLarge)
+}
+
+/// Says that nothing more comes, and passes over what the client still sends until it closes too. A connection that is
+/// dropped with bytes unread is reset, and a client that is in the middle of a message would not hear the code.
+async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    // On the heap: every socket's task would have its size.
+    let mut passed_over = vec![0; LINGER_BUFFER_BYTES];
+    while stream.read(&mut passed_over).await.is_ok_and(|bytes| bytes > 0) {}
 }
 
 /// The client's next frame, once the service has room for one: a service that is slow makes its client slow, and nothing
