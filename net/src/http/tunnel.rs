@@ -1,9 +1,14 @@
 //! A connection to an upstream that switched protocols: bytes in both directions, in a protocol that we do not read.
 
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Instant;
 
 use super::stream::Stream;
@@ -82,11 +87,13 @@ async fn pump(
     moved: &Moved,
     count: &AtomicU64,
 ) {
-    let mut piece = vec![0; PIECE_BYTES];
     loop {
-        let Ok(read @ 1..) = from.read(&mut piece).await else { return };
+        let Ok(piece) = next_piece(from).await else { return };
+        if piece.is_empty() {
+            return;
+        }
         moved.touch();
-        let mut rest = &piece[..read];
+        let mut rest = &piece[..];
         while !rest.is_empty() {
             let Ok(written @ 1..) = to.write(rest).await else { return };
             moved.touch();
@@ -99,6 +106,18 @@ async fn pump(
     }
 }
 
+/// What arrives next; nothing at the end. Its room is on the stack while it is waited for: a tunnel is idle nearly all of its
+/// time, and keeps no buffer then.
+async fn next_piece(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+    poll_fn(|context| {
+        let mut room = [const { MaybeUninit::uninit() }; PIECE_BYTES];
+        let mut buffer = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut *from).poll_read(context, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().to_vec()))
+    })
+    .await
+}
+
 impl std::fmt::Debug for Tunnel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Tunnel")
@@ -108,7 +127,7 @@ impl std::fmt::Debug for Tunnel {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
-    use tokio::io::{DuplexStream, duplex};
+    use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 
     use super::*;
 
