@@ -21,8 +21,8 @@ const SOCKETS_QUICK: usize = 1_000;
 const WARM_SOCKETS: usize = 50;
 /// Clients that send without a pause while the server drains.
 const BUSY: usize = 50;
-/// Files of a process beside its sockets.
-const OTHER_FILES: u64 = 300;
+/// Files of a process beside its sockets: our server keeps up to 1024 of them free of clients.
+const OTHER_FILES: u64 = 1500;
 /// What an idle socket may cost, by the acceptance of documents' watches.
 const SOCKET_KIB: f64 = 24.0;
 
