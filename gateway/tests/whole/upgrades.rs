@@ -56,7 +56,7 @@ async fn a_client_that_leaves_without_a_word_is_gone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_client_hears_that_the_server_goes_in_the_middle_of_its_messages() {
     let served = serve(|_| {}, None).await;
-    let (under_way, mut are_under_way) = tokio::sync::mpsc::unbounded_channel();
+    let (under_way, mut are_under_way) = tokio::sync::mpsc::channel(50);
     let mut clients = Vec::new();
     for _ in 0..50 {
         let (mut sink, mut stream) = connect(&served, "/socket").await.unwrap().split();
@@ -75,7 +75,7 @@ async fn every_client_hears_that_the_server_goes_in_the_middle_of_its_messages()
                     other => break format!("{other:?}"),
                 }
                 if heard == 20 {
-                    under_way.send(()).unwrap();
+                    under_way.send(()).await.unwrap();
                 }
             };
             sending.await.unwrap();
