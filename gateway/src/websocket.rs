@@ -120,16 +120,9 @@ where
                 Some(framing(message_bytes_max)),
             );
             let stream = stream.await;
-            let served = Served {
-                stream,
-                inbox: Some(inbox),
-                outbox,
-                service,
-                bounds,
-                sent: 0,
-                is_over: false,
-            };
-            let (sent, is_clean) = served.run(&mut permit, &mut shutdown).await;
+            let served =
+                Served { stream, inbox: Some(inbox), service, bounds, sent: 0, is_over: false };
+            let (sent, is_clean) = served.run(outbox, &mut permit, &mut shutdown).await;
             flight.body_bytes_sent = sent;
             flight.outcome = if is_clean { Outcome::Complete } else { Outcome::ClientGone };
         }
@@ -151,7 +144,6 @@ struct Served<'b, S> {
     stream: WebSocketStream<S>,
     /// Dropped when the socket ends, which the service hears of.
     inbox: Option<SocketInbox>,
-    outbox: SocketOutbox,
     service: JoinHandle<()>,
     bounds: &'b Bounds,
     sent: u64,
@@ -172,9 +164,16 @@ enum Ended {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Served<'_, S> {
     /// Passes messages both ways until one side ends. Gives the bytes of messages sent, and whether the end was clean.
-    async fn run(mut self, permit: &mut SocketPermit, shutdown: &mut Shutdown) -> (u64, bool) {
-        let ended = self.pass(permit, shutdown).await;
+    async fn run(
+        mut self,
+        mut outbox: SocketOutbox,
+        permit: &mut SocketPermit,
+        shutdown: &mut Shutdown,
+    ) -> (u64, bool) {
+        let ended = self.pass(&mut outbox, permit, shutdown).await;
+        // The service hears of the end whether it waits for a message or for room to send one.
         self.inbox = None;
+        drop(outbox);
         let is_clean = match ended {
             Ended::ByUs(reason) => self.close(reason).await,
             Ended::ByClient { is_clean } => {
@@ -192,7 +191,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<'_, S> {
         (self.sent, is_clean)
     }
 
-    async fn pass(&mut self, permit: &mut SocketPermit, shutdown: &mut Shutdown) -> Ended {
+    async fn pass(
+        &mut self,
+        outbox: &mut SocketOutbox,
+        permit: &mut SocketPermit,
+        shutdown: &mut Shutdown,
+    ) -> Ended {
         let mut last_heard = Instant::now();
         let mut pings = tokio::time::interval_at(last_heard + PING_PERIOD, PING_PERIOD);
         loop {
@@ -203,7 +207,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<'_, S> {
                         return ended;
                     }
                 }
-                message = self.outbox.next() => match message {
+                message = outbox.next() => match message {
                     Some(message) => if !self.send(message).await {
                         return Ended::ByClient { is_clean: false };
                     },
