@@ -1,19 +1,21 @@
-//! The gateway beside nginx: what a request costs without rules and with those that ship, and what idling costs.
+//! The gateway beside nginx: what a request costs without rules and with those that ship, what idling costs, and what
+//! sockets and uploads do.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use xtask::process;
 
 use super::callgrind::{self, Counted};
 use super::idle::{self, Transport};
 use super::nginx::{self, Nginx};
 use super::peer::{Peer, Running};
+use super::streams::Streams;
 use super::table::{self, Aim, Row, Section};
 use super::tools::{self, progress};
 use super::yunzhan::{Rules, Yunzhan};
-use super::{Effort, REST_MIB, cpu};
+use super::{Effort, REST_MIB, cpu, sockets, uploads};
 
 /// What an effort means in numbers.
 struct Plan {
@@ -53,8 +55,15 @@ struct Bench<'a> {
     plan: &'a Plan,
 }
 
-/// Measures the server beside Debian's nginx and prints the table.
-pub(super) fn gateway(root: &Path, effort: Effort) -> Result<()> {
+/// What can be asked for alone, in the order of the table.
+const PARTS: [&str; 6] = ["instructions", "load", "idle", "sockets", "uploads", "starts"];
+
+/// Measures the server beside Debian's nginx and prints the table: these parts of it, or all where none is named.
+pub(super) fn gateway(root: &Path, effort: Effort, only: &[String]) -> Result<()> {
+    for part in only {
+        ensure!(PARTS.contains(&part.as_str()), "{part} is none of {}", PARTS.join(", "));
+    }
+    let wants = |part: &str| only.is_empty() || only.iter().any(|wanted| wanted == part);
     tools::require(tools::GATEWAY)?;
     let program = tools::build(root)?;
     let begun = Instant::now();
@@ -69,12 +78,22 @@ pub(super) fn gateway(root: &Path, effort: Effort) -> Result<()> {
     let plan = if effort == Effort::Full { &FULL } else { &QUICK };
     let bench = Bench { nginx, plain, guarded, folder, plan };
 
-    let starts = bench.starts()?;
-    let alive = bench.alive()?;
-    let idle = bench.idle()?;
-    let (instructions, shares) = bench.instructions()?;
-    let sections: Vec<Section> =
-        [instructions].into_iter().chain(alive).chain([idle, starts]).collect();
+    let starts = wants("starts").then(|| bench.starts()).transpose()?;
+    let alive = wants("load").then(|| bench.alive()).transpose()?;
+    let idle = wants("idle").then(|| bench.idle()).transpose()?;
+    let streams = (wants("sockets") || wants("uploads"))
+        .then(|| Streams::prepare(root, &folder.join("streams"), &program))
+        .transpose()?;
+    let measured = |part: &str| streams.as_ref().filter(|_| wants(part));
+    let uploads = measured("uploads").map(|on| uploads::measure(on, effort)).transpose()?;
+    let sockets = measured("sockets").map(|on| sockets::measure(on, effort)).transpose()?;
+    let counted = wants("instructions").then(|| bench.instructions()).transpose()?;
+    let (instructions, shares) = counted.unzip();
+    let mut sections: Vec<Section> = instructions.into_iter().collect();
+    sections.extend(alive.into_iter().flatten().chain(idle));
+    sections.extend(sockets.into_iter().flatten().chain(uploads.into_iter().flatten()));
+    sections.extend(starts);
+    let shares = shares.unwrap_or_default();
     print!("{}{}", table::print("nginx", &sections), table::print_shares(&shares));
     println!(
         "\n{}\nmeasured in {:.0} s",

@@ -17,7 +17,7 @@ use super::peer::{Question, Server};
 use xtask::process::pause;
 
 /// How long the memory is given to settle: allocators and kernels return some of it late.
-const SETTLE: Duration = Duration::from_millis(500);
+pub(super) const SETTLE: Duration = Duration::from_millis(500);
 /// How long a step of a connection may take.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections opened and closed before the first look, so that tables of the server have their size.
@@ -31,8 +31,8 @@ pub(super) enum Transport<'a> {
 }
 
 /// A connection of either kind.
-trait Stream: Read + Write {}
-impl<T: Read + Write> Stream for T {}
+pub(super) trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
 
 /// Bytes of resident memory for one idle connection that has been answered once.
 pub(super) fn bytes_each(
@@ -52,13 +52,14 @@ pub(super) fn bytes_each(
     Ok(after.saturating_sub(before) as f64 / connections as f64)
 }
 
-struct Opener {
+/// Opens connections to a server.
+pub(super) struct Opener {
     address: SocketAddr,
     tls: Option<Arc<ClientConfig>>,
 }
 
 impl Opener {
-    fn new(server: &Server, transport: &Transport<'_>) -> Result<Self> {
+    pub(super) fn new(server: &Server, transport: &Transport<'_>) -> Result<Self> {
         Ok(match transport {
             Transport::Plain => Self { address: server.plain, tls: None },
             Transport::Tls(certificate) => {
@@ -80,7 +81,8 @@ impl Opener {
         (0..connections).map(open).collect()
     }
 
-    fn open(&self) -> Result<Box<dyn Stream>> {
+    /// Opens one; TLS is agreed on with the first bytes.
+    pub(super) fn open(&self) -> Result<Box<dyn Stream>> {
         let socket = TcpStream::connect_timeout(&self.address, STEP_TIMEOUT)
             .with_context(|| format!("cannot connect to {}", self.address))?;
         socket.set_read_timeout(Some(STEP_TIMEOUT))?;

@@ -165,11 +165,13 @@ fn parse(received: &[u8]) -> Result<Option<Answer>> {
     Ok(body.map(|body| Answer { status, body }))
 }
 
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+/// Where it stands first.
+pub(super) fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     bytes.windows(what.len()).position(|window| window == what)
 }
 
-fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+/// The value of a header of a head.
+pub(super) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let pairs = head.lines().filter_map(|line| line.split_once(':'));
     pairs.filter(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
 }

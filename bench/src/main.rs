@@ -1,8 +1,9 @@
 //! Measurements beside a peer, in one run: ratios of one table hold on a busy machine, absolute values do not.
 //!
 //! `cargo xtask bench NAME` builds this with optimization and runs it. Read [`gateway()`] first: it lists what is measured.
-//! `nginx.rs` and `yunzhan.rs` start the servers and say what they can be asked; `callgrind.rs`, `cpu.rs` and `idle.rs` each
-//! take one kind of figure; `table.rs` prints. [`documents()`] does the same with documents, [`waf()`] with the rules of the
+//! `nginx.rs` and `yunzhan.rs` start the servers and say what they can be asked, `streams.rs` and `upstream.rs` those that
+//! take sockets and uploads; `callgrind.rs`, `cpu.rs`, `idle.rs`, `sockets.rs` and `uploads.rs` each take one kind of figure;
+//! `table.rs` prints. [`documents()`] does the same with documents, [`waf()`] with the rules of the
 //! web application firewall. Each ends with one line an aim: `aim NAME: FIGURE (wanted WANTED) met|missed`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool talks to its terminal")]
@@ -15,8 +16,12 @@ mod idle;
 mod load;
 mod nginx;
 mod peer;
+mod sockets;
+mod streams;
 mod table;
 mod tools;
+mod uploads;
+mod upstream;
 mod waf;
 mod yunzhan;
 
@@ -32,10 +37,12 @@ use waf::waf;
 const USAGE: &str = "\
 usage: cargo xtask bench <name> [--quick]
 
-  gateway                  the server beside nginx: CPU, instructions, memory, time to ready
+  gateway                  the server beside nginx: CPU, instructions, memory, sockets, uploads, time to ready
   documents                documents beside parse-server on PostgreSQL: CPU, rates, latencies, memory
   waf --rules DIR          requests against a release of the OWASP Core Rule Set, which lies in DIR, beside libmodsecurity:
                            CPU, instructions, memory, time to load
+  --only PARTS             of the gateway's bench these alone, with commas between: instructions, load, idle, sockets,
+                           uploads, starts
   --quick                  fewer rounds: whether it runs, and roughly what it says
 ";
 
@@ -54,6 +61,8 @@ struct Choice {
     name: String,
     effort: Effort,
     rules: Option<PathBuf>,
+    /// Nothing means all.
+    only: Vec<String>,
 }
 
 /// What a server of ours may hold at rest, by the acceptance of the gateway and of documents.
@@ -74,18 +83,19 @@ fn main() -> ExitCode {
 fn run(choice: &Choice) -> Result<()> {
     let root = xtask::workspace_root()?;
     match (choice.name.as_str(), choice.rules.as_deref()) {
-        ("gateway", None) => gateway(&root, choice.effort),
-        ("documents", None) => documents(&root, choice.effort),
-        ("waf", Some(rules)) => waf(&root, choice.effort, rules),
+        ("gateway", None) => gateway(&root, choice.effort, &choice.only),
+        ("documents", None) if choice.only.is_empty() => documents(&root, choice.effort),
+        ("waf", Some(rules)) if choice.only.is_empty() => waf(&root, choice.effort, rules),
         _ => bail!("what is asked for is not one of these\n{USAGE}"),
     }
 }
 
 impl Choice {
-    /// Reads `NAME [--quick] [--rules DIR]`, the options in any order.
+    /// Reads `NAME [--quick] [--rules DIR] [--only PARTS]`, the options in any order.
     fn read(words: &[&str]) -> Result<Self> {
         let Some((name, mut options)) = words.split_first() else { bail!("name a bench\n{USAGE}") };
-        let mut choice = Self { name: (*name).to_owned(), effort: Effort::Full, rules: None };
+        let (name, only) = ((*name).to_owned(), Vec::new());
+        let mut choice = Self { name, effort: Effort::Full, rules: None, only };
         while let [option, rest @ ..] = options {
             options = match (*option, rest) {
                 ("--quick", rest) => {
@@ -94,6 +104,10 @@ impl Choice {
                 }
                 ("--rules", [rules, rest @ ..]) => {
                     choice.rules = Some(Path::new(rules).to_owned());
+                    rest
+                }
+                ("--only", [parts, rest @ ..]) => {
+                    choice.only = parts.split(',').map(str::to_owned).collect();
                     rest
                 }
                 _ => bail!("unknown option {option}\n{USAGE}"),
@@ -114,11 +128,17 @@ mod tests {
             name: name.to_owned(),
             effort,
             rules: rules.map(PathBuf::from),
+            only: Vec::new(),
         };
         assert_eq!(read("gateway").unwrap(), choice("gateway", Effort::Full, None));
         let quick = choice("waf", Effort::Quick, Some("crs"));
         assert_eq!(read("waf --quick --rules crs").unwrap(), quick);
         assert_eq!(read("waf --rules crs --quick").unwrap(), quick);
+        let parts = Choice {
+            only: vec!["sockets".to_owned(), "uploads".to_owned()],
+            ..choice("gateway", Effort::Full, None)
+        };
+        assert_eq!(read("gateway --only sockets,uploads").unwrap(), parts);
         assert!(read("waf --rules").is_err());
         assert!(read("gateway --slow").is_err());
         assert!(Choice::read(&[]).is_err());

@@ -15,6 +15,11 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// Kept connections to the backend; more than the load generator opens.
 const UPSTREAM_CONNECTIONS: usize = 512;
 
+/// Connections that a worker has room for; it takes the memory of all of them at the start.
+const CONNECTIONS: usize = 4096;
+/// The same where thousands of sockets are held, each with a connection to the upstream.
+const STREAM_CONNECTIONS: usize = 32_768;
+
 /// A running backend that answers everything with [`content`].
 pub(super) struct Backend {
     /// Where it answers.
@@ -29,7 +34,7 @@ pub(super) fn backend(folder: &Path) -> Result<Backend> {
         "access_log off; server {{ listen {address}; default_type application/json; location / {{ return 200 '{}'; }} }}",
         content()
     );
-    let configuration = write_configuration(folder, &site)?;
+    let configuration = write_configuration(folder, &site, CONNECTIONS)?;
     let process = start(&[], &configuration, address)?;
     Ok(Backend { address, _process: process })
 }
@@ -60,7 +65,43 @@ impl Nginx {
         let (certificate, key) = write_certificate(folder)?;
         fs::write(folder.join("static.json"), content())?;
         let site = site(folder, backend, plain, tls, &certificate, &key);
-        let configuration = write_configuration(folder, &site)?;
+        let configuration = write_configuration(folder, &site, CONNECTIONS)?;
+        Ok(Self { configuration, plain, tls, certificate, key })
+    }
+}
+
+impl Nginx {
+    /// The same program as a proxy of sockets and uploads, which passes both on as they arrive.
+    pub(super) fn for_streams(folder: &Path, upstream: SocketAddr) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let (plain, tls) = (free_address()?, free_address()?);
+        let (certificate, key) = write_certificate(folder)?;
+        let site = format!(
+            r#"
+    access_log {folder}/access.log;
+    client_max_body_size 0;
+    map $http_upgrade $connection_word {{ default upgrade; '' close; }}
+    server {{
+        listen {plain};
+        listen {tls} ssl;
+        ssl_certificate {certificate};
+        ssl_certificate_key {key};
+        ssl_protocols TLSv1.3;
+        location / {{
+            proxy_pass http://{upstream};
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection $connection_word;
+            proxy_request_buffering off;
+            proxy_read_timeout 10m;
+            {FORWARDED}
+        }}
+    }}"#,
+            folder = folder.display(),
+            certificate = certificate.display(),
+            key = key.display(),
+        );
+        let configuration = write_configuration(folder, &site, STREAM_CONNECTIONS)?;
         Ok(Self { configuration, plain, tls, certificate, key })
     }
 }
@@ -146,14 +187,14 @@ fn site(
 }
 
 /// A configuration that needs no folder but its own, and one process, so that its figures are those of one process id.
-fn write_configuration(folder: &Path, site: &str) -> Result<PathBuf> {
+fn write_configuration(folder: &Path, site: &str, connections: usize) -> Result<PathBuf> {
     fs::create_dir_all(folder)?;
     let at = folder.display();
     let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let temporary: String = kinds.map(|kind| format!("{kind}_temp_path {at}/{kind}; ")).concat();
     let text = format!(
         "daemon off; master_process off; worker_processes 1; pid {at}/pid; error_log {at}/error.log;\n\
-         events {{ worker_connections 4096; }}\nhttp {{ {temporary}\n{site}\n}}\n"
+         events {{ worker_connections {connections}; }}\nhttp {{ {temporary}\n{site}\n}}\n"
     );
     let path = folder.join("nginx.conf");
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;

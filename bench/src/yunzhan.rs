@@ -143,7 +143,12 @@ pub(super) fn launch(
     let own = [program, "--data".into(), at("data"), "--config".into(), at("yunzhan.toml")];
     let verb = ["--json".to_owned(), "serve".to_owned()];
     let words = [wrapper, &own, &verb].concat();
-    let mut process = Process::start(&words, &folder.join("output.log"))?;
+    start(&words, folder)
+}
+
+/// Starts a server that prints a ready line as the program does, with its output in the folder.
+pub(super) fn start(words: &[String], folder: &Path) -> Result<(Server, SocketAddr)> {
+    let mut process = Process::start(words, &folder.join("output.log"))?;
     let [plain, tls, control] = process.wait_for(START_TIMEOUT, addresses)?;
     Ok((Server { process, plain, tls, companions: None }, control))
 }

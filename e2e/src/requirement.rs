@@ -12,12 +12,15 @@ pub const REQUIRE_VARIABLE: &str = "YUNZHAN_TEST_REQUIRE";
 pub enum Requirement {
     /// Node and npm, with packages at hand or a registry that answers.
     Node,
+    /// Python with its package `websockets`.
+    PythonWebSockets,
 }
 
 impl Requirement {
     fn name(self) -> &'static str {
         match self {
             Self::Node => "node",
+            Self::PythonWebSockets => "python",
         }
     }
 
@@ -48,6 +51,11 @@ impl Requirement {
                 (!found.is_ok_and(|output| output.status.success()))
                     .then(|| format!("{program} is not installed"))
             }),
+            Self::PythonWebSockets => {
+                let found = Command::new("python3").args(["-c", "import websockets"]).output();
+                (!found.is_ok_and(|output| output.status.success()))
+                    .then(|| "python3 has no package websockets".to_owned())
+            }
         }
     }
 }

@@ -12,25 +12,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body as _, Frame, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use yunzhan_base::body::{BodyError, Watch, into_error};
 use yunzhan_base::{Body, Error, Kind, Result};
 
-/// What one permit of the budget stands for.
-const PERMIT_BYTES: usize = 1024;
-
-/// Bodies up to this size cost no more than the connection's own buffers do, and always pass: whoever fills the budget with
-/// uploads must not stop everybody's small requests.
-const SMALL_BODY_BYTES: usize = 16 << 10;
-
-/// The memory that held bodies of one gateway may take together. Each body has a bound of its own, but thousands of
-/// connections may each hold one, and an anonymous login is enough to send it.
-#[derive(Clone, Debug)]
-pub(crate) struct Budget(Arc<Semaphore>);
-
-/// A part of the budget, given back when it is dropped.
-#[derive(Debug, Default)]
-pub(crate) struct Share(Option<OwnedSemaphorePermit>);
+use crate::budget::{Budget, Share};
 
 /// Where the body is.
 pub(crate) struct RequestBody {
@@ -55,45 +40,6 @@ pub(crate) struct StreamEnd(Arc<AtomicU8>);
 /// States of a [`StreamEnd`]; 0 is neither.
 const WHOLE: u8 = 1;
 const BROKEN: u8 = 2;
-
-// === impl Budget ===
-
-impl Budget {
-    /// A budget of so many bytes, rounded down to whole permits.
-    pub(crate) fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new((bytes / PERMIT_BYTES).min(Semaphore::MAX_PERMITS))))
-    }
-
-    /// Makes `share` large enough for `bytes`, or refuses: waiting would hold the connection as well.
-    pub(crate) fn cover(&self, share: &mut Share, bytes: usize) -> Result<()> {
-        if bytes <= SMALL_BODY_BYTES {
-            return Ok(());
-        }
-        let has = share.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let Some(lacks) = bytes.div_ceil(PERMIT_BYTES).checked_sub(has).filter(|lacks| *lacks > 0)
-        else {
-            return Ok(());
-        };
-        let lacks = u32::try_from(lacks).unwrap_or(u32::MAX);
-        let more = Arc::clone(&self.0).try_acquire_many_owned(lacks).map_err(|_| {
-            Error::new(
-                Kind::TooManyAtOnce,
-                "too many large requests are under way; try again in a moment",
-            )
-        })?;
-        match &mut share.0 {
-            Some(share) => share.merge(more),
-            none => *none = Some(more),
-        }
-        Ok(())
-    }
-
-    /// Bytes that are not taken, rounded down to whole permits.
-    #[cfg(test)]
-    pub(crate) fn free_bytes(&self) -> usize {
-        self.0.available_permits() * PERMIT_BYTES
-    }
-}
 
 // === impl RequestBody ===
 
@@ -388,6 +334,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::budget::HeldBodies;
 
     /// Pieces that are there already, with a declared length or without.
     struct Pieces(VecDeque<&'static str>, Option<u64>);
@@ -527,23 +474,27 @@ mod tests {
 
     #[tokio::test]
     async fn held_bodies_are_paid_from_the_budget_and_small_ones_are_not() {
-        let budget = Budget::new(64 << 10);
+        let held = HeldBodies::default();
+        let budget = Budget::new(64 << 10, held.clone());
         let large: &'static str = Box::leak("x".repeat(20 << 10).into_boxed_str());
         let mut body = RequestBody::new(pieces(&[large, large], true));
         body.hold(1 << 20, &budget).await.unwrap();
-        assert_eq!(budget.free_bytes(), 24 << 10);
+        assert_eq!(held.bytes(), 40 << 10);
         let mut second = RequestBody::new(pieces(&[large, large], true));
         assert_eq!(second.hold(1 << 20, &budget).await.unwrap_err().kind(), Kind::TooManyAtOnce);
         let mut small = RequestBody::new(pieces(&["a", "b"], false));
         assert_eq!(small.hold(1 << 20, &budget).await.unwrap(), "ab");
         drop(body);
-        assert_eq!(budget.free_bytes(), 64 << 10);
+        assert_eq!(held.bytes(), 0);
     }
 
     #[tokio::test]
     async fn a_stage_may_put_another_body_in_the_place_of_the_one_that_arrives() {
         let mut body = RequestBody::new(pieces(&["encoded"], true));
         body.replace(|_encoded| "decoded".into());
-        assert_eq!(body.hold(100, &Budget::new(0)).await.unwrap(), "decoded");
+        assert_eq!(
+            body.hold(100, &Budget::new(0, HeldBodies::default())).await.unwrap(),
+            "decoded"
+        );
     }
 }

@@ -7,6 +7,7 @@ mod activity;
 mod body;
 mod body_prefix;
 mod bounds;
+mod budget;
 pub mod client_address;
 pub mod config;
 mod connection;
@@ -36,6 +37,7 @@ mod turn;
 mod upstream;
 mod websocket;
 
+pub use budget::HeldBodies;
 pub use config::Config;
 pub use pipeline::{Dependencies, FOLLOWED_KEYS, Gateway};
 pub use sockets::Sockets;

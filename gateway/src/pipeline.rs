@@ -12,8 +12,8 @@ use yunzhan_base::route::{PublishRoutes, RouteScope};
 use yunzhan_base::{Body, Live, Result, Route, WafMode};
 use yunzhan_net::http::Client;
 
-use crate::body::Budget;
 use crate::bounds::Bounds;
+use crate::budget::{Budget, HeldBodies};
 use crate::client_address::{self, TrustedProxies};
 use crate::config::Config;
 use crate::connection_counts::ConnectionCounts;
@@ -49,6 +49,8 @@ pub struct Dependencies {
     pub events: Events,
     /// The open sockets; they observe the events by which some of them end.
     pub sockets: Sockets,
+    /// Shows what held bodies take.
+    pub held_bodies: HeldBodies,
     /// 16 random bytes from which request ids are made.
     pub seed: [u8; 16],
 }
@@ -73,7 +75,7 @@ impl Gateway {
     pub fn new(given: Dependencies) -> Result<Arc<Self>> {
         let files = given.files.map(Arc::new);
         let bounds = Live::new(given.config.bounds());
-        let budget = Budget::new(given.config.held_bytes_max);
+        let budget = Budget::new(given.config.held_bytes_max, given.held_bodies);
         let trusted_proxies = Live::new(given.config.trusted_proxies);
         let shared = Shared {
             client: given.client,

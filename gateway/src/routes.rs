@@ -7,8 +7,8 @@ use yunzhan_base::route::RouteScope;
 use yunzhan_base::{Error, Kind, Live, Result, Route};
 use yunzhan_net::http::Client;
 
-use crate::body::Budget;
 use crate::bounds::Bounds;
+use crate::budget::Budget;
 use crate::client_address::TrustedProxies;
 use crate::config::RemoteRoute;
 use crate::upstream::files::Files;

@@ -10,7 +10,7 @@ use yunzhan_base::policy::Cors;
 use yunzhan_base::route::{RenderError, RouteScope};
 use yunzhan_base::{Access, EnvId, Error, Kind, Result, Route, RoutePolicy, RouteSpec};
 
-use crate::body::Budget;
+use crate::budget::Budget;
 use crate::config::RemoteRoute;
 use crate::exchange::{Matched, Rule, Upstream};
 use crate::respond;

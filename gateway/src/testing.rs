@@ -11,7 +11,7 @@ use yunzhan_base::{Access, Body, Endpoint, Live, RequestId, Route, RoutePolicy, 
 
 use yunzhan_net::http::Client;
 
-use crate::body::Budget;
+use crate::budget::{Budget, HeldBodies};
 use crate::client_address::TrustedProxies;
 use crate::config::Config;
 use crate::exchange::{
@@ -83,7 +83,7 @@ pub(crate) fn table() -> Table {
     let own: Vec<Route> = own.map(|(route, scope)| route.in_scope(scope)).collect();
     let shared = Shared {
         client: Client::new(yunzhan_net::http::Config::default()),
-        budget: Budget::new(0),
+        budget: Budget::new(0, HeldBodies::default()),
         bounds: Live::new(Config::default().bounds()),
         trusted_proxies: Live::new(TrustedProxies::default()),
     };

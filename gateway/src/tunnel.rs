@@ -4,11 +4,15 @@
 //! own words: the frame under way is completed, a Close frame follows it, and the other side's own is waited for. Where that
 //! is not possible in time, the connections are cut.
 
-use std::ops::Range;
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout};
 use yunzhan_base::socket::CloseReason;
 
@@ -81,8 +85,9 @@ struct Direction<R, W> {
 /// What one side sends: a piece of it that was read, and where its frames begin.
 struct Source<R> {
     from: R,
+    /// What is pending; nothing while more is waited for.
     piece: Vec<u8>,
-    pending: Range<usize>,
+    taken: usize,
     /// Of all that is no longer pending.
     frames: Frames,
 }
@@ -91,15 +96,15 @@ struct Source<R> {
 
 impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Direction<R, W> {
     fn new(from: R, to: W, sender: Sender) -> Self {
-        let (piece, frames) = (vec![0; PIECE_BYTES], Frames::of(sender));
-        Self { source: Source { from, piece, pending: 0..0, frames }, to, bytes: 0 }
+        let (piece, frames) = (Vec::new(), Frames::of(sender));
+        Self { source: Source { from, piece, taken: 0, frames }, to, bytes: 0 }
     }
 
     /// Passes bytes on until the end or an error of either side. May be dropped at any time, and then be closed.
     async fn pass(&mut self, moved: &Moved) {
         while self.source.fill().await {
             moved.touch();
-            while !self.source.pending.is_empty() {
+            while !self.source.pending().is_empty() {
                 if !self.write(usize::MAX).await {
                     return;
                 }
@@ -165,30 +170,42 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Direction<R, W> {
 impl<R: AsyncRead + Unpin> Source<R> {
     /// Reads a piece when none is pending; false at the end.
     async fn fill(&mut self) -> bool {
-        if self.pending.is_empty() {
-            let Ok(read @ 1..) = self.from.read(&mut self.piece).await else { return false };
-            self.pending = 0..read;
+        if self.pending().is_empty() {
+            (self.piece, self.taken) = (Vec::new(), 0);
+            let Ok(piece) = next_piece(&mut self.from).await else { return false };
+            self.piece = piece;
         }
-        true
+        !self.piece.is_empty()
     }
 
     fn pending(&self) -> &[u8] {
-        &self.piece[self.pending.clone()]
+        &self.piece[self.taken..]
     }
 
     /// So many bytes are no longer pending.
     fn advance(&mut self, count: usize) {
-        let end = self.pending.start + count;
-        self.frames.feed(&self.piece[self.pending.start..end]);
-        self.pending.start = end;
+        self.frames.feed(&self.piece[self.taken..][..count]);
+        self.taken += count;
     }
 
     /// Passes over what is still sent, until a Close frame or the end.
     async fn pass_over(&mut self) {
         while !self.frames.is_closed() && self.fill().await {
-            self.advance(self.pending.len());
+            self.advance(self.pending().len());
         }
     }
+}
+
+/// What arrives next; nothing at the end. Its room is on the stack while it is waited for: a tunnel is idle nearly all of its
+/// time, and keeps no buffer then.
+async fn next_piece(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+    poll_fn(|context| {
+        let mut room = [const { MaybeUninit::uninit() }; PIECE_BYTES];
+        let mut buffer = ReadBuf::uninit(&mut room);
+        ready!(Pin::new(&mut *from).poll_read(context, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().to_vec()))
+    })
+    .await
 }
 
 /// When a byte moved last.

@@ -8,10 +8,11 @@ use futures_util::{SinkExt, StreamExt};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode, Version, request};
 use sha1::{Digest, Sha1};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message as Frame};
@@ -34,6 +35,9 @@ const SERVICE_END_MAX: Duration = Duration::from_secs(5);
 
 /// What a socket reads at once. Idle sockets keep so much; messages are short.
 const READ_BUFFER_BYTES: usize = 1 << 10;
+
+/// What is read at once of what is passed over.
+const LINGER_BUFFER_BYTES: usize = 16 << 10;
 
 /// The headers of a handshake that an upstream must see, beside `Connection` and `Upgrade`.
 pub(crate) const HANDSHAKE: [HeaderName; 4] = [
@@ -114,16 +118,9 @@ where
                 Some(framing(message_bytes_max)),
             );
             let stream = stream.await;
-            let served = Served {
-                stream,
-                inbox: Some(inbox),
-                outbox,
-                service,
-                bounds,
-                sent: 0,
-                is_over: false,
-            };
-            let (sent, is_clean) = served.run(&mut permit, &mut shutdown).await;
+            let served =
+                Served { stream, inbox: Some(inbox), service, bounds, sent: 0, is_over: false };
+            let (sent, is_clean) = served.run(outbox, &mut permit, &mut shutdown).await;
             flight.body_bytes_sent = sent;
             flight.outcome = if is_clean { Outcome::Complete } else { Outcome::ClientGone };
         }
@@ -145,7 +142,6 @@ struct Served<'b, S> {
     stream: WebSocketStream<S>,
     /// Dropped when the socket ends, which the service hears of.
     inbox: Option<SocketInbox>,
-    outbox: SocketOutbox,
     service: JoinHandle<()>,
     bounds: &'b Bounds,
     sent: u64,
@@ -166,9 +162,16 @@ enum Ended {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Served<'_, S> {
     /// Passes messages both ways until one side ends. Gives the bytes of messages sent, and whether the end was clean.
-    async fn run(mut self, permit: &mut SocketPermit, shutdown: &mut Shutdown) -> (u64, bool) {
-        let ended = self.pass(permit, shutdown).await;
+    async fn run(
+        mut self,
+        mut outbox: SocketOutbox,
+        permit: &mut SocketPermit,
+        shutdown: &mut Shutdown,
+    ) -> (u64, bool) {
+        let ended = self.pass(&mut outbox, permit, shutdown).await;
+        // The service hears of the end whether it waits for a message or for room to send one.
         self.inbox = None;
+        drop(outbox);
         let is_clean = match ended {
             Ended::ByUs(reason) => self.close(reason).await,
             Ended::ByClient { is_clean } => {
@@ -186,7 +189,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<'_, S> {
         (self.sent, is_clean)
     }
 
-    async fn pass(&mut self, permit: &mut SocketPermit, shutdown: &mut Shutdown) -> Ended {
+    async fn pass(
+        &mut self,
+        outbox: &mut SocketOutbox,
+        permit: &mut SocketPermit,
+        shutdown: &mut Shutdown,
+    ) -> Ended {
         let mut last_heard = Instant::now();
         let mut pings = tokio::time::interval_at(last_heard + PING_PERIOD, PING_PERIOD);
         loop {
@@ -197,7 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<'_, S> {
                         return ended;
                     }
                 }
-                message = self.outbox.next() => match message {
+                message = outbox.next() => match message {
                     Some(message) => if !self.send(message).await {
                         return Ended::ByClient { is_clean: false };
                     },
@@ -230,6 +238,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<'_, S> {
             }
             Some(Err(tungstenite::Error::Utf8(_))) => {
                 return Some(Ended::ByUs(CloseReason::NotUtf8));
+            }
+            Some(Err(tungstenite::Error::Protocol(
+                ProtocolError::ResetWithoutClosingHandshake,
+            ))) => {
+                return Some(Ended::ByClient { is_clean: false });
             }
             Some(Err(tungstenite::Error::Protocol(_))) => {
                 return Some(Ended::ByUs(CloseReason::Protocol));
@@ -270,12 +283,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<'_, S> {
             CloseFrame { code: CloseCode::from(reason.code()), reason: reason.text().into() };
         let closing = async {
             self.stream.close(Some(frame)).await.ok()?;
-            // Whatever the client still sends is passed over.
-            while let Some(Ok(_)) = self.stream.next().await {}
+            if is_of_framing(reason) {
+                // What comes now cannot be told apart any more.
+                linger(self.stream.get_mut()).await;
+            } else {
+                // Whatever the client still sends is passed over.
+                while let Some(Ok(_)) = self.stream.next().await {}
+            }
             Some(())
         };
         matches!(tokio::time::timeout(CLOSE_MAX, closing).await, Ok(Some(())))
     }
+}
+
+/// Whether the socket ends because of the client's frames.
+const fn is_of_framing(reason: CloseReason) -> bool {
+    matches!(reason, CloseReason::Protocol | CloseReason::NotUtf8 | CloseReason::TooLarge)
+}
+
+/// Says that nothing more comes, and passes over what the client still sends until it closes too. A connection that is
+/// dropped with bytes unread is reset, and a client that is in the middle of a message would not hear the code.
+async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    // On the heap: every socket's task would have its size.
+    let mut passed_over = vec![0; LINGER_BUFFER_BYTES];
+    while stream.read(&mut passed_over).await.is_ok_and(|bytes| bytes > 0) {}
 }
 
 /// The client's next frame, once the service has room for one: a service that is slow makes its client slow, and nothing

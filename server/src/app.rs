@@ -11,8 +11,9 @@ use serde_json::Value;
 use yunzhan_base::config::{Lang, part};
 use yunzhan_base::event::{Events, Level};
 use yunzhan_base::fault::Faults;
+use yunzhan_base::gauge::Gauge;
 use yunzhan_base::{Clock, DataDir, Error, Kind, Result, Route, route};
-use yunzhan_gateway::{Dependencies, Files, Gateway, Sockets, Waf};
+use yunzhan_gateway::{Dependencies, Files, Gateway, HeldBodies, Sockets, Waf};
 use yunzhan_net::http::Client;
 use yunzhan_net::shutdown::Trigger;
 use yunzhan_ops::{FileLedger, Ops};
@@ -76,21 +77,22 @@ impl App {
         let clock = Clock::System;
         let data = data::open(dir, config.master_key.as_ref(), clock.now_ms())?;
         let faults = Faults::none(clock.clone(), u64::from_le_bytes(random()?));
-        let sockets = Sockets::default();
-        let ops = open_ops(&data, &config, json, &clock, &faults, &sockets)?;
+        let seen = Seen::default();
+        let ops = open_ops(&data, &config, json, &clock, &faults, &seen)?;
         let events = ops.events();
         for warning in &data.warnings {
             events.notice(Level::Warn, warning.name, &warning.text);
         }
         let client = Client::with_faults(yunzhan_net::http::Config::default(), faults.clone());
         let rooms = open_rooms(&config, &data, clock, &client, &events, faults).await?;
+        ops.show(seen.gauges());
         ops.show(rooms.gauges());
         data.keep_key_check()?;
         if demo && config.demo {
             rooms.make_demo().await?;
         }
         let rule_sets = Arc::new(rule_sets);
-        let gateway = open_gateway(&config, &rooms, &client, &events, rule_sets.waf(), sockets)?;
+        let gateway = open_gateway(&config, &rooms, &client, &events, rule_sets.waf(), seen)?;
         rooms.introduce(&(Arc::clone(&gateway) as _));
         let certificates = Arc::new(Certificates::open(&data.dir, &config)?);
         let phase = Arc::new(Phase::default());
@@ -158,6 +160,7 @@ impl App {
             waf: Waf::off(),
             events: self.events.clone(),
             sockets: Sockets::default(),
+            held_bodies: HeldBodies::default(),
             seed: random()?,
         })
     }
@@ -233,7 +236,7 @@ fn open_gateway(
     client: &Client,
     events: &Events,
     waf: &Waf,
-    sockets: Sockets,
+    seen: Seen,
 ) -> Result<Arc<Gateway>> {
     Gateway::new(Dependencies {
         config: config.gateway.clone(),
@@ -244,7 +247,8 @@ fn open_gateway(
         client: client.clone(),
         waf: waf.clone(),
         events: events.clone(),
-        sockets,
+        sockets: seen.sockets,
+        held_bodies: seen.held_bodies,
         seed: random()?,
     })
 }
@@ -256,7 +260,7 @@ fn open_ops(
     json: bool,
     clock: &Clock,
     faults: &Faults,
-    sockets: &Sockets,
+    seen: &Seen,
 ) -> Result<Arc<Ops>> {
     Ops::open(yunzhan_ops::Parts {
         config: config.ops,
@@ -265,8 +269,39 @@ fn open_ops(
         clock: clock.clone(),
         faults: faults.clone(),
         routes: rooms::public_specs().chain(rooms::published_specs()),
-        others: vec![Arc::new(sockets.clone())],
+        others: vec![Arc::new(seen.sockets.clone())],
     })
+}
+
+/// What the clients' gateway counts and operators see.
+#[derive(Default)]
+struct Seen {
+    sockets: Sockets,
+    held_bodies: HeldBodies,
+}
+
+impl Seen {
+    fn gauges(&self) -> Vec<Gauge> {
+        let (sockets, held, peak) =
+            (self.sockets.clone(), self.held_bodies.clone(), self.held_bodies.clone());
+        vec![
+            Gauge {
+                name: "sockets_open",
+                help: "WebSockets, tunnels to upstreams and streams of events that are open",
+                read: Arc::new(move || sockets.count() as f64),
+            },
+            Gauge {
+                name: "held_body_bytes",
+                help: "Memory that held request bodies take of gateway.held_bytes_max; those up to 16 KiB do not count",
+                read: Arc::new(move || held.bytes() as f64),
+            },
+            Gauge {
+                name: "held_body_peak_bytes",
+                help: "The most that held request bodies took at once since the start",
+                read: Arc::new(move || peak.peak_bytes() as f64),
+            },
+        ]
+    }
 }
 
 /// The configured pages, or the demo's shop where there is a demo.

@@ -29,7 +29,8 @@ usage: cargo xtask <verb>
   fuzz [--seconds N] [PACKAGE[/TARGET]]
                            runs the fuzz targets, 300 s each unless told, and says what they found
   fuzz --check             compiles every fuzz package, so that no target rots
-  bench gateway [--quick]  the server beside nginx: CPU, instructions, memory, time to ready
+  bench gateway [--quick] [--only PARTS]
+                           the server beside nginx: CPU, instructions, memory, sockets, uploads, time to ready
   bench documents [--quick]
                            documents beside parse-server on PostgreSQL: CPU, rates, latencies, memory
   bench waf [--quick] --rules DIR

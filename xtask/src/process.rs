@@ -15,8 +15,8 @@ pub use companions::Companions;
 
 /// The kernel counts processor time in hundredths of a second on every Linux we build for.
 const TICK: Duration = Duration::from_millis(10);
-/// Files that a server may open: the idle connections, and its own.
-const OPEN_FILES: u32 = 8192;
+/// Files that a server may open, where the machine permits: the idle connections twice, and its own.
+const OPEN_FILES: u32 = 32_768;
 /// How often a condition is looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// How long a server may take to end after it was told to.
@@ -37,7 +37,9 @@ impl Process {
         let output =
             fs::File::create(log).with_context(|| format!("cannot make {}", log.display()))?;
         let errors = output.try_clone().context("cannot share the log")?;
-        let limit = format!("ulimit -n {OPEN_FILES} && exec \"$@\"");
+        let limit = format!(
+            "ulimit -n {OPEN_FILES} 2>/dev/null || ulimit -n \"$(ulimit -H -n)\"; exec \"$@\""
+        );
         let child = Command::new("sh")
             .args(["-c", &limit, "sh"])
             .args(words)
@@ -90,6 +92,18 @@ impl Process {
     pub fn resident_bytes(&self) -> Result<u64> {
         let status = self.proc("status")?;
         resident_of(&status).context("the kernel does not tell the resident memory")
+    }
+
+    /// The most resident memory in bytes since the start, or since it was forgotten.
+    pub fn peak_bytes(&self) -> Result<u64> {
+        let status = self.proc("status")?;
+        field_of(&status, "VmHWM:").context("the kernel does not tell the most resident memory")
+    }
+
+    /// Has [`Process::peak_bytes`] begin anew with what is resident now.
+    pub fn forget_peak(&self) -> Result<()> {
+        let path = format!("/proc/{}/clear_refs", self.id());
+        fs::write(&path, "5").with_context(|| format!("cannot write {path}"))
     }
 
     fn proc(&self, name: &str) -> Result<String> {
@@ -162,7 +176,12 @@ impl Stat {
 
 /// Resident memory in bytes, in `/proc/PID/status`.
 pub fn resident_of(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    field_of(status, "VmRSS:")
+}
+
+/// A size of `/proc/PID/status` in bytes.
+fn field_of(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }

@@ -15,6 +15,7 @@ mod neighbours;
 mod proxied;
 mod sdk;
 mod secrets;
+mod sockets;
 mod strangers;
 mod streams;
 mod tokens;

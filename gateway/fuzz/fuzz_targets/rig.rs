@@ -14,7 +14,7 @@ use yunzhan_base::principal::{AuthVerdict, Authenticate, Claim};
 use yunzhan_base::route::RouteScope;
 use yunzhan_base::{Access, Live, Principal, RoutePolicy, WafMode};
 use yunzhan_gateway::config::RemoteRoute;
-use yunzhan_gateway::{Config, Dependencies, Gateway, Sockets, Waf, WafPolicy};
+use yunzhan_gateway::{Config, Dependencies, Gateway, HeldBodies, Sockets, Waf, WafPolicy};
 use yunzhan_net::http::{Client, Target};
 use yunzhan_net::shutdown::Trigger;
 use yunzhan_waf::transaction::Limits;
@@ -78,6 +78,7 @@ impl Rig {
                 }),
                 events: Events::default(),
                 sockets: Sockets::default(),
+                held_bodies: HeldBodies::default(),
                 seed: [3; 16],
             });
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

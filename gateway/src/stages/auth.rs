@@ -9,7 +9,7 @@ use yunzhan_base::policy::Cors;
 use yunzhan_base::principal::{AuthVerdict, Authenticate, Claim};
 use yunzhan_base::{Access, Error, Kind, Live, Principal, Result};
 
-use crate::body::Budget;
+use crate::budget::Budget;
 use crate::exchange::Exchange;
 use crate::stage::{Stage, Step};
 
@@ -143,6 +143,7 @@ mod tests {
     use yunzhan_base::principal::User;
 
     use super::*;
+    use crate::budget::HeldBodies;
     use crate::testing::{self, decide, exchange_of, matched};
 
     /// Names the person whom the header, or the body where it is asked for, says.
@@ -182,7 +183,8 @@ mod tests {
     async fn check(access: Access, token: &str, env: Option<&str>, body: &'static str) -> String {
         let shop = Env::clone(&testing::env("shop"));
         let envs = Live::new(Envs::new([shop]).unwrap());
-        let stage = AuthStage::new(Arc::new(Named), envs, Budget::new(1 << 20));
+        let stage =
+            AuthStage::new(Arc::new(Named), envs, Budget::new(1 << 20, HeldBodies::default()));
         let head = http::Request::post("/").header("token", token);
         let mut exchange = exchange_of(head, body.into());
         exchange.env = env.map(testing::env);

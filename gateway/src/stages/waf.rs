@@ -18,7 +18,7 @@ use yunzhan_waf::seclang::ast::EngineMode;
 use yunzhan_waf::transaction::{BodyIntake, Collections, Event, Limits, Refusal};
 use yunzhan_waf::{HostContext, RuleSet, Transaction, Verdict};
 
-use crate::body::{Budget, Share};
+use crate::budget::{Budget, Share};
 use crate::exchange::{Exchange, RuleState};
 use crate::stage::{BodyPlan, Stage, Step};
 use crate::stages::memory_collections::MemoryCollections;
@@ -485,6 +485,7 @@ mod tests {
     use yunzhan_waf::seclang::Sources;
 
     use super::*;
+    use crate::budget::HeldBodies;
     use crate::testing::{decide, exchange_of, matched};
 
     struct File(&'static str);
@@ -517,7 +518,7 @@ SecRule RESPONSE_STATUS "@eq 418" "id:4,phase:3,deny"
             log_is_plain: false,
             exclusions: Vec::new(),
         });
-        WafStage::new(waf, Budget::new(1 << 20), Events::default())
+        WafStage::new(waf, Budget::new(1 << 20, HeldBodies::default()), Events::default())
     }
 
     fn asked(uri: &str, body: &'static str, policy: RoutePolicy) -> Exchange {

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use tokio::io::AsyncReadExt;
 use tokio::io::{DuplexStream, duplex};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;

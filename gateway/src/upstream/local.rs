@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use yunzhan_base::{Accepts, Body, Call, Context, Error, Kind, Reply, Result, Route};
 
-use crate::body::{Budget, StreamEnd};
+use crate::body::StreamEnd;
+use crate::budget::Budget;
 use crate::exchange::{Answered, Exchange, Upstream, UpstreamFuture};
 
 /// One route of a service.

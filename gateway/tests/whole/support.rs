@@ -18,7 +18,7 @@ use yunzhan_base::{
     RouteSpec, Upgrade, WafMode,
 };
 use yunzhan_gateway::config::RemoteRoute;
-use yunzhan_gateway::{Config, Dependencies, Files, Gateway, Sockets, Waf, WafPolicy};
+use yunzhan_gateway::{Config, Dependencies, Files, Gateway, HeldBodies, Sockets, Waf, WafPolicy};
 use yunzhan_net::http::{Client, Target};
 use yunzhan_net::shutdown::Trigger;
 use yunzhan_waf::transaction::Limits;
@@ -312,6 +312,7 @@ fn guarded(
         waf,
         events: events.clone(),
         sockets,
+        held_bodies: HeldBodies::default(),
         seed: [1; 16],
     };
     (Gateway::new(dependencies).unwrap(), seen, events)

@@ -47,6 +47,54 @@ async fn a_service_says_every_message_again() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_without_a_word_is_gone() {
+    let served = serve(|_| {}, None).await;
+    drop(connect(&served, "/socket").await.unwrap());
+    assert_eq!(served.seen.wait_for("echo.socket").await, "echo.socket 101 /socket ClientGone");
+}
+
+/// Messages travel both ways at every moment, and nobody is cut off.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_client_hears_that_the_server_goes_in_the_middle_of_its_messages() {
+    let served = serve(|_| {}, None).await;
+    let (under_way, mut are_under_way) = tokio::sync::mpsc::channel(50);
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        let (mut sink, mut stream) = connect(&served, "/socket").await.unwrap().split();
+        let under_way = under_way.clone();
+        clients.push(tokio::spawn(async move {
+            let sending = tokio::spawn(async move {
+                while sink.send(Message::binary(vec![7; 9000])).await.is_ok() {}
+            });
+            let mut heard = 0;
+            let end = loop {
+                match stream.next().await {
+                    Some(Ok(Message::Binary(_))) => heard += 1,
+                    Some(Ok(Message::Close(Some(frame)))) => {
+                        break u16::from(frame.code).to_string();
+                    }
+                    other => break format!("{other:?}"),
+                }
+                if heard == 20 {
+                    under_way.send(()).await.unwrap();
+                }
+            };
+            sending.await.unwrap();
+            end
+        }));
+    }
+    for _ in 0..50 {
+        are_under_way.recv().await.unwrap();
+    }
+    // Shorter than a service is given that does not hear of the end.
+    let draining = tokio::spawn(served.trigger.drain(Duration::from_secs(4)));
+    for client in clients {
+        assert_eq!(client.await.unwrap(), "1001");
+    }
+    assert!(draining.await.unwrap(), "sockets held the drain up");
+}
+
+#[tokio::test]
 async fn every_client_hears_that_the_server_goes() {
     let served = serve(|_| {}, None).await;
     let mut clients = Vec::new();

@@ -199,9 +199,10 @@ impl Transaction {
     fn take_chunk(&mut self, chunk: &Bytes) {
         match std::mem::replace(&mut self.body.intake, Intake::Counted) {
             Intake::Held(mut held) => {
-                let room = self.held_bytes_max().saturating_sub(held.len() as u64);
+                let bytes_max = self.held_bytes_max();
+                let room = bytes_max.saturating_sub(held.len() as u64);
                 let room = usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len());
-                held.push(chunk.slice(..room));
+                held.push(chunk.slice(..room), bytes_max);
                 self.body.is_cut |= room < chunk.len();
                 self.body.intake = Intake::Held(held);
             }

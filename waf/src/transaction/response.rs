@@ -89,7 +89,7 @@ impl Transaction {
         }
         let room = self.answer.bytes_max.saturating_sub(self.answer.held.len() as u64);
         let room = usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len());
-        self.answer.held.push(chunk.slice(..room));
+        self.answer.held.push(chunk.slice(..room), self.answer.bytes_max);
         self.answer.is_cut |= room < chunk.len();
         if self.answer.is_cut
             && self.rules.settings.response_body_limit_rejects
