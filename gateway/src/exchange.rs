@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use http::{HeaderValue, Response, request};
+use http::{HeaderName, HeaderValue, Response, request};
 use tokio::sync::OwnedSemaphorePermit;
 use yunzhan_base::call::Params;
 use yunzhan_base::context::Trace;
@@ -139,6 +139,9 @@ pub(crate) enum Answered {
     Tunnel(Response<Body>, Tunnel),
 }
 
+/// W3C Trace Context, section 3.2.
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
 impl Exchange {
     /// An exchange that no stage has seen.
     pub(crate) fn new(
@@ -148,7 +151,7 @@ impl Exchange {
         connection: Arc<ConnectionFacts>,
         render_error: RenderError,
     ) -> Self {
-        let sent = head.headers.get("traceparent").and_then(|sent| Trace::parse(sent.as_bytes()));
+        let sent = head.headers.get(&TRACEPARENT).and_then(|sent| Trace::parse(sent.as_bytes()));
         Self {
             request_id,
             started: Instant::now(),

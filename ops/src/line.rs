@@ -21,7 +21,9 @@ impl<'b> Line<'b> {
         self.name(name);
         self.buffer.push(b'"');
         // Nearly every path and name is short and plain, and is then copied whole.
-        if value.len() <= chars_max && value.bytes().all(is_plain) {
+        // To the end without a branch, so that many bytes are looked at together.
+        let is_plain = value.bytes().fold(true, |all, byte| all & is_plain(byte));
+        if value.len() <= chars_max && is_plain {
             self.buffer.extend_from_slice(value.as_bytes());
         } else {
             value.chars().take(chars_max).for_each(|c| push_escaped(self.buffer, c));

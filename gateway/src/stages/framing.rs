@@ -21,10 +21,14 @@ impl Stage for Framing {
             Some(lengths) => check_counts(lengths),
             None => check_unseen(&head.headers, head.version),
         };
+        // What was seen as it was sent and has neither, has neither in the map.
+        let has_none = exchange
+            .lengths
+            .is_some_and(|seen| seen.content_length == 0 && seen.transfer_encoding == 0);
         // Where a body without a declared length ended is hyper's word alone; the connection carries nothing after it.
-        exchange.close |= head.headers.contains_key(TRANSFER_ENCODING);
+        exchange.close |= !has_none && head.headers.contains_key(TRANSFER_ENCODING);
         match counts
-            .and_then(|()| check_lengths(&head.headers))
+            .and_then(|()| if has_none { Ok(()) } else { check_lengths(&head.headers) })
             .and_then(|()| check_target(&head.uri, &head.headers, head.version))
         {
             Ok(()) => Step::Next,
@@ -90,15 +94,28 @@ fn check_lengths(headers: &HeaderMap) -> Result<()> {
     Ok(())
 }
 
+/// The bytes of a host's name.
+const IN_NAMES: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        allowed[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let marks = b"-._~!$&'()*+,;=";
+    let mut place = 0;
+    while place < marks.len() {
+        allowed[marks[place] as usize] = true;
+        place += 1;
+    }
+    allowed
+};
+
 /// A name, an IPv4 address or an IPv6 address in brackets, and perhaps a port (RFC 9110 section 7.2). Percent escapes, which
 /// the grammar has, no name needs: two readers could take them for two hosts.
 fn is_host(host: &[u8]) -> bool {
-    let is_name = |name: &[u8]| {
-        !name.is_empty()
-            && name
-                .iter()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte))
-    };
+    let is_name =
+        |name: &[u8]| !name.is_empty() && name.iter().all(|byte| IN_NAMES[usize::from(*byte)]);
     let is_port = |port: &[u8]| port.len() <= 5 && port.iter().all(u8::is_ascii_digit);
     if let Some(bracketed) = host.strip_prefix(b"[") {
         let Some(end) = bracketed.iter().position(|byte| *byte == b']') else { return false };
@@ -114,18 +131,18 @@ fn is_host(host: &[u8]) -> bool {
 }
 
 fn check_target(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<()> {
-    let hosts = headers.get_all(HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && version == Version::HTTP_11) {
+    let mut hosts = headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
+    let host = hosts.next();
+    if hosts.next().is_some() || (host.is_none() && version == Version::HTTP_11) {
         return Err(Error::new(Kind::Malformed, "a request names exactly one host"));
     }
     let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
-    let host = headers.get(HOST).map(HeaderValue::as_bytes);
     if [authority, host].into_iter().flatten().any(|host| !is_host(host)) {
         return Err(Error::new(Kind::Malformed, "the host is not the name of one"));
     }
     // The route goes by the one, and rules and upstreams look at the other (RFC 9113 section 8.3.1).
-    if let (Some(authority), Some(host)) = (uri.authority(), headers.get(HOST))
-        && !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes())
+    if let (Some(authority), Some(host)) = (authority, host)
+        && !authority.eq_ignore_ascii_case(host)
     {
         return Err(Error::new(Kind::Malformed, "the target and the header name different hosts"));
     }
@@ -138,7 +155,7 @@ fn check_target(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<()> 
     }
     // One pass tells most paths apart from those worth a closer look.
     let bytes = path.as_bytes();
-    if memchr::memchr3(b'.', b'%', b'\\', bytes).is_none() && !path.contains("//") {
+    if is_plain(bytes) {
         return Ok(());
     }
     let refuse = |why| Err(Error::new(Kind::Malformed, why));
@@ -152,6 +169,22 @@ fn check_target(uri: &Uri, headers: &HeaderMap, version: Version) -> Result<()> 
         return refuse("letters, digits, - . _ and ~ are written without an escape in a path");
     }
     Ok(())
+}
+
+/// Whether a path has no escapes and no backslashes, and none of its segments is empty or means "here" or "above".
+fn is_plain(path: &[u8]) -> bool {
+    let is_named = |slash: usize| {
+        let rest = &path[slash + 1..];
+        let ends = |dots: usize| matches!(rest.get(dots), None | Some(b'/'));
+        match rest {
+            [b'.', b'.', ..] => !ends(2),
+            [b'.', ..] => !ends(1),
+            // The path itself may end with a slash.
+            [] => true,
+            _ => !ends(0),
+        }
+    };
+    memchr::memchr2(b'%', b'\\', path).is_none() && memchr::memchr_iter(b'/', path).all(is_named)
 }
 
 /// Whether an escape stands for a character that needs none (RFC 3986 section 2.3). Such a path is another text with the same
@@ -179,6 +212,16 @@ fn is_dot_segment(segment: &str) -> bool {
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plain_paths_need_no_closer_look() {
+        for path in ["/", "/a", "/a/", "/a.b/.c/..d/e..", "/.well-known/jwks.json", "/..."] {
+            assert!(is_plain(path.as_bytes()), "{path}");
+        }
+        for path in ["//", "/a//b", "/.", "/..", "/a/./b", "/a/../b", "/a/..", "/%61", "/a\\b"] {
+            assert!(!is_plain(path.as_bytes()), "{path}");
+        }
+    }
 
     #[test]
     fn lengths() {

@@ -28,14 +28,16 @@ impl RouteStage {
     fn route(&self, exchange: &mut Exchange) -> Result<()> {
         let (head, path) = (&exchange.head, exchange.head.uri.path());
         let (table, envs) = (self.table.peek(), self.envs.peek());
-        exchange.render_error = table.dialect(path);
         let addressed = Addressed::of(&table, &envs, head);
         let found = table.find(addressed.destination(), &head.method, path);
         if found.as_ref().is_err_and(|error| error.kind() == Kind::MethodNotAllowed) {
             exchange.allow = table.allowed(addressed.destination(), path);
         }
+        exchange.render_error = match &found {
+            Ok(matched) => matched.rule.render_error,
+            Err(_) => table.dialect(path),
+        };
         let matched = found?;
-        exchange.render_error = matched.rule.render_error;
         exchange.env = host_env(&envs, head);
         if matched.rule.env_in_query {
             exchange.env = queried_env(&envs, head, exchange.env.take())?;
@@ -107,7 +109,7 @@ fn queried_env(
     head: &request::Parts,
     mut named: Option<Arc<Env>>,
 ) -> Result<Option<Arc<Env>>> {
-    let query = head.uri.query().unwrap_or("");
+    let Some(query) = head.uri.query() else { return Ok(named) };
     for parameter in ENV_PARAMETERS {
         let Some(raw) = call::find_query(query, parameter).filter(|raw| !raw.is_empty()) else {
             continue;

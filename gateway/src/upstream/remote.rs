@@ -13,7 +13,7 @@ use super::progress;
 use crate::bounds::Bounds;
 use crate::client_address::{self, TrustedProxies};
 use crate::config::RemoteRoute;
-use crate::exchange::{Answered, Exchange, Upstream, UpstreamFuture};
+use crate::exchange::{Answered, Exchange, TRACEPARENT, Upstream, UpstreamFuture};
 use crate::respond::REQUEST_ID;
 use crate::websocket;
 
@@ -24,7 +24,6 @@ const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const CALLER_OPENID: HeaderName = HeaderName::from_static("x-wx-openid");
 const CALLER_APPID: HeaderName = HeaderName::from_static("x-wx-appid");
 const CALLER_ENV: HeaderName = HeaderName::from_static("x-wx-env");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 

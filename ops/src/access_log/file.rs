@@ -58,7 +58,7 @@ impl LogFile {
     /// Writes whole lines, and how many were lost before them. What the disk refuses is lost, and counted in the first line
     /// that it takes again.
     pub(super) fn write(&mut self, lines: &mut Vec<u8>, dropped: u64) {
-        let count = lines.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let before = lines.len();
         self.lost += dropped;
         if self.lost > 0 {
             Line::begin(lines).plain("lines_dropped", false, self.lost).end();
@@ -72,7 +72,8 @@ impl LogFile {
                 self.lost = 0;
             }
             Err(error) => {
-                self.lost += count;
+                let ours = lines[..before].iter();
+                self.lost += ours.filter(|byte| **byte == b'\n').count() as u64;
                 self.failed(&error);
             }
         }
