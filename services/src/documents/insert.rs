@@ -94,7 +94,7 @@ impl Documents {
             batch.push(idempotent.remember(table, answer)?);
         }
         let unit_key = idempotent.as_ref().map(|(idempotent, _)| idempotent.unit_key.clone());
-        let images = || absent(table, documents);
+        let images = || documents.iter().map(|document| absent(table, document)).collect();
         let writing = self.transactions.begin_batch(table.env, self.now_ms(), images);
         let written = table.write(only(&slots), batch, unit_key).await;
         writing.end(&written);
@@ -186,14 +186,8 @@ pub(super) fn taken_somewhere(tables: &[Table<'_>], error: Error) -> Error {
     Error::new(Kind::AlreadyExists, message).because(error)
 }
 
-/// What the documents are before they are added, for transactions that still do not see them.
-fn absent(table: &Table<'_>, documents: &[Prepared]) -> Vec<BeforeImage> {
-    let collection = table.collection.id;
-    let image = |document: &Prepared| BeforeImage {
-        collection,
-        key: document.key.clone(),
-        stored: None,
-        deletes: false,
-    };
-    documents.iter().map(image).collect()
+/// What a document is before it is added, for transactions that still do not see it.
+pub(super) fn absent(table: &Table<'_>, document: &Prepared) -> BeforeImage {
+    let (collection, key) = (table.collection.id, document.key.clone());
+    BeforeImage { collection, key, stored: None, deletes: false }
 }

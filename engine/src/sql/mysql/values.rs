@@ -11,7 +11,10 @@ use crate::sql::{Row, Value};
 const BINARY: u16 = 63;
 
 /// Parameters as the driver wants them; `taken` are the numbers that the unit took so far. Cloned, because a unit may be tried again.
-pub(super) fn params<'v>(values: impl IntoIterator<Item = &'v Value>, taken: &[i64]) -> Result<Params> {
+pub(super) fn params<'v>(
+    values: impl IntoIterator<Item = &'v Value>,
+    taken: &[i64],
+) -> Result<Params> {
     let values: Vec<DriverValue> =
         values.into_iter().map(|value| param(value, taken)).collect::<Result<_>>()?;
     Ok(if values.is_empty() { Params::Empty } else { Params::Positional(values) })

@@ -161,7 +161,8 @@ fn rows(sql: &'static str, from: i64, count: i64) -> WriteStep {
 
 /// As many as one statement takes, more, fewer and none; with a text that takes many at once and with one that does not.
 pub async fn a_step_writes_many_rows(subject: &Subject) {
-    const SET_ROWS: &str = "UPDATE {items} SET number = -number WHERE env = ? AND id = ? AND number = ?";
+    const SET_ROWS: &str =
+        "UPDATE {items} SET number = -number WHERE env = ? AND id = ? AND number = ?";
     let mut from = 0;
     for count in [1, 8, 64, 155, 0] {
         let put = unit(vec![rows(PUT_ROWS, from, count)]);
@@ -221,9 +222,8 @@ pub async fn a_number_is_taken_and_bound(subject: &Subject) {
     subject.put(b"one", 6).await.expect("a write");
     subject.put(b"two", -1).await.expect("a write");
     let take = |id: &[u8]| expecting(1, step(TAKE, vec![text("demo"), blob(id)]));
-    let put = |id: &[u8], counter| {
-        step(super::PUT, vec![text("demo"), blob(id), Value::Taken(counter)])
-    };
+    let put =
+        |id: &[u8], counter| step(super::PUT, vec![text("demo"), blob(id), Value::Taken(counter)]);
     let mut many = rows("INSERT INTO {items} (env, number, id) VALUES {rows:3}", 0, 0);
     (many.statement.params, many.rows) = (vec![text("demo"), Value::Taken(0)], StepRows::new(1));
     (0..9_i64).for_each(|number| many.rows.push([blob(&number.to_be_bytes())]));

@@ -43,8 +43,7 @@ const INSERT_UNIQUE: &str =
 const REMOVE_UNIQUE: &str = "DELETE FROM {unique_entries}
      WHERE env = ? AND collection = ? AND index_id = ? AND entry = ? AND document = ?";
 // What the building of an index adds, unless somebody changed the document since it was read: then they added it.
-const BUILD_ENTRY: &str =
-    "INSERT INTO {index_entries} (env, collection, index_id, entry, document)
+const BUILD_ENTRY: &str = "INSERT INTO {index_entries} (env, collection, index_id, entry, document)
      SELECT d.env, d.collection, ?, r.entry, d.id
      FROM ({rows_as:entry key, id key, version number}) r
      JOIN {documents} d ON d.env = ? AND d.collection = ? AND d.id = r.id AND d.version = r.version
@@ -179,7 +178,12 @@ impl Batch {
             let own = || [blob(entry), blob(&stored.key), Value::Integer(stored.version)];
             if index.unique {
                 let shared = || around([number()], table, [number()]);
-                self.join((table, BUILD_UNIQUE, &[UNIQUE, DOCUMENTS], index.id), None, shared, own());
+                self.join(
+                    (table, BUILD_UNIQUE, &[UNIQUE, DOCUMENTS], index.id),
+                    None,
+                    shared,
+                    own(),
+                );
             }
             let shared = || around([number()], table, []);
             self.join((table, BUILD_ENTRY, &[ENTRIES, DOCUMENTS], index.id), None, shared, own());
@@ -253,7 +257,12 @@ impl Batch {
         if index.state == State::Building {
             if index.unique {
                 let shared = || around([number()], table, [number()]);
-                self.join((table, KEEP_UNIQUE, &[UNIQUE, DOCUMENTS], index.id), None, shared, own());
+                self.join(
+                    (table, KEEP_UNIQUE, &[UNIQUE, DOCUMENTS], index.id),
+                    None,
+                    shared,
+                    own(),
+                );
             }
             self.join((table, ADD_ENTRY, &[ENTRIES], index.id), None, shared, own());
             return;
@@ -280,7 +289,9 @@ impl Batch {
         if (multikey || truncated) && !self.flagged.contains(&flag) {
             self.flagged.push(flag);
             let collection = table.collection.id;
-            self.push(collections::flag_index(table.env, collection, index.id, multikey, truncated));
+            self.push(collections::flag_index(
+                table.env, collection, index.id, multikey, truncated,
+            ));
         }
     }
 

@@ -11,6 +11,7 @@
 
 mod batch;
 mod collections;
+mod imports;
 mod migrations;
 mod table;
 
