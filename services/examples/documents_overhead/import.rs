@@ -16,8 +16,8 @@ use yunzhan_query::ejson::{Mode, write_document};
 use yunzhan_services::documents::{Import, Keys, NewIndex};
 
 use super::{
-    Bare, COLLECTION, COLLECTION_NUMBER, OWNER_INDEX, Outcome, PUT, PUT_ENTRY, Service, created, doc,
-    key, order, owner, print, text, times,
+    Bare, COLLECTION, COLLECTION_NUMBER, OWNER_INDEX, Outcome, PUT, PUT_ENTRY, Service, created,
+    doc, key, order, owner, print, text, times,
 };
 
 /// Documents that are imported when nothing else is said.
@@ -68,11 +68,17 @@ pub(super) fn measure(runtime: &Runtime, documents: u64) -> Outcome {
     let bare_times = times(documents, || bare.import(documents))?;
     drop((bare, bare_folder));
     let service = Service::in_folder(&folder, runtime)?;
-    for (name, fields) in [("by_no", doc! { "no": 1 }), ("by_created", doc! { "status": 1, "created": -1 })] {
+    for (name, fields) in
+        [("by_no", doc! { "no": 1 }), ("by_created", doc! { "status": 1, "created": -1 })]
+    {
         let new = NewIndex { name: Some(name.into()), keys: Keys::parse(&fields)?, unique: false };
         runtime.block_on(service.documents.create_index(service.caller(), COLLECTION, new))?;
     }
-    while runtime.block_on(service.documents.indexes(&service.env, COLLECTION))?.iter().any(|index| !index.is_ready()) {
+    while runtime
+        .block_on(service.documents.indexes(&service.env, COLLECTION))?
+        .iter()
+        .any(|index| !index.is_ready())
+    {
         runtime.block_on(service.documents.work_on_indexes())?;
     }
     let before_mib = peak_mib(true)?;
@@ -85,8 +91,11 @@ pub(super) fn measure(runtime: &Runtime, documents: u64) -> Outcome {
     })?;
     let grown_mib = peak_mib(false)? - before_mib;
     print("import, 1 KB with two indexes", bare_times, service_times);
-    eprintln!("import: {documents} documents, {:.0} a second beside {:.0} of bare SQLite, the process grew by {grown_mib:.0} MiB at the most",
-        1e6 / service_times.elapsed_us, 1e6 / bare_times.elapsed_us);
+    eprintln!(
+        "import: {documents} documents, {:.0} a second beside {:.0} of bare SQLite, the process grew by {grown_mib:.0} MiB at the most",
+        1e6 / service_times.elapsed_us,
+        1e6 / bare_times.elapsed_us
+    );
     Ok(())
 }
 

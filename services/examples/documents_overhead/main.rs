@@ -71,7 +71,10 @@ fn main() -> Outcome {
     let bare_read = times(READS, || bare.read(documents))?;
     let service_read = times(READS, || runtime.block_on(service.read(&ids)))?;
     print("point read", bare_read, service_read);
-    import::measure(&runtime, std::env::args().nth(2).map_or(Ok(import::DOCUMENTS), |count| count.parse())?)
+    import::measure(
+        &runtime,
+        std::env::args().nth(2).map_or(Ok(import::DOCUMENTS), |count| count.parse())?,
+    )
 }
 
 fn print(operation: &str, bare: Times, service: Times) {
