@@ -67,23 +67,25 @@ fn main() -> Outcome {
         ids = service.insert(&runtime, measured.clone())?;
         Ok(())
     })?;
-    print("insert, 64 writers at a time", bare_insert, service_insert);
+    print("insert, 64 writers at a time", bare_insert, service_insert, None);
     let bare_read = times(READS, || bare.read(documents))?;
     let service_read = times(READS, || runtime.block_on(service.read(&ids)))?;
-    print("point read", bare_read, service_read);
+    print("point read", bare_read, service_read, None);
     import::measure(
         &runtime,
         std::env::args().nth(2).map_or(Ok(import::DOCUMENTS), |count| count.parse())?,
     )
 }
 
-fn print(operation: &str, bare: Times, service: Times) {
+/// One line; `grown_mib` is what the process grew by at the most.
+fn print(operation: &str, bare: Times, service: Times, grown_mib: Option<f64>) {
     let line = serde_json::json!({
         "operation": operation,
         "bare_us": bare.elapsed_us,
         "bare_cpu_us": bare.cpu_us,
         "service_us": service.elapsed_us,
         "service_cpu_us": service.cpu_us,
+        "grown_mib": grown_mib,
     });
     println!("{line}");
 }
