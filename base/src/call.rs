@@ -35,6 +35,13 @@ pub struct Params(Vec<(&'static str, String)>);
 // === impl Call ===
 
 impl Call {
+    /// A call without headers, body and parameters, as work from inside makes it ([`Context::internal`]) and tests do:
+    /// `Call { params, ..Call::new(method, uri, context) }`.
+    pub fn new(method: Method, uri: Uri, context: Context) -> Self {
+        let (headers, body, params) = (HeaderMap::new(), Body::Empty, Params::default());
+        Self { method, uri, headers, body, params, context }
+    }
+
     /// The bytes of a body that is held whole. Empty for a route that takes none; a streaming route takes [`Call::body`].
     pub fn bytes(&self) -> &Bytes {
         self.body.held()

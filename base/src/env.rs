@@ -35,6 +35,18 @@ pub struct Envs {
 // === impl Env ===
 
 impl Env {
+    /// An environment that has nothing but its id, and lets nobody in. The fields are there to be filled.
+    pub fn new(id: EnvId) -> Self {
+        Self {
+            id,
+            appid: None,
+            app_secret: None,
+            hosts: Vec::new(),
+            origins: Vec::new(),
+            development_login: false,
+        }
+    }
+
     /// Whether pages of this origin may call the environment from a browser. One with the development login also lets in
     /// pages that this machine serves.
     pub fn permits_origin(&self, origin: &str) -> bool {

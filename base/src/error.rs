@@ -17,6 +17,7 @@ pub struct Error(Box<Inner>);
 
 struct Inner {
     kind: Kind,
+    code: Option<&'static ErrorCode>,
     message: Cow<'static, str>,
     detail: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -64,8 +65,6 @@ pub enum Kind {
     LimitExceeded,
     /// Too much is under way at this moment; the caller waits until some of it has ended.
     TooManyAtOnce,
-    /// The environment has as many collections as it may.
-    TooManyCollections,
     /// Work ran into its time bound.
     Timeout,
     /// An upstream, an engine or this server cannot serve now.
@@ -78,6 +77,20 @@ pub enum Kind {
     ClientGone,
     /// A fault of ours.
     Internal,
+}
+
+/// A code of a service's own, where clients tell more apart than kinds do. To everyone else (statuses, retries, the words of
+/// the authentication dialect and of control, metrics) the error is one of its kind; between nodes the kind alone travels.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ErrorCode {
+    /// As the clients of the admin, gateway and web dialects spell it.
+    pub code: &'static str,
+    /// What it is one of.
+    pub kind: Kind,
+    /// One sentence for people, English.
+    pub en: &'static str,
+    /// One sentence for people, Chinese.
+    pub zh: &'static str,
 }
 
 /// One line of the error catalogue.
@@ -137,7 +150,6 @@ catalogue! {
     TransactionEnded "transaction_ended" 409 "DATABASE_TRANSACTION_FAIL" "aborted" 10 false "the transaction is over" "事务已结束";
     LimitExceeded "limit_exceeded" 429 "EXCEED_REQUEST_LIMIT" "resource_exhausted" 8 true "too many requests" "请求过于频繁";
     TooManyAtOnce "too_many_at_once" 429 "EXCEED_CONCURRENT_REQUEST_LIMIT" "resource_exhausted" 8 true "too many requests at once" "同时进行的请求过多";
-    TooManyCollections "too_many_collections" 403 "DATABASE_COLLECTION_EXCEED_LIMIT" "resource_exhausted" 8 false "too many collections" "集合数量超出限制";
     Timeout "timeout" 504 "SERVER_TIMEOUT" "deadline_exceeded" 4 true "the time bound was reached" "处理超时";
     Unavailable "unavailable" 503 "SYS_ERR" "unavailable" 14 true "the service is unavailable" "服务暂不可用";
     BadUpstream "bad_upstream" 502 "SYS_ERR" "unavailable" 14 true "the upstream failed" "上游服务异常";
@@ -167,7 +179,15 @@ impl Error {
     /// An error with a message for the caller: lower case, concrete, no final stop, naming the thing and the next step.
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
         let message = message.into();
-        Self(Box::new(Inner { kind, message, detail: None, source: None, retry_after: None }))
+        let (code, detail, source, retry_after) = (None, None, None, None);
+        Self(Box::new(Inner { kind, code, message, detail, source, retry_after }))
+    }
+
+    /// An error with a code of a service's own, which the service declares.
+    pub fn coded(code: &'static ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        let mut error = Self::new(code.kind, message);
+        error.0.code = Some(code);
+        error
     }
 
     /// A fault of ours: the caller reads the catalogue's sentence, the log reads `detail`.
@@ -210,6 +230,11 @@ impl Error {
     /// Why.
     pub fn kind(&self) -> Kind {
         self.0.kind
+    }
+
+    /// As the clients of the admin, gateway and web dialects spell it: its own code, or else that of its kind.
+    pub fn code(&self) -> &'static str {
+        self.0.code.map_or(self.0.kind.entry().code, |code| code.code)
     }
 
     /// What the caller may read.
@@ -280,6 +305,19 @@ mod tests {
         };
         assert_eq!([0, 1, 1000, 1001, 59_999].map(wait), [1, 1, 1, 2, 60].map(Some));
         assert_eq!(Error::internal("x").retry_after_s(), None);
+    }
+
+    #[test]
+    fn an_error_has_the_code_of_its_kind_or_one_of_its_own() {
+        static OWN: ErrorCode = ErrorCode {
+            code: "FUNCTIONS_TIME_LIMIT_EXCEEDED",
+            kind: Kind::Timeout,
+            en: "the function took too long",
+            zh: "函数执行超时",
+        };
+        let error = Error::coded(&OWN, "the function took longer than 3 s").with_detail("f1");
+        assert_eq!((error.code(), error.kind()), ("FUNCTIONS_TIME_LIMIT_EXCEEDED", Kind::Timeout));
+        assert_eq!(Error::new(Kind::Timeout, "late").code(), "SERVER_TIMEOUT");
     }
 
     #[test]

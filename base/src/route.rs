@@ -9,14 +9,15 @@
 //! ];
 //! ```
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::{Method, Response};
 
 use crate::access::Access;
 use crate::body::Body;
-use crate::call::Call;
-use crate::error::{Error, Result};
+use crate::call::{self, Call};
+use crate::error::{Error, Kind, Result};
 use crate::ids::{EnvId, RequestId};
 use crate::policy::RoutePolicy;
 use crate::reply::ResponseFuture;
@@ -56,6 +57,10 @@ pub struct Route {
     pub spec: &'static RouteSpec,
     /// Where it stands.
     pub scope: RouteScope,
+    /// The specification's policy, or one of its own.
+    pub policy: RoutePolicy,
+    /// What stands before the specification's path.
+    prefix: Option<Arc<str>>,
     handle: Arc<dyn Handle>,
 }
 
@@ -74,9 +79,13 @@ pub enum RouteScope {
 
 /// Takes the routes of a service while the server serves: HTTP functions, hosting, answers to certificate challenges.
 pub trait PublishRoutes: Send + Sync {
-    /// Puts these routes in the place of those that the same owner published before; none withdraws them. On an error nothing
-    /// changed.
-    fn publish(&self, owner: &'static str, routes: Vec<Route>) -> Result<()>;
+    /// Puts these routes in the place of those that the same owner published in this scope before; none withdraws them.
+    /// Requests that are under way end with the routes that they began with.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for a path that belongs to a service, or that cannot stand beside another; `AlreadyExists` for one
+    /// that somebody else has; `LimitExceeded`. On an error nothing changed.
+    fn publish(&self, owner: &'static str, scope: &RouteScope, routes: Vec<Route>) -> Result<()>;
 }
 
 trait Handle: Send + Sync {
@@ -94,11 +103,58 @@ impl<S: Send + Sync + 'static> Handle for Bound<S> {
     }
 }
 
+/// The longest prefix of a route in bytes.
+const PREFIX_BYTES_MAX: usize = 1024;
+
+// === impl Route ===
+
 impl Route {
+    /// One endpoint of a service that is alive.
+    pub fn new<S: Send + Sync + 'static>(service: &Arc<S>, endpoint: &'static Endpoint<S>) -> Self {
+        Self {
+            spec: &endpoint.spec,
+            scope: RouteScope::Everywhere,
+            policy: endpoint.spec.policy,
+            prefix: None,
+            handle: Arc::new(Bound { service: Arc::clone(service), handle: endpoint.handle }),
+        }
+    }
+
     /// The same route for one host or one environment alone.
     #[must_use]
     pub fn in_scope(self, scope: RouteScope) -> Self {
         Self { scope, ..self }
+    }
+
+    /// The same route with a policy of its own.
+    #[must_use]
+    pub fn with_policy(self, policy: RoutePolicy) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// The same route below a prefix that was chosen at run time, such as `/hello`; the specification's `/` is then the
+    /// prefix itself, and its `/{*rest}` what is below. A prefix is compared as clients send it, so that what is not ASCII
+    /// stands in it percent-encoded.
+    ///
+    /// # Errors
+    /// `InvalidParameter` for a prefix that no request could have.
+    pub fn below(self, prefix: &str) -> Result<Self> {
+        if !is_prefix(prefix) {
+            let message = format!(
+                "a path is `/` with segments between, without `{{`, `}}`, `?`, `#` and dots alone, at most {PREFIX_BYTES_MAX} bytes"
+            );
+            return Err(Error::new(Kind::InvalidParameter, message));
+        }
+        Ok(Self { prefix: Some(prefix.into()), ..self })
+    }
+
+    /// Its path with the prefix, in the form of [`RouteSpec::path`].
+    pub fn path(&self) -> Cow<'static, str> {
+        match (&self.prefix, self.spec.path) {
+            (None, path) => path.into(),
+            (Some(prefix), "/") => prefix.to_string().into(),
+            (Some(prefix), path) => format!("{prefix}{path}").into(),
+        }
     }
 
     /// Answers one call.
@@ -107,15 +163,62 @@ impl Route {
     }
 }
 
+/// Whether a text is the literal beginning of paths that clients may send (RFC 3986 section 3.3).
+fn is_prefix(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%".contains(&byte);
+    let is_segment =
+        |segment: &str| !["", ".", ".."].contains(&segment) && segment.bytes().all(is_plain);
+    text.len() <= PREFIX_BYTES_MAX
+        && text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_segment))
+        && call::decode(text, false).is_ok()
+}
+
 /// Binds a service to its list.
 pub fn bind<S: Send + Sync + 'static>(
     service: &Arc<S>,
     endpoints: &'static [Endpoint<S>],
 ) -> Vec<Route> {
-    let bind_one = |endpoint: &'static Endpoint<S>| Route {
-        spec: &endpoint.spec,
-        scope: RouteScope::Everywhere,
-        handle: Arc::new(Bound { service: Arc::clone(service), handle: endpoint.handle }),
-    };
-    endpoints.iter().map(bind_one).collect()
+    endpoints.iter().map(|endpoint| Route::new(service, endpoint)).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+    use crate::access::Access;
+
+    struct Nothing;
+
+    const ENDPOINTS: &[Endpoint<Nothing>] = &[at("/"), at("/{*rest}")];
+
+    const fn at(path: &'static str) -> Endpoint<Nothing> {
+        Endpoint {
+            spec: RouteSpec {
+                name: "test.nothing",
+                method: Method::GET,
+                path,
+                access: Access::Public,
+                policy: RoutePolicy::ORDINARY,
+                render_error: |_, _| Response::new(Body::Empty),
+            },
+            handle: |_, _| Box::pin(async { Ok(Response::new(Body::Empty).into()) }),
+        }
+    }
+
+    #[test]
+    fn a_prefix_that_is_chosen_at_run_time_stands_before_the_path() {
+        let routes = bind(&Arc::new(Nothing), ENDPOINTS);
+        let paths = |prefix: &str| {
+            let below = routes.iter().map(|route| route.clone().below(prefix));
+            below.map(|route| route.map(|route| route.path())).collect::<Result<Vec<_>>>()
+        };
+        assert_eq!(paths("/hello").unwrap(), ["/hello", "/hello/{*rest}"]);
+        assert_eq!(paths("/a/%E4%BA%91").unwrap(), ["/a/%E4%BA%91", "/a/%E4%BA%91/{*rest}"]);
+        let long = format!("/{}", "a".repeat(PREFIX_BYTES_MAX));
+        for bad in
+            ["", "hello", "/", "/a/", "//a", "/a/../b", "/.", "/{a}", "/a?b", "/云", "/%4", &long]
+        {
+            assert_eq!(paths(bad).unwrap_err().kind(), Kind::InvalidParameter, "{bad}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use hyper::{HeaderMap, Method, Uri};
+use hyper::{Method, Uri};
 use serde_json::{Value, json};
 use yunzhan_base::call::Params;
 use yunzhan_base::context::Context as CallContext;
@@ -19,6 +19,7 @@ use yunzhan_engine::sql::{self, Migrations};
 use yunzhan_net::http::Client;
 use yunzhan_services::acts::Acts;
 use yunzhan_services::identity::{self, Identity};
+use yunzhan_services::published::Introduction;
 use yunzhan_services::service::{self, AnyService, Lifecycle, Opening, Sections};
 use yunzhan_services::{dialect, envs};
 
@@ -59,6 +60,7 @@ async fn open(data: &DataDir, clock: Clock) -> Result<Arc<Identity>> {
         events: Events::to(Vec::new()),
         acts: Acts::unrecorded(),
         lifecycle: Lifecycle::default(),
+        introduction: Introduction::default(),
         sections: Sections::default(),
         opened: Vec::new(),
     };
@@ -75,15 +77,10 @@ fn master_key(data: &DataDir) -> Result<MasterKey> {
 fn call(env: &str, name: &str) -> Call {
     let mut params = Params::default();
     params.push("env", env.to_owned());
-    Call {
-        method: Method::POST,
-        uri: Uri::from_static("/"),
-        headers: HeaderMap::new(),
-        body: json!({ "name": name }).to_string().into(),
-        params,
-        context: CallContext {
-            principal: Principal::Operator,
-            ..CallContext::internal(RequestId::NONE, None, Duration::from_secs(10))
-        },
-    }
+    let context = CallContext {
+        principal: Principal::Operator,
+        ..CallContext::internal(RequestId::NONE, None, Duration::from_secs(10))
+    };
+    let body = json!({ "name": name }).to_string().into();
+    Call { body, params, ..Call::new(Method::POST, Uri::from_static("/"), context) }
 }

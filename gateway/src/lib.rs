@@ -20,6 +20,7 @@ mod observed_stream;
 pub mod pipeline;
 pub mod proxy_protocol;
 mod respond;
+mod routes;
 mod sockets;
 pub mod stage;
 mod stages;

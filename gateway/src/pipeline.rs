@@ -1,6 +1,5 @@
 //! The gateway: its stages in the order of execution, and what they share.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::request;
@@ -9,24 +8,25 @@ use yunzhan_base::env::Envs;
 use yunzhan_base::event::Events;
 use yunzhan_base::ids::RequestIds;
 use yunzhan_base::principal::Authenticate;
-use yunzhan_base::route::PublishRoutes;
+use yunzhan_base::route::{PublishRoutes, RouteScope};
 use yunzhan_base::{Body, Live, Result, Route, WafMode};
 use yunzhan_net::http::Client;
 
 use crate::body::Budget;
 use crate::bounds::Bounds;
 use crate::client_address::{self, TrustedProxies};
-use crate::config::{Config, RemoteRoute};
+use crate::config::Config;
 use crate::connection_counts::ConnectionCounts;
 use crate::exchange::{ConnectionFacts, Exchange};
 use crate::flight::{Course, Departure, Flight};
 use crate::head_scan::Lengths;
 use crate::respond;
+use crate::routes::{Routes, Shared};
 use crate::sockets::Sockets;
 use crate::stage::Stage;
 use crate::stages::waf::{Waf, WafStage};
 use crate::stages::{auth, cors, framing, route};
-use crate::table::{Destination, Shared, Table};
+use crate::table::{Destination, Table};
 use crate::upstream::files::Files;
 
 /// What a gateway is made of.
@@ -57,10 +57,8 @@ pub struct Dependencies {
 pub struct Gateway {
     course: Arc<Course>,
     table: Live<Table>,
-    /// The services' own routes, what was published since, and the configured ones: what the table is built of.
+    /// What the table is built of. Whoever changes the table holds it.
     routes: Mutex<Routes>,
-    files: Option<Arc<Files>>,
-    shared: Shared,
     ids: RequestIds,
     pub(crate) events: Events,
     pub(crate) bounds: Live<Bounds>,
@@ -68,18 +66,6 @@ pub struct Gateway {
     pub(crate) trusted_proxies: Live<TrustedProxies>,
     /// Connections by the client's address, over all listeners.
     pub(crate) connection_counts: ConnectionCounts,
-}
-
-struct Routes {
-    own: Vec<Route>,
-    published: BTreeMap<&'static str, Vec<Route>>,
-    remote: Vec<RemoteRoute>,
-}
-
-impl Routes {
-    fn local(&self) -> impl Iterator<Item = &Route> {
-        self.own.iter().chain(self.published.values().flatten())
-    }
 }
 
 impl Gateway {
@@ -95,10 +81,8 @@ impl Gateway {
             bounds: bounds.clone(),
             trusted_proxies: trusted_proxies.clone(),
         };
-        let routes =
-            Routes { own: given.routes, published: BTreeMap::new(), remote: given.config.routes };
-        let table = Table::build(routes.local(), files.as_ref(), &routes.remote, &shared)?;
-        let table = Live::new(table);
+        let routes = Routes::new(given.routes, given.config.routes, files, shared);
+        let table = Live::new(Table::build(&routes, &routes.remote)?);
         // In the order of execution. Room is kept, in this order, for: guard, limit (before auth), quota,
         // experiment, cache, shape, fault. Whoever answers is no stage: it always answers.
         let stages: Vec<Box<dyn Stage>> = vec![
@@ -123,8 +107,6 @@ impl Gateway {
             }),
             table,
             routes: Mutex::new(routes),
-            files,
-            shared,
             ids: RequestIds::new(given.seed),
             events: given.events,
             bounds,
@@ -200,8 +182,7 @@ impl Follow<Config> for Gateway {
 
     fn prepare<'f>(&'f self, config: &Config) -> Result<Prepared<'f>> {
         let routes = self.lock_routes();
-        let table =
-            Table::build(routes.local(), self.files.as_ref(), &config.routes, &self.shared)?;
+        let table = Table::build(&routes, &config.routes)?;
         let remote = config.routes.clone();
         // How many connections there may be is decided when a listener opens.
         let connections_max = self.bounds.peek().connections_max;
@@ -221,19 +202,16 @@ impl Follow<Config> for Gateway {
 }
 
 impl PublishRoutes for Gateway {
-    fn publish(&self, owner: &'static str, routes: Vec<Route>) -> Result<()> {
+    fn publish(&self, owner: &'static str, scope: &RouteScope, routes: Vec<Route>) -> Result<()> {
         let mut known = self.lock_routes();
-        let before = known.published.insert(owner, routes);
-        let table = Table::build(known.local(), self.files.as_ref(), &known.remote, &self.shared);
-        match table {
-            Ok(table) => {
-                self.table.store(table);
-                Ok(())
-            }
+        let before = known.replace(owner, scope, routes)?;
+        match self.table.peek().rebuilt(&known, scope) {
+            Ok(table) => self.table.store(table),
             Err(error) => {
-                known.published.insert(owner, before.unwrap_or_default());
-                Err(error)
+                known.put(owner, scope, before);
+                return Err(error);
             }
         }
+        Ok(())
     }
 }

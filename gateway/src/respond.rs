@@ -33,12 +33,11 @@ pub(crate) fn refuse(exchange: &mut Exchange, error: Error) -> Response<Body> {
 
 /// A refusal where no dialect is known.
 pub(crate) fn plain(error: &Error, request_id: RequestId) -> Response<Body> {
-    let entry = error.kind().entry();
+    let code = error.code();
     let message = serde_json::Value::from(error.message());
-    let text =
-        format!(r#"{{"code":"{}","message":{message},"requestId":"{request_id}"}}"#, entry.code);
+    let text = format!(r#"{{"code":"{code}","message":{message},"requestId":"{request_id}"}}"#);
     let mut answer = Response::new(Body::from(text));
-    *answer.status_mut() = entry.status;
+    *answer.status_mut() = error.kind().entry().status;
     answer
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));

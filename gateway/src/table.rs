@@ -8,15 +8,13 @@ use matchit::InsertError;
 use yunzhan_base::call::{self, Params};
 use yunzhan_base::policy::Cors;
 use yunzhan_base::route::{RenderError, RouteScope};
-use yunzhan_base::{Access, EnvId, Error, Kind, Live, Result, Route, RoutePolicy, RouteSpec};
-use yunzhan_net::http::Client;
+use yunzhan_base::{Access, EnvId, Error, Kind, Result, Route, RoutePolicy, RouteSpec};
 
 use crate::body::Budget;
-use crate::bounds::Bounds;
-use crate::client_address::TrustedProxies;
 use crate::config::RemoteRoute;
 use crate::exchange::{Matched, Rule, Upstream};
 use crate::respond;
+use crate::routes::{Routes, Shared, root};
 use crate::upstream::files::{self, Files};
 use crate::upstream::local::Local;
 use crate::upstream::remote::Remote;
@@ -24,37 +22,32 @@ use crate::upstream::remote::Remote;
 /// The route of what no other route answers.
 const FILES: &str = "files";
 
-/// What whoever answers needs of the gateway.
-pub(crate) struct Shared {
-    /// Of remote upstreams.
-    pub(crate) client: Client,
-    /// Of held bodies.
-    pub(crate) budget: Budget,
-    /// Of waits.
-    pub(crate) bounds: Live<Bounds>,
-    /// Who may say who the client is.
-    pub(crate) trusted_proxies: Live<TrustedProxies>,
-}
-
 /// Path parameter names of ours are short; more than this is not a route.
 const NAMES_MAX: usize = call::PATH_PARAMS_MAX;
 
-/// Which route answers: by host, by environment, or everywhere. Built whole, swapped whole.
-#[derive(Default)]
+/// Which route answers: by host, by environment, or everywhere. Built whole, or anew for one scope alone; swapped whole.
+#[derive(Clone, Default)]
 pub(crate) struct Table {
-    everywhere: Paths,
-    of_hosts: HashMap<String, Paths>,
-    of_envs: HashMap<EnvId, Paths>,
-    /// The first segments of the services' paths, and how refusals below them are rendered.
+    everywhere: Arc<Paths>,
+    of_hosts: HashMap<String, Arc<Paths>>,
+    of_envs: HashMap<EnvId, Arc<Paths>>,
+    /// The roots of the services' paths, and how refusals below them are rendered.
     dialects: Vec<(&'static str, RenderError)>,
 }
 
-/// Paths, and behind each the methods it knows.
+/// The paths of one scope.
 #[derive(Default)]
 struct Paths {
     router: matchit::Router<usize>,
-    methods: Vec<Methods>,
-    texts: Vec<String>,
+    places: Vec<Place>,
+    positions: HashMap<String, usize>,
+}
+
+/// What stands at a path.
+struct Place {
+    /// Who put it there while the server served.
+    published_by: Option<&'static str>,
+    methods: Methods,
 }
 
 /// Who answers a path by which method; none stands for every method.
@@ -72,51 +65,44 @@ pub(crate) struct Destination<'a> {
 // === impl Table ===
 
 impl Table {
-    /// Every service's routes, then the configured remote ones, then the folder for what is left.
-    pub(crate) fn build<'r>(
-        local: impl Iterator<Item = &'r Route>,
-        files: Option<&Arc<Files>>,
-        remote: &[RemoteRoute],
-        parts: &Shared,
-    ) -> Result<Self> {
+    /// Every scope: the services' routes, the configured ones of `remote`, what was published, and the folder for what is left.
+    pub(crate) fn build(routes: &Routes, remote: &[RemoteRoute]) -> Result<Self> {
         let mut table = Self::default();
-        for route in local {
-            // What one environment publishes changes nothing for the others.
+        for route in &routes.own {
+            // What one environment has of its own changes nothing for the others.
             if route.scope == RouteScope::Everywhere {
                 table.add_dialect(route);
             }
-            let rule = local_rule(route, &parts.budget);
-            table.paths_of(&route.scope).insert(route.spec.path, Some(&route.spec.method), rule)?;
         }
-        for route in remote {
-            table.paths_of(&route.scope).insert(&route.path, None, remote_rule(route, parts)?)?;
-        }
-        for path in files.iter().flat_map(|_| ["/", "/{*path}"]) {
-            // A configured route may claim either path, whatever it calls the rest; then it, not the folder, answers there.
-            let is_same =
-                |known: &String| known == path || is_catch_all(known) && is_catch_all(path);
-            if !table.everywhere.texts.iter().any(is_same) {
-                let files = files.expect("a path comes from a folder");
-                for method in &files::METHODS {
-                    table.everywhere.insert(path, Some(method), files_rule(Arc::clone(files)))?;
-                }
-            }
+        for scope in routes.scopes(remote) {
+            table.put(scope, Paths::build(routes, remote, scope)?);
         }
         Ok(table)
     }
 
-    fn paths_of(&mut self, scope: &RouteScope) -> &mut Paths {
+    /// The same table with one scope built anew.
+    pub(crate) fn rebuilt(&self, routes: &Routes, scope: &RouteScope) -> Result<Self> {
+        let mut table = self.clone();
+        table.put(scope, Paths::build(routes, &routes.remote, scope)?);
+        Ok(table)
+    }
+
+    fn put(&mut self, scope: &RouteScope, paths: Paths) {
+        let is_empty = paths.places.is_empty();
+        let paths = Arc::new(paths);
         match scope {
-            RouteScope::Everywhere => &mut self.everywhere,
-            RouteScope::Host(host) => self.of_hosts.entry(host.clone()).or_default(),
-            RouteScope::Env(env) => self.of_envs.entry(env.clone()).or_default(),
+            RouteScope::Everywhere => self.everywhere = paths,
+            RouteScope::Host(host) if is_empty => drop(self.of_hosts.remove(host)),
+            RouteScope::Host(host) => drop(self.of_hosts.insert(host.clone(), paths)),
+            RouteScope::Env(env) if is_empty => drop(self.of_envs.remove(env)),
+            RouteScope::Env(env) => drop(self.of_envs.insert(env.clone(), paths)),
         }
     }
 
     fn add_dialect(&mut self, route: &Route) {
-        let first = first_segment(route.spec.path);
-        if !first.starts_with('{') && !self.dialects.iter().any(|(known, _)| *known == first) {
-            self.dialects.push((first, route.spec.render_error));
+        let root = root(route.spec.path);
+        if !root.starts_with('{') && !self.dialects.iter().any(|(known, _)| *known == root) {
+            self.dialects.push((root, route.spec.render_error));
         }
     }
 
@@ -131,8 +117,8 @@ impl Table {
     }
 
     fn neighbour(&self, path: &str) -> Option<RenderError> {
-        let first = first_segment(path);
-        self.dialects.iter().find(|(known, _)| *known == first).map(|(_, render)| *render)
+        let root = root(path);
+        self.dialects.iter().find(|(known, _)| *known == root).map(|(_, render)| *render)
     }
 
     /// The methods that a path knows, and its parameters: those of the host before those of the environment, and those
@@ -147,7 +133,10 @@ impl Table {
         let all = [of_host, of_env, Some(&self.everywhere)];
         all.into_iter().flatten().find_map(|paths| {
             let found = paths.router.at(path).ok()?;
-            Some((&paths.methods[*found.value], found.params))
+            let place = &paths.places[*found.value];
+            // Whoever publishes a path with a parameter means none of the services' paths.
+            let is_theirs = place.published_by.is_some() && self.neighbour(path).is_some();
+            (!is_theirs).then_some((&place.methods, found.params))
         })
     }
 
@@ -203,42 +192,89 @@ impl Table {
 // === impl Paths ===
 
 impl Paths {
-    fn insert(&mut self, path: &str, method: Option<&Method>, rule: Rule) -> Result<()> {
-        let position = match self.texts.iter().position(|known| known == path) {
-            Some(position) => position,
-            None => self.insert_path(path)?,
+    /// What stands in one scope.
+    fn build(routes: &Routes, remote: &[RemoteRoute], scope: &RouteScope) -> Result<Self> {
+        let mut paths = Self::default();
+        let shared = &routes.shared;
+        for route in routes.own.iter().filter(|route| route.scope == *scope) {
+            let rule = local_rule(route, true, &shared.budget);
+            paths.insert(&route.path(), Some(&route.spec.method), rule, None)?;
+        }
+        for route in remote.iter().filter(|route| route.scope == *scope) {
+            paths.insert(&route.path, None, remote_rule(route, shared)?, None)?;
+        }
+        for (owner, route) in routes.published(scope) {
+            let rule = local_rule(route, is_of_env(scope), &shared.budget);
+            paths.insert(&route.path(), Some(&route.spec.method), rule, Some(owner))?;
+        }
+        if let (RouteScope::Everywhere, Some(files)) = (scope, &routes.files) {
+            paths.insert_files(files)?;
+        }
+        Ok(paths)
+    }
+
+    fn insert_files(&mut self, files: &Arc<Files>) -> Result<()> {
+        for path in ["/", "/{*path}"] {
+            // A route may claim either path, whatever it calls the rest; then it, not the folder, answers there.
+            let is_same =
+                |known: &String| known == path || is_catch_all(known) && is_catch_all(path);
+            if !self.positions.keys().any(is_same) {
+                for method in &files::METHODS {
+                    self.insert(path, Some(method), files_rule(Arc::clone(files)), None)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(
+        &mut self,
+        path: &str,
+        method: Option<&Method>,
+        rule: Rule,
+        published_by: Option<&'static str>,
+    ) -> Result<()> {
+        let position = match self.positions.get(path) {
+            Some(position) => *position,
+            None => self.insert_path(path, published_by)?,
         };
-        let methods = &mut self.methods[position];
-        if methods.iter().any(|(known, _)| known.as_ref() == method) {
+        let place = &mut self.places[position];
+        let is_taken = place.methods.iter().any(|(known, _)| known.as_ref() == method);
+        if is_taken || place.published_by != published_by {
             return Err(Error::new(
                 Kind::AlreadyExists,
                 format!("two routes answer {path}; remove one of them"),
             ));
         }
-        methods.push((method.cloned(), Arc::new(rule)));
+        place.methods.push((method.cloned(), Arc::new(rule)));
         Ok(())
     }
 
-    fn insert_path(&mut self, path: &str) -> Result<usize> {
-        let position = self.methods.len();
+    fn insert_path(&mut self, path: &str, published_by: Option<&'static str>) -> Result<usize> {
+        let position = self.places.len();
         self.router.insert(path, position).map_err(|error| route_conflict(path).because(error))?;
-        self.methods.push(Vec::new());
-        self.texts.push(path.to_owned());
+        self.places.push(Place { published_by, methods: Vec::new() });
+        self.positions.insert(path.to_owned(), position);
         Ok(position)
     }
 }
 
-fn local_rule(route: &Route, budget: &Budget) -> Rule {
+fn local_rule(route: &Route, env_in_query: bool, budget: &Budget) -> Rule {
     let spec = route.spec;
     Rule {
         name: spec.name,
         access: spec.access,
-        policy: spec.policy,
+        policy: route.policy,
         render_error: spec.render_error,
-        env_in_query: true,
+        env_in_query,
         parameter_names: parameter_names(spec.path),
         upstream: Arc::new(Local::new(route.clone(), budget.clone())),
     }
+}
+
+/// Whether a query that chose the route also says in which environment it is.
+fn is_of_env(scope: &RouteScope) -> bool {
+    matches!(scope, RouteScope::Env(_))
 }
 
 fn remote_rule(route: &RemoteRoute, parts: &Shared) -> Result<Rule> {
@@ -247,8 +283,7 @@ fn remote_rule(route: &RemoteRoute, parts: &Shared) -> Result<Rule> {
         access: route.access,
         policy: route.policy,
         render_error: respond::plain,
-        // A query that chose the route also says in which environment it is.
-        env_in_query: matches!(route.scope, RouteScope::Env(_)),
+        env_in_query: is_of_env(&route.scope),
         parameter_names: Vec::new(),
         upstream: Arc::new(Remote::new(
             route,
@@ -308,11 +343,6 @@ pub fn route_conflicts(
 
 fn route_conflict(path: &str) -> Error {
     Error::new(Kind::InvalidParameter, format!("route {path} cannot stand beside the others"))
-}
-
-/// What stands between the first slash and the second.
-fn first_segment(path: &str) -> &str {
-    path.trim_start_matches('/').split('/').next().unwrap_or_default()
 }
 
 /// The names between braces, in the order of the path.

@@ -18,8 +18,9 @@ use crate::exchange::{
     Answered, ConnectionFacts, Exchange, Matched, Rule, Upstream, UpstreamFuture,
 };
 use crate::respond;
+use crate::routes::{Routes, Shared};
 use crate::stage::{Stage, Step};
-use crate::table::{Shared, Table};
+use crate::table::Table;
 
 /// A request that came from 127.0.0.1 over HTTP/1.1, and that no stage has seen.
 pub(crate) fn exchange(method: &str, uri: &str) -> Exchange {
@@ -36,14 +37,7 @@ pub(crate) fn exchange_of(head: http::request::Builder, body: Body) -> Exchange 
 
 /// An environment that permits nothing beyond what every environment does.
 pub(crate) fn env(id: &str) -> Arc<Env> {
-    Arc::new(Env {
-        id: id.parse().unwrap(),
-        appid: None,
-        app_secret: None,
-        hosts: Vec::new(),
-        origins: Vec::new(),
-        development_login: false,
-    })
+    Arc::new(Env::new(id.parse().unwrap()))
 }
 
 /// Lets the exchange have matched a route with this policy, which answers nothing.
@@ -93,7 +87,8 @@ pub(crate) fn table() -> Table {
         bounds: Live::new(Config::default().bounds()),
         trusted_proxies: Live::new(TrustedProxies::default()),
     };
-    Table::build(things.iter().chain(&own), None, &[], &shared).unwrap()
+    let routes = Routes::new([things, own].concat(), Vec::new(), None, shared);
+    Table::build(&routes, &[]).unwrap()
 }
 
 /// What a stage decides, in words.

@@ -86,9 +86,8 @@ fn clear_faults(ops: Arc<Ops>, _call: Call) -> ResponseFuture {
 mod tests {
     use std::time::Duration;
 
-    use http::{HeaderMap, Uri};
+    use http::Uri;
     use serde_json::{Value, json};
-    use yunzhan_base::call::Params;
     use yunzhan_base::fault::Faults;
     use yunzhan_base::{Clock, Context, RequestId, Result, route};
     use yunzhan_engine::sql::testing::Fresh;
@@ -119,14 +118,9 @@ mod tests {
         let routes = route::bind(ops, CONTROL);
         let route = routes.iter().find(|route| route.spec.name == name).unwrap();
         let body = if body.is_null() { Body::Empty } else { Body::from(body.to_string()) };
-        let call = Call {
-            method: route.spec.method.clone(),
-            uri: Uri::from_static(route.spec.path),
-            headers: HeaderMap::new(),
-            body,
-            params: Params::default(),
-            context: Context::internal(RequestId::NONE, None, Duration::from_secs(5)),
-        };
+        let context = Context::internal(RequestId::NONE, None, Duration::from_secs(5));
+        let (method, uri) = (route.spec.method.clone(), Uri::from_static(route.spec.path));
+        let call = Call { body, ..Call::new(method, uri, context) };
         let response = route.call(call).await?.into_response().unwrap();
         Ok(serde_json::from_slice(response.body().held()).unwrap())
     }

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use yunzhan_base::event::{Events, Observe};
 use yunzhan_base::fault::Faults;
+use yunzhan_base::gauge::Gauge;
 use yunzhan_base::{Clock, Error, Kind, Result, RouteSpec};
 
 use access_log::AccessLog;
@@ -93,6 +94,11 @@ impl Ops {
     /// Where every crate emits its events.
     pub fn events(&self) -> Events {
         self.events.clone()
+    }
+
+    /// Shows these in the metrics from now on: the services are opened after whoever observes them.
+    pub fn show(&self, gauges: Vec<Gauge>) {
+        self.metrics.show(gauges);
     }
 
     /// Writes what waits for the access log; lines of events that come later are lost. Connections that outlive the server's

@@ -82,12 +82,14 @@ impl App {
         }
         let client = Client::with_faults(yunzhan_net::http::Config::default(), faults.clone());
         let rooms = open_rooms(&config, &data, clock, &client, &events, faults).await?;
+        ops.show(rooms.gauges());
         data.keep_key_check()?;
         if demo && config.demo {
             rooms.make_demo().await?;
         }
         let rule_sets = Arc::new(rule_sets);
         let gateway = open_gateway(&config, &rooms, &client, &events, rule_sets.waf(), sockets)?;
+        rooms.introduce(&(Arc::clone(&gateway) as _));
         let certificates = Arc::new(Certificates::open(&data.dir, &config)?);
         let phase = Arc::new(Phase::default());
         let reloader = Arc::new(Reloader::new(reload::Parts {
@@ -96,9 +98,10 @@ impl App {
             settings,
             events: events.clone(),
             followers: vec![
-                part(|config: &Config| &config.gateway, Arc::clone(&gateway)),
                 part(|config: &Config| &config.waf, Arc::clone(&rule_sets)),
                 part(|config: &Config| config, Arc::clone(&certificates)),
+                // Last: what is published waits for it, and must not wait while rules are compiled.
+                part(|config: &Config| &config.gateway, Arc::clone(&gateway)),
             ],
             warnings: certificate_warnings(&certificates, &rooms),
         }));
@@ -257,7 +260,7 @@ fn open_ops(
         json,
         clock: clock.clone(),
         faults: faults.clone(),
-        routes: rooms::public_specs(),
+        routes: rooms::public_specs().chain(rooms::published_specs()),
         others: vec![Arc::new(sockets.clone())],
     })
 }

@@ -16,6 +16,9 @@ mod ready;
 mod reload;
 mod rooms;
 mod serve;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod service_tests;
 mod signals;
 mod waf;
 

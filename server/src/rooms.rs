@@ -6,6 +6,8 @@ use std::sync::Arc;
 use yunzhan_base::audit::Ledger;
 use yunzhan_base::event::{Events, Level};
 use yunzhan_base::fault::Faults;
+use yunzhan_base::gauge::Gauge;
+use yunzhan_base::route::PublishRoutes;
 use yunzhan_base::{Clock, EnvId, Result, Route, RouteSpec, route};
 use yunzhan_engine::lease::{self, Leases};
 use yunzhan_engine::seal::MasterKey;
@@ -22,6 +24,7 @@ use yunzhan_services::envs::{self, EnvStore, NewEnv};
 use yunzhan_services::identity::{self, Identity};
 use yunzhan_services::nodes::cluster::Cluster;
 use yunzhan_services::nodes::{self, Link, Nodes};
+use yunzhan_services::published::{Introduction, Refused};
 use yunzhan_services::service::{self, AnyService, Lifecycle, OpenService, Opening};
 
 use crate::config::Config;
@@ -32,6 +35,8 @@ pub(crate) static SERVICES: &[&dyn AnyService] = &[
     &envs::SERVICE,
     &identity::SERVICE,
     &dialect::documents::SERVICE,
+    #[cfg(test)]
+    &crate::service_tests::SERVICE,
     // Last, as it answers with the actions that those above bring.
     &dialect::action::SERVICE,
 ];
@@ -61,6 +66,8 @@ pub(crate) struct Rooms {
     pub(crate) health: Arc<Health>,
     /// This node among others, and its tasks.
     pub(crate) nodes: Arc<Nodes>,
+    /// Takes what they publish to the gateway.
+    introduction: Introduction,
     /// In the order of the list.
     opened: Arc<[OpenService]>,
     events: Events,
@@ -84,6 +91,7 @@ impl Rooms {
             life: database.map(|_| config.cluster.session_life),
         }));
         let acts = Acts::new(ledger, clock.clone(), events.clone());
+        let introduction = Introduction::default();
         let opening = Opening {
             services: SERVICES,
             sql,
@@ -93,6 +101,7 @@ impl Rooms {
             events: events.clone(),
             acts: acts.clone(),
             lifecycle: Lifecycle::default(),
+            introduction: introduction.clone(),
             sections: config.services.clone(),
             opened: Vec::new(),
         };
@@ -106,12 +115,26 @@ impl Rooms {
         let peers = link.as_ref().map(|link| Peers::new(&link.identity)).transpose()?;
         let cluster = Cluster::new(Arc::clone(&leases), peers);
         let nodes = Arc::new(Nodes { tasks, leases, cluster, clock });
-        Ok(Self { envs, identity, acts, health, nodes, opened, events, link })
+        Ok(Self { envs, identity, acts, health, nodes, introduction, opened, events, link })
     }
 
     /// What clients may call.
     pub(crate) fn routes(&self) -> Vec<Route> {
         self.opened.iter().flat_map(|service| service.routes.clone()).collect()
+    }
+
+    /// How much the services have of what operators watch.
+    pub(crate) fn gauges(&self) -> Vec<Gauge> {
+        self.opened.iter().flat_map(|service| service.gauges.iter().cloned()).collect()
+    }
+
+    /// Introduces the services to the clients' gateway, so that what they publish stands there. What cannot is told.
+    pub(crate) fn introduce(&self, gateway: &Arc<dyn PublishRoutes>) {
+        for refused in self.introduction.begin(gateway) {
+            let Refused { owner, scope, error } = refused;
+            let text = format!("routes of {owner}, {scope:?}: {}", error.operator_text());
+            self.events.notice(Level::Error, "routes_not_published", &text);
+        }
     }
 
     /// What operators may call.
@@ -181,6 +204,11 @@ impl Rooms {
 /// Every public route, known before any service is open.
 pub(crate) fn public_specs() -> impl Iterator<Item = &'static RouteSpec> {
     SERVICES.iter().flat_map(|service| service.routes())
+}
+
+/// What services publish while they serve.
+pub(crate) fn published_specs() -> impl Iterator<Item = &'static RouteSpec> {
+    SERVICES.iter().flat_map(|service| service.published().iter().copied())
 }
 
 /// Every control route of the services.

@@ -23,7 +23,9 @@ use std::time::Duration;
 
 use yunzhan_base::config::Reader;
 use yunzhan_base::event::Events;
-use yunzhan_base::{Clock, Endpoint, EnvId, Error, Result, Route, RouteSpec, route};
+use yunzhan_base::{
+    Clock, Endpoint, EnvId, Error, ErrorCode, Result, Route, RouteSpec, gauge, route,
+};
 use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::SharedSql;
 use yunzhan_engine::sql::migrate::{Migration, Scope};
@@ -32,6 +34,8 @@ use yunzhan_net::task::{self, On, Run};
 
 use crate::acts::Acts;
 use crate::dialect::action::{Action, ActionSpec, OpenAction};
+use crate::published::{Introduction, PublishedRoutes};
+use crate::verbs::Family;
 
 /// Work of a service that ends with nothing but success or an error.
 pub type Work = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
@@ -53,6 +57,8 @@ pub struct Service<S: 'static> {
     pub open: for<'a> fn(&'a Opening) -> Opened<'a, S>,
     /// What clients may call.
     pub routes: &'static [&'static [Endpoint<S>]],
+    /// What it publishes while it serves, below prefixes that it chooses then ([`Opening::published_routes`]).
+    pub published: &'static [&'static RouteSpec],
     /// What operators may call.
     pub control: &'static [Endpoint<S>],
     /// What it answers in the dialects that name the action in the body.
@@ -63,6 +69,8 @@ pub struct Service<S: 'static> {
     pub tables: &'static [Table],
     /// Its work outside requests.
     pub tasks: &'static [Task<S>],
+    /// How much it has of what operators watch.
+    pub gauges: &'static [Gauge<S>],
     /// Hears that an environment was made or deleted.
     pub env_changed: Option<fn(Arc<S>, EnvChange) -> Work>,
     /// Whether it can serve: part of `/readyz`.
@@ -71,6 +79,10 @@ pub struct Service<S: 'static> {
     pub close: Option<fn(Arc<S>) -> Work>,
     /// Its section of the configuration.
     pub section: Option<Section>,
+    /// Its verbs on the command line.
+    pub verbs: &'static [Family],
+    /// Codes that clients know of its errors beside those of the kinds ([`Error::coded`]).
+    pub codes: &'static [&'static ErrorCode],
 }
 
 /// A table, as whoever copies, moves, compares or erases data must know it.
@@ -122,6 +134,16 @@ pub struct Task<S: 'static> {
     pub work: fn(Arc<S>, Run) -> Work,
 }
 
+/// A number in the metrics, such as how many transactions are open.
+pub struct Gauge<S> {
+    /// Begins with the service's name; its unit stands last where it has one. Never renamed.
+    pub name: &'static str,
+    /// One sentence for people, without a stop.
+    pub help: &'static str,
+    /// The present value, which the service has at hand.
+    pub read: fn(&S) -> f64,
+}
+
 /// What happened to an environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EnvChange {
@@ -158,6 +180,8 @@ pub struct Opening {
     pub acts: Acts,
     /// Tells the services of environments that come and go.
     pub lifecycle: Lifecycle,
+    /// Takes the routes that services publish to the gateway.
+    pub introduction: Introduction,
     /// The sections of the configuration.
     pub sections: Sections,
     /// The services that are open already.
@@ -184,6 +208,8 @@ pub struct OpenService {
     pub(crate) actions: Vec<OpenAction>,
     /// Its work outside requests.
     pub tasks: Vec<task::Task>,
+    /// How much it has of what operators watch.
+    pub gauges: Vec<gauge::Gauge>,
     /// Hears of environments.
     env_changed: Option<Hears>,
     ready: Option<Bound>,
@@ -197,6 +223,8 @@ pub trait AnyService: Sync {
     fn name(&self) -> &'static str;
     /// What clients may call.
     fn routes(&self) -> Vec<&'static RouteSpec>;
+    /// What it publishes while it serves.
+    fn published(&self) -> &'static [&'static RouteSpec];
     /// What operators may call.
     fn control(&self) -> Vec<&'static RouteSpec>;
     /// What it answers in the dialects that name the action in the body.
@@ -207,6 +235,10 @@ pub trait AnyService: Sync {
     fn tables(&self) -> &'static [Table];
     /// Its section of the configuration.
     fn section(&self) -> Option<Section>;
+    /// Its verbs on the command line.
+    fn verbs(&self) -> &'static [Family];
+    /// Codes of its errors beside those of the kinds.
+    fn codes(&self) -> &'static [&'static ErrorCode];
     /// Opens it.
     fn open<'a>(
         &'a self,
@@ -223,15 +255,19 @@ impl<S> Service<S> {
             name,
             open,
             routes: &[],
+            published: &[],
             control: &[],
             actions: &[],
             migrations: &[],
             tables: &[],
             tasks: &[],
+            gauges: &[],
             env_changed: None,
             ready: None,
             close: None,
             section: None,
+            verbs: &[],
+            codes: &[],
         }
     }
 }
@@ -243,6 +279,10 @@ impl<S: Send + Sync + 'static> AnyService for Service<S> {
 
     fn routes(&self) -> Vec<&'static RouteSpec> {
         self.routes.iter().flat_map(|list| specs(list)).collect()
+    }
+
+    fn published(&self) -> &'static [&'static RouteSpec] {
+        self.published
     }
 
     fn control(&self) -> Vec<&'static RouteSpec> {
@@ -263,6 +303,14 @@ impl<S: Send + Sync + 'static> AnyService for Service<S> {
 
     fn section(&self) -> Option<Section> {
         self.section
+    }
+
+    fn verbs(&self) -> &'static [Family] {
+        self.verbs
+    }
+
+    fn codes(&self) -> &'static [&'static ErrorCode] {
+        self.codes
     }
 
     fn open<'a>(
@@ -293,6 +341,11 @@ impl<S: Send + Sync + 'static> Service<S> {
                 On::OneNode => open.on_one_node(),
             }
         };
+        let gauge = |gauge: &Gauge<S>| {
+            let (service, read) = (Arc::clone(service), gauge.read);
+            let read = Arc::new(move || read(&service));
+            gauge::Gauge { name: gauge.name, help: gauge.help, read }
+        };
         let hears = |hear: fn(Arc<S>, EnvChange) -> Work| -> Hears {
             let service = Arc::clone(service);
             Arc::new(move |change| hear(Arc::clone(&service), change))
@@ -303,6 +356,7 @@ impl<S: Send + Sync + 'static> Service<S> {
             control: route::bind(service, self.control),
             actions: self.actions.iter().map(|action| action.bind(service)).collect(),
             tasks: self.tasks.iter().map(task).collect(),
+            gauges: self.gauges.iter().map(gauge).collect(),
             env_changed: self.env_changed.map(hears),
             ready: self.ready.map(work),
             close: self.close.map(work),
@@ -338,6 +392,11 @@ impl Opening {
     /// `Internal` when there is none, as the list is ours.
     pub fn service<S: Send + Sync + 'static>(&self) -> Result<Arc<S>> {
         find(&self.opened)
+    }
+
+    /// By which a service publishes what it declares. Others it cannot speak for.
+    pub fn published_routes<S>(&self, service: &Service<S>) -> PublishedRoutes {
+        PublishedRoutes::new(service.name, service.published, &self.introduction)
     }
 
     /// A service's own section of the configuration; its defaults where none was read.
@@ -441,6 +500,8 @@ impl Lifecycle {
 mod tests {
     use std::collections::BTreeSet;
 
+    use yunzhan_base::error::CATALOGUE;
+
     use super::*;
     use crate::dialect::{action, documents, gateway};
     use crate::{envs, identity};
@@ -489,12 +550,24 @@ mod tests {
         let mut names = BTreeSet::new();
         for service in ALL {
             assert!(names.insert(service.name()));
-            let mut own: Vec<_> = [service.routes(), service.control()].concat();
+            let published = service.published().to_vec();
+            let mut own: Vec<_> = [service.routes(), published, service.control()].concat();
             // What is not offered has one name for all its methods.
             own.dedup_by_key(|spec| spec.name);
             for spec in own {
                 assert!(names.insert(spec.name), "{}", spec.name);
             }
+        }
+    }
+
+    #[test]
+    fn a_code_is_one_service_s_and_says_what_no_kind_says() {
+        let mut codes: BTreeSet<_> = CATALOGUE.iter().map(|entry| entry.code).collect();
+        for code in ALL.iter().flat_map(|service| service.codes()) {
+            let is_plain = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
+            assert!(code.code.bytes().all(is_plain), "{code:?}");
+            assert!(codes.insert(code.code), "{code:?} stands elsewhere");
+            assert!(!code.en.is_empty() && !code.zh.is_ascii(), "{code:?}");
         }
     }
 

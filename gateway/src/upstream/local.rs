@@ -20,7 +20,7 @@ impl Local {
 
     /// The body as the route accepts it. The time that a slow phone needs for it does not count against the service.
     async fn body(&self, exchange: &mut Exchange) -> Result<Body> {
-        match self.route.spec.policy.accepts {
+        match self.route.policy.accepts {
             Accepts::Nothing => {
                 exchange.body.hold(0, &self.budget).await?;
                 Ok(Body::Empty)
@@ -34,7 +34,7 @@ impl Local {
 
     async fn call(&self, exchange: &mut Exchange) -> Result<Answered> {
         let body = self.body(exchange).await?;
-        let policy = &self.route.spec.policy;
+        let policy = &self.route.policy;
         let is_streaming = matches!(body, Body::Streaming(_));
         let deadline = Instant::now() + policy.timeout;
         let Some(matched) = &mut exchange.matched else {
@@ -77,7 +77,7 @@ impl Local {
         call.body = body;
         let reply = tokio::select! {
             reply = self.route.call(call) => reply?,
-            () = progress.stood_still(self.route.spec.policy.timeout) => return Err(late()),
+            () = progress.stood_still(self.route.policy.timeout) => return Err(late()),
         };
         let is_refusal = match &reply {
             Reply::Response(response) => response.status().as_u16() >= 400,

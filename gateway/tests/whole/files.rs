@@ -37,6 +37,22 @@ async fn a_wrong_method_is_told_from_a_wrong_path() {
 }
 
 #[tokio::test]
+async fn a_service_below_well_known_leaves_the_rest_to_the_folder() {
+    let (folder, served) = site().await;
+    fs::create_dir(folder.path().join(".well-known")).unwrap();
+    fs::write(folder.path().join(".well-known/assetlinks.json"), "[]").unwrap();
+    for (path, expected) in [
+        ("/.well-known/assetlinks.json", "200 []"),
+        ("/.well-known/keys", "405 method_not_allowed"),
+        ("/.well-known/keys/mistyped", "404 not_found"),
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let answer = summary(&raw(served.address, request.as_bytes()).await);
+        assert!(answer.starts_with(expected), "{path} {answer}");
+    }
+}
+
+#[tokio::test]
 async fn head_has_the_length_of_get_and_a_range_its_own() {
     let (_folder, served) = site().await;
     let ask = async |method: &str, headers: &str| {

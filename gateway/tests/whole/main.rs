@@ -7,6 +7,7 @@ mod carried;
 mod files;
 mod lifecycle;
 mod proxied;
+mod published;
 mod remote;
 mod streams;
 mod support;

@@ -37,6 +37,10 @@ const ROUTES: &[Endpoint<Echo>] = &[
         spec: spec("echo.carried", Method::POST, "/carried", Access::UserInBody),
         handle: echo,
     },
+    Endpoint {
+        spec: spec("echo.keys", Method::POST, "/.well-known/keys", Access::Public),
+        handle: echo,
+    },
     Endpoint { spec: streaming("echo.upload", Method::POST, "/upload"), handle: upload },
     Endpoint { spec: spec("echo.events", Method::GET, "/events", Access::Public), handle: events },
     Endpoint { spec: spec("echo.socket", Method::GET, "/socket", Access::Public), handle: socket },
@@ -161,15 +165,9 @@ impl Authenticate for OnePerson {
     }
 }
 
-fn shop() -> Env {
-    Env {
-        id: "shop".parse().unwrap(),
-        appid: Some("wx1".into()),
-        app_secret: None,
-        hosts: Vec::new(),
-        origins: Vec::new(),
-        development_login: false,
-    }
+fn env(id: &str, appid: Option<&str>, hosts: &[&str]) -> Env {
+    let hosts = hosts.iter().map(|&host| host.into()).collect();
+    Env { appid: appid.map(Into::into), hosts, ..Env::new(id.parse().unwrap()) }
 }
 
 /// Remembers every event as a short line.
@@ -237,6 +235,13 @@ pub async fn serve_files(files: Files) -> Served {
     open(guarded(|_| {}, None, shipped_rules(), Some(files))).await
 }
 
+/// Serves the echo service, what `upstream` names under `/up/`, and whatever is published meanwhile.
+pub async fn serve_publishing(upstream: Option<SocketAddr>) -> (Served, Arc<Gateway>) {
+    let files = Files::carried(&[]);
+    let (gateway, seen, events) = guarded(|_| {}, upstream, shipped_rules(), Some(files));
+    (open((Arc::clone(&gateway), seen, events)).await, gateway)
+}
+
 async fn open((gateway, seen, events): (Arc<Gateway>, Arc<Seen>, Events)) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -268,16 +273,11 @@ fn shipped_rules() -> Waf {
     })
 }
 
-fn guarded(
-    change: impl FnOnce(&mut Config),
-    upstream: Option<SocketAddr>,
-    waf: Waf,
-    files: Option<Files>,
-) -> (Arc<Gateway>, Arc<Seen>, Events) {
-    let mut config = Config::default();
-    config.routes.extend(upstream.map(|address| RemoteRoute {
+/// A configured route to another server.
+pub fn remote_route(path: &str, address: SocketAddr) -> RemoteRoute {
+    RemoteRoute {
         name: "up".into(),
-        path: "/up/{*rest}".into(),
+        path: path.into(),
         scope: RouteScope::Everywhere,
         upstream: Target::parse(&format!("http://{address}")).unwrap(),
         access: Access::Public,
@@ -285,7 +285,17 @@ fn guarded(
             cors: Cors::PassedOn,
             ..RoutePolicy::ORDINARY.streaming(1 << 20).timeout(Duration::from_secs(20))
         },
-    }));
+    }
+}
+
+fn guarded(
+    change: impl FnOnce(&mut Config),
+    upstream: Option<SocketAddr>,
+    waf: Waf,
+    files: Option<Files>,
+) -> (Arc<Gateway>, Arc<Seen>, Events) {
+    let mut config = Config::default();
+    config.routes.extend(upstream.map(|address| remote_route("/up/{*rest}", address)));
     change(&mut config);
     let (seen, sockets) = (Arc::new(Seen::default()), Sockets::default());
     let events = Events::to(vec![Arc::clone(&seen) as Arc<dyn Observe>, Arc::new(sockets.clone())]);
@@ -294,7 +304,10 @@ fn guarded(
         routes: bind(&Arc::new(Echo), ROUTES),
         files,
         authenticate: Arc::new(OnePerson),
-        envs: Live::new(Envs::new([shop()]).unwrap()),
+        envs: Live::new(
+            Envs::new([env("shop", Some("wx1"), &[]), env("cafe", None, &["cafe.example"])])
+                .unwrap(),
+        ),
         client: Client::new(yunzhan_net::http::Config::default()),
         waf,
         events: events.clone(),

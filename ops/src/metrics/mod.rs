@@ -1,6 +1,7 @@
 //! Counters and histograms for Prometheus. [`requests`] is the table that bounds their labels; [`labels`] lists every label.
 
 mod durations;
+mod gauges;
 mod labels;
 mod requests;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use yunzhan_base::RouteSpec;
 use yunzhan_base::event::{AttackKind, AttackSuspected, Event, Observe, SqlEnded, TaskEnded};
 
 use durations::HistogramFamily;
+use gauges::Gauges;
 use requests::Requests;
 
 use crate::process;
@@ -31,6 +33,7 @@ pub(crate) struct Metrics {
     task_runs: Family<labels::TaskRun, Counter>,
     task_durations: HistogramFamily<labels::TaskDuration>,
     process: process::Gauges,
+    services: Gauges,
 }
 
 // === impl Metrics ===
@@ -49,6 +52,7 @@ impl Metrics {
             task_runs: Family::default(),
             task_durations: durations::family(),
             process: process::Gauges::default(),
+            services: Gauges::default(),
         };
         metrics.register();
         metrics
@@ -96,6 +100,12 @@ impl Metrics {
         build.get_or_create(&labels::Build { version: env!("CARGO_PKG_VERSION") }).set(1);
         registry.register("build_info", "The version that runs", build);
         self.process.register(registry);
+        registry.register_collector(Box::new(self.services.clone()));
+    }
+
+    /// Shows the services' own numbers from now on.
+    pub(crate) fn show(&self, gauges: Vec<yunzhan_base::gauge::Gauge>) {
+        self.services.show(gauges);
     }
 
     /// The present values in the text format of Prometheus.

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use expect_test::expect;
 use http::{Method, StatusCode};
 use yunzhan_base::event::{
@@ -86,6 +89,31 @@ fn two_bounded_labels_have_a_bounded_product() {
     assert_eq!(counted(&metrics, &labels), Some(ENVS_MAX as u64), "the last route is beyond");
     let series = metrics.render().lines().filter(|it| it.starts_with("yunzhan_requests")).count();
     assert!(series < 5 * (PAIRS_MAX + ROUTES_MAX), "{series}");
+}
+
+#[test]
+fn a_gauge_is_read_anew_at_each_scrape() {
+    let metrics = Metrics::new([]);
+    let shelf = Arc::new(AtomicU32::new(2));
+    let read = {
+        let shelf = Arc::clone(&shelf);
+        Arc::new(move || f64::from(shelf.load(Ordering::Relaxed)))
+    };
+    metrics.show(vec![yunzhan_base::gauge::Gauge {
+        name: "shop_goods",
+        help: "Goods on the shelf",
+        read,
+    }]);
+    let shown = |count: &str| {
+        let text = metrics.render();
+        let lines =
+            "# HELP yunzhan_shop_goods Goods on the shelf.\n# TYPE yunzhan_shop_goods gauge\n";
+        assert!(text.contains(&format!("{lines}yunzhan_shop_goods {count}\n")), "{text}");
+        assert!(text.ends_with("# EOF\n"), "{text}");
+    };
+    shown("2.0");
+    shelf.store(3, Ordering::Relaxed);
+    shown("3.0");
 }
 
 /// Names and labels are read by people's dashboards: they are added to, never renamed.

@@ -1,4 +1,4 @@
-//! What the command line takes. The texts here are English; `help` holds their Chinese.
+//! What the command line takes, beside the verbs that services bring. The texts here are English; `help` holds their Chinese.
 
 use std::path::PathBuf;
 
@@ -6,12 +6,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::db::DbVerb;
 use super::db::rules::RulesVerb;
-use super::env::EnvVerb;
 use super::fault::FaultVerb;
 use super::node::NodeVerb;
 use super::task::TaskVerb;
 use super::token::TokenArguments;
-use super::user::UserVerb;
 use super::waf::WafVerb;
 
 /// The whole server side of a WeChat mini-program
@@ -79,18 +77,6 @@ pub(super) enum Verb {
     Check,
     /// Make the serving process read its configuration again
     Reload,
-    /// Environments: the mini-programs on this server
-    Env {
-        /// What to do with them.
-        #[command(subcommand)]
-        verb: EnvVerb,
-    },
-    /// People: who has logged in, and their roles
-    User {
-        /// What to do with them.
-        #[command(subcommand)]
-        verb: UserVerb,
-    },
     /// Documents: collections, their indexes, and what is in them
     Db {
         /// What to do with them.

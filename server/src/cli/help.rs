@@ -1,9 +1,11 @@
-//! The help pages in two languages. English stands at the arguments themselves; this table holds the Chinese.
+//! The help pages in two languages. English stands at the arguments themselves; this table holds the Chinese. Services bring
+//! both for their own verbs.
 
 use clap::{Command, CommandFactory};
 use yunzhan_base::config::Lang;
 
 use super::arguments::Arguments;
+use super::service_verbs;
 
 /// Chinese for each command, by its path.
 const COMMANDS: &[(&str, &str)] = &[
@@ -11,15 +13,6 @@ const COMMANDS: &[(&str, &str)] = &[
     ("serve", "提供服务 (默认)"),
     ("check", "检查配置与数据目录, 列出每一处错误"),
     ("reload", "让正在运行的进程重新读取配置"),
-    ("env", "环境: 本服务器上的小程序"),
-    ("env list", "列出环境"),
-    ("env origins", "设置可从浏览器调用该环境的页面来源 (安全域名); 不给来源则一个也不允许"),
-    ("env add", "添加环境"),
-    ("env show", "显示一个环境"),
-    ("env add-key", "为环境添加服务端密钥; 密钥只显示一次"),
-    ("user", "用户: 登录过的人, 以及他们的角色"),
-    ("user list", "列出环境中的用户, 每次一百个"),
-    ("user roles", "设置一个用户的角色, 取代原有的角色; 一个不写即全部去掉"),
     ("db", "文档: 集合, 索引, 以及其中的内容"),
     ("db collections", "列出环境中的集合"),
     ("db add-collection", "添加集合"),
@@ -60,11 +53,6 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("json", "输出 JSON, 供程序读取"),
     ("lang", "界面语言 [默认: 取自 LC_ALL, LC_MESSAGES 或 LANG]"),
     ("env", "环境 id"),
-    ("id", "环境 id: 小写字母, 数字与 '-', 以字母开头"),
-    ("appid", "小程序的 appid; 没有时只能使用开发登录"),
-    ("app_secret_file", "存放小程序密钥的文件"),
-    ("hosts", "指向此环境的域名; 可重复"),
-    ("origins", "可从浏览器调用此环境的页面来源 (安全域名), 形如 https://h5.example.com; 可重复"),
     ("collection", "集合名"),
     ("permission", "READONLY, PRIVATE, ADMINWRITE 或 ADMINONLY [默认: PRIVATE]"),
     ("preset", "READONLY, PRIVATE, ADMINWRITE 或 ADMINONLY"),
@@ -72,9 +60,6 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("operation", "调用做什么: read, create, update 或 delete"),
     ("openid", "调用者的 openid; 没有 openid, uid 与角色即为未登录"),
     ("uid", "调用者的 uid"),
-    ("after", "从此 uid 之后列起"),
-    ("person", "用户的 uid, 见 `user list`"),
-    ("given_roles", "角色; 安全规则以 `auth.roles` 得知"),
     ("roles", "调用者的角色; 可重复"),
     ("asked_query", "此查询的全部文档, 用扩展 JSON"),
     ("document_id", "具有此 id 的文档"),
@@ -116,9 +101,12 @@ const ARGUMENTS: &[(&str, &str)] = &[
 
 const TEMPLATE_ZH: &str = "{about}\n\n用法: {usage}\n\n{all-args}";
 
+/// The verbs of the server itself that stand first on its help page; the services' follow, and then the others.
+const FIRST: usize = 3;
+
 /// The command in one language.
 pub(super) fn command(lang: Lang) -> Command {
-    let mut command = Arguments::command();
+    let mut command = with_services(Arguments::command());
     command.build();
     match lang {
         Lang::En => command,
@@ -126,8 +114,28 @@ pub(super) fn command(lang: Lang) -> Command {
     }
 }
 
+fn with_services(mut command: Command) -> Command {
+    let families: Vec<Command> = service_verbs::commands().collect();
+    let own: Vec<String> =
+        command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+    for (place, name) in own.iter().enumerate() {
+        let order = if place < FIRST { place } else { place + families.len() };
+        command = command.mut_subcommand(name, |verb| verb.display_order(order));
+    }
+    let in_order = families.into_iter().enumerate();
+    command.subcommands(in_order.map(|(place, family)| family.display_order(FIRST + place)))
+}
+
+fn about(path: &str) -> Option<&'static str> {
+    look_up(COMMANDS, path).or_else(|| service_verbs::about_in_chinese(path))
+}
+
+fn argument(path: &str, name: &str) -> Option<&'static str> {
+    service_verbs::parameter_in_chinese(path, name).or_else(|| look_up(ARGUMENTS, name))
+}
+
 fn in_chinese(command: Command, path: &str) -> Command {
-    let about = look_up(COMMANDS, path);
+    let about = about(path);
     let has_verbs = command.has_subcommands();
     let template = if has_verbs {
         "{about}\n\n用法: {usage}\n\n命令:\n{subcommands}\n\n选项:\n{options}"
@@ -144,7 +152,7 @@ fn in_chinese(command: Command, path: &str) -> Command {
                 Some(index) => argument.display_order(index),
                 None => argument,
             };
-            match look_up(ARGUMENTS, argument.get_id().as_str()) {
+            match self::argument(path, argument.get_id().as_str()) {
                 Some(text) => argument.help(text).help_heading(heading),
                 None => argument,
             }
@@ -165,11 +173,11 @@ mod tests {
     use super::*;
 
     fn check(command: &Command, path: &str) {
-        assert!(look_up(COMMANDS, path).is_some(), "no Chinese for {path:?}");
+        assert!(about(path).is_some(), "no Chinese for {path:?}");
         for argument in command.get_arguments() {
             let name = argument.get_id().as_str();
             assert!(
-                look_up(ARGUMENTS, name).is_some(),
+                super::argument(path, name).is_some(),
                 "no Chinese for the argument {name:?} of {path:?}"
             );
         }

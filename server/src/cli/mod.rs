@@ -1,19 +1,18 @@
-//! The command line: one file for each verb. It is a client of the control API and changes nothing by itself.
+//! The command line: one file for each verb of the server itself, and [`service_verbs`] for those that services bring. It is a client of the control API and changes nothing by itself.
 
 mod arguments;
 mod check;
 mod context;
 mod db;
-mod env;
 mod fault;
 mod help;
 mod node;
 pub(crate) mod output;
 mod reload;
 mod serve;
+mod service_verbs;
 mod task;
 mod token;
-mod user;
 mod version;
 mod waf;
 
@@ -21,9 +20,9 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::FromArgMatches;
+use clap::{ArgMatches, FromArgMatches};
 
-use arguments::{Arguments, Verb};
+use arguments::{Arguments, Common, Verb};
 use context::Context;
 
 /// Done.
@@ -44,12 +43,9 @@ pub fn main(
     let lang = context::language(&arguments, &variables);
     let parsed = help::command(lang)
         .try_get_matches_from(&arguments)
-        .and_then(|matches| Arguments::from_arg_matches(&matches));
+        .and_then(|matches| Asked::read(&matches));
     let code = match parsed {
-        Ok(Arguments { common, verb }) => {
-            let context = Context::new(common, variables, lang, started);
-            run(&context, verb.unwrap_or(Verb::Serve))
-        }
+        Ok((common, asked)) => run(&Context::new(common, variables, lang, started), asked),
         Err(error) => {
             // Nobody is left to tell when the output is gone.
             let _ = error.print();
@@ -59,15 +55,35 @@ pub fn main(
     ExitCode::from(code)
 }
 
-fn run(context: &Context, verb: Verb) -> u8 {
+/// What the command line asks for.
+enum Asked {
+    /// A verb of the server itself.
+    Own(Verb),
+    /// A verb that a service brings.
+    OfService(service_verbs::Given),
+}
+
+impl Asked {
+    fn read(matches: &ArgMatches) -> Result<(Common, Self), clap::Error> {
+        if let Some(given) = service_verbs::given(matches) {
+            return Ok((Common::from_arg_matches(matches)?, Self::OfService(given)));
+        }
+        let Arguments { common, verb } = Arguments::from_arg_matches(matches)?;
+        Ok((common, Self::Own(verb.unwrap_or(Verb::Serve))))
+    }
+}
+
+fn run(context: &Context, asked: Asked) -> u8 {
+    let verb = match asked {
+        Asked::Own(verb) => verb,
+        Asked::OfService(given) => return service_verbs::run(context, &given),
+    };
     match verb {
         Verb::Serve => serve::run(context),
         Verb::Check => check::run(context),
         Verb::Reload => reload::run(context),
-        Verb::Env { verb } => env::run(context, &verb),
         Verb::Db { verb } => db::run(context, &verb),
         Verb::Rules { verb } => db::rules::run(context, &verb),
-        Verb::User { verb } => user::run(context, &verb),
         Verb::Node { verb } => node::run(context, &verb),
         Verb::Task { verb } => task::run(context, &verb),
         Verb::Token(arguments) => token::run(context, &arguments),

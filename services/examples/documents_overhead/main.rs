@@ -135,15 +135,7 @@ struct Service {
 impl Service {
     fn in_folder(folder: &TempDir, runtime: &Runtime) -> Outcome<Self> {
         let env = env()?;
-        let own = Env {
-            id: env.clone(),
-            appid: None,
-            app_secret: None,
-            hosts: Vec::new(),
-            origins: Vec::new(),
-            development_login: false,
-        };
-        let envs = Live::new(Envs::new([own])?);
+        let envs = Live::new(Envs::new([Env::new(env.clone())])?);
         let sql = Arc::new(sqlite(folder)?);
         let documents = Documents::new(sql, envs, Clock::System, Config::default());
         let key = ServerKey { env: env.clone(), key_id: "k1".into() };

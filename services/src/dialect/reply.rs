@@ -26,7 +26,7 @@ fn response(text: String) -> Response<Body> {
 /// A refusal as the admin and gateway dialects spell it: `{"code":…,"message":…,"requestId":…}`, of status 200.
 pub(crate) fn refusal(error: &Error, request_id: RequestId) -> Response<Body> {
     let mut object = Object::new();
-    object.text("code", error.kind().entry().code);
+    object.text("code", error.code());
     object.text("message", error.message());
     object.request_id(request_id);
     response(object.close())

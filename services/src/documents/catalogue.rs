@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
-use yunzhan_base::{EnvId, Error, Kind, Result};
+use yunzhan_base::{EnvId, Error, ErrorCode, Kind, Result};
 
 use super::logic::permission::Preset;
 use super::logic::shape::check_collection_name;
@@ -20,6 +20,14 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// Collections to remember, over all environments. One takes about 200 bytes.
 const REMEMBERED_MAX: usize = 10_000;
+
+/// An environment has as many collections as it may.
+pub static TOO_MANY_COLLECTIONS: ErrorCode = ErrorCode {
+    code: "DATABASE_COLLECTION_EXCEED_LIMIT",
+    kind: Kind::PermissionDenied,
+    en: "the environment has as many collections as it may",
+    zh: "集合数量超出限制",
+};
 
 /// Tries to number a new collection while others are made at the same moment.
 const CREATE_ATTEMPTS_MAX: usize = 8;
@@ -98,7 +106,7 @@ impl Catalogue {
     /// Adds a collection.
     ///
     /// # Errors
-    /// `InvalidParameter` for its name, `AlreadyExists`, `TooManyCollections`.
+    /// `InvalidParameter` for its name, `AlreadyExists`, [`TOO_MANY_COLLECTIONS`].
     pub(super) async fn create(
         &self,
         store: &Store,
@@ -156,7 +164,7 @@ fn check_room(collections: usize) -> Result<()> {
         return Ok(());
     }
     let message = format!("an environment has at most {COLLECTIONS_MAX} collections");
-    Err(Error::new(Kind::TooManyCollections, message))
+    Err(Error::coded(&TOO_MANY_COLLECTIONS, message))
 }
 
 fn not_found(name: &str) -> Error {

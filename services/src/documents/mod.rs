@@ -50,6 +50,7 @@ use crate::acts::Acts;
 
 pub use self::aggregate::{Aggregated, IntoDocuments};
 use self::catalogue::Catalogue;
+pub use self::catalogue::TOO_MANY_COLLECTIONS;
 pub use self::change::{Change, Changed, UNIT_DOCUMENTS_MAX};
 pub use self::config::Config;
 pub use self::explain::Explanation;
@@ -150,7 +151,7 @@ impl Documents {
     ///
     /// # Errors
     /// `InvalidParameter` for its name and for `CUSTOM`, whose rules are set afterwards; `AlreadyExists`;
-    /// `TooManyCollections`.
+    /// [`TOO_MANY_COLLECTIONS`].
     pub async fn create_collection(
         &self,
         caller: Caller<'_>,

@@ -333,14 +333,7 @@ impl World {
 }
 
 fn demo(env: &EnvId) -> Env {
-    Env {
-        id: env.clone(),
-        appid: None,
-        app_secret: None,
-        hosts: Vec::new(),
-        origins: Vec::new(),
-        development_login: true,
-    }
+    Env { development_login: true, ..Env::new(env.clone()) }
 }
 
 fn show(response: &Response<Body>) -> String {

@@ -9,6 +9,7 @@ mod store;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests;
+mod verbs;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,9 @@ use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::{Scope, SharedSql};
 
 use crate::acts::Acts;
-use crate::service::{Copied, EnvChange, Lifecycle, Opened, Opening, Owner, Service, Table, Task};
+use crate::service::{
+    Copied, EnvChange, Gauge, Lifecycle, Opened, Opening, Owner, Service, Table, Task,
+};
 pub use server_keys::{NewKey, ServerKeys, StoredKey};
 pub use store::MIGRATIONS;
 use yunzhan_net::task::On;
@@ -52,6 +55,12 @@ pub static SERVICE: Service<EnvStore> = Service {
         on: On::EveryNode,
         work: |envs, _run| Box::pin(async move { envs.refresh().await }),
     }],
+    gauges: &[Gauge {
+        name: "envs_known",
+        help: "Environments of this server",
+        read: |envs| envs.envs.peek().iter().count() as f64,
+    }],
+    verbs: verbs::VERBS,
     ready: Some(|envs| Box::pin(async move { envs.refresh().await })),
     ..Service::new("envs", open)
 };

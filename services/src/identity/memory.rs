@@ -168,6 +168,18 @@ impl Memory {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
+    /// How many verified tokens are remembered.
+    pub(crate) fn verified(&self) -> usize {
+        self.verified.len()
+    }
+
+    /// How many ended sessions are.
+    pub(crate) fn ended(&self) -> usize {
+        let ended = self.ended.read().unwrap_or_else(PoisonError::into_inner);
+        let of_envs = ended.by_env.values().chain([&ended.anywhere]);
+        of_envs.map(|of_env| of_env.sessions.len()).sum()
+    }
+
     fn life(&self, user: &User, issued_s: i64) -> Life {
         let ended = self.ended.read().unwrap_or_else(PoisonError::into_inner);
         let own = ended.by_env.get(&user.env).map(|of| of.life(&user.session, issued_s));

@@ -20,6 +20,7 @@ mod tc3;
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests;
 mod token;
+mod verbs;
 mod wechat;
 
 use std::sync::{Arc, Mutex};
@@ -41,7 +42,7 @@ use crate::acts::Acts;
 use crate::crypto::random;
 use crate::dialect::action::ActionNames;
 use crate::envs::{EnvStore, ServerKeys};
-use crate::service::{Copied, Opened, Opening, Owner, Section, Service, Table, Task};
+use crate::service::{Copied, Gauge, Opened, Opening, Owner, Section, Service, Table, Task};
 use memory::Memory;
 use refresh::{ROOT_KEY_BYTES, RefreshKeys};
 use store::Store;
@@ -68,6 +69,19 @@ pub static SERVICE: Service<Identity> = Service {
             work: |identity, _run| Box::pin(async move { identity.tidy().await }),
         },
     ],
+    gauges: &[
+        Gauge {
+            name: "identity_verified_tokens",
+            help: "Access tokens whose signature need not be checked again",
+            read: |identity| identity.memory.verified() as f64,
+        },
+        Gauge {
+            name: "identity_ended_sessions",
+            help: "Sessions that are over and whose access tokens have not run out",
+            read: |identity| identity.memory.ended() as f64,
+        },
+    ],
+    verbs: verbs::VERBS,
     section: Some(Section { name: "identity", read: |reader| Arc::new(Config::read(reader)) }),
     ..Service::new("identity", open)
 };

@@ -16,14 +16,7 @@ use crate::documents::{Config, Preset};
 use crate::identity::canonical_name;
 
 fn context(env: &str, principal: Principal) -> Context {
-    let env = Env {
-        id: env.parse().unwrap(),
-        appid: None,
-        app_secret: None,
-        hosts: Vec::new(),
-        origins: Vec::new(),
-        development_login: true,
-    };
+    let env = Env { development_login: true, ..Env::new(env.parse().unwrap()) };
     let timeout = Duration::from_secs(5);
     Context { principal, ..Context::internal(RequestId::NONE, Some(Arc::new(env)), timeout) }
 }

@@ -21,9 +21,11 @@ use super::action::{Action, DialectName};
 use super::gateway;
 use yunzhan_net::task::On;
 
-use crate::documents::{Caller, Collection, Config, Documents, MIGRATIONS, Preset, WORK_PERIOD};
+use crate::documents::{
+    Caller, Collection, Config, Documents, MIGRATIONS, Preset, TOO_MANY_COLLECTIONS, WORK_PERIOD,
+};
 use crate::envs::EnvStore;
-use crate::service::{Copied, Opened, Opening, Owner, Section, Service, Table, Task};
+use crate::service::{Copied, Gauge, Opened, Opening, Owner, Section, Service, Table, Task};
 
 /// The service.
 pub static SERVICE: Service<Documents> = Service {
@@ -43,12 +45,25 @@ pub static SERVICE: Service<Documents> = Service {
         table("indexes", &["env", "collection", "id"], Copied::Along),
         table("unique_entries", &["env", "collection", "index_id", "entry"], Copied::Rebuilt),
     ],
+    codes: &[&TOO_MANY_COLLECTIONS],
     tasks: &[Task {
         name: "documents.indexes",
         period: WORK_PERIOD,
         on: On::EveryNode,
         work: |documents, _run| Box::pin(async move { documents.work_on_indexes().await }),
     }],
+    gauges: &[
+        Gauge {
+            name: "documents_open_transactions",
+            help: "Transactions that are neither committed nor ended",
+            read: |documents| documents.open_transactions().0 as f64,
+        },
+        Gauge {
+            name: "documents_transaction_bytes",
+            help: "Memory that open transactions hold",
+            read: |documents| documents.open_transactions().1 as f64,
+        },
+    ],
     section: Some(Section { name: "documents", read: |reader| Arc::new(Config::read(reader)) }),
     ..Service::new("documents", open)
 };

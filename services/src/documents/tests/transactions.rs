@@ -144,8 +144,11 @@ fn what_is_rolled_back_never_was() {
         let world = goods(world).await;
         let id = world.begin();
         world.set_in(&id, "a", 10).await.unwrap();
+        let (open, bytes) = world.documents.open_transactions();
+        assert!(open == 1 && bytes > 0, "{open} hold {bytes}");
         let server = server();
         world.documents.abort_transaction(world.caller(&server), &id).unwrap();
+        assert_eq!(world.documents.open_transactions(), (0, 0));
         assert_eq!(world.read_in(&id, doc! {}).await, "TransactionEnded");
         let other = world.begin();
         expect![[r#"{ "_id": "a", "n": 1 }"#]]

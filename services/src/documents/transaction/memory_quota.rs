@@ -32,6 +32,13 @@ struct Sums {
     by_person: HashMap<(EnvId, String), usize>,
 }
 
+impl MemoryQuota {
+    /// Bytes that all of them hold.
+    pub(super) fn taken(&self) -> usize {
+        self.0.lock().expect("no panic while held").all
+    }
+}
+
 /// What one transaction holds, which ends with it.
 pub(super) struct Reservation {
     quota: Arc<MemoryQuota>,

@@ -62,6 +62,11 @@ impl Documents {
         self.transactions.start(caller, self.now_ms())
     }
 
+    /// How many transactions are open, and the bytes that they hold.
+    pub fn open_transactions(&self) -> (usize, usize) {
+        self.transactions.size(self.now_ms())
+    }
+
     /// Forgets a transaction and what it wrote. Nothing happens where there is none any more.
     ///
     /// # Errors

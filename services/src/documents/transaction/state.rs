@@ -128,6 +128,12 @@ impl Transactions {
         Ok(id)
     }
 
+    /// How many are open, and the bytes that they hold.
+    pub(super) fn size(&self, now_ms: i64) -> (usize, usize) {
+        let count = self.open(now_ms).by_id.len();
+        (count, self.quota.taken())
+    }
+
     /// The open transaction with this id, if it is the caller's.
     pub(super) fn find(&self, caller: Caller<'_>, id: &str, now_ms: i64) -> Result<Shared> {
         let open = self.open(now_ms);
