@@ -2,6 +2,7 @@
 //! the command line and the console; every crate that has control routes speaks it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use serde::Serialize;
@@ -17,6 +18,12 @@ use crate::route::{Endpoint, RouteSpec};
 
 /// Bodies of control requests describe one environment, one key, one collection, one plan.
 pub const BODY_BYTES_MAX: usize = 16 << 10;
+
+/// Files that operators send: more than a disk of today holds.
+const FILE_BYTES_MAX: u64 = 1 << 50;
+
+/// How long a file may take once all of it has arrived, and a bound on what waits before: far beyond any.
+const FILE_TIMEOUT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// A control route for operators: all of them are alike but for name, method, path and function.
 pub const fn endpoint<S>(
@@ -34,6 +41,18 @@ pub const fn endpoint<S>(
         render_error,
     };
     Endpoint { spec, handle }
+}
+
+/// A control route that takes a file of any size as it arrives, and may take as long as that needs.
+pub const fn streaming_endpoint<S>(
+    name: &'static str,
+    method: Method,
+    path: &'static str,
+    handle: fn(Arc<S>, Call) -> ResponseFuture,
+) -> Endpoint<S> {
+    let mut endpoint = endpoint(name, method, path, handle);
+    endpoint.spec.policy = RoutePolicy::OPERATOR.streaming(FILE_BYTES_MAX).timeout(FILE_TIMEOUT);
+    endpoint
 }
 
 /// A control route that is open to whoever reaches the control listener, such as health and metrics.

@@ -129,7 +129,7 @@ mod tests {
         const TABLES: &[Logical] = &[Logical("idempotency")];
         const SQL: &str = "DELETE FROM {idempotency} WHERE unit_key = 'nothing'";
         let statement = Statement { sql: SQL, tables: TABLES, params: vec![] };
-        let steps = vec![WriteStep { statement, expect: Expect::Any }];
+        let steps = vec![WriteStep::once(statement, Expect::Any)];
         let place = ShardLocation { database: Database::System, key: Key::Slot(0) };
         sql.write(&place, WriteBatch { steps, idempotency: None }).await.map(drop)
     }

@@ -6,8 +6,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use yunzhan_base::config::{Lang, part};
 use yunzhan_base::event::{Events, Level};
 use yunzhan_base::fault::Faults;
@@ -165,20 +163,18 @@ impl App {
         })
     }
 
-    /// Calls one control route of this app without serving anybody else: the same socket, stages and handler as when a
-    /// server runs.
-    pub(crate) async fn control_call<A: DeserializeOwned>(
+    /// Does work over a connection to this app's control socket without serving anybody else: the same socket, stages and
+    /// handlers as when a server runs.
+    pub(crate) async fn with_control<A>(
         &self,
-        method: http::Method,
-        path: &str,
-        body: &Value,
+        work: impl AsyncFnOnce(control_client::Connection) -> Result<A>,
     ) -> Result<A> {
         let gateway = self.control_gateway(ControlAuth::Socket)?;
         let listener = listeners::open_control_socket(&self.data.dir)?;
         let trigger = Trigger::default();
         let serving = tokio::spawn(gateway.serve_unix(listener, trigger.watcher()));
         let answer = match control_client::connect(&self.data.dir).await {
-            Some(connection) => connection.call(method, path, body).await,
+            Some(connection) => work(connection).await,
             None => {
                 Err(Error::new(Kind::Unavailable, "the control socket closed at once; try again"))
             }

@@ -1,14 +1,14 @@
 //! A client of the control API over the unix socket of a serving process.
 
 use http::{Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::UnixStream;
 use yunzhan_base::error::CATALOGUE;
-use yunzhan_base::{DataDir, Error, Kind, Result};
+use yunzhan_base::{Body, DataDir, Error, Kind, Result};
 
 use crate::data::socket::SocketPath;
 
@@ -17,7 +17,7 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// An open connection.
 pub(crate) struct Connection {
-    sender: SendRequest<Full<bytes::Bytes>>,
+    sender: SendRequest<Body>,
 }
 
 /// Connects to the process that serves this folder; none when nobody does.
@@ -33,18 +33,29 @@ pub(crate) async fn connect(dir: &DataDir) -> Option<Connection> {
 impl Connection {
     /// One request and its JSON answer. A refusal comes back as the error that it was on the other side.
     pub(crate) async fn call<A: DeserializeOwned>(
-        mut self,
+        self,
         method: Method,
         path: &str,
         body: &Value,
     ) -> Result<A> {
         let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        self.send(method, path, "application/json", bytes.into()).await
+    }
+
+    /// The same with a body of another kind.
+    pub(crate) async fn send<A: DeserializeOwned>(
+        mut self,
+        method: Method,
+        path: &str,
+        content_type: &'static str,
+        body: Body,
+    ) -> Result<A> {
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, "control")
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Full::from(bytes))
+            .header(header::CONTENT_TYPE, content_type)
+            .body(body)
             .map_err(|error| Error::internal("a control request").because(error))?;
         let broken = |error: hyper::Error| {
             Error::new(Kind::Unavailable, "the serving process broke the connection; try again")

@@ -63,6 +63,7 @@ fn wrong(expected: &str, found: &Option<Value>) -> Error {
         Some(Value::Real(_)) => "a floating-point number",
         Some(Value::Text(_)) => "text",
         Some(Value::Blob(_)) => "bytes",
+        Some(Value::Taken(_)) => "a number that is not taken yet",
     };
     Error::internal(format!("a column holds {found} instead of {expected}"))
 }

@@ -9,6 +9,7 @@ mod demo;
 mod durability;
 mod faults;
 mod hostile;
+mod imports;
 mod isolation;
 mod lifecycle;
 mod neighbours;

@@ -144,7 +144,7 @@ fn put(number: u64) -> WriteBatch {
     let mut params = params(&sample);
     params.push(Value::Blob(sample.bson()));
     let statement = Statement { sql: PUT, tables: DOCUMENTS, params };
-    WriteBatch { steps: vec![WriteStep { statement, expect: Expect::Rows(1) }], idempotency: None }
+    WriteBatch { steps: vec![WriteStep::once(statement, Expect::Rows(1))], idempotency: None }
 }
 
 async fn engine_reads(sql: &SharedSql) -> Outcome {

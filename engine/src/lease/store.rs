@@ -215,7 +215,7 @@ fn fence_params(fence: &Fence) -> Vec<Value> {
 }
 
 fn step(sql: &'static str, tables: &'static [Logical], params: Vec<Value>) -> WriteStep {
-    WriteStep { statement: Statement { sql, tables, params }, expect: Expect::Any }
+    WriteStep::once(Statement { sql, tables, params }, Expect::Any)
 }
 
 fn text(text: &str) -> Value {

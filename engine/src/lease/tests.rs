@@ -85,7 +85,7 @@ impl Cluster {
         params: Vec<Value>,
     ) -> Result<Written> {
         let statement = Statement { sql, tables, params };
-        let unit = unit(WriteStep { statement, expect: Expect::Rows(1) });
+        let unit = unit(WriteStep::once(statement, Expect::Rows(1)));
         self.sql.write(&location(database), unit).await
     }
 
@@ -123,7 +123,7 @@ fn note(database: &Database, text: &str) -> WriteBatch {
     let params = vec![Value::Text(database.env_column().to_owned()), Value::Text(text.to_owned())];
     let sql = "INSERT INTO {notes} (env, text) VALUES (?, ?)";
     let statement = Statement { sql, tables: &[Logical("notes")], params };
-    unit(WriteStep { statement, expect: Expect::Rows(1) })
+    unit(WriteStep::once(statement, Expect::Rows(1)))
 }
 
 fn shop() -> Database {

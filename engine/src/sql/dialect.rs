@@ -14,6 +14,10 @@
 //! | `{clustered}` | after `CREATE TABLE (…)`: rows live in the primary key | `WITHOUT ROWID` | nothing: always so |
 //! | `{insert_or_ignore} INTO` | one row; a duplicate changes nothing and counts 0 | `INSERT` | `INSERT` |
 //! | `{on_conflict:k1,k2} SET c = {new:c}` | one row; a duplicate is updated and counts 1 | `ON CONFLICT (…) DO UPDATE` | `ON DUPLICATE KEY UPDATE` |
+//! | `{or_keep:k1,k2}` | at the end of an insert: a row that is there stays as it is | `ON CONFLICT (…) DO NOTHING` | `ON DUPLICATE KEY UPDATE k1 = VALUES(k1)` |
+//! | `{rows:N}` | after `VALUES`: the step's rows, each the statement's parameters and its own, N together | `(?, …)`, once a row | `(?, …)`, many at once |
+//! | `{rows_as:a key, b number}` | in brackets: a table of the step's rows with these columns | `SELECT ? AS a, ? AS b`, once a row | the same with casts, many at once |
+//! | `{take:c}` | after `SET`: adds 1 to the column; the unit binds the new number as [`Value::Taken`](super::Value::Taken) | `c = c + 1 … RETURNING c` | `c = LAST_INSERT_ID(c + 1)` |
 //! | `{now_ms}` | the time of the database's clock, in milliseconds since 1970 | `unixepoch('subsec')` | `UTC_TIMESTAMP(3)` |
 //! | `{system:nodes}` | a logical table of the system, in a unit of an environment | only where both are in one file | always |
 //! | `{{`, `}}` | braces themselves | | |
@@ -28,6 +32,7 @@ use std::sync::{Arc, RwLock};
 use yunzhan_base::{Error, Result};
 
 use super::migrate::Scope;
+use super::rows_text::RowsText;
 use super::{Logical, Statement};
 
 /// What every physical table name begins with, so that a schema may be shared with other programs and no logical name
@@ -54,6 +59,10 @@ pub(crate) struct Text {
     pub(crate) ignores_duplicates: bool,
     /// Whether the database may count an updated row as two.
     pub(crate) is_upsert: bool,
+    /// Whether it takes a number that later steps of its unit bind.
+    pub(crate) takes: bool,
+    /// Where its rows stand, if it takes many at once.
+    pub(crate) rows: Option<RowsText>,
     /// How many more times it goes to a reader thread at once, because it ran too long on its caller's.
     hops: AtomicU32,
 }
@@ -139,6 +148,9 @@ impl Dialect {
                 .map_err(|why| broken(sql, &why))?;
         }
         text.sql.push_str(rest);
+        if let Some(column) = taken_column(sql).filter(|_| self == Self::Sqlite) {
+            text.sql.push_str(&format!(" RETURNING {column}"));
+        }
         Ok(text)
     }
 
@@ -162,6 +174,19 @@ impl Dialect {
                 let rest = after.trim_start().strip_prefix("SET");
                 return rest.ok_or_else(|| "SET must follow {on_conflict:…}".to_owned());
             }
+            ("or_keep", keys) => {
+                text.is_upsert = true;
+                text.sql.push_str(&self.or_keep(keys));
+            }
+            ("rows", columns) => text.rows = Some(RowsText::values(&mut text.sql, columns)?),
+            ("rows_as", columns) => {
+                let has_casts = self != Self::Sqlite;
+                text.rows = Some(RowsText::table(&mut text.sql, columns, has_casts)?);
+            }
+            ("take", column) => {
+                text.takes = true;
+                text.sql.push_str(&self.take(column));
+            }
             ("new", column) => text.sql.push_str(&self.new_value(column)),
             ("now_ms", "") => text.sql.push_str(self.now_ms()),
             ("system", table) if !table.is_empty() => {
@@ -183,6 +208,23 @@ impl Dialect {
         match self {
             Self::Sqlite => format!("ON CONFLICT ({keys}) DO UPDATE SET"),
             Self::MySql | Self::MariaDb => "ON DUPLICATE KEY UPDATE".to_owned(),
+        }
+    }
+
+    fn or_keep(self, keys: &str) -> String {
+        let first = keys.split(',').next().unwrap_or_default();
+        match self {
+            Self::Sqlite => format!("ON CONFLICT ({keys}) DO NOTHING"),
+            Self::MySql | Self::MariaDb => {
+                format!("ON DUPLICATE KEY UPDATE {first} = VALUES({first})")
+            }
+        }
+    }
+
+    fn take(self, column: &str) -> String {
+        match self {
+            Self::Sqlite => format!("{column} = {column} + 1"),
+            Self::MySql | Self::MariaDb => format!("{column} = LAST_INSERT_ID({column} + 1)"),
         }
     }
 
@@ -230,6 +272,11 @@ impl Dialect {
             _ => return None,
         })
     }
+}
+
+/// The column of `{take:…}`.
+fn taken_column(sql: &str) -> Option<&str> {
+    sql.split_once("{take:")?.1.split_once('}').map(|(column, _)| column)
 }
 
 fn check_table(name: &str, size: &str, tables: Option<&[Logical]>) -> Result<(), String> {
@@ -285,6 +332,34 @@ mod tests {
                 Sqlite: INSERT INTO yz_env_docs (k, n) VALUES (?, '{}') ON CONFLICT (k) DO UPDATE SET n = excluded.n
                 MySql: INSERT INTO yz_env_docs (k, n) VALUES (?, '{}') ON DUPLICATE KEY UPDATE n = VALUES(n)
                 MariaDb: INSERT INTO yz_env_docs (k, n) VALUES (?, '{}') ON DUPLICATE KEY UPDATE n = VALUES(n)
+            "#]],
+        );
+    }
+
+    #[test]
+    fn rows_and_counters_become_each_dialect() {
+        check(
+            "INSERT INTO {docs} (env, k) VALUES {rows:2} {or_keep:env, k}",
+            &expect![[r#"
+                Sqlite: INSERT INTO yz_env_docs (env, k) VALUES (?, ?) ON CONFLICT (env, k) DO NOTHING
+                MySql: INSERT INTO yz_env_docs (env, k) VALUES (?, ?) ON DUPLICATE KEY UPDATE env = VALUES(env)
+                MariaDb: INSERT INTO yz_env_docs (env, k) VALUES (?, ?) ON DUPLICATE KEY UPDATE env = VALUES(env)
+            "#]],
+        );
+        check(
+            "UPDATE {docs} SET {take:n} WHERE env = ?",
+            &expect![[r#"
+                Sqlite: UPDATE yz_env_docs SET n = n + 1 WHERE env = ? RETURNING n
+                MySql: UPDATE yz_env_docs SET n = LAST_INSERT_ID(n + 1) WHERE env = ?
+                MariaDb: UPDATE yz_env_docs SET n = LAST_INSERT_ID(n + 1) WHERE env = ?
+            "#]],
+        );
+        check(
+            "DELETE FROM {docs} WHERE k IN (SELECT a FROM ({rows_as:a key, b number}) r)",
+            &expect![[r#"
+                Sqlite: DELETE FROM yz_env_docs WHERE k IN (SELECT a FROM (SELECT ? AS a, ? AS b) r)
+                MySql: DELETE FROM yz_env_docs WHERE k IN (SELECT a FROM (SELECT CAST(? AS BINARY) AS a, CAST(? AS SIGNED) AS b) r)
+                MariaDb: DELETE FROM yz_env_docs WHERE k IN (SELECT a FROM (SELECT CAST(? AS BINARY) AS a, CAST(? AS SIGNED) AS b) r)
             "#]],
         );
     }

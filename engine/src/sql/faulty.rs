@@ -88,7 +88,7 @@ mod tests {
         let place = ShardLocation { database: Database::System, key: Key::Slot(0) };
         let unit = || {
             let put = statement(PUT, vec![crate::sql::Value::Integer(i64::MAX)]);
-            let steps = vec![WriteStep { statement: put, expect: Expect::Any }];
+            let steps = vec![WriteStep::once(put, Expect::Any)];
             WriteBatch { steps, idempotency: Some("a".into()) }
         };
         let first = faulty.write(&place, unit()).await;

@@ -206,9 +206,9 @@ impl Health {
     async fn probe(self: &Arc<Self>, database: &Database) -> Result<()> {
         let env = Value::Text(database.env_column().to_owned());
         let key = Value::Text(PROBE_KEY.to_owned());
-        let step = |sql, params| WriteStep {
-            statement: Statement { sql, tables: &[Logical("idempotency")], params },
-            expect: Expect::Any,
+        let step = |sql, params| {
+            let statement = Statement { sql, tables: &[Logical("idempotency")], params };
+            WriteStep::once(statement, Expect::Any)
         };
         let now_ms = Value::Integer(self.clock.now_ms());
         let steps = vec![

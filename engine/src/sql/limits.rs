@@ -2,7 +2,7 @@
 
 use yunzhan_base::{Error, Kind, Result};
 
-use super::{Expect, Key, ShardLocation, Statement, Value, WriteBatch};
+use super::{Expect, Key, ShardLocation, Statement, Value, WriteBatch, WriteStep};
 
 /// The longest idempotency key, in characters: a column of both dialects.
 pub const IDEMPOTENCY_KEY_CHARS_MAX: usize = 255;
@@ -14,9 +14,9 @@ pub(crate) const SWEEP_EVERY_MS: i64 = 60 * 1000;
 const SWEEP_AGAIN_MS: i64 = 1000;
 /// Forgotten answers that one sweep deletes, so that no unit waits long behind it.
 pub(crate) const SWEEP_ROWS_MAX: u32 = 10_000;
-/// Steps of one unit. It is one commit, for which everybody else who writes to that database waits; whoever makes units of
+/// Rows that the steps of one unit are done for, a step without rows counting as one. It is one commit, for which everybody else who writes to that database waits; whoever makes units of
 /// what clients send keeps to a lower bound of their own.
-pub const UNIT_STEPS_MAX: usize = 100_000;
+pub const UNIT_ROWS_MAX: usize = 100_000;
 /// Bytes that the parameters of one unit hold: units wait in memory, and nothing that one of them needs is as large.
 pub const UNIT_BYTES_MAX: usize = 64 << 20;
 /// The values of one answer together: a result that must be held whole may not eat the process.
@@ -46,17 +46,23 @@ pub(crate) fn too_large() -> Error {
     Error::new(Kind::TooLarge, format!("the answer is over {mib} MiB; ask for fewer rows"))
 }
 
+/// The fault of a unit that binds a number which none of its steps took.
+pub(crate) fn nothing_taken(counter: usize) -> Error {
+    Error::internal(format!("no step of the unit took a number {counter}"))
+}
+
 /// The bytes that a unit holds while it waits.
 pub(crate) fn bytes_of(unit: &WriteBatch) -> usize {
-    let values = unit.steps.iter().flat_map(|step| &step.statement.params);
+    let values = unit.steps.iter().flat_map(WriteStep::values);
     values.map(|value| size_of::<Value>() + heap_bytes(value)).sum()
 }
 
-fn heap_bytes(value: &Value) -> usize {
+/// The bytes of a value besides its place in a list.
+pub(crate) fn heap_bytes(value: &Value) -> usize {
     match value {
         Value::Text(text) => text.len(),
         Value::Blob(bytes) => bytes.len(),
-        Value::Null | Value::Integer(_) | Value::Real(_) => 0,
+        Value::Null | Value::Integer(_) | Value::Real(_) | Value::Taken(_) => 0,
     }
 }
 
@@ -70,20 +76,25 @@ pub(crate) fn check_unit(unit: &WriteBatch) -> Result<()> {
             format!("an idempotency key has 1 to {IDEMPOTENCY_KEY_CHARS_MAX} characters"),
         ));
     }
-    if unit.steps.len() > UNIT_STEPS_MAX || bytes_of(unit) > UNIT_BYTES_MAX {
+    let rows: usize = unit.steps.iter().map(WriteStep::row_count).sum();
+    if rows > UNIT_ROWS_MAX || bytes_of(unit) > UNIT_BYTES_MAX {
         let mib = UNIT_BYTES_MAX >> 20;
         let message = format!(
-            "a unit of writing has at most {UNIT_STEPS_MAX} steps of {mib} MiB; write less at once"
+            "a unit of writing has at most {UNIT_ROWS_MAX} rows of {mib} MiB; write less at once"
         );
         return Err(Error::new(Kind::TooLarge, message));
     }
-    unit.steps.iter().try_for_each(|step| check_statement(&step.statement))
+    check_values(unit.steps.iter().flat_map(WriteStep::values))
 }
 
 /// MySQL has no infinities, and SQLite turns "not a number" into null.
 pub(crate) fn check_statement(statement: &Statement) -> Result<()> {
+    check_values(statement.params.iter())
+}
+
+fn check_values<'v>(mut values: impl Iterator<Item = &'v Value>) -> Result<()> {
     let is_finite = |value: &Value| !matches!(value, Value::Real(number) if !number.is_finite());
-    if statement.params.iter().all(is_finite) {
+    if values.all(is_finite) {
         return Ok(());
     }
     Err(Error::new(Kind::InvalidParameter, "a number to store must be finite"))
@@ -121,7 +132,7 @@ impl Expect {
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
-    use crate::sql::WriteStep;
+    use crate::sql::StepRows;
 
     #[test]
     fn remembered_changes_come_back() {
@@ -132,20 +143,24 @@ mod tests {
     }
 
     #[test]
-    fn a_unit_has_an_end_in_steps_and_in_bytes() {
-        let step = |bytes: usize| WriteStep {
-            statement: Statement {
-                sql: "",
-                tables: &[],
-                params: vec![Value::Blob(vec![0; bytes])],
-            },
-            expect: Expect::Any,
+    fn a_unit_has_an_end_in_rows_and_in_bytes() {
+        let step = |bytes: usize| {
+            let params = vec![Value::Blob(vec![0; bytes])];
+            WriteStep::once(Statement { sql: "", tables: &[], params }, Expect::Any)
+        };
+        let many = |rows: usize, bytes: usize| {
+            let mut step = WriteStep { rows: StepRows::new(1), ..step(0) };
+            (0..rows).for_each(|_| step.rows.push([Value::Blob(vec![0; bytes])]));
+            vec![step]
         };
         let kind = |steps: Vec<WriteStep>| {
             check_unit(&WriteBatch { steps, idempotency: None }).map_err(|error| error.kind())
         };
-        assert_eq!(kind(vec![step(0); UNIT_STEPS_MAX]), Ok(()));
-        assert_eq!(kind(vec![step(0); UNIT_STEPS_MAX + 1]), Err(Kind::TooLarge));
+        assert_eq!(kind(vec![step(0); UNIT_ROWS_MAX]), Ok(()));
+        assert_eq!(kind(vec![step(0); UNIT_ROWS_MAX + 1]), Err(Kind::TooLarge));
+        assert_eq!(kind(many(UNIT_ROWS_MAX, 0)), Ok(()));
+        assert_eq!(kind(many(UNIT_ROWS_MAX + 1, 0)), Err(Kind::TooLarge));
+        assert_eq!(kind(many(2, UNIT_BYTES_MAX / 2)), Err(Kind::TooLarge));
         assert_eq!(kind(vec![step(UNIT_BYTES_MAX / 2)]), Ok(()));
         assert_eq!(kind(vec![step(UNIT_BYTES_MAX / 2); 2]), Err(Kind::TooLarge));
     }

@@ -107,7 +107,7 @@ mod tests {
         let place = ShardLocation { database: Database::System, key: Key::Slot(0) };
         let statement = |sql| Statement { sql, tables: &[], params: vec![] };
         metered.read(Consistency::Primary, &place, statement("SELECT 1")).await.unwrap();
-        let wrong = WriteStep { statement: statement("DELETE"), expect: Expect::Any };
+        let wrong = WriteStep::once(statement("DELETE"), Expect::Any);
         let unit = WriteBatch { steps: vec![wrong], idempotency: None };
         metered.write(&place, unit).await.unwrap_err();
         let seen = seen.0.lock().unwrap().clone();

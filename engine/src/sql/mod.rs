@@ -16,6 +16,7 @@ mod metered;
 pub mod migrate;
 pub mod mysql;
 mod open;
+mod rows_text;
 pub mod sqlite;
 mod storage_fault;
 #[cfg(any(test, feature = "testsuite"))]
@@ -25,6 +26,7 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Ordering;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -153,6 +155,9 @@ pub enum Value {
     Text(String),
     /// Bytes.
     Blob(Vec<u8>),
+    /// In a unit: the number that its counter at this place took, counted from 0 over the steps whose text has
+    /// `{take:…}`. No row ever holds one.
+    Taken(usize),
 }
 
 /// The rows of a read.
@@ -195,17 +200,89 @@ pub struct WriteBatch {
 pub struct WriteStep {
     /// What to do.
     pub statement: Statement,
+    /// What it is done for. The statement's own parameters are the same for each of them, and are held once.
+    pub rows: StepRows,
     /// What must come of it, else the whole unit fails with [`yunzhan_base::Kind::Conflict`].
     pub expect: Expect,
 }
 
-/// What a step must change.
+/// The rows of one step: as many parameters of each, one after the other in one allocation.
+///
+/// A text with `{rows:N}` or `{rows_as:…}` takes many at once where that saves round trips; any other runs once for each.
+#[derive(Clone, Debug, Default)]
+pub struct StepRows {
+    /// Parameters of one row; 0 where the statement runs once and has all that it needs.
+    width: usize,
+    values: Vec<Value>,
+}
+
+/// What a step must change, in all its rows together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
     /// Whatever it changes.
     Any,
     /// Exactly this many rows.
     Rows(u64),
+}
+
+// === impl WriteStep ===
+
+impl WriteStep {
+    /// A step that is done once.
+    pub const fn once(statement: Statement, expect: Expect) -> Self {
+        Self { statement, rows: StepRows { width: 0, values: Vec::new() }, expect }
+    }
+
+    /// How many rows the step is done for.
+    pub fn row_count(&self) -> usize {
+        self.rows.values.len().checked_div(self.rows.width).unwrap_or(1)
+    }
+
+    /// Every value that it holds.
+    pub fn values(&self) -> impl Iterator<Item = &Value> {
+        self.statement.params.iter().chain(&self.rows.values)
+    }
+}
+
+// === impl StepRows ===
+
+impl StepRows {
+    /// No row yet, with `width` parameters each.
+    pub const fn new(width: usize) -> Self {
+        Self { width, values: Vec::new() }
+    }
+
+    /// Adds a row.
+    ///
+    /// # Panics
+    /// When the row has another width: texts and rows stand side by side in a store.
+    pub fn push<const N: usize>(&mut self, row: [Value; N]) {
+        assert_eq!(N, self.width, "a row with {N} parameters for one with {}", self.width);
+        self.values.extend(row);
+    }
+
+    /// Sorts the rows: a tree of keys takes them faster in its own order than in that in which they came.
+    pub fn sort_by(&mut self, compare: impl Fn(&[Value], &[Value]) -> Ordering) {
+        let rows: Vec<&[Value]> = self.iter().collect();
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_by(|one, other| compare(rows[*one], rows[*other]));
+        let mut sorted = Vec::with_capacity(self.values.len());
+        for row in order {
+            let values = &mut self.values[row * self.width..][..self.width];
+            sorted.extend(values.iter_mut().map(|value| std::mem::replace(value, Value::Null)));
+        }
+        self.values = sorted;
+    }
+
+    /// The parameters of each row.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &[Value]> {
+        self.values.chunks_exact(self.width.max(1))
+    }
+
+    /// Whether the statement runs once and has all that it needs.
+    pub(crate) const fn is_once(&self) -> bool {
+        self.width == 0
+    }
 }
 
 /// What a unit did.

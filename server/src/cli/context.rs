@@ -116,13 +116,34 @@ impl Context {
         path: &str,
         body: &Value,
     ) -> Result<A, Failure> {
-        if let Some(answer) = self.serving_call(method.clone(), path, body)? {
-            return Ok(answer);
-        }
+        self.with_control(async |connection, _| connection.call(method, path, body).await)
+    }
+
+    /// Does work over a connection to the process that serves the folder; where none does, to an app that is opened for it.
+    pub(super) fn with_control<A>(
+        &self,
+        work: impl AsyncFnOnce(control_client::Connection, &DataDir) -> Result<A>,
+    ) -> Result<A, Failure> {
         runtime()?.block_on(async {
+            if let Some(connection) = self.serving().await? {
+                return Ok(work(connection, &self.dir).await?);
+            }
             let app = App::open(self.start(false).await?).await?;
-            Ok(app.control_call(method, path, body).await?)
+            Ok(app.with_control(async |connection| work(connection, &self.dir).await).await?)
         })
+    }
+
+    /// A connection to the process that serves the folder; none when no process does.
+    async fn serving(&self) -> Result<Option<control_client::Connection>> {
+        if let Some(connection) = control_client::connect(&self.dir).await {
+            return Ok(Some(connection));
+        }
+        if Lock::is_held(&self.dir) {
+            let message =
+                "a process holds the data folder and does not answer yet; try again in a moment";
+            return Err(Error::new(Kind::Unavailable, message));
+        }
+        Ok(None)
     }
 
     /// Calls a control route of the process that serves the folder; none when no process does.
@@ -133,14 +154,10 @@ impl Context {
         body: &Value,
     ) -> Result<Option<A>, Failure> {
         runtime()?.block_on(async {
-            if let Some(connection) = control_client::connect(&self.dir).await {
-                return Ok(Some(connection.call(method, path, body).await?));
+            match self.serving().await? {
+                Some(connection) => Ok(Some(connection.call(method, path, body).await?)),
+                None => Ok(None),
             }
-            if Lock::is_held(&self.dir) {
-                let message = "a process holds the data folder and does not answer yet; try again in a moment";
-                return Err(Error::new(Kind::Unavailable, message).into());
-            }
-            Ok(None)
         })
     }
 

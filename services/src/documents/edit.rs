@@ -5,19 +5,17 @@ use std::time::Duration;
 
 use bson::{Bson, Document};
 use yunzhan_base::{Error, Kind, Result};
-use yunzhan_engine::sql::WriteStep;
 use yunzhan_query::{Budget, Filter, Update};
 
 use super::change::apply;
 use super::idempotency::IdempotentCall;
 use super::insert::taken;
-use super::logic::batch::BatchSize;
 use super::logic::id::slot_of;
 use super::logic::index::{DocumentKeys, keys_before, keys_of};
 use super::logic::permission::Reach;
 use super::logic::shape::{decode, encode};
 use super::rules::Authorizer;
-use super::store::{Stored, Table};
+use super::store::{Batch, Stored, Table};
 use super::transaction::BeforeImage;
 use super::{Changed, Documents};
 use crate::offload::{self, LONG_BYTES};
@@ -109,7 +107,7 @@ impl Documents {
             let mut touched = Vec::new();
             let mut seen = 0;
             for stored in &documents {
-                if batch.size.is_full() {
+                if batch.batch.size().is_full() {
                     break;
                 }
                 seen += 1;
@@ -123,12 +121,12 @@ impl Documents {
                 return Ok((batch.changed, documents.split_off(seen)));
             }
             if let Some(idempotent) = edit.idempotent {
-                batch.steps.push(idempotent.remember(&table, &batch.changed)?);
+                batch.batch.push(idempotent.remember(&table, &batch.changed)?);
             }
             let unit_key = edit.idempotent.map(|idempotent| idempotent.unit_key.clone());
             let images = || before_images(&table, &touched, edit);
             let writing = self.transactions.begin_batch(table.env, self.now_ms(), images);
-            let written = table.write(only(&batch.slots), batch.steps, unit_key).await;
+            let written = table.write(only(&batch.slots), batch.batch, unit_key).await;
             writing.end(&written);
             match (written, edit.idempotent) {
                 (Ok(written), Some(idempotent)) if written.repeated => {
@@ -183,8 +181,7 @@ async fn read_again(table: &Table<'_>, documents: Vec<Stored>) -> Result<Vec<Sto
 /// A write batch of edits while it is put together.
 struct EditBatch<'a> {
     table: Table<'a>,
-    steps: Vec<WriteStep>,
-    size: BatchSize,
+    batch: Batch,
     held: Budget,
     /// The slot of each document that becomes another one.
     slots: Vec<u16>,
@@ -195,10 +192,9 @@ struct EditBatch<'a> {
 
 impl<'a> EditBatch<'a> {
     fn new(table: Table<'a>) -> Self {
-        let steps = vec![table.bump_version()];
-        let (slots, keys) = (Vec::new(), Vec::new());
-        let (size, held, changed) = (BatchSize::default(), table.budget(), Changed::default());
-        Self { table, steps, size, held, slots, keys, changed }
+        let batch = Batch::of(std::slice::from_ref(&table));
+        let (held, changed) = (table.budget(), Changed::default());
+        Self { table, batch, held, slots: Vec::new(), keys: Vec::new(), changed }
     }
 
     async fn edit(&mut self, stored: &Stored, edit: &Edit<'_>) -> Result<()> {
@@ -207,18 +203,18 @@ impl<'a> EditBatch<'a> {
             return Ok(());
         }
         self.changed.matched += 1;
-        let made = self.steps.len();
+        let before_bytes = self.batch.size().bytes();
         offload::run_now(stored.body.len() >= LONG_BYTES, || match edit.update {
             None => self.remove(stored, &before),
             Some(update) => self.update(stored, before, update, edit),
         })?;
-        self.held.keep(self.size.add(&self.steps[made..]))?;
+        self.held.keep(self.batch.size().bytes() - before_bytes)?;
         Ok(())
     }
 
     fn remove(&mut self, stored: &Stored, before: &Document) -> Result<()> {
         let keys = keys_before(&self.table.collection.indexes, before)?;
-        self.table.remove(stored, &keys, &mut self.steps);
+        self.batch.remove(&self.table, stored, &keys);
         self.note(before.get("_id"), &stored.key);
         Ok(())
     }
@@ -236,7 +232,7 @@ impl<'a> EditBatch<'a> {
         if apply(update, edit, &mut after)? {
             let new_keys = keys_of(indexes, &after)?;
             let body = encode(&after)?;
-            self.table.update(stored, body, &old_keys, &new_keys, &mut self.steps);
+            self.batch.update(&self.table, stored, body, (&old_keys, &new_keys));
             self.keys.push(new_keys);
             self.note(after.get("_id"), &stored.key);
         }

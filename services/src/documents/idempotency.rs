@@ -12,7 +12,7 @@ use yunzhan_base::{Error, Kind, Result};
 use yunzhan_engine::sql::WriteStep;
 
 use super::logic::shape::{decode, encode};
-use super::store::Table;
+use super::store::{Batch, Table};
 use super::{Caller, Changed, Documents};
 
 /// Longest idempotency key of a client in bytes.
@@ -91,8 +91,9 @@ impl IdempotentCall {
         table: &Table<'_>,
         answer: Changed,
     ) -> Result<Changed> {
-        let steps = vec![self.remember(table, &answer)?];
-        let written = table.write(None, steps, Some(self.unit_key.clone())).await?;
+        let mut batch = Batch::default();
+        batch.push(self.remember(table, &answer)?);
+        let written = table.write(None, batch, Some(self.unit_key.clone())).await?;
         if written.repeated { self.repeated(table).await } else { Ok(answer) }
     }
 

@@ -14,16 +14,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use yunzhan_base::{EnvId, Error, Kind, Result};
-use yunzhan_engine::sql::WriteStep;
 use yunzhan_query::key::{FORMAT, KeyRange};
 
-use super::logic::batch::BatchSize;
 use super::logic::index::{
     DOCUMENT_KEYS_MAX, DocumentKeys, Index, Keys, OWNER_INDEX_NAME, State, check_index_name,
     check_room,
 };
 use super::logic::shape::decode;
-use super::store::{PageRow, Side, Table};
+use super::store::{Batch, PageRow, Side, Table};
 use super::{Caller, Documents, INDEXES_MAX};
 
 /// How often [`Documents::work_on_indexes`] wants to be called.
@@ -296,7 +294,7 @@ impl Documents {
 pub(super) async fn build_page(table: &Table<'_>, index: &Index, page: Vec<PageRow>) -> Result<()> {
     let mut batch = BuildBatch::default();
     for mut row in page {
-        if batch.size.is_full() {
+        if batch.batch.size().is_full() {
             std::mem::take(&mut batch).write(table, index).await?;
         }
         if row.body.is_none()
@@ -314,8 +312,7 @@ pub(super) async fn build_page(table: &Table<'_>, index: &Index, page: Vec<PageR
 /// A part of the building of an index, while it is put together.
 #[derive(Default)]
 struct BuildBatch {
-    steps: Vec<WriteStep>,
-    size: BatchSize,
+    batch: Batch,
     /// Whether some document has several keys, and whether some key was cut.
     kinds: (bool, bool),
     /// The key of the last document, and how many there were.
@@ -332,15 +329,13 @@ impl BuildBatch {
         check_room(&table.collection.indexes, index, &document, &entries)?;
         self.kinds.0 |= entries.multikey;
         self.kinds.1 |= entries.truncated;
-        let made = self.steps.len();
-        table.build_entries(index, row, &entries, &mut self.steps);
-        self.size.add(&self.steps[made..]);
+        self.batch.build_entries(table, index, row, &entries);
         Ok(())
     }
 
     async fn write(mut self, table: &Table<'_>, index: &Index) -> Result<()> {
-        table.advance(index, self.kinds, &self.reached, self.done, &mut self.steps);
-        table.write(None, self.steps, None).await.map(drop)
+        self.batch.advance(table, index, self.kinds, (&self.reached, self.done));
+        table.write(None, self.batch, None).await.map(drop)
     }
 }
 

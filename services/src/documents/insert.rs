@@ -11,7 +11,7 @@ use super::logic::id::{Ids, slot_of_owner};
 use super::logic::index::{DocumentKeys, keys_of};
 use super::logic::permission::{Operation, Reach};
 use super::logic::shape::{INSERT_DOCUMENTS_MAX, Prepared, decode, prepare_insert};
-use super::store::Table;
+use super::store::{Batch, Table};
 use super::transaction::BeforeImage;
 use super::{Caller, Changed, Documents};
 
@@ -85,19 +85,18 @@ impl Documents {
         documents: &[Prepared],
         idempotent: Option<(&IdempotentCall, Changed)>,
     ) -> Result<Option<Changed>> {
-        let mut steps = Vec::with_capacity(1 + 2 * documents.len());
-        steps.push(table.bump_version());
+        let mut batch = Batch::of(std::slice::from_ref(table));
         for document in documents {
-            table.insert(document, &mut steps);
+            batch.insert(table, document);
         }
         let slots: Vec<_> = documents.iter().map(|document| document.slot).collect();
         if let Some((idempotent, answer)) = &idempotent {
-            steps.push(idempotent.remember(table, answer)?);
+            batch.push(idempotent.remember(table, answer)?);
         }
         let unit_key = idempotent.as_ref().map(|(idempotent, _)| idempotent.unit_key.clone());
-        let images = || absent(table, documents);
+        let images = || documents.iter().map(|document| absent(table, document)).collect();
         let writing = self.transactions.begin_batch(table.env, self.now_ms(), images);
-        let written = table.write(only(&slots), steps, unit_key).await;
+        let written = table.write(only(&slots), batch, unit_key).await;
         writing.end(&written);
         match (written, idempotent) {
             (Ok(written), Some((idempotent, _))) if written.repeated => {
@@ -187,14 +186,8 @@ pub(super) fn taken_somewhere(tables: &[Table<'_>], error: Error) -> Error {
     Error::new(Kind::AlreadyExists, message).because(error)
 }
 
-/// What the documents are before they are added, for transactions that still do not see them.
-fn absent(table: &Table<'_>, documents: &[Prepared]) -> Vec<BeforeImage> {
-    let collection = table.collection.id;
-    let image = |document: &Prepared| BeforeImage {
-        collection,
-        key: document.key.clone(),
-        stored: None,
-        deletes: false,
-    };
-    documents.iter().map(image).collect()
+/// What a document is before it is added, for transactions that still do not see it.
+pub(super) fn absent(table: &Table<'_>, document: &Prepared) -> BeforeImage {
+    let (collection, key) = (table.collection.id, document.key.clone());
+    BeforeImage { collection, key, stored: None, deletes: false }
 }

@@ -255,7 +255,7 @@ impl World {
                 (None, Err(_)) => Value::Text((*column).to_owned()),
             });
         let statement = Statement { sql, tables: TABLES, params: params.collect() };
-        let step = WriteStep { statement, expect: Expect::Rows(1) };
+        let step = WriteStep::once(statement, Expect::Rows(1));
         let place = ShardLocation { database: Database::Env(self.env.clone()), key: Key::Slot(0) };
         self.sql.write(&place, WriteBatch { steps: vec![step], idempotency: None }).await.unwrap();
     }
@@ -279,7 +279,7 @@ impl World {
     pub(crate) async fn lose_answers(&self) {
         let sql = "DELETE FROM {idempotency} WHERE unit_key LIKE '%:request'";
         let statement = Statement { sql, tables: &[Logical("idempotency")], params: Vec::new() };
-        let step = WriteStep { statement, expect: Expect::Any };
+        let step = WriteStep::once(statement, Expect::Any);
         let place = ShardLocation { database: Database::Env(self.env.clone()), key: Key::Slot(0) };
         self.sql.write(&place, WriteBatch { steps: vec![step], idempotency: None }).await.unwrap();
     }

@@ -151,7 +151,7 @@ impl Store {
             params: vec![Value::Text(origins), Value::Text(env.to_string())],
         };
         // MySQL counts no row where nothing changed.
-        let steps = vec![WriteStep { statement, expect: Expect::Any }];
+        let steps = vec![WriteStep::once(statement, Expect::Any)];
         let unit = WriteBatch { steps, idempotency: None };
         self.sql.write(&self.place, unit).await.map(drop)
     }
@@ -197,7 +197,7 @@ impl Store {
 
 /// A step that must change one row.
 fn step(sql: &'static str, tables: &'static [Logical], params: Vec<Value>) -> WriteStep {
-    WriteStep { statement: Statement { sql, tables, params }, expect: Expect::Rows(1) }
+    WriteStep::once(Statement { sql, tables, params }, Expect::Rows(1))
 }
 
 /// Binds a sealed value to its row: moved into another row it does not open.

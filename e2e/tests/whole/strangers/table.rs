@@ -167,6 +167,8 @@ routes! {
     "documents.control.create_collection" "POST" "/control/v1/envs/shop/collections" r#"{"name":"theirs"}"#, OF_OPERATORS, OPERATORS;
     "documents.control.set_permission" "PUT" "/control/v1/envs/shop/collections/notes/permission" r#"{"permission":"READONLY"}"#, OF_OPERATORS, OPERATORS;
 
+    "documents.control.import" "POST" "/control/v1/envs/shop/collections/notes/imports/any" "{}", OF_OPERATORS, OPERATORS;
+    "documents.control.show_import" "GET" "/control/v1/envs/shop/collections/notes/imports/any" "", OF_OPERATORS, OPERATORS;
     "documents.control.list_indexes" "GET" "/control/v1/envs/shop/collections/notes/indexes" "", OF_OPERATORS, OPERATORS;
     "documents.control.create_index" "POST" "/control/v1/envs/shop/collections/notes/indexes" r#"{"keys":[{"field":"a","direction":"1"}]}"#, OF_OPERATORS, OPERATORS;
     "documents.control.drop_index" "DELETE" "/control/v1/envs/shop/collections/notes/indexes/a_1" "", OF_OPERATORS, OPERATORS;

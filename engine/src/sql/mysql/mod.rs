@@ -149,7 +149,8 @@ impl Shared {
         let mut connection = self.connection().await?;
         let mut bytes = 0;
         let mut rows = Vec::new();
-        let mut result = connection.exec_iter(text.sql.as_str(), values::params(params)).await?;
+        let mut result =
+            connection.exec_iter(text.sql.as_str(), values::params(params, &[])?).await?;
         while rows.len() < rows_max
             && let Some(row) = result.next().await?
         {

@@ -1,18 +1,23 @@
 //! One unit as one transaction.
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error as DriverError, SessionStateChange, TxOpts};
+use mysql_async::{Conn, Error as DriverError, Params, SessionStateChange, TxOpts};
 use yunzhan_base::{Error, Result};
 
 use super::{Shared, codes, values};
 use crate::sql::dialect::Text;
-use crate::sql::limits::{changed_from, changed_text};
+use crate::sql::limits::{changed_from, changed_text, heap_bytes};
+use crate::sql::rows_text::AT_ONCE;
 use crate::sql::{Expect, Logical, Scope, Statement, Token, Value, WriteBatch, WriteStep, Written};
 
 const TABLES: &[Logical] = &[Logical("idempotency")];
 const FIND: &str = "SELECT changed FROM {idempotency} WHERE env = ? AND unit_key = ?";
 const KEEP: &str =
     "INSERT INTO {idempotency} (env, unit_key, changed, committed_ms) VALUES (?, ?, ?, ?)";
+
+/// Bytes of the rows that go in one statement: servers refuse packets over 16 MiB unless told otherwise, and a row alone
+/// may have 8.
+const STATEMENT_BYTES_MAX: usize = 1 << 20;
 
 /// What a try came to.
 pub(super) enum Tried {
@@ -32,8 +37,8 @@ pub(super) async fn run(
 ) -> Result<Tried> {
     let changed = match (unit.steps.as_slice(), &unit.idempotency) {
         // The statement is a transaction by itself: two round trips less.
-        ([WriteStep { statement, expect: Expect::Any }], None) => {
-            statement_alone(shared, connection, scope, statement).await
+        ([step @ WriteStep { expect: Expect::Any, .. }], None) if step.rows.is_once() => {
+            statement_alone(shared, connection, scope, step).await
         }
         _ => transaction(shared, connection, scope, env, unit).await,
     };
@@ -86,10 +91,11 @@ async fn statement_alone(
     shared: &Shared,
     connection: &mut Conn,
     scope: Scope,
-    statement: &Statement,
+    step: &WriteStep,
 ) -> Result<Vec<u64>, Stop> {
-    let text = shared.texts.of(scope, statement)?;
-    Ok(vec![change(connection, &text, &statement.params).await?])
+    let text = shared.texts.of(scope, &step.statement)?;
+    let params = values::params(&step.statement.params, &[])?;
+    Ok(vec![change(connection, &text, &text.sql, params).await?])
 }
 
 async fn transaction(
@@ -121,10 +127,9 @@ async fn steps(
     env: &str,
     unit: &WriteBatch,
 ) -> Result<Vec<u64>, Stop> {
-    let mut changed = Vec::with_capacity(unit.steps.len());
+    let (mut changed, mut taken) = (Vec::with_capacity(unit.steps.len()), Vec::new());
     for step in &unit.steps {
-        let text = shared.texts.of(scope, &step.statement)?;
-        let rows = change(connection, &text, &step.statement.params).await?;
+        let rows = run_step(shared, connection, scope, step, &mut taken).await?;
         step.expect.check(rows)?;
         changed.push(rows);
     }
@@ -134,21 +139,94 @@ async fn steps(
         let params = vec![Value::Text(env.to_owned()), Value::Text(key.clone()), changed, now_ms];
         let keep = Statement { sql: KEEP, tables: TABLES, params };
         let text = shared.texts.of(scope, &keep)?;
-        change(connection, &text, &keep.params).await?;
+        change(connection, &text, &text.sql, values::params(&keep.params, &[])?).await?;
     }
     Ok(changed)
+}
+
+/// Runs a step for all its rows, many at once where its text lets them be, and says how many rows it changed.
+async fn run_step(
+    shared: &Shared,
+    connection: &mut impl Queryable,
+    scope: Scope,
+    step: &WriteStep,
+    taken: &mut Vec<i64>,
+) -> Result<u64, Stop> {
+    let text = shared.texts.of(scope, &step.statement)?;
+    let own = &step.statement.params;
+    if text.takes {
+        let (changed, number) = take(connection, &text, values::params(own, taken)?).await?;
+        if changed > 0 {
+            taken.push(number);
+        }
+        return Ok(changed);
+    }
+    if step.rows.is_once() {
+        return Ok(change(connection, &text, &text.sql, values::params(own, taken)?).await?);
+    }
+    let rows: Vec<&[Value]> = step.rows.iter().collect();
+    let (mut rest, mut changed) = (rows.as_slice(), 0);
+    while !rest.is_empty() {
+        let (sql, count) = text_for(&text, own, rest);
+        let (now, later) = rest.split_at(count);
+        rest = later;
+        let params = values::params(in_order(&text, own, now), taken)?;
+        changed += change(connection, &text, sql, params).await?;
+    }
+    Ok(changed)
+}
+
+/// The text that takes the most of these rows at once, and how many it takes.
+fn text_for<'t>(text: &'t Text, own: &[Value], rows: &[&[Value]]) -> (&'t str, usize) {
+    let Some(place) = &text.rows else { return (&text.sql, 1) };
+    let fits = |count: usize| {
+        let values = rows[..count].iter().flat_map(|row| row.iter());
+        values.map(heap_bytes).sum::<usize>() + count * own.iter().map(heap_bytes).sum::<usize>()
+            <= STATEMENT_BYTES_MAX
+    };
+    let size = AT_ONCE.iter().position(|count| rows.len() >= *count && fits(*count));
+    size.map_or((&text.sql, 1), |size| (place.many(&text.sql, size), AT_ONCE[size]))
+}
+
+/// The parameters of a text for these rows, in the order of its question marks.
+fn in_order<'v>(
+    text: &Text,
+    own: &'v [Value],
+    rows: &'v [&'v [Value]],
+) -> Box<dyn Iterator<Item = &'v Value> + Send + 'v> {
+    match &text.rows {
+        Some(place) if !place.repeats_params => {
+            let (before, after) = own.split_at(place.params_before);
+            Box::new(before.iter().chain(rows.iter().copied().flatten()).chain(after))
+        }
+        _ => Box::new(rows.iter().flat_map(move |row| own.iter().chain(row.iter()))),
+    }
+}
+
+/// Runs a statement that takes a number: how many rows it changed, and the number.
+async fn take(
+    connection: &mut impl Queryable,
+    text: &Text,
+    params: Params,
+) -> Result<(u64, i64), Stop> {
+    let result = connection.exec_iter(text.sql.as_str(), params).await?;
+    let (changed, number) = (result.affected_rows(), result.last_insert_id());
+    result.drop_result().await?;
+    let number = number.and_then(|number| i64::try_from(number).ok()).unwrap_or_default();
+    Ok((changed, number))
 }
 
 async fn change(
     connection: &mut impl Queryable,
     text: &Text,
-    params: &[Value],
+    sql: &str,
+    params: Params,
 ) -> Result<u64, DriverError> {
-    match connection.exec_iter(text.sql.as_str(), values::params(params)).await {
+    match connection.exec_iter(sql, params).await {
         Ok(result) => {
             let changed = result.affected_rows();
             result.drop_result().await?;
-            // An updated row counts as two here, and as one in SQLite.
+            // An updated row counts as two here, and as one in SQLite. Of several rows nobody can tell.
             Ok(if text.is_upsert { changed.min(1) } else { changed })
         }
         // The server undoes the statement alone.

@@ -4,28 +4,34 @@ use mysql_async::consts::ColumnType;
 use mysql_async::{Column, Params, Row as DriverRow, Value as DriverValue};
 use yunzhan_base::{Error, Result};
 
-use crate::sql::limits::{RESULT_BYTES_MAX, too_large};
+use crate::sql::limits::{RESULT_BYTES_MAX, nothing_taken, too_large};
 use crate::sql::{Row, Value};
 
 /// The number of the character set that means "bytes".
 const BINARY: u16 = 63;
 
-/// Parameters as the driver wants them. Cloned, because a unit may be tried again.
-pub(super) fn params(values: &[Value]) -> Params {
-    if values.is_empty() {
-        return Params::Empty;
-    }
-    Params::Positional(values.iter().map(param).collect())
+/// Parameters as the driver wants them; `taken` are the numbers that the unit took so far. Cloned, because a unit may be tried again.
+pub(super) fn params<'v>(
+    values: impl IntoIterator<Item = &'v Value>,
+    taken: &[i64],
+) -> Result<Params> {
+    let values: Vec<DriverValue> =
+        values.into_iter().map(|value| param(value, taken)).collect::<Result<_>>()?;
+    Ok(if values.is_empty() { Params::Empty } else { Params::Positional(values) })
 }
 
-fn param(value: &Value) -> DriverValue {
-    match value {
+fn param(value: &Value, taken: &[i64]) -> Result<DriverValue> {
+    Ok(match value {
+        Value::Taken(counter) => {
+            let number = taken.get(*counter).copied();
+            DriverValue::Int(number.ok_or_else(|| nothing_taken(*counter))?)
+        }
         Value::Null => DriverValue::NULL,
         Value::Integer(number) => DriverValue::Int(*number),
         Value::Real(number) => DriverValue::Double(*number),
         Value::Text(text) => DriverValue::Bytes(text.as_bytes().to_vec()),
         Value::Blob(bytes) => DriverValue::Bytes(bytes.clone()),
-    }
+    })
 }
 
 /// A row as rooms see it; `bytes` counts what the answer holds so far.

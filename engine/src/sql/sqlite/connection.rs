@@ -12,8 +12,9 @@ use rusqlite::{Connection, OpenFlags, ToSql};
 use yunzhan_base::{Error, Kind, Result};
 
 use super::codes;
-use crate::sql::limits::{RESULT_BYTES_MAX, too_large};
-use crate::sql::{Row, Rows, Value};
+use crate::sql::dialect::Text;
+use crate::sql::limits::{RESULT_BYTES_MAX, nothing_taken, too_large};
+use crate::sql::{Row, Rows, Statement, Value, WriteStep};
 
 /// Steps of SQLite's virtual machine between two looks at the clock: some 20 µs, so a bound is kept to that.
 const STEPS_BETWEEN_CHECKS: i32 = 1000;
@@ -129,6 +130,47 @@ impl Session {
         Ok(Rows(rows))
     }
 
+    /// Runs a step for all its rows, and says how many rows it changed. A number that it takes joins `taken`.
+    pub(super) fn step(
+        &self,
+        text: &Text,
+        step: &WriteStep,
+        taken: &mut Vec<i64>,
+    ) -> Result<u64, Failure> {
+        let mut statement = self.connection.prepare_cached(&text.sql)?;
+        let WriteStep { statement: Statement { params, .. }, rows, .. } = step;
+        let own = rows.iter().next().map_or(0, <[Value]>::len);
+        let wants = statement.parameter_count();
+        if wants != params.len() + own && (rows.is_once() || own > 0) {
+            return Err(Failure::Refused(wrong_count(wants, params.len() + own, &text.sql)));
+        }
+        // The statement's own are bound once for all rows.
+        let before = text.rows.as_ref().filter(|rows| !rows.repeats_params);
+        let before = before.map_or(params.len(), |rows| rows.params_before);
+        for (place, value) in params.iter().enumerate() {
+            let place = if place < before { place } else { place + own };
+            bind_one(&mut statement, place, value, taken)?;
+        }
+        if text.takes {
+            return take(&mut statement, taken);
+        }
+        if rows.is_once() {
+            return Ok(statement.raw_execute()? as u64);
+        }
+        let mut changed = 0;
+        for row in rows.iter() {
+            for (place, value) in row.iter().enumerate() {
+                bind_one(&mut statement, before + place, value, taken)?;
+            }
+            changed += match statement.raw_execute() {
+                Ok(changed) => changed as u64,
+                Err(error) if text.ignores_duplicates && codes::is_duplicate(&error) => 0,
+                Err(error) => return Err(error.into()),
+            };
+        }
+        Ok(changed)
+    }
+
     /// Runs a statement that changes rows, and says how many.
     pub(super) fn change(&self, sql: &str, params: &[Value]) -> Result<u64, Failure> {
         let mut statement = self.connection.prepare_cached(sql)?;
@@ -192,15 +234,46 @@ fn bind(
     sql: &str,
     params: &[Value],
 ) -> Result<(), Failure> {
-    if statement.parameter_count() != params.len() {
-        let (wants, got) = (statement.parameter_count(), params.len());
-        let error = Error::internal(format!("{wants} parameters wanted, {got} given: {sql}"));
-        return Err(Failure::Refused(error));
+    let (wants, got) = (statement.parameter_count(), params.len());
+    if wants != got {
+        return Err(Failure::Refused(wrong_count(wants, got, sql)));
     }
     for (index, value) in params.iter().enumerate() {
         statement.raw_bind_parameter(index + 1, value)?;
     }
     Ok(())
+}
+
+fn wrong_count(wants: usize, got: usize, sql: &str) -> Error {
+    Error::internal(format!("{wants} parameters wanted, {got} given: {sql}"))
+}
+
+fn bind_one(
+    statement: &mut rusqlite::Statement<'_>,
+    place: usize,
+    value: &Value,
+    taken: &[i64],
+) -> Result<(), Failure> {
+    match value {
+        Value::Taken(counter) => {
+            let number = taken.get(*counter).copied();
+            let number = number.ok_or_else(|| Failure::Refused(nothing_taken(*counter)))?;
+            statement.raw_bind_parameter(place + 1, number)?;
+        }
+        value => statement.raw_bind_parameter(place + 1, value)?,
+    }
+    Ok(())
+}
+
+/// Runs a statement that takes a number.
+fn take(statement: &mut rusqlite::Statement<'_>, taken: &mut Vec<i64>) -> Result<u64, Failure> {
+    let mut cursor = statement.raw_query();
+    let mut changed = 0;
+    while let Some(row) = cursor.next()? {
+        changed += 1;
+        taken.push(row.get(0)?);
+    }
+    Ok(changed)
 }
 
 impl ToSql for Value {
@@ -211,6 +284,10 @@ impl ToSql for Value {
             Self::Real(number) => ValueRef::Real(*number),
             Self::Text(text) => ValueRef::Text(text.as_bytes()),
             Self::Blob(bytes) => ValueRef::Blob(bytes),
+            Self::Taken(counter) => {
+                let error = Box::new(nothing_taken(*counter));
+                return Err(rusqlite::Error::ToSqlConversionFailure(error));
+            }
         }))
     }
 }

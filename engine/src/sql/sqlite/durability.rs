@@ -84,7 +84,7 @@ fn unit(number: u64) -> WriteBatch {
         tables: &[Logical("items")],
         params: vec![id, number, Value::Blob(body)],
     };
-    WriteBatch { steps: vec![WriteStep { statement, expect: Expect::Rows(1) }], idempotency: None }
+    WriteBatch { steps: vec![WriteStep::once(statement, Expect::Rows(1))], idempotency: None }
 }
 
 /// Many writers at once on a recorded file system.

@@ -66,7 +66,7 @@ fn demo() -> Database {
 impl Opened {
     async fn write(&self) -> Result<()> {
         let statement = Statement { sql: PUT, tables: ITEMS, params: vec![] };
-        let steps = vec![WriteStep { statement, expect: Expect::Rows(1) }];
+        let steps = vec![WriteStep::once(statement, Expect::Rows(1))];
         let place = ShardLocation { database: demo(), key: Key::Slot(0) };
         self.sql.write(&place, WriteBatch { steps, idempotency: None }).await.map(drop)
     }

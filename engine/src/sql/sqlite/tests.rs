@@ -46,7 +46,7 @@ fn place(database: Database) -> ShardLocation {
 
 fn unit(sql: &'static str) -> WriteBatch {
     let statement = Statement { sql, tables: ITEMS, params: vec![] };
-    WriteBatch { steps: vec![WriteStep { statement, expect: Expect::Any }], idempotency: None }
+    WriteBatch { steps: vec![WriteStep::once(statement, Expect::Any)], idempotency: None }
 }
 
 impl Opened {
@@ -216,7 +216,7 @@ async fn a_unit_that_runs_too_long_fails_alone() {
     let put = |id: u8| {
         let params = vec![Value::Blob(vec![id])];
         let statement = Statement { sql: PUT, tables: ITEMS, params };
-        WriteStep { statement, expect: Expect::Rows(1) }
+        WriteStep::once(statement, Expect::Rows(1))
     };
     let many = WriteBatch { steps: (0..200).map(put).collect(), idempotency: None };
     opened.write(env("demo"), many).await.expect("a write");
@@ -248,7 +248,7 @@ async fn a_unit_that_fails_halfway_disturbs_no_other_of_its_group() {
     const PUT: &str = "INSERT INTO {items} (env, id, number) VALUES ('demo', ?, 0)";
     let step = |id: u8, expect| {
         let params = vec![Value::Blob(vec![id])];
-        WriteStep { statement: Statement { sql: PUT, tables: ITEMS, params }, expect }
+        WriteStep::once(Statement { sql: PUT, tables: ITEMS, params }, expect)
     };
     let put = |id| step(id, Expect::Rows(1));
     let root = TempDir::new().expect("a folder");

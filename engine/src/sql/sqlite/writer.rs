@@ -267,9 +267,9 @@ impl<'a> Writer<'a> {
         {
             return Ok(written);
         }
-        let mut changed = Vec::with_capacity(unit.steps.len());
+        let (mut changed, mut taken) = (Vec::with_capacity(unit.steps.len()), Vec::new());
         for step in &unit.steps {
-            changed.push(self.step(step)?);
+            changed.push(self.step(step, &mut taken)?);
         }
         if let Some(key) = &unit.idempotency {
             self.remember(key, &changed)?;
@@ -278,9 +278,9 @@ impl<'a> Writer<'a> {
         Ok(Written { changed, token: Token(self.sequence.to_string()), repeated: false })
     }
 
-    fn step(&self, step: &WriteStep) -> Result<u64> {
+    fn step(&self, step: &WriteStep, taken: &mut Vec<i64>) -> Result<u64> {
         let text = self.shared.texts.of(self.scope, &step.statement)?;
-        let changed = match self.session.change(&text.sql, &step.statement.params) {
+        let changed = match self.session.step(&text, step, taken) {
             Err(failure) if text.ignores_duplicates && failure.is_duplicate() => 0,
             other => other?,
         };

@@ -50,6 +50,12 @@ macro_rules! sql_suite {
             many_remembered_answers_are_forgotten_soon
             duplicates_have_their_own_kind
             upserts_and_ignored_duplicates_count_alike
+            a_step_writes_many_rows
+            a_row_that_fails_takes_all_along
+            rows_stand_as_a_table
+            rows_that_are_there_stay
+            a_number_is_taken_and_bound
+            writers_take_numbers_in_the_order_of_their_commits
             updates_count_the_rows_they_match
             text_is_exact
             bytes_are_exact
@@ -171,7 +177,7 @@ fn keyed(key: &str, steps: Vec<WriteStep>) -> WriteBatch {
 }
 
 fn step(sql: &'static str, params: Vec<Value>) -> WriteStep {
-    WriteStep { statement: Statement { sql, tables: ITEMS, params }, expect: Expect::Any }
+    WriteStep::once(Statement { sql, tables: ITEMS, params }, Expect::Any)
 }
 
 fn expecting(rows: u64, step: WriteStep) -> WriteStep {

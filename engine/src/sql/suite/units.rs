@@ -8,7 +8,7 @@ use super::{
     Subject, all, blob, demo, expecting, keyed, kind_of, place, put, set_number, step, text, unit,
 };
 use crate::sql::limits::{IDEMPOTENCY_AGE_MS, SWEEP_ROWS_MAX};
-use crate::sql::{Consistency, Expect, Logical, Statement, Value, WriteStep, intern};
+use crate::sql::{Consistency, Expect, Logical, Statement, StepRows, Value, WriteStep, intern};
 
 /// What was acknowledged is there, also for a reader that looks at once.
 pub async fn committed_units_are_visible(subject: &Subject) {
@@ -105,7 +105,7 @@ pub async fn many_remembered_answers_are_forgotten_soon(subject: &Subject) {
     // One more than a sweep takes.
     let more = "INSERT INTO {idempotency} (env, unit_key, changed, committed_ms) VALUES ('demo', 'x', '', 1)";
     let more = Statement { sql: more, tables: TABLES, params: vec![] };
-    let step = |statement| WriteStep { statement, expect: Expect::Any };
+    let step = |statement| WriteStep::once(statement, Expect::Any);
     let filled = subject.write(unit(vec![step(filling), step(more)])).await.expect("a write");
     assert_eq!(filled.changed, [u64::from(SWEEP_ROWS_MAX), 1]);
     let sql = "SELECT COUNT(*) FROM {idempotency}";
@@ -146,6 +146,117 @@ pub async fn upserts_and_ignored_duplicates_count_alike(subject: &Subject) {
     assert_eq!(run(UPSERT, 0).await.expect("an update to the same").changed, [1, 0]);
     assert_eq!(run(IGNORE, 9).await.expect("nothing").changed, [0, 0]);
     assert_eq!(subject.number(b"a").await, Some(11));
+}
+
+const PUT_ROWS: &str = "INSERT INTO {items} (env, id, number) VALUES {rows:3}";
+
+/// Rows of a step that share the environment: ids from `from` on, each with its number.
+fn rows(sql: &'static str, from: i64, count: i64) -> WriteStep {
+    let mut step = WriteStep { rows: StepRows::new(2), ..step(sql, vec![text("demo")]) };
+    for number in from..from + count {
+        step.rows.push([blob(&number.to_be_bytes()), Value::Integer(number)]);
+    }
+    step
+}
+
+/// As many as one statement takes, more, fewer and none; with a text that takes many at once and with one that does not.
+pub async fn a_step_writes_many_rows(subject: &Subject) {
+    const SET_ROWS: &str =
+        "UPDATE {items} SET number = -number WHERE env = ? AND id = ? AND number = ?";
+    let mut from = 0;
+    for count in [1, 8, 64, 155, 0] {
+        let put = unit(vec![rows(PUT_ROWS, from, count)]);
+        let changed = subject.write(put).await.expect("a write").changed;
+        assert_eq!(changed, [u64::try_from(count).expect("positive")]);
+        from += count;
+    }
+    for number in [0, 9, 227] {
+        assert_eq!(subject.number(&i64::to_be_bytes(number)).await, Some(number));
+    }
+    let set = expecting(70, rows(SET_ROWS, 100, 70));
+    assert_eq!(subject.write(unit(vec![set])).await.expect("a write").changed, [70]);
+    assert_eq!(subject.number(&i64::to_be_bytes(169)).await, Some(-169));
+    let too_many = expecting(71, rows(SET_ROWS, 170, 70));
+    assert_eq!(kind_of(subject.write(unit(vec![too_many])).await), Kind::Conflict);
+    assert_eq!(subject.number(&i64::to_be_bytes(170)).await, Some(170));
+}
+
+/// A duplicate among many rows.
+pub async fn a_row_that_fails_takes_all_along(subject: &Subject) {
+    subject.put(&i64::to_be_bytes(99), 1).await.expect("a write");
+    let put = unit(vec![put(b"a", 1), rows(PUT_ROWS, 0, 100)]);
+    assert_eq!(kind_of(subject.write(put).await), Kind::AlreadyExists);
+    assert_eq!(subject.number(b"a").await, None);
+    assert_eq!(subject.number(&i64::to_be_bytes(0)).await, None);
+}
+
+/// What joins rows of a step with rows of a table, its own parameters on both sides of them.
+pub async fn rows_stand_as_a_table(subject: &Subject) {
+    const COPY: &str = "INSERT INTO {items} (env, id, number)
+         SELECT i.env, r.new_id, i.number + ? FROM ({rows_as:new_id key, old_id key}) r
+         JOIN {items} i ON i.env = ? AND i.id = r.old_id";
+    subject.write(unit(vec![rows(PUT_ROWS, 0, 80)])).await.expect("a write");
+    let mut copy = step(COPY, vec![Value::Integer(1000), text("demo")]);
+    copy.rows = StepRows::new(2);
+    for number in 0..100_i64 {
+        copy.rows.push([blob(&(number + 500).to_be_bytes()), blob(&number.to_be_bytes())]);
+    }
+    // Twenty of them are not there.
+    assert_eq!(subject.write(unit(vec![copy])).await.expect("a write").changed, [80]);
+    assert_eq!(subject.number(&i64::to_be_bytes(579)).await, Some(1079));
+    assert_eq!(subject.number(&i64::to_be_bytes(580)).await, None);
+}
+
+/// An insert that keeps what is there.
+pub async fn rows_that_are_there_stay(subject: &Subject) {
+    const KEEP: &str = "INSERT INTO {items} (env, id, number) VALUES {rows:3} {or_keep:env, id}";
+    subject.put(&i64::to_be_bytes(5), -5).await.expect("a write");
+    subject.write(unit(vec![rows(KEEP, 0, 10)])).await.expect("a write");
+    assert_eq!(subject.number(&i64::to_be_bytes(5)).await, Some(-5));
+    assert_eq!(subject.number(&i64::to_be_bytes(9)).await, Some(9));
+}
+
+/// Two counters, and rows that carry what they gave.
+pub async fn a_number_is_taken_and_bound(subject: &Subject) {
+    const TAKE: &str = "UPDATE {items} SET {take:number} WHERE env = ? AND id = ?";
+    subject.put(b"one", 6).await.expect("a write");
+    subject.put(b"two", -1).await.expect("a write");
+    let take = |id: &[u8]| expecting(1, step(TAKE, vec![text("demo"), blob(id)]));
+    let put =
+        |id: &[u8], counter| step(super::PUT, vec![text("demo"), blob(id), Value::Taken(counter)]);
+    let mut many = rows("INSERT INTO {items} (env, number, id) VALUES {rows:3}", 0, 0);
+    (many.statement.params, many.rows) = (vec![text("demo"), Value::Taken(0)], StepRows::new(1));
+    (0..9_i64).for_each(|number| many.rows.push([blob(&number.to_be_bytes())]));
+    let steps = vec![take(b"one"), take(b"two"), put(b"a", 1), put(b"b", 0), many];
+    let written = subject.write(unit(steps)).await.expect("a write");
+    assert_eq!(written.changed, [1, 1, 1, 1, 9]);
+    assert_eq!((subject.number(b"a").await, subject.number(b"b").await), (Some(0), Some(7)));
+    assert_eq!(subject.number(b"one").await, Some(7));
+    assert_eq!(subject.number(&i64::to_be_bytes(8)).await, Some(7));
+    // A counter that is not there gives nothing.
+    let missing = unit(vec![take(b"nobody"), put(b"c", 0)]);
+    assert_eq!(kind_of(subject.write(missing).await), Kind::Conflict);
+    assert_eq!(kind_of(subject.write(unit(vec![put(b"c", 0)])).await), Kind::Internal);
+}
+
+/// No number comes twice, and none is left out.
+pub async fn writers_take_numbers_in_the_order_of_their_commits(subject: &Subject) {
+    const TAKE: &str = "UPDATE {items} SET {take:number} WHERE env = 'demo' AND id = ?";
+    subject.put(b"counter", 0).await.expect("a write");
+    let write = |id: i64| {
+        let take = expecting(1, step(TAKE, vec![blob(b"counter")]));
+        let put = step(super::PUT, vec![text("demo"), blob(&id.to_be_bytes()), Value::Taken(0)]);
+        subject.write(unit(vec![take, put]))
+    };
+    for written in all((0..32).map(write)).await {
+        written.expect("a write");
+    }
+    let mut numbers = Vec::new();
+    for id in 0..32_i64 {
+        numbers.extend(subject.number(&id.to_be_bytes()).await);
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=32).collect::<Vec<_>>());
 }
 
 /// Also when the new value is the old one: "one row changed" means "the version was right".

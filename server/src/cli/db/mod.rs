@@ -1,5 +1,6 @@
 //! `yunzhan db`: the collections of an environment, their indexes, and a look at their documents.
 
+mod import;
 mod place;
 pub(super) mod rules;
 mod terms;
@@ -71,6 +72,8 @@ pub(super) enum DbVerb {
     },
     /// Show documents, one a line
     Find(Find),
+    /// Add the documents of a file; the same command goes on after an interruption
+    Import(import::Import),
     /// Show how a query finds its documents, and what that costs
     Explain {
         #[command(flatten)]
@@ -173,6 +176,7 @@ pub(super) fn run(context: &Context, verb: &DbVerb) -> u8 {
                 text::documents(answer, find.skip.unwrap_or(0), lang)
             })
         }
+        DbVerb::Import(import) => finish(context, import::run(context, import), import::text),
         DbVerb::Explain { place, query, order, limit } => {
             let body = body([
                 ("query", query.as_ref().map(Json::value)),

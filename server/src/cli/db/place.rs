@@ -54,7 +54,8 @@ impl Place {
         answer.map_err(|failure| with_advice(failure, Kind::NotFound, &list))
     }
 
-    fn path(&self, below: &str) -> String {
+    /// The path of a route of this collection.
+    pub(super) fn path(&self, below: &str) -> String {
         let collection = segment(&self.collection);
         format!("/control/v1/envs/{}/collections/{collection}{below}", self.env)
     }

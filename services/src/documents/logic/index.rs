@@ -116,7 +116,7 @@ impl Index {
     }
 
     /// Whether a query may use it.
-    pub(in crate::documents) fn is_ready(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         self.state == State::Ready
     }
 

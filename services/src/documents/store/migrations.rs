@@ -73,4 +73,23 @@ pub const MIGRATIONS: &[Migration] = &[
                 PRIMARY KEY (env, collection, index_id, entry)) {clustered}",
         ],
     },
+    Migration {
+        version: 3,
+        name: "imports",
+        database: Scope::Env,
+        statements: &[
+            // How far each import of a file is; the write batches that add its documents move it on.
+            "CREATE TABLE IF NOT EXISTS {imports} (
+                env {env} NOT NULL,
+                collection BIGINT NOT NULL,
+                name {name:64} NOT NULL,
+                bytes BIGINT NOT NULL,
+                lines_in BIGINT NOT NULL,
+                documents BIGINT NOT NULL,
+                kept BIGINT NOT NULL,
+                is_done BIGINT NOT NULL,
+                changed_ms BIGINT NOT NULL,
+                PRIMARY KEY (env, collection, name)) {clustered}",
+        ],
+    },
 ];

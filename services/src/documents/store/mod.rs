@@ -9,7 +9,9 @@
 //! The same row carries the *schema epoch* by which writers keep indexes up. Who makes or drops an index bumps it, and
 //! a write batch of a writer that knows an older one is refused, so no document is written past an index.
 
+mod batch;
 mod collections;
+mod imports;
 mod migrations;
 mod table;
 
@@ -23,6 +25,7 @@ use yunzhan_engine::sql::{
 
 use super::memory::Memory;
 
+pub(super) use self::batch::Batch;
 pub(super) use self::collections::COLLECTIONS_MAX;
 pub use self::collections::Collection;
 pub use self::migrations::MIGRATIONS;
@@ -87,7 +90,7 @@ fn step(
     params: Vec<Value>,
     expect: Expect,
 ) -> WriteStep {
-    WriteStep { statement: Statement { sql, tables, params }, expect }
+    WriteStep::once(Statement { sql, tables, params }, expect)
 }
 
 fn text(text: &str) -> Value {

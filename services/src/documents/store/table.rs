@@ -5,22 +5,16 @@ use std::sync::Arc;
 use yunzhan_base::{EnvId, Result};
 use yunzhan_engine::sql::{Expect, Key, Logical, Row, Value, WriteStep, Written};
 use yunzhan_query::Budget;
-use yunzhan_query::key::{Entries, KeyRange};
+use yunzhan_query::key::KeyRange;
 
-use super::{Collection, Store, blob, collections, count, everywhere, step, text};
+use super::{Batch, Collection, Store, blob, count, everywhere, step, text};
 use crate::columns::Columns;
-use crate::documents::logic::index::{DocumentKeys, Index, State};
-use crate::documents::logic::shape::Prepared;
 
-const COLLECTIONS: Logical = Logical("collections");
-const DOCUMENTS: Logical = Logical("documents");
-const ENTRIES: Logical = Logical("index_entries");
-const UNIQUE: Logical = Logical("unique_entries");
+pub(super) const DOCUMENTS: Logical = Logical("documents");
+pub(super) const ENTRIES: Logical = Logical("index_entries");
+pub(super) const UNIQUE: Logical = Logical("unique_entries");
 /// The engine's own.
 const IDEMPOTENCY: Logical = Logical("idempotency");
-
-const BUMP_VERSION: &str =
-    "UPDATE {collections} SET version = version + 1 WHERE env = ? AND id = ? AND shape = ?";
 
 const DOCUMENT: &str =
     "SELECT version, body FROM {documents} WHERE env = ? AND collection = ? AND id = ?";
@@ -74,47 +68,8 @@ const BARE_AFTER: &str = "SELECT document, entry FROM {index_entries}
 const ENTRIES_COUNT: &str = "SELECT COUNT(*) FROM {index_entries}
      WHERE env = ? AND collection = ? AND index_id = ? AND entry >= ? AND entry < ?";
 
-const INSERT_DOCUMENT: &str =
-    "INSERT INTO {documents} (env, collection, id, slot, version, body) VALUES
-     (?, ?, ?, ?, (SELECT version FROM {collections} WHERE env = ? AND id = ?), ?)";
-const UPDATE_DOCUMENT: &str =
-    "UPDATE {documents} SET version = (SELECT version FROM {collections} WHERE env = ? AND id = ?), body = ?
-     WHERE env = ? AND collection = ? AND id = ? AND version = ?";
-const REMOVE_DOCUMENT: &str =
-    "DELETE FROM {documents} WHERE env = ? AND collection = ? AND id = ? AND version = ?";
-// Both change nothing: a row is found at this version, or none is found, else the write batch fails.
-const UNCHANGED: &str = "UPDATE {documents} SET version = version
-     WHERE env = ? AND collection = ? AND id = ? AND version = ?";
-const ABSENT: &str = "DELETE FROM {documents} WHERE env = ? AND collection = ? AND id = ?";
-
-const INSERT_ENTRY: &str = "INSERT INTO {index_entries} (env, collection, index_id, entry, document) VALUES (?, ?, ?, ?, ?)";
-const ADD_ENTRY: &str = "{insert_or_ignore} INTO {index_entries} (env, collection, index_id, entry, document) VALUES (?, ?, ?, ?, ?)";
-const REMOVE_ENTRY: &str = "DELETE FROM {index_entries}
-     WHERE env = ? AND collection = ? AND index_id = ? AND entry = ? AND document = ?";
-const INSERT_UNIQUE: &str = "INSERT INTO {unique_entries} (env, collection, index_id, entry, document) VALUES (?, ?, ?, ?, ?)";
-const REMOVE_UNIQUE: &str = "DELETE FROM {unique_entries}
-     WHERE env = ? AND collection = ? AND index_id = ? AND entry = ? AND document = ?";
 const UNIQUE_HOLDER: &str = "SELECT document FROM {unique_entries}
      WHERE env = ? AND collection = ? AND index_id = ? AND entry = ?";
-// What the building of an index adds, unless somebody changed the document since it was read: then they added it.
-const BUILD_ENTRY: &str =
-    "{insert_or_ignore} INTO {index_entries} (env, collection, index_id, entry, document)
-     SELECT env, collection, ?, ?, id FROM {documents}
-     WHERE env = ? AND collection = ? AND id = ? AND version = ?";
-const BUILD_UNIQUE: &str =
-    "INSERT INTO {unique_entries} (env, collection, index_id, entry, document)
-     SELECT d.env, d.collection, ?, ?, d.id FROM {documents} d
-     WHERE d.env = ? AND d.collection = ? AND d.id = ? AND d.version = ? AND NOT EXISTS (
-        SELECT 1 FROM {unique_entries} u WHERE u.env = d.env AND u.collection = d.collection
-        AND u.index_id = ? AND u.entry = ? AND u.document = d.id)";
-
-// The same for a document that the write batch itself has just written.
-const KEEP_UNIQUE: &str =
-    "INSERT INTO {unique_entries} (env, collection, index_id, entry, document)
-     SELECT d.env, d.collection, ?, ?, d.id FROM {documents} d
-     WHERE d.env = ? AND d.collection = ? AND d.id = ? AND NOT EXISTS (
-        SELECT 1 FROM {unique_entries} u WHERE u.env = d.env AND u.collection = d.collection
-        AND u.index_id = ? AND u.entry = ? AND u.document = d.id)";
 
 // What a call with an idempotency key asked for and came to lies beside what the engine remembers of it, and is swept
 // with it.
@@ -382,194 +337,15 @@ impl Table<'_> {
 // === Writing ===
 
 impl Table<'_> {
-    /// Commits steps made by the functions below as one write batch.
+    /// Commits a write batch.
     pub(in crate::documents) async fn write(
         &self,
         slot: Option<u16>,
-        steps: Vec<WriteStep>,
+        batch: Batch,
         idempotency: Option<String>,
     ) -> Result<Written> {
         let key = slot.map_or_else(|| everywhere(&[], None), Key::Slot);
-        self.store.write(self.env, key, steps, idempotency).await
-    }
-
-    /// The first step of every write batch: takes the next version, and holds the collection in place. A write batch of
-    /// somebody who knows outdated indexes fails here.
-    pub(in crate::documents) fn bump_version(&self) -> WriteStep {
-        let params = self.params([Value::Integer(self.collection.schema_epoch)]);
-        step(BUMP_VERSION, &[COLLECTIONS], params, Expect::Rows(1))
-    }
-
-    /// The steps that add a document.
-    pub(in crate::documents) fn insert(&self, document: &Prepared, steps: &mut Vec<WriteStep>) {
-        let mut params = self.params([blob(&document.key), Value::Integer(document.slot.into())]);
-        params.extend(self.params([blob(&document.body)]));
-        steps.push(step(INSERT_DOCUMENT, &[DOCUMENTS, COLLECTIONS], params, Expect::Rows(1)));
-        self.change_keys(&document.key, &DocumentKeys::default(), &document.keys, steps);
-    }
-
-    /// The steps that replace the body of a document that is still at `version`.
-    pub(in crate::documents) fn update(
-        &self,
-        stored: &Stored,
-        body: Vec<u8>,
-        old: &DocumentKeys,
-        new: &DocumentKeys,
-        steps: &mut Vec<WriteStep>,
-    ) {
-        let mut params = self.params([Value::Blob(body)]);
-        params.extend(self.params([blob(&stored.key), Value::Integer(stored.version)]));
-        steps.push(step(UPDATE_DOCUMENT, &[DOCUMENTS, COLLECTIONS], params, Expect::Rows(1)));
-        self.change_keys(&stored.key, old, new, steps);
-    }
-
-    /// The steps that remove a document that is still at `version`.
-    pub(in crate::documents) fn remove(
-        &self,
-        stored: &Stored,
-        old: &DocumentKeys,
-        steps: &mut Vec<WriteStep>,
-    ) {
-        let params = self.params([blob(&stored.key), Value::Integer(stored.version)]);
-        steps.push(step(REMOVE_DOCUMENT, &[DOCUMENTS], params, Expect::Rows(1)));
-        self.change_keys(&stored.key, old, &DocumentKeys::default(), steps);
-    }
-
-    /// Lets a write batch take unique values only when all that it gives up are free, so that one may move from any of
-    /// its documents to any other.
-    pub(in crate::documents) fn take_unique_last(steps: &mut [WriteStep]) {
-        let takes = |step: &WriteStep| [INSERT_UNIQUE, KEEP_UNIQUE].contains(&step.statement.sql);
-        steps.sort_by_key(takes);
-    }
-
-    /// The step that lets a write batch fail unless the document is still at `version`.
-    pub(in crate::documents) fn unchanged(&self, key: &[u8], version: i64) -> WriteStep {
-        let params = self.params([blob(key), Value::Integer(version)]);
-        step(UNCHANGED, &[DOCUMENTS], params, Expect::Rows(1))
-    }
-
-    /// The step that lets a write batch fail unless there is no such document.
-    pub(in crate::documents) fn absent(&self, key: &[u8]) -> WriteStep {
-        step(ABSENT, &[DOCUMENTS], self.params([blob(key)]), Expect::Rows(0))
-    }
-
-    /// The steps from the index entries that a document has to those that it will have.
-    fn change_keys(
-        &self,
-        document: &[u8],
-        old: &DocumentKeys,
-        new: &DocumentKeys,
-        steps: &mut Vec<WriteStep>,
-    ) {
-        static NONE: Entries = Entries { keys: Vec::new(), multikey: false, truncated: false };
-        let kept = self.collection.indexes.iter().enumerate().filter(|(_, index)| index.is_kept());
-        for (place, index) in kept {
-            let old = old.0.get(place).unwrap_or(&NONE);
-            let new = new.0.get(place).unwrap_or(&NONE);
-            for gone in old.keys.iter().filter(|key| new.keys.binary_search(key).is_err()) {
-                self.remove_entry(index, gone, document, steps);
-            }
-            // The building leaves out a document that changed since it was read, so that whoever changes one adds all.
-            let is_building = index.state == State::Building;
-            let is_missing = |key: &&Vec<u8>| is_building || old.keys.binary_search(key).is_err();
-            for come in new.keys.iter().filter(is_missing) {
-                self.insert_entry(index, come, document, steps);
-            }
-            let (multikey, truncated) =
-                (new.multikey && !index.multikey, new.truncated && !index.truncated);
-            if multikey || truncated {
-                let collection = self.collection.id;
-                steps.push(collections::flag_index(
-                    self.env, collection, index.id, multikey, truncated,
-                ));
-            }
-        }
-    }
-
-    fn insert_entry(
-        &self,
-        index: &Index,
-        entry: &[u8],
-        document: &[u8],
-        steps: &mut Vec<WriteStep>,
-    ) {
-        let params = || self.params([Value::Integer(index.id), blob(entry), blob(document)]);
-        // The building may have added it already, and so may an earlier change.
-        if index.state == State::Building {
-            if index.unique {
-                let head = || [Value::Integer(index.id), blob(entry)];
-                let mut params = head().to_vec();
-                params.extend(self.params([blob(document)]));
-                params.extend(head());
-                steps.push(step(KEEP_UNIQUE, &[UNIQUE, DOCUMENTS], params, Expect::Any));
-            }
-            steps.push(step(ADD_ENTRY, &[ENTRIES], params(), Expect::Any));
-            return;
-        }
-        if index.unique {
-            steps.push(step(INSERT_UNIQUE, &[UNIQUE], params(), Expect::Rows(1)));
-        }
-        steps.push(step(INSERT_ENTRY, &[ENTRIES], params(), Expect::Rows(1)));
-    }
-
-    fn remove_entry(
-        &self,
-        index: &Index,
-        entry: &[u8],
-        document: &[u8],
-        steps: &mut Vec<WriteStep>,
-    ) {
-        let params = || self.params([Value::Integer(index.id), blob(entry), blob(document)]);
-        // The building may not have come here yet.
-        let expect = match index.state {
-            State::Building => Expect::Any,
-            _ => Expect::Rows(1),
-        };
-        steps.push(step(REMOVE_ENTRY, &[ENTRIES], params(), expect));
-        if index.unique {
-            steps.push(step(REMOVE_UNIQUE, &[UNIQUE], params(), expect));
-        }
-    }
-
-    /// The steps that add a document's entries to an index that is being built.
-    pub(in crate::documents) fn build_entries(
-        &self,
-        index: &Index,
-        stored: &PageRow,
-        entries: &Entries,
-        steps: &mut Vec<WriteStep>,
-    ) {
-        for entry in &entries.keys {
-            let place = || self.params([blob(&stored.key), Value::Integer(stored.version)]);
-            let head = || vec![Value::Integer(index.id), blob(entry)];
-            if index.unique {
-                let mut params = head();
-                params.extend(place());
-                params.extend(head());
-                steps.push(step(BUILD_UNIQUE, &[UNIQUE, DOCUMENTS], params, Expect::Any));
-            }
-            let mut params = head();
-            params.extend(place());
-            steps.push(step(BUILD_ENTRY, &[ENTRIES, DOCUMENTS], params, Expect::Any));
-        }
-    }
-
-    /// The steps that end a page of a building: what kinds of keys it had, and how far it came.
-    pub(in crate::documents) fn advance(
-        &self,
-        index: &Index,
-        kinds: (bool, bool),
-        reached: &[u8],
-        done: u64,
-        steps: &mut Vec<WriteStep>,
-    ) {
-        let collection = self.collection.id;
-        let (multikey, truncated) = kinds;
-        if multikey || truncated {
-            steps
-                .push(collections::flag_index(self.env, collection, index.id, multikey, truncated));
-        }
-        steps.push(collections::advance(self.env, collection, index.id, reached, done));
+        self.store.write(self.env, key, batch.into_steps(), idempotency).await
     }
 
     /// The document that has a value of a unique index.
@@ -610,7 +386,7 @@ impl Table<'_> {
     }
 
     /// Parameters that begin, as most do, with the environment and the collection.
-    fn params<const N: usize>(&self, own: [Value; N]) -> Vec<Value> {
+    pub(super) fn params<const N: usize>(&self, own: [Value; N]) -> Vec<Value> {
         let mut params = Vec::with_capacity(N + 6);
         params.push(text(self.env.as_str()));
         params.push(Value::Integer(self.collection.id));

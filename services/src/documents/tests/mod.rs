@@ -11,6 +11,7 @@ mod generated_rules;
 mod geo;
 mod idempotency;
 mod ids;
+mod importing;
 mod indexes;
 mod inserting;
 mod neighbours;

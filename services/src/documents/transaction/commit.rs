@@ -3,14 +3,12 @@
 
 use bson::Document;
 use yunzhan_base::{Error, Kind, Result};
-use yunzhan_engine::sql::WriteStep;
 
 use super::state::{Entry, Transaction, conflict, unknown};
 use super::version_store::BeforeImage;
-use crate::documents::logic::batch::BatchSize;
 use crate::documents::logic::index::{DocumentKeys, keys_before, keys_of};
 use crate::documents::logic::shape::{Prepared, decode};
-use crate::documents::store::Table;
+use crate::documents::store::{Batch, Table};
 use crate::documents::{Caller, Documents};
 
 /// Tries of a commit whose collections get or lose an index at the same time.
@@ -40,11 +38,11 @@ impl Documents {
     async fn commit(&self, caller: Caller<'_>, transaction: &Transaction) -> Result<()> {
         for _ in 0..ATTEMPTS_MAX {
             let tables = self.tables_of(caller, transaction).await?;
-            let (steps, keys) = steps_of(transaction, &tables)?;
+            let (batch, keys) = batch_of(transaction, &tables)?;
             let images = || before_images(transaction);
-            let batch = self.transactions.begin_batch(caller.env, self.now_ms(), images);
-            let written = tables[0].write(None, steps, None).await;
-            batch.end(&written);
+            let writing = self.transactions.begin_batch(caller.env, self.now_ms(), images);
+            let written = tables[0].write(None, batch, None).await;
+            writing.end(&written);
             match written {
                 Ok(_) => {
                     for (table, keys) in tables.iter().zip(&keys) {
@@ -102,47 +100,43 @@ fn before_images(transaction: &Transaction) -> Vec<BeforeImage> {
 }
 
 /// The whole write batch, and the keys of what it writes in each collection.
-fn steps_of(
+fn batch_of(
     transaction: &Transaction,
     tables: &[Table<'_>],
-) -> Result<(Vec<WriteStep>, Vec<Vec<DocumentKeys>>)> {
-    let mut steps: Vec<WriteStep> = tables.iter().map(Table::bump_version).collect();
+) -> Result<(Batch, Vec<Vec<DocumentKeys>>)> {
+    let mut batch = Batch::of(tables);
     let mut all_keys = vec![Vec::new(); tables.len()];
-    let mut size = BatchSize::default();
     for ((number, key), entry) in &transaction.documents {
         let place = tables.iter().position(|table| table.collection.id == *number);
         let place = place.expect("every collection of the transaction has its table");
-        let made = steps.len();
-        if let Some(keys) = steps_of_entry(&tables[place], key, entry, &mut steps)? {
+        if let Some(keys) = add_entry(&mut batch, &tables[place], key, entry)? {
             all_keys[place].push(keys);
         }
-        size.add(&steps[made..]);
-        size.check()?;
+        batch.size().check()?;
     }
-    Table::take_unique_last(&mut steps);
-    Ok((steps, all_keys))
+    Ok((batch, all_keys))
 }
 
-fn steps_of_entry(
+fn add_entry(
+    batch: &mut Batch,
     table: &Table<'_>,
     key: &[u8],
     entry: &Entry,
-    steps: &mut Vec<WriteStep>,
 ) -> Result<Option<DocumentKeys>> {
     let indexes = &table.collection.indexes;
     let keys = |body: &[u8]| keys_of(indexes, &decode(body)?);
     match (&entry.before, &entry.written) {
-        (Some(before), None) => steps.push(table.unchanged(key, before.version)),
+        (Some(before), None) => batch.unchanged(table, key, before.version),
         (Some(before), Some(Some(body))) if *body == before.body => {
-            steps.push(table.unchanged(key, before.version));
+            batch.unchanged(table, key, before.version);
         }
         (Some(before), Some(Some(body))) => {
             let (old, new) = (keys_before(indexes, &decode(&before.body)?)?, keys(body)?);
-            table.update(before, body.clone(), &old, &new, steps);
+            batch.update(table, before, body.clone(), (&old, &new));
             return Ok(Some(new));
         }
         (Some(before), Some(None)) => {
-            table.remove(before, &keys_before(indexes, &decode(&before.body)?)?, steps);
+            batch.remove(table, before, &keys_before(indexes, &decode(&before.body)?)?);
         }
         (None, Some(Some(body))) => {
             let document: Document = decode(body)?;
@@ -150,10 +144,10 @@ fn steps_of_entry(
             let keys = keys_of(indexes, &document)?;
             let (key, slot, body) = (key.to_vec(), entry.slot, body.clone());
             let prepared = Prepared { id, key, slot, body, keys };
-            table.insert(&prepared, steps);
+            batch.insert(table, &prepared);
             return Ok(Some(prepared.keys));
         }
-        (None, None | Some(None)) => steps.push(table.absent(key)),
+        (None, None | Some(None)) => batch.absent(table, key),
     }
     Ok(None)
 }

@@ -67,7 +67,7 @@ fn step(
     params: Vec<Value>,
     expect: Expect,
 ) -> WriteStep {
-    WriteStep { statement: Statement { sql, tables, params }, expect }
+    WriteStep::once(Statement { sql, tables, params }, expect)
 }
 
 fn text(text: &str) -> Value {

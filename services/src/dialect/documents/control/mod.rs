@@ -1,5 +1,6 @@
 //! The control routes of documents: collections and what people may do with them, indexes, and looking at documents.
 
+mod imports;
 mod rules;
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use serde_json::Value;
 use yunzhan_base::{Call, Endpoint, EnvId, Error, Kind, ResponseFuture, Result};
 use yunzhan_query::ejson::Mode;
 
-use crate::dialect::control::endpoint;
+use crate::dialect::control::{endpoint, streaming_endpoint};
 use crate::dialect::documents::Detached;
 use crate::dialect::json;
 use crate::dialect::members::{Members, refused};
@@ -65,6 +66,18 @@ pub(crate) const CONTROL: &[Endpoint<Documents>] = &[
         Method::POST,
         "/control/v1/envs/{env}/collections/{collection}/explain",
         explain,
+    ),
+    streaming_endpoint(
+        "documents.control.import",
+        Method::POST,
+        "/control/v1/envs/{env}/collections/{collection}/imports/{import}",
+        imports::add,
+    ),
+    endpoint(
+        "documents.control.show_import",
+        Method::GET,
+        "/control/v1/envs/{env}/collections/{collection}/imports/{import}",
+        imports::show,
     ),
     endpoint(
         "documents.control.test_rules",

@@ -1,11 +1,14 @@
-//! Measures what the documents service adds to bare SQLite: a point read, and inserts of 64 writers at a time.
+//! Measures what the documents service adds to bare SQLite: a point read, inserts of 64 writers at a time, and imports
+//! (`import.rs`).
 //!
-//! `cargo run --release -p yunzhan-services --example documents_overhead [DOCUMENTS]` prints an object a line, as
+//! `cargo run --release -p yunzhan-services --example documents_overhead [DOCUMENTS [IMPORTED]]` prints an object a line, as
 //! `cargo xtask bench documents` reads it: microseconds of each operation and of the whole process's processor time. Both
 //! sides use the same tables with the same settings, each in a folder of its own. The bare side gets finished keys and
 //! runs only the statements that a document needs: its row, and its entry in the owner's index. Both commit about
 //! [`WRITERS`] documents with one sync, have inserted some before the clock starts, and run on the program's allocator.
 #![allow(clippy::print_stdout, reason = "a measurement prints")]
+
+mod import;
 
 use std::fs;
 use std::ops::Range;
@@ -64,20 +67,25 @@ fn main() -> Outcome {
         ids = service.insert(&runtime, measured.clone())?;
         Ok(())
     })?;
-    print("insert, 64 writers at a time", bare_insert, service_insert);
+    print("insert, 64 writers at a time", bare_insert, service_insert, None);
     let bare_read = times(READS, || bare.read(documents))?;
     let service_read = times(READS, || runtime.block_on(service.read(&ids)))?;
-    print("point read", bare_read, service_read);
-    Ok(())
+    print("point read", bare_read, service_read, None);
+    import::measure(
+        &runtime,
+        std::env::args().nth(2).map_or(Ok(import::DOCUMENTS), |count| count.parse())?,
+    )
 }
 
-fn print(operation: &str, bare: Times, service: Times) {
+/// One line; `grown_mib` is what the process grew by at the most.
+fn print(operation: &str, bare: Times, service: Times, grown_mib: Option<f64>) {
     let line = serde_json::json!({
         "operation": operation,
         "bare_us": bare.elapsed_us,
         "bare_cpu_us": bare.cpu_us,
         "service_us": service.elapsed_us,
         "service_cpu_us": service.cpu_us,
+        "grown_mib": grown_mib,
     });
     println!("{line}");
 }
