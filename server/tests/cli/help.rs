@@ -108,6 +108,7 @@ fn help_of_documents() {
           drop-index      Drop an index
           count           Count documents
           find            Show documents, one a line
+          import          Add the documents of a file; the same command goes on after an interruption
           explain         Show how a query finds its documents, and what that costs
 
         Options:
