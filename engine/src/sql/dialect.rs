@@ -17,7 +17,7 @@
 //! | `{or_keep:k1,k2}` | at the end of an insert: a row that is there stays as it is | `ON CONFLICT (…) DO NOTHING` | `ON DUPLICATE KEY UPDATE k1 = VALUES(k1)` |
 //! | `{rows:N}` | after `VALUES`: the step's rows, each the statement's parameters and its own, N together | `(?, …)`, once a row | `(?, …)`, many at once |
 //! | `{rows_as:a key, b number}` | in brackets: a table of the step's rows with these columns | `SELECT ? AS a, ? AS b`, once a row | the same with casts, many at once |
-//! | `{take:c}` | after `SET`: adds 1 to the column; the unit binds the new number as [`Value::Taken`](super::Value::Taken) | `c = c + 1 … RETURNING c` | `c = LAST_INSERT_ID(c + 1)` |
+//! | `{take:c}` | after `SET`: adds 1 to the column; the unit binds the new number as [`Value::Taken`](super::Value::Taken) | `c = yz_take(c + 1)`, a function of ours | `c = LAST_INSERT_ID(c + 1)` |
 //! | `{now_ms}` | the time of the database's clock, in milliseconds since 1970 | `unixepoch('subsec')` | `UTC_TIMESTAMP(3)` |
 //! | `{system:nodes}` | a logical table of the system, in a unit of an environment | only where both are in one file | always |
 //! | `{{`, `}}` | braces themselves | | |
@@ -38,6 +38,10 @@ use super::{Logical, Statement};
 /// What every physical table name begins with, so that a schema may be shared with other programs and no logical name
 /// can be a reserved word.
 pub const TABLE_PREFIX: &str = "yz_";
+
+/// The function of the embedded engine's connections that notes the number it is given, and gives it back, as MySQL's
+/// `LAST_INSERT_ID` does.
+pub(crate) const TAKE: &str = "yz_take";
 
 /// Who reads the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,9 +152,6 @@ impl Dialect {
                 .map_err(|why| broken(sql, &why))?;
         }
         text.sql.push_str(rest);
-        if let Some(column) = taken_column(sql).filter(|_| self == Self::Sqlite) {
-            text.sql.push_str(&format!(" RETURNING {column}"));
-        }
         Ok(text)
     }
 
@@ -223,7 +224,7 @@ impl Dialect {
 
     fn take(self, column: &str) -> String {
         match self {
-            Self::Sqlite => format!("{column} = {column} + 1"),
+            Self::Sqlite => format!("{column} = {TAKE}({column} + 1)"),
             Self::MySql | Self::MariaDb => format!("{column} = LAST_INSERT_ID({column} + 1)"),
         }
     }
@@ -272,11 +273,6 @@ impl Dialect {
             _ => return None,
         })
     }
-}
-
-/// The column of `{take:…}`.
-fn taken_column(sql: &str) -> Option<&str> {
-    sql.split_once("{take:")?.1.split_once('}').map(|(column, _)| column)
 }
 
 fn check_table(name: &str, size: &str, tables: Option<&[Logical]>) -> Result<(), String> {
@@ -349,7 +345,7 @@ mod tests {
         check(
             "UPDATE {docs} SET {take:n} WHERE env = ?",
             &expect![[r#"
-                Sqlite: UPDATE yz_env_docs SET n = n + 1 WHERE env = ? RETURNING n
+                Sqlite: UPDATE yz_env_docs SET n = yz_take(n + 1) WHERE env = ?
                 MySql: UPDATE yz_env_docs SET n = LAST_INSERT_ID(n + 1) WHERE env = ?
                 MariaDb: UPDATE yz_env_docs SET n = LAST_INSERT_ID(n + 1) WHERE env = ?
             "#]],

@@ -3,16 +3,17 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
+use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, ToSql};
 use yunzhan_base::{Error, Kind, Result};
 
 use super::codes;
-use crate::sql::dialect::Text;
+use crate::sql::dialect::{TAKE, Text};
 use crate::sql::limits::{RESULT_BYTES_MAX, nothing_taken, too_large};
 use crate::sql::{Row, Rows, Statement, Value, WriteStep};
 
@@ -40,6 +41,8 @@ pub(super) struct OpenOptions {
 pub(super) struct Session {
     pub(super) connection: Connection,
     bound: TimeBound,
+    /// The number that [`TAKE`] was given last.
+    taken: Arc<AtomicI64>,
 }
 
 /// The moment at which a running statement is stopped, shared with SQLite's progress handler.
@@ -79,7 +82,16 @@ impl Session {
         let bound = TimeBound::none();
         let watch = bound.clone();
         connection.progress_handler(STEPS_BETWEEN_CHECKS, Some(move || watch.is_over()))?;
-        Ok(Self { connection, bound })
+        let taken = Arc::new(AtomicI64::new(0));
+        let noted = Arc::clone(&taken);
+        // Directly only: no view or trigger of a foreign file may call it.
+        let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DIRECTONLY;
+        connection.create_scalar_function(TAKE, 1, flags, move |call| {
+            let number: i64 = call.get(0)?;
+            noted.store(number, Ordering::Relaxed);
+            Ok(number)
+        })?;
+        Ok(Self { connection, bound, taken })
     }
 
     /// Opens a file to look at it, and leaves everything as it is, also what another process that has it open does.
@@ -151,11 +163,12 @@ impl Session {
             let place = if place < before { place } else { place + own };
             bind_one(&mut statement, place, value, taken)?;
         }
-        if text.takes {
-            return take(&mut statement, taken);
-        }
         if rows.is_once() {
-            return Ok(statement.raw_execute()? as u64);
+            let changed = statement.raw_execute()? as u64;
+            if text.takes && changed > 0 {
+                taken.push(self.taken.load(Ordering::Relaxed));
+            }
+            return Ok(changed);
         }
         let mut changed = 0;
         for row in rows.iter() {
@@ -263,17 +276,6 @@ fn bind_one(
         value => statement.raw_bind_parameter(place + 1, value)?,
     }
     Ok(())
-}
-
-/// Runs a statement that takes a number.
-fn take(statement: &mut rusqlite::Statement<'_>, taken: &mut Vec<i64>) -> Result<u64, Failure> {
-    let mut cursor = statement.raw_query();
-    let mut changed = 0;
-    while let Some(row) = cursor.next()? {
-        changed += 1;
-        taken.push(row.get(0)?);
-    }
-    Ok(changed)
 }
 
 impl ToSql for Value {
