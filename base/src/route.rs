@@ -73,7 +73,8 @@ pub enum RouteScope {
     Everywhere,
     /// For requests to this host, in lower case and without a port.
     Host(String),
-    /// For requests in this environment, as host or query name it.
+    /// For requests in this environment. A configured route counts where host or query name it; what a service publishes,
+    /// where the host means it: a link must not put one environment's page in the place of another's.
     Env(EnvId),
 }
 
@@ -163,13 +164,22 @@ impl Route {
     }
 }
 
-/// Whether a text is the literal beginning of paths that clients may send (RFC 3986 section 3.3).
+/// Whether a text is the literal beginning of paths that clients may send (RFC 3986 section 3.3), in the one spelling that the
+/// gateway lets pass: only what is not ASCII is escaped, in upper case.
 fn is_prefix(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%".contains(&byte);
+    let is_escape = |escaped: &str| {
+        let digits = escaped.as_bytes().get(..2);
+        digits.is_some_and(|digits| {
+            let is_high = matches!(digits[0], b'8' | b'9' | b'A'..=b'F');
+            is_high && matches!(digits[1], b'0'..=b'9' | b'A'..=b'F')
+        })
+    };
     let is_segment =
         |segment: &str| !["", ".", ".."].contains(&segment) && segment.bytes().all(is_plain);
     text.len() <= PREFIX_BYTES_MAX
         && text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(is_segment))
+        && text.split('%').skip(1).all(is_escape)
         && call::decode(text, false).is_ok()
 }
 
@@ -215,9 +225,10 @@ mod tests {
         assert_eq!(paths("/hello").unwrap(), ["/hello", "/hello/{*rest}"]);
         assert_eq!(paths("/a/%E4%BA%91").unwrap(), ["/a/%E4%BA%91", "/a/%E4%BA%91/{*rest}"]);
         let long = format!("/{}", "a".repeat(PREFIX_BYTES_MAX));
-        for bad in
-            ["", "hello", "/", "/a/", "//a", "/a/../b", "/.", "/{a}", "/a?b", "/云", "/%4", &long]
-        {
+        for bad in [
+            "", "hello", "/", "/a/", "//a", "/a/../b", "/.", "/{a}", "/a?b", "/云", "/%4", "/%61",
+            "/a%2Fb", "/%e4", &long,
+        ] {
             assert_eq!(paths(bad).unwrap_err().kind(), Kind::InvalidParameter, "{bad}");
         }
     }

@@ -38,6 +38,8 @@ pub(crate) struct Activity {
     body_bytes: AtomicU64,
     /// Whether a head began to arrive before the request before it ended: from then on heads are not seen whole.
     pipelined: AtomicBool,
+    /// Bytes that the client took in all.
+    taken_in_all_bytes: AtomicU64,
     /// Whether a request was answered before its body was read.
     unread_body: AtomicBool,
 }
@@ -71,6 +73,7 @@ impl Activity {
             after_head_bytes: AtomicU64::new(0),
             body_bytes: AtomicU64::new(0),
             pipelined: AtomicBool::new(false),
+            taken_in_all_bytes: AtomicU64::new(0),
             unread_body: AtomicBool::new(false),
         }
     }
@@ -100,8 +103,15 @@ impl Activity {
                 }
                 let written = written.as_ref().map_or(0, |written| *written as u64);
                 self.taken_bytes.fetch_add(written, Ordering::Relaxed);
+                self.taken_in_all_bytes.fetch_add(written, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Bytes that the client took since it came, and how many requests it waits for.
+    pub(crate) fn taken_by_requests(&self) -> (u64, u64) {
+        let taken_bytes = self.taken_in_all_bytes.load(Ordering::Relaxed);
+        (taken_bytes, u64::from(self.in_flight.load(Ordering::Relaxed)))
     }
 
     /// Bytes that are still to come of the body that the last head declared. A request that was refused before its body was

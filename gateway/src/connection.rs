@@ -86,7 +86,7 @@ pub(crate) async fn serve<S>(
         }};
     }
     let ended = if multiplexed {
-        drive!(http2_builder(&bounds).serve_connection(stream, service))
+        drive!(http2_builder(&bounds, Arc::clone(&facts)).serve_connection(stream, service))
     } else {
         drive!(http1_builder(&bounds).serve_connection(stream, service).with_upgrades())
     };
@@ -192,10 +192,11 @@ fn http1_builder(bounds: &Bounds) -> http1::Builder {
     builder
 }
 
-fn http2_builder(bounds: &Bounds) -> http2::Builder<StreamExecutor> {
+fn http2_builder(bounds: &Bounds, facts: Arc<ConnectionFacts>) -> http2::Builder<StreamExecutor> {
     let mut builder = http2::Builder::new(StreamExecutor {
         stall_max: bounds.body_timeout,
         rate_min_bytes: bounds.body_rate_min_bytes,
+        shares: Arc::new(move || facts.activity.taken_by_requests()),
     });
     builder
         .timer(TokioTimer::new())

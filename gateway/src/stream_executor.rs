@@ -4,21 +4,24 @@
 //! buffers and its upstream connection for ever. hyper asks an answer's body for a piece only when the window took something
 //! of the one before, so an answer that nobody asks is one that nobody takes. Ending the stream's task resets the stream.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::turn::Turn;
+use crate::turn::{Shares, Turn};
 
 tokio::task_local! {
     static STREAM: Turn;
 }
 
 /// The executor of one connection.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct StreamExecutor {
     /// How long a client may take no byte of a stream.
     pub(crate) stall_max: Duration,
     /// Bytes a second that it takes of one at least.
     pub(crate) rate_min_bytes: u64,
+    /// What it takes of all its streams.
+    pub(crate) shares: Shares,
 }
 
 impl<F> hyper::rt::Executor<F> for StreamExecutor
@@ -27,7 +30,8 @@ where
 {
     fn execute(&self, stream: F) {
         // Until there is an answer, it is ours.
-        let (turn, stall_max) = (Turn::ours(self.rate_min_bytes), self.stall_max);
+        let turn = Turn::of_several(self.rate_min_bytes, Arc::clone(&self.shares));
+        let stall_max = self.stall_max;
         tokio::spawn(STREAM.scope(turn.clone(), async move {
             tokio::select! {
                 () = stream => {}
@@ -72,7 +76,11 @@ mod tests {
 
     /// How many bytes of an answer were asked for by a client that takes a piece every ten seconds, and whether it got all.
     async fn taken(body: Body) -> (usize, bool) {
-        let executor = StreamExecutor { stall_max: Duration::from_secs(15), rate_min_bytes: 500 };
+        let executor = StreamExecutor {
+            stall_max: Duration::from_secs(15),
+            rate_min_bytes: 500,
+            shares: Arc::new(|| (0, 1)),
+        };
         let (report, mut reports) = mpsc::channel(1);
         let (whole, is_whole) = oneshot::channel();
         executor.execute(async move {

@@ -60,6 +60,8 @@ pub(crate) struct Destination<'a> {
     pub(crate) host: Option<&'a str>,
     /// The environment that the host means, or the query names.
     pub(crate) env: Option<&'a EnvId>,
+    /// Whether it is the query alone that names it.
+    pub(crate) is_env_queried: bool,
 }
 
 // === impl Table ===
@@ -134,9 +136,12 @@ impl Table {
         all.into_iter().flatten().find_map(|paths| {
             let found = paths.router.at(path).ok()?;
             let place = &paths.places[*found.value];
-            // Whoever publishes a path with a parameter means none of the services' paths.
-            let is_theirs = place.published_by.is_some() && self.neighbour(path).is_some();
-            (!is_theirs).then_some((&place.methods, found.params))
+            // Whoever publishes a path with a parameter means none of the services' paths. And a link that names an environment
+            // in its query must not put that environment's pages in the place of this host's own.
+            let is_of_env = of_env.is_some_and(|of_env| Arc::ptr_eq(of_env, paths));
+            let is_elsewhere = place.published_by.is_some()
+                && (self.neighbour(path).is_some() || is_of_env && destination.is_env_queried);
+            (!is_elsewhere).then_some((&place.methods, found.params))
         })
     }
 

@@ -10,10 +10,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Notes whose turn it is. Clones note the same.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Turn(Arc<Shared>);
 
-#[derive(Debug)]
+/// Says how many bytes the other side took in all of several transfers that share a connection, and how many those are.
+pub(crate) type Shares = Arc<dyn Fn() -> (u64, u64) + Send + Sync>;
+
 struct Shared {
     begun: Instant,
     /// Bytes a second that the other side takes at least; 0 bounds single waits alone.
@@ -24,6 +26,16 @@ struct Shared {
     given_bytes: AtomicU64,
     /// What earlier waits left of its debt.
     owed_ms: AtomicU64,
+    shares: Option<Shares>,
+    /// What was taken in all when it became the other side's turn.
+    taken_in_all_bytes: AtomicU64,
+}
+
+impl std::fmt::Debug for Turn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let is_theirs = self.0.theirs_since_ms.load(Ordering::Relaxed) > 0;
+        f.write_str(if is_theirs { "Turn(theirs)" } else { "Turn(ours)" })
+    }
 }
 
 /// How often a side is looked at within the longest wait.
@@ -47,12 +59,24 @@ pub(crate) fn owed_ms(
 impl Turn {
     /// It is ours. Of what the other side is given, it takes so many bytes a second at least; 0 bounds single waits alone.
     pub(crate) fn ours(rate_min_bytes: u64) -> Self {
+        Self::new(rate_min_bytes, None)
+    }
+
+    /// The same of one of several transfers: as long as the other side takes what the lowest rate asks of all of them
+    /// together, none of them stands still. Who brings the bytes decides how they are shared.
+    pub(crate) fn of_several(rate_min_bytes: u64, shares: Shares) -> Self {
+        Self::new(rate_min_bytes, Some(shares))
+    }
+
+    fn new(rate_min_bytes: u64, shares: Option<Shares>) -> Self {
         Self(Arc::new(Shared {
             begun: Instant::now(),
             rate_min_bytes,
             theirs_since_ms: AtomicU64::new(0),
             given_bytes: AtomicU64::new(0),
             owed_ms: AtomicU64::new(0),
+            shares,
+            taken_in_all_bytes: AtomicU64::new(0),
         }))
     }
 
@@ -72,7 +96,25 @@ impl Turn {
     pub(crate) fn give(&self, bytes: u64) {
         self.took();
         self.0.given_bytes.store(bytes, Ordering::Relaxed);
+        self.note_all();
         self.0.theirs_since_ms.store(self.now_ms() + 1, Ordering::Relaxed);
+    }
+
+    fn note_all(&self) {
+        let taken = self.0.shares.as_ref().map_or(0, |shares| shares().0);
+        self.0.taken_in_all_bytes.store(taken, Ordering::Relaxed);
+    }
+
+    /// Whether the other side took meanwhile what the lowest rate asks of all transfers together.
+    fn others_are_served(&self, waited_ms: u64) -> bool {
+        let Shared { shares: Some(shares), rate_min_bytes: 1.., .. } = &*self.0 else {
+            return false;
+        };
+        let (taken, transfers) = shares();
+        let taken = taken.saturating_sub(self.0.taken_in_all_bytes.load(Ordering::Relaxed));
+        let asked =
+            self.0.rate_min_bytes.saturating_mul(transfers.max(1)).saturating_mul(waited_ms);
+        waited_ms > 0 && taken.saturating_mul(1000) >= asked
     }
 
     fn now_ms(&self) -> u64 {
@@ -87,7 +129,13 @@ impl Turn {
             let owed_ms = self.0.owed_ms.load(Ordering::Relaxed);
             let waited = Duration::from_millis(owed_ms.saturating_add(waited_ms));
             if waited >= wait_max {
-                return;
+                if !self.others_are_served(waited_ms) {
+                    return;
+                }
+                self.note_all();
+                self.0.owed_ms.store(0, Ordering::Relaxed);
+                self.0.theirs_since_ms.store(self.now_ms() + 1, Ordering::Relaxed);
+                continue;
             }
             // Whoever owes nearly all is not looked at all the time. At least a millisecond: the state is kept in whole ones.
             let least = (wait_max / LOOKS_MAX).max(Duration::from_millis(1));
@@ -122,6 +170,25 @@ mod tests {
             () = turn.stood_still(WAIT_MAX) => true,
         };
         is_too_slow.then_some(taken)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transfer_waits_its_turn_among_others_that_are_served() {
+        // Sixty transfers over 50 KB a second: each gets a piece of 16 KiB every 20 s. With a hundred more of them it is less
+        // than the lowest rate asks.
+        for (transfers, is_long_enough) in [(60, true), (160, false)] {
+            let begun = Instant::now();
+            let shares: Shares =
+                Arc::new(move || ((begun.elapsed().as_millis() * 50) as u64, transfers));
+            let turn = Turn::of_several(500, shares);
+            turn.give(16 << 10);
+            let hour = tokio::time::sleep(Duration::from_secs(3600));
+            let lasts = tokio::select! {
+                () = hour => true,
+                () = turn.stood_still(WAIT_MAX) => false,
+            };
+            assert_eq!(lasts, is_long_enough, "{transfers}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

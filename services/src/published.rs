@@ -91,7 +91,10 @@ impl Introduction {
     /// is no reason not to serve the others.
     pub fn begin(&self, gateway: &Arc<dyn PublishRoutes>) -> Vec<Refused> {
         let mut state = self.lock();
-        let refused = state.waiting.drain().filter_map(|((owner, scope), routes)| {
+        // In an order of its own, so that of two that cannot stand side by side the same one loses at every start.
+        let mut waiting: Vec<_> = state.waiting.drain().collect();
+        waiting.sort_by_key(|((owner, scope), _)| (*owner, format!("{scope:?}")));
+        let refused = waiting.into_iter().filter_map(|((owner, scope), routes)| {
             let error = gateway.publish(owner, &scope, routes).err()?;
             Some(Refused { owner, scope, error })
         });

@@ -17,7 +17,7 @@
 //! | `{or_keep:k1,k2}` | at the end of an insert: a row that is there stays as it is | `ON CONFLICT (…) DO NOTHING` | `ON DUPLICATE KEY UPDATE k1 = VALUES(k1)` |
 //! | `{rows:N}` | after `VALUES`: the step's rows, each the statement's parameters and its own, N together | `(?, …)`, once a row | `(?, …)`, many at once |
 //! | `{rows_as:a key, b number}` | in brackets: a table of the step's rows with these columns | `SELECT ? AS a, ? AS b`, once a row | the same with casts, many at once |
-//! | `{take:c}` | after `SET`: adds 1 to the column; the unit binds the new number as [`Value::Taken`](super::Value::Taken) | `c = yz_take(c + 1)`, a function of ours | `c = LAST_INSERT_ID(c + 1)` |
+//! | `{take:c}` | after `SET`: adds 1 to the column of one row, where it is not negative; the unit binds the new number as [`Value::Taken`](super::Value::Taken) | `c = yz_take(c + 1)`, a function of ours | `c = LAST_INSERT_ID(c + 1)` |
 //! | `{now_ms}` | the time of the database's clock, in milliseconds since 1970 | `unixepoch('subsec')` | `UTC_TIMESTAMP(3)` |
 //! | `{system:nodes}` | a logical table of the system, in a unit of an environment | only where both are in one file | always |
 //! | `{{`, `}}` | braces themselves | | |
@@ -152,6 +152,9 @@ impl Dialect {
                 .map_err(|why| broken(sql, &why))?;
         }
         text.sql.push_str(rest);
+        if text.rows.is_some() && text.ignores_duplicates {
+            return Err(broken(sql, "of many rows {or_keep:…} keeps what is there"));
+        }
         Ok(text)
     }
 

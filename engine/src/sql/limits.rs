@@ -46,6 +46,11 @@ pub(crate) fn too_large() -> Error {
     Error::new(Kind::TooLarge, format!("the answer is over {mib} MiB; ask for fewer rows"))
 }
 
+/// A counter is one row: a unit whose counter is not there, or several, writes nothing.
+pub(crate) fn check_taken(changed: u64) -> Result<()> {
+    Expect::Rows(1).check(changed)
+}
+
 /// The fault of a unit that binds a number which none of its steps took.
 pub(crate) fn nothing_taken(counter: usize) -> Error {
     Error::internal(format!("no step of the unit took a number {counter}"))

@@ -25,6 +25,7 @@ impl Stage for Framing {
         let has_none = exchange
             .lengths
             .is_some_and(|seen| seen.content_length == 0 && seen.transfer_encoding == 0);
+        debug_assert!(!has_none || check_lengths(&head.headers).is_ok());
         // Where a body without a declared length ended is hyper's word alone; the connection carries nothing after it.
         exchange.close |= !has_none && head.headers.contains_key(TRANSFER_ENCODING);
         match counts

@@ -81,6 +81,7 @@ impl Stage for RouteStage {
 pub(crate) struct Addressed {
     host: Option<String>,
     env: Option<Arc<Env>>,
+    is_env_queried: bool,
 }
 
 impl Addressed {
@@ -89,11 +90,15 @@ impl Addressed {
             return Self::default();
         }
         // Two environments are refused by whoever asks for one; no route of either answers then.
-        Self { host: host(head), env: named_env(envs, head).ok().flatten() }
+        let of_host = host_env(envs, head);
+        let is_env_queried = of_host.is_none();
+        let env = queried_env(envs, head, of_host).ok().flatten();
+        Self { host: host(head), env, is_env_queried }
     }
 
     pub(crate) fn destination(&self) -> Destination<'_> {
-        Destination { host: self.host.as_deref(), env: self.env.as_ref().map(|env| &env.id) }
+        let (host, env) = (self.host.as_deref(), self.env.as_ref().map(|env| &env.id));
+        Destination { host, env, is_env_queried: self.is_env_queried }
     }
 }
 

@@ -101,9 +101,10 @@ async fn two_environments_and_a_host_have_the_same_path_each_for_itself() {
         gateway.publish("functions", &scope, routes).unwrap();
     }
     for (target, host, expected) in [
-        ("/hello?env=shop", "a", "200 shops shop -"),
-        ("/hello?env=cafe", "a", "200 cafes cafe -"),
+        ("/hello", "shop.example", "200 shops shop -"),
         ("/hello", "cafe.example", "200 cafes cafe -"),
+        // A link must not put an environment's page in the place of another host's own.
+        ("/hello?env=shop", "a", "404"),
         ("/hello", "only.example", "200 hosts - -"),
         ("/hello", "a", "404"),
     ] {
@@ -111,14 +112,16 @@ async fn two_environments_and_a_host_have_the_same_path_each_for_itself() {
         assert!(answer.starts_with(expected), "{target} {host} {answer}");
     }
     gateway.publish("functions", &of_env("shop"), Vec::new()).unwrap();
-    assert!(get(&served, "/hello?env=shop").await.starts_with("404"));
-    assert_eq!(get(&served, "/hello?env=cafe").await, "200 cafes cafe -");
+    assert!(ask(&served, "GET", "/hello", "shop.example").await.starts_with("404"));
+    assert_eq!(ask(&served, "GET", "/hello", "cafe.example").await, "200 cafes cafe -");
 }
 
 #[tokio::test]
 async fn a_path_of_a_service_is_never_taken() {
     let (served, gateway) = serve_publishing(None).await;
-    for scope in [RouteScope::Everywhere, of_env("shop"), of_host("a")] {
+    let scopes =
+        [(RouteScope::Everywhere, "a"), (of_env("shop"), "shop.example"), (of_host("a"), "a")];
+    for (scope, host) in scopes {
         for path in ["/echo", "/echo/free", "/busy/sub"] {
             let refused = gateway.publish("functions", &scope, vec![function("x", &SELF, path)]);
             let error = refused.unwrap_err();
@@ -128,9 +131,10 @@ async fn a_path_of_a_service_is_never_taken() {
         // Hosting takes everything, but among the services' paths it answers nothing.
         let everything = Route::new(&Arc::new(Function("all")), &ALL);
         gateway.publish("hosting", &scope, vec![everything]).unwrap();
-        assert_eq!(get(&served, "/echo/a?env=shop").await, "200 a");
-        assert!(get(&served, "/echo/a/mistyped?env=shop").await.starts_with("404 not_found"));
-        assert!(get(&served, "/page?env=shop").await.starts_with("200 all"), "{scope:?}");
+        assert_eq!(ask(&served, "GET", "/echo/a", host).await, "200 a");
+        let mistyped = ask(&served, "GET", "/echo/a/mistyped", host).await;
+        assert!(mistyped.starts_with("404 not_found"), "{mistyped}");
+        assert!(ask(&served, "GET", "/page", host).await.starts_with("200 all"), "{scope:?}");
         gateway.publish("hosting", &scope, Vec::new()).unwrap();
     }
 }
@@ -182,7 +186,7 @@ async fn a_route_has_a_time_out_of_its_own() {
     let policy = RoutePolicy::ORDINARY.timeout(Duration::from_millis(20));
     let routes = vec![function("never", &SELF, "/slow").with_policy(policy)];
     gateway.publish("functions", &of_env("shop"), routes).unwrap();
-    assert_eq!(get(&served, "/slow?env=shop").await, "504 timeout");
+    assert_eq!(ask(&served, "GET", "/slow", "shop.example").await, "504 timeout");
 }
 
 fn numbered(gateway: &Gateway, scope: &RouteScope, count: usize) -> Result<()> {
@@ -204,5 +208,5 @@ async fn the_routes_of_a_scope_and_of_an_owner_are_bounded() {
     numbered(&gateway, &of_env("last"), 1).unwrap();
     // A smaller list in the place of a larger one counts once.
     numbered(&gateway, &shop, 999).unwrap();
-    assert_eq!(get(&served, "/f998?env=shop").await, "200 f shop -");
+    assert_eq!(ask(&served, "GET", "/f998", "shop.example").await, "200 f shop -");
 }

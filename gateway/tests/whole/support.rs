@@ -305,8 +305,11 @@ fn guarded(
         files,
         authenticate: Arc::new(OnePerson),
         envs: Live::new(
-            Envs::new([env("shop", Some("wx1"), &[]), env("cafe", None, &["cafe.example"])])
-                .unwrap(),
+            Envs::new([
+                env("shop", Some("wx1"), &["shop.example"]),
+                env("cafe", None, &["cafe.example"]),
+            ])
+            .unwrap(),
         ),
         client: Client::new(yunzhan_net::http::Config::default()),
         waf,

@@ -6,7 +6,7 @@ use yunzhan_base::{Error, Result};
 
 use super::{Shared, codes, values};
 use crate::sql::dialect::Text;
-use crate::sql::limits::{changed_from, changed_text, heap_bytes};
+use crate::sql::limits::{changed_from, changed_text, check_taken, heap_bytes, nothing_taken};
 use crate::sql::rows_text::AT_ONCE;
 use crate::sql::{Expect, Logical, Scope, Statement, Token, Value, WriteBatch, WriteStep, Written};
 
@@ -156,9 +156,11 @@ async fn run_step(
     let own = &step.statement.params;
     if text.takes {
         let (changed, number) = take(connection, &text, values::params(own, taken)?).await?;
-        if changed > 0 {
-            taken.push(number);
-        }
+        check_taken(changed)?;
+        // A server, or a proxy before it, that does not tell the number must not be taken for one that said 0.
+        let number =
+            number.and_then(|number| i64::try_from(number).ok()).filter(|number| *number > 0);
+        taken.push(number.ok_or_else(|| nothing_taken(taken.len()))?);
         return Ok(changed);
     }
     if step.rows.is_once() {
@@ -208,11 +210,10 @@ async fn take(
     connection: &mut impl Queryable,
     text: &Text,
     params: Params,
-) -> Result<(u64, i64), Stop> {
+) -> Result<(u64, Option<u64>), Stop> {
     let result = connection.exec_iter(text.sql.as_str(), params).await?;
     let (changed, number) = (result.affected_rows(), result.last_insert_id());
     result.drop_result().await?;
-    let number = number.and_then(|number| i64::try_from(number).ok()).unwrap_or_default();
     Ok((changed, number))
 }
 

@@ -14,7 +14,7 @@ use yunzhan_base::{Error, Kind, Result};
 
 use super::codes;
 use crate::sql::dialect::{TAKE, Text};
-use crate::sql::limits::{RESULT_BYTES_MAX, nothing_taken, too_large};
+use crate::sql::limits::{RESULT_BYTES_MAX, check_taken, nothing_taken, too_large};
 use crate::sql::{Row, Rows, Statement, Value, WriteStep};
 
 /// Steps of SQLite's virtual machine between two looks at the clock: some 20 µs, so a bound is kept to that.
@@ -165,7 +165,8 @@ impl Session {
         }
         if rows.is_once() {
             let changed = statement.raw_execute()? as u64;
-            if text.takes && changed > 0 {
+            if text.takes {
+                check_taken(changed).map_err(Failure::Refused)?;
                 taken.push(self.taken.load(Ordering::Relaxed));
             }
             return Ok(changed);
