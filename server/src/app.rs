@@ -4,6 +4,7 @@
 //! the doors and waits for the end.
 
 use std::sync::Arc;
+use std::time::Duration;
 use std::time::Instant;
 
 use yunzhan_base::config::{Lang, part};
@@ -66,6 +67,10 @@ pub(crate) struct App {
     control: Vec<Route>,
     client: Client,
 }
+
+/// How long a file that an operator sends may pause. Whoever reaches the control listener and is no operator is refused before
+/// a body is read.
+const OPERATORS_BODY_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 impl App {
     /// Opens everything but the doors.
@@ -148,7 +153,12 @@ impl App {
     /// A gateway of the control routes, for callers whom `authenticate` names.
     pub(crate) fn control_gateway(&self, authenticate: ControlAuth) -> Result<Arc<Gateway>> {
         Gateway::new(Dependencies {
-            config: yunzhan_gateway::Config::default(),
+            config: yunzhan_gateway::Config {
+                // What an operator sends may come from another program that thinks meanwhile.
+                body_timeout: OPERATORS_BODY_TIMEOUT,
+                body_rate_min_bytes: 0,
+                ..yunzhan_gateway::Config::default()
+            },
             routes: self.control.clone(),
             files: None,
             authenticate: Arc::new(authenticate),

@@ -64,8 +64,10 @@ async fn an_import_that_the_server_dies_of_goes_on(backend: Backend) {
     assert_eq!(done.code, 0, "{done:?}");
     // Two lines of one number could not stand beside one another, for the index is unique.
     assert_eq!(count(&server).await, LINES as u64);
+    // The answer may have got lost: asked again, it says the same and changes nothing.
     let again = server.run(&words).await;
-    assert!(again.stderr.contains("--again"), "{again:?}");
+    assert!(again.stdout.contains(&format!("\"documents\":{LINES}")), "{again:?}");
+    assert_eq!(count(&server).await, LINES as u64);
     let done: Value = serde_json::from_str(&done.stdout).unwrap();
     assert_eq!((&done["documents"], &done["done"]), (&json!(LINES), &json!(true)));
 }
@@ -90,9 +92,47 @@ async fn a_file_is_imported_without_a_server_and_says_which_line_is_wrong() {
     let words = ["db", "import", "demo", "imported", file.to_str().unwrap()];
     let done = server.run(&words).await;
     assert!(done.stdout.contains("\"documents\":2"), "{done:?}");
+    // Another file at the same path is another import.
     std::fs::write(&file, "{\"no\":3}\n{\"no\":oops}\n").unwrap();
     let wrong = server.run(&words).await;
     assert!(wrong.stderr.contains("line 2:"), "{wrong:?}");
+    std::fs::write(&file, "{\"no\":3}\n{\"no\":4}\n").unwrap();
+    let mended = server.run(&words).await;
+    assert!(mended.stdout.contains("\"documents\":2"), "{mended:?}");
     let missing = server.run(&["db", "import", "demo", "imported", "nothing.jsonl"]).await;
     assert!(missing.stderr.contains("nothing.jsonl"), "{missing:?}");
+}
+
+/// Lines of which two pieces of an import are made, the last of them wrong.
+fn with_a_wrong_end(wrong: &str) -> String {
+    let lines = (0..30_000).map(|number| format!("{{\"n\":{number},\"note\":\"{number:60}\"}}\n"));
+    lines.chain([wrong.to_owned()]).collect()
+}
+
+#[tokio::test]
+async fn a_line_that_is_mended_lets_the_import_go_on_and_nothing_comes_twice() {
+    let server = Server::start(Options::default()).await;
+    let new = json!({ "name": "imported" });
+    server.control(Method::POST, "/control/v1/envs/demo/collections", &new).await.value();
+    let file = server.folder().join("many.jsonl");
+    let words = ["db", "import", "demo", "imported", file.to_str().unwrap()];
+    std::fs::write(&file, with_a_wrong_end("{\"n\":}\n")).unwrap();
+    let wrong = server.run(&words).await;
+    assert!(wrong.stderr.contains("line 30001:"), "{wrong:?}");
+    assert!(wrong.stderr.contains("documents are in, the same command goes on"), "{wrong:?}");
+    let so_far = count(&server).await;
+    assert!(so_far > 0 && so_far < 30_000, "{so_far}");
+    // Another file at its path is not taken for the rest of this one.
+    std::fs::write(&file, with_a_wrong_end("{}\n").replace("\"n\"", "\"m\"")).unwrap();
+    let other = server.run(&words).await;
+    assert!(other.stderr.contains("--name"), "{other:?}");
+    std::fs::write(&file, with_a_wrong_end("{\"n\":30000}\n")).unwrap();
+    let mended = server.run(&words).await;
+    assert!(mended.stdout.contains("\"documents\":30001"), "{mended:?}");
+    assert_eq!(count(&server).await, 30_001);
+    // Once more, on purpose.
+    let again =
+        server.run(&["db", "import", "demo", "imported", file.to_str().unwrap(), "--again"]).await;
+    assert!(again.stdout.contains("\"documents\":30001"), "{again:?}");
+    assert_eq!(count(&server).await, 60_002);
 }

@@ -77,6 +77,7 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("import_file", "文件, 每行一个扩展 JSON 文档; '-' 为标准输入, 中断后不能继续"),
     ("keep_existing", "id 已存在的文档保持原样; 省略则遇到第一个即停止"),
     ("again", "再次导入已导入过的文件"),
+    ("import_name", "导入的名称, 用于路径每次不同的文件 [默认: 由路径得出]"),
     ("skip", "先跳过的文档数"),
     ("limit", "最多找出的文档数"),
     ("release", "规则目录: OWASP CRS 发行包, 或含 main.conf 的目录"),

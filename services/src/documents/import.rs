@@ -7,12 +7,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use bytes::{Bytes, BytesMut};
 use yunzhan_base::{Body, EnvId, Error, Kind, Result, body};
 use yunzhan_query::ejson::{self, ReadOptions};
 
 use super::edit::{ATTEMPTS_MAX, contended};
-use super::insert::{absent, taken};
+use super::insert::absent;
 use super::logic::batch::BatchSize;
 use super::logic::id::Ids;
 use super::logic::index::keys_of;
@@ -20,6 +21,7 @@ use super::logic::permission::{Operation, Reach};
 use super::logic::shape::{Prepared, decode, prepare_insert};
 use super::store::{Batch, Collection, DOCUMENTS_OF_KEYS_MAX, Table};
 use super::{Caller, Documents};
+use crate::offload;
 
 /// Longest line in bytes: a document of the largest size, as Extended JSON spells it.
 const LINE_BYTES_MAX: usize = 16 << 20;
@@ -34,7 +36,10 @@ const PIECE_LINES_MAX: usize = 4000;
 /// Longest name of an import.
 const NAME_BYTES_MAX: usize = 64;
 
-/// How long an import that is over or was given up is remembered.
+/// Bytes by which a file is known again: some lines, which no other file has at this place.
+const TAIL_BYTES: usize = 4096;
+
+/// How long an import that is over is remembered.
 const REMEMBERED_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 /// What to import.
@@ -61,6 +66,17 @@ pub struct Imported {
     pub kept: u64,
     /// Whether the end of the file was reached.
     pub is_done: bool,
+    /// The last bytes that are in, by which whoever goes on sees that it is the same file.
+    pub tail: Tail,
+}
+
+/// The last bytes of what is in: how many, and their SHA-256.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tail {
+    /// How many bytes before [`Imported::bytes`].
+    pub bytes: u64,
+    /// Their SHA-256; of no bytes, zeros.
+    pub sha256: [u8; 32],
 }
 
 /// Whole lines, and where they begin in the file.
@@ -77,6 +93,8 @@ struct Ready {
     /// By whose indexes the documents have their keys.
     schema_epoch: i64,
     documents: Vec<Line>,
+    lines: Bytes,
+    begin_bytes: u64,
     end: End,
 }
 
@@ -191,8 +209,13 @@ impl Documents {
             Some(state) => state,
             None => {
                 let now_ms = self.now_ms();
-                table.begin_import(import.name, now_ms, now_ms - REMEMBERED_MS).await?;
-                Imported::default()
+                match table.begin_import(import.name, now_ms, now_ms - REMEMBERED_MS).await {
+                    // Somebody else began it a moment ago.
+                    Err(error) if error.kind() == Kind::AlreadyExists => {
+                        table.import(import.name).await?.unwrap_or_default()
+                    }
+                    begun => begun.map(|()| Imported::default())?,
+                }
             }
         };
         if state.is_done {
@@ -248,7 +271,8 @@ impl Piece {
             documents.push(Line { document, number, end_bytes: end.bytes });
         }
         let schema_epoch = collection.schema_epoch;
-        Ok(Ready { schema_epoch, documents, end })
+        let (lines, begin_bytes) = (self.lines.clone(), self.begin_bytes);
+        Ok(Ready { schema_epoch, documents, lines, begin_bytes, end })
     }
 }
 
@@ -314,23 +338,69 @@ impl Pieces {
     }
 }
 
+// === impl Ready ===
+
+impl Ready {
+    /// The last bytes before `end_bytes`, as far as they are of this piece.
+    fn tail(&self, end_bytes: u64) -> Option<Tail> {
+        let end = usize::try_from(end_bytes.saturating_sub(self.begin_bytes)).ok()?;
+        let bytes = end.min(TAIL_BYTES);
+        let tail = self.lines.get(end - bytes..end).filter(|tail| !tail.is_empty())?;
+        let sha256 = digest(&SHA256, tail).as_ref().try_into().ok()?;
+        Some(Tail { bytes: bytes as u64, sha256 })
+    }
+}
+
 // === impl Going ===
 
 impl Going<'_> {
     /// Writes a piece, in one write batch unless it would be too large.
-    async fn write(&mut self, ready: Ready) -> Result<()> {
-        let Ready { schema_epoch, mut documents, end } = ready;
-        if schema_epoch != self.table.collection.schema_epoch {
-            self.find_keys(&mut documents)?;
+    async fn write(&mut self, mut ready: Ready) -> Result<()> {
+        if ready.schema_epoch != self.table.collection.schema_epoch {
+            self.find_keys(&mut ready.documents)?;
         }
+        // Documents that were there already, which the next write batch counts.
+        let (mut left_out, mut attempts) = (0, 0);
         loop {
-            let rest = documents.split_off(self.fitting(&documents));
-            let (Some(_), Some(last)) = (rest.first(), documents.last()) else {
-                return self.write_batch(documents, end).await;
+            let count = self.fitting(&ready.documents);
+            let end = match ready.documents.get(..count).and_then(<[Line]>::last) {
+                Some(last) if count < ready.documents.len() => {
+                    End { bytes: last.end_bytes, lines: last.number, is_done: false }
+                }
+                _ => ready.end,
             };
-            let end = End { bytes: last.end_bytes, lines: last.number, is_done: false };
-            self.write_batch(documents, end).await?;
-            documents = rest;
+            let state = Imported {
+                bytes: end.bytes,
+                lines: end.lines,
+                documents: self.state.documents + count as u64 + left_out,
+                kept: self.state.kept + left_out,
+                is_done: end.is_done,
+                tail: ready.tail(end.bytes).unwrap_or(self.state.tail),
+            };
+            match self.commit(&ready.documents[..count], state).await {
+                Ok(()) => {
+                    let written = ready.documents[..count].iter();
+                    self.documents.note_kinds(&self.table, written.map(|line| &line.document.keys));
+                    ready.documents.drain(..count);
+                    self.state = state;
+                    if ready.documents.is_empty() {
+                        return Ok(());
+                    }
+                    (left_out, attempts) = (0, 0);
+                    continue;
+                }
+                Err(error) if error.kind() == Kind::Conflict => {
+                    self.go_on_after(error, &mut ready.documents).await?;
+                }
+                Err(error) if error.kind() == Kind::AlreadyExists => {
+                    left_out += self.leave_out_existing(&mut ready.documents, count, error).await?;
+                }
+                Err(error) => return Err(error),
+            }
+            attempts += 1;
+            if attempts == ATTEMPTS_MAX {
+                return Err(contended());
+            }
         }
     }
 
@@ -343,58 +413,38 @@ impl Going<'_> {
         documents.iter().take_while(fits).count().max(1).min(documents.len())
     }
 
-    async fn write_batch(&mut self, mut documents: Vec<Line>, end: End) -> Result<()> {
-        let count = documents.len() as u64;
-        for _ in 0..ATTEMPTS_MAX {
-            let state = Imported {
-                bytes: end.bytes,
-                lines: end.lines,
-                documents: self.state.documents + count,
-                kept: self.state.kept + count - documents.len() as u64,
-                is_done: end.is_done,
-            };
-            match self.commit(&documents, state).await {
-                Ok(()) => {
-                    let keys = documents.iter().map(|line| &line.document.keys);
-                    self.documents.note_kinds(&self.table, keys);
-                    self.state = state;
-                    return Ok(());
-                }
-                // Its indexes may be others now, unless somebody else goes on with the same import.
-                Err(error) if error.kind() == Kind::Conflict => {
-                    if self.table.import(self.import.name).await? != Some(self.state) {
-                        let message = "somebody else goes on with this import at the same time";
-                        return Err(Error::new(Kind::Conflict, message).because(error));
-                    }
-                    self.table = self.documents.renewed(&self.table).await?;
-                    self.find_keys(&mut documents)?;
-                }
-                Err(error) if error.kind() == Kind::AlreadyExists => {
-                    documents = self.leave_out_existing(documents, error).await?;
-                }
-                Err(error) => return Err(error),
-            }
+    /// The collection's indexes may be others now, unless somebody else goes on with the same import.
+    async fn go_on_after(&mut self, error: Error, documents: &mut [Line]) -> Result<()> {
+        if self.table.import(self.import.name).await? != Some(self.state) {
+            let message = "somebody else goes on with this import at the same time";
+            return Err(Error::new(Kind::Conflict, message).because(error));
         }
-        Err(contended())
+        self.table = self.documents.renewed(&self.table).await?;
+        self.find_keys(documents)
     }
 
     /// Finds the keys of documents that were prepared by other indexes.
     fn find_keys(&self, documents: &mut [Line]) -> Result<()> {
-        for Line { document, .. } in documents {
-            document.keys = keys_of(&self.table.collection.indexes, &decode(&document.body)?)?;
-        }
-        Ok(())
+        let indexes = &self.table.collection.indexes;
+        offload::run_now(true, || {
+            for Line { document, number, .. } in documents {
+                let keys = decode(&document.body).and_then(|body| keys_of(indexes, &body));
+                document.keys = keys.map_err(|error| at_line(*number, &error))?;
+            }
+            Ok(())
+        })
     }
 
-    /// Adds documents and moves the import on, together.
+    /// Adds documents and moves the import on, together. That it stands where it is thought is asked first: whoever is too
+    /// late must not hear that documents are there which the other one has just added.
     async fn commit(&self, documents: &[Line], state: Imported) -> Result<()> {
         let table = &self.table;
+        let now_ms = self.documents.now_ms();
         let mut batch = Batch::of(std::slice::from_ref(table));
+        batch.push(table.advance_import(self.import.name, self.state.bytes, state, now_ms));
         for Line { document, .. } in documents {
             batch.insert(table, document);
         }
-        let now_ms = self.documents.now_ms();
-        batch.push(table.advance_import(self.import.name, self.state.bytes, state, now_ms));
         let images = || documents.iter().map(|line| absent(table, &line.document)).collect();
         let writing = self.documents.transactions.begin_batch(table.env, now_ms, images);
         let written = table.write(None, batch, None).await;
@@ -402,29 +452,58 @@ impl Going<'_> {
         written.map(drop)
     }
 
-    /// The documents whose ids are free, if those that are there may stay; else the refusal names the first line.
-    async fn leave_out_existing(&self, documents: Vec<Line>, error: Error) -> Result<Vec<Line>> {
-        let mut existing = HashSet::new();
-        for lines in documents.chunks(DOCUMENTS_OF_KEYS_MAX) {
+    /// Takes those of the first `count` documents away whose ids are there, if they may stay, and says how many; else the
+    /// refusal names the first line. It names the line, too, whose value in a unique index is taken.
+    async fn leave_out_existing(
+        &self,
+        documents: &mut Vec<Line>,
+        count: usize,
+        error: Error,
+    ) -> Result<u64> {
+        let mut taken = HashSet::new();
+        for lines in documents[..count].chunks(DOCUMENTS_OF_KEYS_MAX) {
             let keys: Vec<_> = lines.iter().map(|line| line.document.key.clone()).collect();
-            existing.extend(self.table.documents_of(&keys).await?.into_iter().map(|row| row.key));
+            taken.extend(self.table.keys_of(&keys).await?);
         }
         // The same id may stand twice in the file, too: the first line counts.
-        let mut seen = HashSet::new();
-        let is_taken = |line: &Line| {
-            existing.contains(&line.document.key) || !seen.insert(line.document.key.clone())
-        };
-        let (taken_lines, free): (Vec<_>, Vec<_>) = documents.into_iter().partition(is_taken);
-        match taken_lines.first() {
-            Some(_) if self.import.keeps_existing => Ok(free),
-            Some(line) => {
-                let message = "a document with this _id exists already";
-                Err(at_line(line.number, &Error::new(Kind::AlreadyExists, message)))
+        let mut is_taken = |line: &Line| !taken.insert(line.document.key.clone());
+        let marks: Vec<bool> = documents[..count].iter().map(&mut is_taken).collect();
+        match marks.iter().position(|is_taken| *is_taken) {
+            Some(_) if self.import.keeps_existing => {
+                let mut marks = marks.into_iter();
+                let before = documents.len();
+                documents.retain(|_| !marks.next().unwrap_or(false));
+                Ok((before - documents.len()) as u64)
             }
-            None => {
-                let keys = free.iter().map(|line| (&*line.document.key, &line.document.keys));
-                Err(taken(&self.table, keys, error).await)
+            Some(first) => {
+                let message = "a document with this _id exists already";
+                Err(at_line(documents[first].number, &Error::new(Kind::AlreadyExists, message)))
+            }
+            None => match self.unique_line(&documents[..count]).await? {
+                Some(refusal) => Err(refusal.because(error)),
+                // Whoever had the id or the value is gone.
+                None => Ok(0),
+            },
+        }
+    }
+
+    /// The refusal of the first line whose value in a unique index is another document's; none when all are free.
+    async fn unique_line(&self, documents: &[Line]) -> Result<Option<Error>> {
+        let indexes = self.table.collection.indexes.iter().enumerate();
+        let unique: Vec<_> = indexes.filter(|(_, index)| index.unique && index.is_kept()).collect();
+        let mut seen = HashSet::new();
+        for Line { document, number, .. } in documents {
+            for (place, index) in &unique {
+                for entry in document.keys.0.get(*place).into_iter().flat_map(|keys| &keys.keys) {
+                    let is_twice = !seen.insert((index.id, entry.as_slice()));
+                    if is_twice || self.table.unique_holder(index.id, entry).await?.is_some() {
+                        let message = format!("duplicate value for unique index {}", index.name);
+                        let refusal = Error::new(Kind::AlreadyExists, message);
+                        return Ok(Some(at_line(*number, &refusal)));
+                    }
+                }
             }
         }
+        Ok(None)
     }
 }

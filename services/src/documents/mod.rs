@@ -55,7 +55,7 @@ pub use self::change::{Change, Changed, UNIT_DOCUMENTS_MAX};
 pub use self::config::Config;
 pub use self::explain::Explanation;
 pub use self::idempotency::Idempotency;
-pub use self::import::{Import, Imported};
+pub use self::import::{Import, Imported, Tail};
 use self::indexes::Unfinished;
 pub use self::indexes::{NewIndex, WORK_PERIOD};
 pub use self::logic::custom::Custom;

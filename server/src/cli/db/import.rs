@@ -1,12 +1,14 @@
 //! `yunzhan db import`: documents from a file of JSON Lines, with progress, and going on after an interruption.
 //!
-//! The import has a name on the server that follows from the file, so that the same command goes on where the last one ended.
+//! The import has a name on the server that follows from the file's path, so that the same command goes on where the last one
+//! ended. That it is still the same file is seen by the last lines that are in. A file that is in already, or another one that
+//! has its path now, is an import of its own, with a number behind the name.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::task::{Context as TaskContext, Poll};
+use std::task::{Context as TaskContext, Poll, ready};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -14,12 +16,15 @@ use bytes::Bytes;
 use clap::Args;
 use http::Method;
 use http_body::{Frame, SizeHint};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::mpsc;
 use yunzhan_base::body::BodyError;
 use yunzhan_base::config::Lang;
 use yunzhan_base::{Body, DataDir, Error, Kind, Result};
 
-use super::place::{Place, advise};
+use super::place::{Place, advise, segment};
 use crate::cli::context::{Context, Failure};
 use crate::cli::output::complain;
 use crate::control_client::{self, Connection};
@@ -30,8 +35,11 @@ const LOOK_PERIOD: Duration = Duration::from_secs(1);
 /// Bytes of the file that are read at once.
 const READ_BYTES: usize = 256 << 10;
 
-/// Bytes at the beginning of a file that tell it from another one of the same length.
-const TOLD_APART_BYTES: u64 = 1 << 20;
+/// Pieces that were read and are not sent yet.
+const PIECES_MAX: usize = 4;
+
+/// Imports of one file, or of files that had its path one after the other.
+const NUMBERS_MAX: u32 = 10_000;
 
 /// Which file to import, and how.
 #[derive(Args)]
@@ -47,6 +55,25 @@ pub(in crate::cli) struct Import {
     /// Import a file that was imported already
     #[arg(long)]
     again: bool,
+    /// The import's name, where a file's path is not the same each time [default: made from the path]
+    #[arg(long, id = "import_name", value_name = "NAME")]
+    name: Option<String>,
+}
+
+/// What the server knows of an import.
+#[derive(Clone, Deserialize)]
+struct Known {
+    bytes: u64,
+    documents: u64,
+    done: bool,
+    tail: Tail,
+}
+
+/// The last bytes that are in.
+#[derive(Clone, Deserialize)]
+struct Tail {
+    bytes: u64,
+    sha256: String,
 }
 
 /// Imports the file and gives what came of it.
@@ -94,18 +121,16 @@ impl Import {
         teller: &mut Teller,
     ) -> Result<Value> {
         let mut input = Input::open(&self.file)?;
-        let path = |name: &str| self.place.path(&format!("/imports/{name}"));
-        let mut from_bytes = 0;
-        match look(dir, &path(&input.name)).await? {
-            Some(known) if known["done"] == true && self.again => input.name = random_name(),
-            Some(known) if known["done"] == true => {
-                let message = "this file is imported already; --again imports it once more";
-                return Err(Error::new(Kind::AlreadyExists, message));
-            }
-            Some(known) => from_bytes = known["bytes"].as_u64().unwrap_or(0),
-            None => {}
-        }
-        let state = path(&input.name);
+        let base = match &self.name {
+            Some(name) => name.clone(),
+            None => input.name(&self.file)?,
+        };
+        let (name, known) = match self.choose(dir, &base, &mut input).await? {
+            Chosen::Going { name, known } => (name, known),
+            Chosen::Done(answer) => return Ok(answer),
+        };
+        let state = self.state(&name);
+        let from_bytes = known.map_or(0, |known| known.bytes);
         let target = format!("{state}?from={from_bytes}&keep_existing={}", self.keep_existing);
         let length = input.length;
         let body = input.body(from_bytes)?;
@@ -113,20 +138,77 @@ impl Import {
         let mut sending = std::pin::pin!(sending);
         loop {
             tokio::select! {
-                answer = &mut sending => return answer,
+                answer = &mut sending => {
+                    return match answer {
+                        Ok(answer) => Ok(answer),
+                        Err(error) => Err(self.with_state(error, dir, &state).await),
+                    };
+                }
                 () = tokio::time::sleep(LOOK_PERIOD) => {
                     // What cannot be seen now is seen later; the answer says what came of it.
-                    if let Ok(Some(known)) = look(dir, &state).await {
+                    if let Ok(Some(known)) = look::<Known>(dir, &state).await {
                         teller.tell(&known, length);
                     }
                 }
             }
         }
     }
+
+    /// Which import it is: the first of its name and numbers that is not another file's.
+    async fn choose(&self, dir: &DataDir, base: &str, input: &mut Input) -> Result<Chosen> {
+        for number in 1..=NUMBERS_MAX {
+            let name = if number == 1 { base.to_owned() } else { format!("{base}-{number}") };
+            let state = self.state(&name);
+            let Some(known) = look::<Known>(dir, &state).await? else {
+                return Ok(Chosen::Going { name, known: None });
+            };
+            match (known.done, input.is_of(&known)?) {
+                (true, true) if !self.again => {
+                    let answer: Option<Value> = look(dir, &state).await?;
+                    return Ok(Chosen::Done(answer.unwrap_or_default()));
+                }
+                (true, _) => {}
+                (false, true) => return Ok(Chosen::Going { name, known: Some(known) }),
+                (false, false) => {
+                    let message = format!(
+                        "{} documents of this import are in, and the file is another one before that place; finish it with the file that it began with, or name an import of its own with --name",
+                        known.documents
+                    );
+                    return Err(Error::new(Kind::Conflict, message));
+                }
+            }
+        }
+        Err(Error::new(Kind::LimitExceeded, "this file was imported too often; use --name"))
+    }
+
+    /// The refusal, with what is in all the same.
+    async fn with_state(&self, error: Error, dir: &DataDir, state: &str) -> Error {
+        let known: Option<Known> = look(dir, state).await.ok().flatten();
+        let Some(known) = known.filter(|known| known.documents > 0) else { return error };
+        let go_on = match self.file == Path::new("-") {
+            true => "the standard input cannot be gone on with",
+            false => "the same command goes on behind them",
+        };
+        let message = format!("{}; {} documents are in, {go_on}", error.message(), known.documents);
+        Error::new(error.kind(), message).because(error)
+    }
+
+    /// The path of an import.
+    fn state(&self, name: &str) -> String {
+        self.place.path(&format!("/imports/{}", segment(name)))
+    }
+}
+
+/// What is to be done.
+enum Chosen {
+    /// This import begins, or goes on.
+    Going { name: String, known: Option<Known> },
+    /// Nothing: the file is in. That is the answer which was given, or got lost.
+    Done(Value),
 }
 
 /// How far the import is; none when there is none.
-async fn look(dir: &DataDir, path: &str) -> Result<Option<Value>> {
+async fn look<A: DeserializeOwned>(dir: &DataDir, path: &str) -> Result<Option<A>> {
     let closed = || Error::new(Kind::Unavailable, "the serving process is gone; try again");
     let connection = control_client::connect(dir).await.ok_or_else(closed)?;
     match connection.call(Method::GET, path, &Value::Null).await {
@@ -138,86 +220,121 @@ async fn look(dir: &DataDir, path: &str) -> Result<Option<Value>> {
 
 /// Where the documents come from.
 struct Input {
-    /// The import's name on the server.
-    name: String,
     /// None for the standard input.
     file: Option<File>,
     /// Bytes of the file, where that is known.
     length: Option<u64>,
 }
 
+// === impl Input ===
+
 impl Input {
     fn open(path: &Path) -> Result<Self> {
         if path == Path::new("-") {
-            return Ok(Self { name: random_name(), file: None, length: None });
+            return Ok(Self { file: None, length: None });
         }
         let unreadable = |error: io::Error| {
             let message = format!("cannot read {}: {error}", path.display());
             Error::new(Kind::InvalidParameter, message)
         };
-        let mut file = File::open(path).map_err(unreadable)?;
+        let file = File::open(path).map_err(unreadable)?;
         let length = file.metadata().map_err(unreadable)?.len();
-        let mut beginning = Vec::new();
-        file.by_ref().take(TOLD_APART_BYTES).read_to_end(&mut beginning).map_err(unreadable)?;
-        let name = format!("{length}-{}", hex(&digest(&SHA256, &beginning).as_ref()[..12]));
-        Ok(Self { name, file: Some(file), length: Some(length) })
+        Ok(Self { file: Some(file), length: Some(length) })
+    }
+
+    /// The import's name on the server: that of the path, and of the standard input one that nobody else has.
+    fn name(&self, path: &Path) -> Result<String> {
+        if self.file.is_none() {
+            let mut random = [0; 12];
+            aws_lc_rs::rand::fill(&mut random).expect("the system's random numbers are there");
+            return Ok(hex(&random));
+        }
+        let whole = path.canonicalize().map_err(|error| {
+            let message = format!("cannot find {}", path.display());
+            Error::new(Kind::InvalidParameter, message).because(error)
+        })?;
+        Ok(hex(&digest(&SHA256, whole.as_os_str().as_encoded_bytes()).as_ref()[..12]))
+    }
+
+    /// Whether what is in came from this file: it ends where its last lines end here, and a whole one has no more.
+    fn is_of(&mut self, known: &Known) -> Result<bool> {
+        let (Some(file), Some(length)) = (&mut self.file, self.length) else { return Ok(false) };
+        if known.bytes > length || (known.done && known.bytes != length) {
+            return Ok(false);
+        }
+        let mut tail = vec![0; usize::try_from(known.tail.bytes.min(known.bytes)).unwrap_or(0)];
+        let begin = known.bytes - tail.len() as u64;
+        file.seek(SeekFrom::Start(begin)).and_then(|_| file.read_exact(&mut tail)).map_err(
+            |error| Error::new(Kind::InvalidParameter, "the file cannot be read").because(error),
+        )?;
+        Ok(tail.is_empty() || hex(digest(&SHA256, &tail).as_ref()) == known.tail.sha256)
     }
 
     /// What is sent, from that byte on.
     fn body(self, from_bytes: u64) -> Result<Body> {
-        let Some(mut file) = self.file else {
-            return Ok(Body::streaming(Sending { input: io::stdin(), left: None }));
-        };
+        let Some(mut file) = self.file else { return Ok(sending(io::stdin(), None)) };
         file.seek(SeekFrom::Start(from_bytes)).map_err(|error| {
             Error::new(Kind::InvalidParameter, "the file cannot be read from the middle")
                 .because(error)
         })?;
-        let left = self.length.map(|length| length.saturating_sub(from_bytes));
-        Ok(Body::streaming(Sending { input: file, left }))
+        Ok(sending(file, self.length.map(|length| length.saturating_sub(from_bytes))))
     }
-}
-
-fn random_name() -> String {
-    let mut random = [0; 12];
-    aws_lc_rs::rand::fill(&mut random).expect("the system's random numbers are there");
-    hex(&random)
 }
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads as the connection takes it. Reading waits for the disk, or for whoever types; nothing else is done meanwhile that
-/// could wait for it.
-struct Sending<R> {
-    input: R,
-    /// Bytes that are still to come, where that is known: a file that grows meanwhile is sent as it was.
-    left: Option<u64>,
+/// A body of what a thread of its own reads: a disk, or whoever types, may take its time. `left` are the bytes to come, where
+/// that is known: a file that grows meanwhile is sent as it was.
+fn sending(mut input: impl Read + Send + 'static, mut left: Option<u64>) -> Body {
+    let (pieces, arriving) = mpsc::channel(PIECES_MAX);
+    let length = left;
+    std::thread::spawn(move || {
+        loop {
+            let room = left.map_or(READ_BYTES as u64, |left| left.min(READ_BYTES as u64));
+            let mut piece = vec![0; usize::try_from(room).unwrap_or(READ_BYTES)];
+            let read = input.read(&mut piece).map(|read| {
+                piece.truncate(read);
+                Bytes::from(piece)
+            });
+            let is_over = read.as_ref().map_or(true, Bytes::is_empty);
+            if let (Some(left), Ok(read)) = (&mut left, &read) {
+                *left -= read.len() as u64;
+            }
+            let is_end = matches!(&read, Ok(read) if read.is_empty());
+            // A connection that broke takes no more.
+            if is_end || pieces.blocking_send(read).is_err() || is_over {
+                return;
+            }
+        }
+    });
+    Body::streaming(Sending { arriving, length })
 }
 
-impl<R: Read + Unpin> http_body::Body for Sending<R> {
+/// What was read, as the connection takes it.
+struct Sending {
+    arriving: mpsc::Receiver<io::Result<Bytes>>,
+    length: Option<u64>,
+}
+
+impl http_body::Body for Sending {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut TaskContext<'_>,
+        context: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let bytes_max = self.left.map_or(READ_BYTES as u64, |left| left.min(READ_BYTES as u64));
-        let mut piece = vec![0; usize::try_from(bytes_max).unwrap_or(READ_BYTES)];
-        let read = match self.input.read(&mut piece) {
-            Ok(read) => read,
-            Err(error) => return Poll::Ready(Some(Err(error.into()))),
-        };
-        if let Some(left) = &mut self.left {
-            *left -= read as u64;
+        let piece = ready!(self.arriving.poll_recv(context));
+        if let (Some(length), Some(Ok(piece))) = (&mut self.length, &piece) {
+            *length = length.saturating_sub(piece.len() as u64);
         }
-        piece.truncate(read);
-        Poll::Ready((read > 0).then(|| Ok(Frame::data(piece.into()))))
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data).map_err(Into::into)))
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
@@ -239,13 +356,13 @@ impl Teller {
         Self { lang, is_silent, is_terminal, begun, before: None, has_told: false }
     }
 
-    fn tell(&mut self, known: &Value, length: Option<u64>) {
+    fn tell(&mut self, known: &Known, length: Option<u64>) {
         if self.is_silent {
             return;
         }
-        let documents = known["documents"].as_u64().unwrap_or(0);
-        let before = *self.before.get_or_insert(documents);
-        let rate = documents.saturating_sub(before) as f64 / self.begun.elapsed().as_secs_f64();
+        let before = *self.before.get_or_insert(known.documents);
+        let rate =
+            known.documents.saturating_sub(before) as f64 / self.begun.elapsed().as_secs_f64();
         let line = progress(known, length, rate, self.lang);
         // On a terminal the line is written over.
         match self.is_terminal {
@@ -262,9 +379,8 @@ impl Teller {
     }
 }
 
-fn progress(known: &Value, length: Option<u64>, rate: f64, lang: Lang) -> String {
-    let number = |name: &str| known[name].as_u64().unwrap_or(0);
-    let (documents, bytes) = (number("documents"), number("bytes"));
+fn progress(known: &Known, length: Option<u64>, rate: f64, lang: Lang) -> String {
+    let Known { documents, bytes, .. } = *known;
     let share = length.map(|length| bytes.min(length) * 100 / length.max(1));
     let share = share.map_or_else(String::new, |share| format!(" ({share} %)"));
     match lang {
@@ -280,9 +396,14 @@ mod tests {
 
     use super::*;
 
+    fn known(documents: u64, bytes: u64, done: bool, tail: &[u8]) -> Known {
+        let sha256 = hex(digest(&SHA256, tail).as_ref());
+        Known { bytes, documents, done, tail: Tail { bytes: tail.len() as u64, sha256 } }
+    }
+
     #[test]
     fn people_read_how_far_it_is_and_what_came_of_it() {
-        let known = json!({ "documents": 412_000, "bytes": 30, "kept": 0 });
+        let known = known(412_000, 30, false, b"");
         let said = |lang| {
             let told = progress(&known, Some(90), 40_999.7, lang);
             let endless = progress(&known, None, 0.0, lang);
@@ -304,17 +425,23 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_known_by_its_length_and_its_beginning() {
+    fn a_file_is_known_again_by_the_lines_that_are_in() {
         let folder = tempfile::tempdir().unwrap();
-        let name = |content: &str| {
-            let path = folder.path().join("orders.jsonl");
+        let path = folder.path().join("orders.jsonl");
+        let is_of = |content: &str, known: &Known| {
             std::fs::write(&path, content).unwrap();
-            Input::open(&path).unwrap().name
+            Input::open(&path).unwrap().is_of(known).unwrap()
         };
-        assert_eq!(name("{}"), name("{}"));
-        assert_ne!(name("{}"), name("{ }"));
-        assert_ne!(name("{}"), name("[]"));
-        assert!(name("").len() <= 64, "a name of an import has an end");
+        let half = known(1, 8, false, b"{\"n\":1}\n"[1..].as_ref());
+        assert!(is_of("{\"n\":1}\n{\"n\":2}\n", &half));
+        assert!(is_of("{\"n\":1}\n", &half), "what comes behind may change");
+        assert!(!is_of("{\"n\":7}\n{\"n\":2}\n", &half));
+        assert!(!is_of("{}\n", &half));
+        let done = Known { done: true, ..half };
+        assert!(is_of("{\"n\":1}\n", &done));
+        assert!(!is_of("{\"n\":1}\n{}", &done), "there is more of it now");
+        let name = || Input::open(&path).unwrap().name(&path).unwrap();
+        assert_eq!(name(), name());
         assert!(Input::open(&folder.path().join("nothing")).is_err());
     }
 }

@@ -41,7 +41,7 @@ pub static SERVICE: Service<Documents> = Service {
             &["env", "collection", "index_id", "entry", "document"],
             Copied::Rebuilt,
         ),
-        table("imports", &["env", "collection", "name"], Copied::Never),
+        table("imports", &["env", "collection", "name"], Copied::Along),
         table("indexes", &["env", "collection", "id"], Copied::Along),
         table("unique_entries", &["env", "collection", "index_id", "entry"], Copied::Rebuilt),
     ],

@@ -236,11 +236,11 @@ mod tests {
             foreign server ADMINWRITE  -      -      -      -
             foreign server ADMINONLY   -      -      -      -
             foreign server CUSTOM      -      -      -      -
-            operator       READONLY    all    -      -      -
-            operator       PRIVATE     all    -      -      -
-            operator       ADMINWRITE  all    -      -      -
-            operator       ADMINONLY   all    -      -      -
-            operator       CUSTOM      all    -      -      -
+            operator       READONLY    all    all    -      -
+            operator       PRIVATE     all    all    -      -
+            operator       ADMINWRITE  all    all    -      -
+            operator       ADMINONLY   all    all    -      -
+            operator       CUSTOM      all    all    -      -
             nobody         READONLY    -      -      -      -
             nobody         PRIVATE     -      -      -      -
             nobody         ADMINWRITE  -      -      -      -

@@ -88,6 +88,8 @@ pub const MIGRATIONS: &[Migration] = &[
                 documents BIGINT NOT NULL,
                 kept BIGINT NOT NULL,
                 is_done BIGINT NOT NULL,
+                tail_bytes BIGINT NOT NULL,
+                tail_sha256 {key:32} NOT NULL,
                 changed_ms BIGINT NOT NULL,
                 PRIMARY KEY (env, collection, name)) {clustered}",
         ],

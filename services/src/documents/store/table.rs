@@ -23,6 +23,9 @@ const DOCUMENTS_OF_KEYS: &str =
     "SELECT id, version, CASE WHEN LENGTH(body) <= ? THEN body END FROM {documents}
      WHERE env = ? AND collection = ? AND id IN
      (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const KEYS_OF_KEYS: &str = "SELECT id FROM {documents}
+     WHERE env = ? AND collection = ? AND id IN
+     (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 // A page leaves large bodies out, so that its memory is bounded by its rows; they are read one by one.
 const DOCUMENTS_RANGE: &str =
     "SELECT id, version, CASE WHEN LENGTH(body) <= ? THEN body END FROM {documents}
@@ -190,6 +193,17 @@ impl Table<'_> {
         let rows =
             self.store.read(self.env, place, DOCUMENTS_OF_KEYS, &[DOCUMENTS], params).await?;
         rows.into_iter().map(|row| page_row(row, false)).collect()
+    }
+
+    /// Those of these keys that documents have, in any order; [`DOCUMENTS_OF_KEYS_MAX`] keys at the most.
+    pub(in crate::documents) async fn keys_of(&self, keys: &[Vec<u8>]) -> Result<Vec<Vec<u8>>> {
+        let Some(last) = keys.last() else { return Ok(Vec::new()) };
+        let mut params = self.params([]);
+        let padded = keys.iter().chain(std::iter::repeat(last));
+        params.extend(padded.take(DOCUMENTS_OF_KEYS_MAX).map(|key| blob(key)));
+        let place = everywhere(&[(0, false)], None);
+        let rows = self.store.read(self.env, place, KEYS_OF_KEYS, &[DOCUMENTS], params).await?;
+        rows.into_iter().map(|row| Columns::from(row).bytes()).collect()
     }
 
     /// Up to `rows` documents with keys in the range, by key.

@@ -121,7 +121,7 @@ fn documents_that_are_there_end_an_import_or_stay() {
             NewIndex { name: None, keys: Keys::parse(&doc! { "no": 1 }).unwrap(), unique: true };
         world.documents.create_index(world.caller(&server), "orders", unique).await.unwrap();
         let twice = Import { name: "twice", keeps_existing: true, from_bytes: 0 };
-        expect!["AlreadyExists: duplicate _id, or duplicate value for unique index no_1"]
+        expect!["AlreadyExists: line 2: duplicate value for unique index no_1"]
             .assert_eq(&import(&world, twice, "{\"no\":1}\n{\"no\":1}\n".into()).await);
     });
 }

@@ -40,8 +40,11 @@ pub(super) fn show(documents: Arc<Documents>, call: Call) -> ResponseFuture {
 }
 
 fn shown(imported: Imported) -> serde_json::Value {
-    let Imported { bytes, lines, documents, kept, is_done } = imported;
-    serde_json::json!({ "bytes": bytes, "lines": lines, "documents": documents, "kept": kept, "done": is_done })
+    let Imported { bytes, lines, documents, kept, is_done, tail } = imported;
+    serde_json::json!({
+        "bytes": bytes, "lines": lines, "documents": documents, "kept": kept, "done": is_done,
+        "tail": { "bytes": tail.bytes, "sha256": hex::encode(tail.sha256) },
+    })
 }
 
 fn number(call: &Call, name: &'static str) -> Result<u64> {
