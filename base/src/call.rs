@@ -14,7 +14,7 @@ pub const PATH_PARAMS_MAX: usize = 4;
 /// One request of one caller in one environment.
 #[derive(Debug)]
 pub struct Call {
-    /// The method that the route matched.
+    /// The method as it was sent; `HEAD` reaches a route of `GET`.
     pub method: Method,
     /// The target as sent.
     pub uri: Uri,

@@ -1,7 +1,7 @@
 //! What the gateway enforces on a route's requests, whoever answers them: a built-in service, a team's own server, a folder.
 //!
-//! A stage reads its own field and no other. A new stage adds its field here, its default to [`RoutePolicy::ORDINARY`], and
-//! nothing else changes.
+//! A stage reads its own field and no other. A new stage adds its field here, and its default to [`RoutePolicy::ORDINARY`]; where
+//! an operator may set it for a route of their own, it gets a key of the configuration besides.
 
 use std::time::Duration;
 

@@ -27,7 +27,8 @@ use crate::reply::ResponseFuture;
 pub struct RouteSpec {
     /// Stable name, `service.endpoint`: metric label, log field, key of the stranger test.
     pub name: &'static str,
-    /// The one method; a second method is a second route.
+    /// The one method; a second method is a second route. Whoever answers `GET` answers `HEAD` too (RFC 9110 section 9.3.2): the
+    /// gateway leaves the body out.
     pub method: Method,
     /// Path with `{name}` segments; `{*name}` at the end takes the rest.
     pub path: &'static str,

@@ -14,6 +14,7 @@ use yunzhan_base::context::Context as CallContext;
 use yunzhan_base::event::Events;
 use yunzhan_base::{Call, Clock, DataDir, Principal, RequestId, route};
 use yunzhan_engine::config;
+use yunzhan_engine::lease::{self, Leases};
 use yunzhan_engine::seal::MasterKey;
 use yunzhan_engine::sql::{self, Migrations};
 use yunzhan_net::http::Client;
@@ -51,13 +52,23 @@ async fn open(data: &DataDir, clock: Clock) -> Result<Arc<Identity>> {
         migrations: Migrations::new(migrations.collect())?,
         clock: clock.clone(),
     };
+    let (sql, events) = (sql::open(opening).await?, Events::to(Vec::new()));
+    let leases = Arc::new(Leases::new(lease::Parts {
+        sql: Arc::clone(&sql),
+        clock: clock.clone(),
+        events: events.clone(),
+        name: "past".to_owned(),
+        version: env!("CARGO_PKG_VERSION"),
+        life: None,
+    }));
     let opening = Opening {
         services: SERVICES,
-        sql: sql::open(opening).await?,
+        sql,
         master_key: master_key(data)?,
+        leases,
         clock,
         http: Client::new(yunzhan_net::http::Config::default()),
-        events: Events::to(Vec::new()),
+        events,
         acts: Acts::unrecorded(),
         lifecycle: Lifecycle::default(),
         introduction: Introduction::default(),

@@ -96,6 +96,7 @@ impl Rooms {
             services: SERVICES,
             sql,
             master_key: MasterKey::from_bytes(master_key),
+            leases: Arc::clone(&leases),
             clock: clock.clone(),
             http: client,
             events: events.clone(),

@@ -1,5 +1,7 @@
 //! What a service is in a server: what it publishes and shows, through everything that stands between.
 
+mod declared;
+
 use std::sync::Arc;
 
 use expect_test::expect;
@@ -58,8 +60,12 @@ fn greet(text: Arc<String>, call: Call) -> ResponseFuture {
 }
 
 async fn get(listener: std::net::SocketAddr, target: &str) -> String {
+    get_of("a", listener, target).await
+}
+
+async fn get_of(host: &str, listener: std::net::SocketAddr, target: &str) -> String {
     let mut stream = TcpStream::connect(listener).await.unwrap();
-    let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -97,7 +103,7 @@ async fn a_service_publishes_while_it_serves_and_withdraws() {
         id: "shop".parse().unwrap(),
         appid: None,
         app_secret: None,
-        hosts: Vec::new(),
+        hosts: vec!["shop.example".to_owned()],
         origins: Vec::new(),
         development_login: true,
     };
@@ -110,12 +116,12 @@ async fn a_service_publishes_while_it_serves_and_withdraws() {
     let greeter: Arc<Greeter> = service::find(&app.rooms.opened()).unwrap();
     let scope = RouteScope::Env("shop".parse().unwrap());
     greeter.routes.publish(&scope, vec![greeting("shop", "/hello").unwrap()]).unwrap();
-    assert_eq!(get(address, "/hello/a?env=shop").await, "200 shop a");
+    assert_eq!(get_of("shop.example", address, "/hello/a").await, "200 shop a");
     assert!(get(address, "/hello/a").await.starts_with("404"));
     let taken = vec![greeting("mine", "/auth/v1").unwrap()];
     let refused = greeter.routes.publish(&scope, taken).unwrap_err();
     assert_eq!(refused.message(), "this server answers below /auth itself");
-    assert_eq!(get(address, "/hello/a?env=shop").await, "200 shop a");
+    assert_eq!(get_of("shop.example", address, "/hello/a").await, "200 shop a");
     // Keys of ours stand below the same first segment as the challenges of a certificate's issuer.
     let challenge = greeting("proof", "/.well-known/acme-challenge").unwrap();
     let host = RouteScope::Host("a".into());
@@ -123,6 +129,6 @@ async fn a_service_publishes_while_it_serves_and_withdraws() {
     assert_eq!(get(address, "/.well-known/acme-challenge/1").await, "200 proof 1");
     assert!(get(address, "/.well-known/jwks.json").await.starts_with("200 {"));
     greeter.routes.publish(&scope, Vec::new()).unwrap();
-    assert!(get(address, "/hello/a?env=shop").await.starts_with("404"));
-    assert_eq!(get(address, "/early/bird?env=shop").await, "200 early bird");
+    assert!(get_of("shop.example", address, "/hello/a").await.starts_with("404"));
+    assert_eq!(get_of("shop.example", address, "/early/bird").await, "200 early bird");
 }

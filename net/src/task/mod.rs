@@ -66,6 +66,16 @@ pub struct Run {
     pub fence: Option<Fence>,
 }
 
+impl Run {
+    /// The fence of a task of one node.
+    ///
+    /// # Errors
+    /// `Internal` where the task runs on every node.
+    pub fn fenced(self) -> Result<Fence> {
+        self.fence.ok_or_else(|| Error::internal("only a task of one node has a fence"))
+    }
+}
+
 type Work = Arc<dyn Fn(Run) -> Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send + Sync>;
 
 /// What tasks are run with.

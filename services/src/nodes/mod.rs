@@ -60,11 +60,7 @@ pub fn tasks(leases: &Arc<Leases>, link: Option<&Link>, clock: &Clock) -> Vec<Ta
     let leases = Arc::clone(leases);
     let tidy = Task::every("nodes.tidy", TIDY_PERIOD, move |run| {
         let leases = Arc::clone(&leases);
-        async move {
-            let fence =
-                run.fence.ok_or_else(|| Error::internal("a task of one node has a fence"))?;
-            leases.forget_dead(&fence, DEAD_SHOWN).await
-        }
+        async move { leases.forget_dead(&run.fenced()?, DEAD_SHOWN).await }
     });
     let certificate = link.cloned().map(|link| {
         let clock = clock.clone();

@@ -21,10 +21,11 @@ pub(super) struct File {
 }
 
 impl Tree {
-    /// Reads what git tracks; a file that was removed but not yet committed is left out.
+    /// Reads what git tracks or would track, so that a file counts before it is added; one that was removed but not yet committed
+    /// is left out.
     pub(super) fn tracked(root: &Path) -> Result<Self> {
         let listing = Command::new("git")
-            .args(["ls-files", "-z"])
+            .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
             .current_dir(root)
             .output()
             .context("cannot run git")?;
