@@ -59,11 +59,25 @@ where
     }
     let Direction { source: of_client, to: mut to_upstream, .. } = up;
     let Direction { source: of_upstream, to: mut to_client, bytes } = down;
-    tokio::join!(
-        leave(is_client_told.then_some(of_client), &mut to_client),
-        leave(is_upstream_told.then_some(of_upstream), &mut to_upstream),
-    );
+    let leave_client = async {
+        match is_client_told {
+            true => leave(Some(of_client), &mut to_client).await,
+            false => linger(of_client, &mut to_client).await,
+        }
+    };
+    tokio::join!(leave_client, leave(is_upstream_told.then_some(of_upstream), &mut to_upstream));
     bytes
+}
+
+/// Ends the connection of a client whose upstream ended the socket. What it still sends is passed over: a connection that is
+/// dropped with bytes unread is reset, and a client in the middle of a message would not hear what the upstream said.
+async fn linger<R: AsyncRead + Unpin>(
+    mut of_client: Source<R>,
+    to: &mut (impl AsyncWrite + Unpin),
+) {
+    if matches!(timeout(SHUTDOWN_MAX, to.shutdown()).await, Ok(Ok(()))) {
+        let _ = timeout(CLOSE_MAX, of_client.pass_over()).await;
+    }
 }
 
 /// Ends one side's connection, after it said that it knows where it was told. How it takes that changes nothing.

@@ -35,6 +35,9 @@ const LOOK_PERIOD: Duration = Duration::from_secs(1);
 /// Bytes of the file that are read at once.
 const READ_BYTES: usize = 256 << 10;
 
+/// Bytes of a file that are looked at before it is sent.
+const LOOK_BYTES: u64 = 4096;
+
 /// Pieces that were read and are not sent yet.
 const PIECES_MAX: usize = 4;
 
@@ -237,8 +240,17 @@ impl Input {
             let message = format!("cannot read {}: {error}", path.display());
             Error::new(Kind::InvalidParameter, message)
         };
-        let file = File::open(path).map_err(unreadable)?;
+        let mut file = File::open(path).map_err(unreadable)?;
         let length = file.metadata().map_err(unreadable)?.len();
+        let mut beginning = Vec::new();
+        file.by_ref().take(LOOK_BYTES).read_to_end(&mut beginning).map_err(unreadable)?;
+        if let Some((what, convert)) = is_other(&beginning) {
+            let path = path.display();
+            let message = format!(
+                "{path} is {what}, and one document a line is wanted; `{convert} {path}` makes that, and `-` takes it from there"
+            );
+            return Err(Error::new(Kind::InvalidParameter, message));
+        }
         Ok(Self { file: Some(file), length: Some(length) })
     }
 
@@ -278,6 +290,21 @@ impl Input {
                 .because(error)
         })?;
         Ok(sending(file, self.length.map(|length| length.saturating_sub(from_bytes))))
+    }
+}
+
+/// What a file is that begins so, if it is none of lines, and what makes lines of it.
+fn is_other(beginning: &[u8]) -> Option<(&'static str, &'static str)> {
+    let text = beginning.strip_prefix(b"\xef\xbb\xbf").unwrap_or(beginning).trim_ascii_start();
+    let first_line = text.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+    match (beginning, text) {
+        ([0x1f, 0x8b, ..], _) => Some(("compressed", "gunzip -c")),
+        ([0xfd, b'7', b'z', ..], _) => Some(("compressed", "xz -dc")),
+        ([0x28, 0xb5, 0x2f, 0xfd, ..], _) => Some(("compressed", "zstd -dc")),
+        ([0xff, 0xfe, ..] | [0xfe, 0xff, ..], _) => Some(("UTF-16", "iconv -f UTF-16 -t UTF-8")),
+        (_, [b'[', ..]) => Some(("one array", "jq -c '.[]'")),
+        (_, [b'{', ..]) if first_line == b"{" => Some(("spread over lines", "jq -c .")),
+        _ => None,
     }
 }
 
@@ -422,6 +449,23 @@ mod tests {
             3 个文档, 用时 0.2 秒; 其中 1 个早已存在, 保持原样
         "#]]
         .assert_eq(&said(Lang::Zh));
+    }
+
+    #[test]
+    fn what_is_no_file_of_lines_is_told_with_what_makes_one() {
+        let told = |beginning: &[u8]| is_other(beginning).map(|(what, _)| what);
+        for (beginning, what) in [
+            (&b"[{\"a\":1}]"[..], "one array"),
+            (b"\xef\xbb\xbf \n[", "one array"),
+            (b"{\r\n  \"a\": 1\r\n}\r\n", "spread over lines"),
+            (b"\x1f\x8b\x08\x00", "compressed"),
+            (b"\xff\xfe{\x00", "UTF-16"),
+        ] {
+            assert_eq!(told(beginning), Some(what));
+        }
+        for beginning in [&b""[..], b"{\"a\":1}\n", b"\xef\xbb\xbf{}\n", b"\n\n{}", b"oops"] {
+            assert_eq!(told(beginning), None);
+        }
     }
 
     #[test]
