@@ -101,7 +101,7 @@ impl Sql {
                 "sqlite_open_max",
                 SQLITE_OPEN_MAX,
                 2..=4096,
-                "environments whose SQLite database is open at a time",
+                "environments whose SQLite database is open at a time; one more closes the one that was used longest ago",
             ),
             sqlite_idle: sql.value_in(
                 "sqlite_idle",

@@ -46,8 +46,9 @@ pub use self::format::FORMAT;
 
 /// How often an unused file asks whether it may be closed.
 const IDLE_CHECKS: u32 = 4;
-/// A file that was used this recently is not closed to make room for another.
-const JUST_USED: Duration = Duration::from_secs(1);
+/// How many times as many files as may be open are so at the most: where all of them have units that wait, one more is opened
+/// rather than somebody refused, and the next that is idle makes room again.
+const CROWDED_TIMES: usize = 2;
 /// SQLite recurses little; the standard 2 MB for every environment would be waste.
 const WRITER_STACK_BYTES: usize = 512 << 10;
 /// Tries to hand a unit to a file that is being closed and opened again; each one finds a newer file.
@@ -190,9 +191,7 @@ impl Shared {
         if let Some(file) = files.get(database) {
             return Ok(Arc::clone(file));
         }
-        if files.len() >= self.config.sqlite_open_max {
-            make_room(&mut files, now_ms)?;
-        }
+        make_room(&mut files, self.config.sqlite_open_max)?;
         let file = Arc::new(File::new(database.clone(), path_of(&self.root, database)));
         file.touch(now_ms);
         let (shared, served) = (Arc::clone(self), Arc::clone(&file));
@@ -287,17 +286,28 @@ fn remove(files: &mut HashMap<Database, Arc<File>>, file: &Arc<File>) {
     }
 }
 
-/// Closes the idle file that was used longest ago.
-fn make_room(files: &mut HashMap<Database, Arc<File>>, now_ms: u64) -> Result<()> {
+/// Makes room for one file more: closes those that were used longest ago, unless units wait for them. A file that is closed
+/// stays readable until its last reader lets go, and is opened again within some milliseconds.
+fn make_room(files: &mut HashMap<Database, Arc<File>>, open_max: usize) -> Result<()> {
+    if files.len() < open_max {
+        return Ok(());
+    }
     let mut by_age: Vec<Arc<File>> = files.values().cloned().collect();
     by_age.sort_by_key(|file| file.used_ms());
     for file in by_age {
-        let idle = Duration::from_millis(now_ms.saturating_sub(file.used_ms()));
-        let may_close = file.database != Database::System && idle >= JUST_USED;
-        if may_close && file.queue.close_if_empty() {
+        if file.database != Database::System && file.queue.close_if_empty() {
             remove(files, &file);
-            return Ok(());
+            if files.len() < open_max {
+                return Ok(());
+            }
         }
     }
-    Err(Error::new(Kind::Unavailable, "too many databases are in use at once; try again"))
+    if files.len() < CROWDED_TIMES * open_max {
+        return Ok(());
+    }
+    let message = format!(
+        "{} databases have writes that wait at once; try again, or raise sql.sqlite_open_max",
+        files.len()
+    );
+    Err(Error::new(Kind::Unavailable, message))
 }

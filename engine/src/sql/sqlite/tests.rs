@@ -174,15 +174,51 @@ async fn the_least_recently_used_file_makes_room() {
     let config = config::Sql { sqlite_open_max: 3, ..config::Sql::default() };
     let opened = open_with(root.path(), config, MIGRATIONS);
     opened.sqlite.prepare(&Database::System).await.expect("an opening");
-    opened.prepare("one").await.expect("an opening");
-    opened.prepare("two").await.expect("an opening");
-    let full = opened.prepare("three").await.expect_err("all were just used");
-    assert_eq!(full.to_string(), "too many databases are in use at once; try again");
-    opened.clock.advance(Duration::from_secs(2));
-    opened.read(env("one"), "SELECT 1").await.expect("a read");
-    opened.prepare("three").await.expect("two made room");
+    for name in ["one", "two", "one", "three"] {
+        opened.clock.advance(Duration::from_millis(1));
+        opened.prepare(name).await.expect("an opening");
+    }
     let files = opened.sqlite.shared.files.read().expect("no panic while held");
-    assert!(files.contains_key(&env("one")) && !files.contains_key(&env("two")));
+    let is_open = |name: &str| files.contains_key(&env(name));
+    assert_eq!(["one", "two", "three"].map(is_open), [true, false, true]);
+    assert!(files.contains_key(&Database::System));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_environments_that_are_asked_in_turn_refuse_nobody() {
+    const PUT: &str = "INSERT INTO {items} (env, id, number) VALUES ('e', X'01', 1)";
+    const BUSY: usize = 4;
+    let root = TempDir::new().expect("a folder");
+    let config = config::Sql { sqlite_open_max: 16, ..config::Sql::default() };
+    let opened = Arc::new(open_with(root.path(), config, MIGRATIONS));
+    let busy: Vec<_> = (0..BUSY).map(|number| env(&format!("busy{number}"))).collect();
+    for round in 0..2 {
+        for number in 0..100 {
+            opened.clock.advance(Duration::from_millis(1));
+            for busy in &busy {
+                opened.read(busy.clone(), "SELECT 1").await.expect("a read");
+            }
+            let own = env(&format!("e{number}"));
+            if round == 0 {
+                opened.write(own, unit(PUT)).await.expect("a write");
+            } else {
+                let rows = opened.read(own, "SELECT number FROM {items}").await.expect("a read");
+                assert_eq!(rows.len(), 1, "{number}");
+            }
+            assert!(opened.open_files() <= 16, "{}", opened.open_files());
+            let files = opened.sqlite.shared.files.read().expect("no panic while held");
+            assert!(busy.iter().all(|busy| files.contains_key(busy)), "the busy ones stay open");
+        }
+    }
+    // All at once: none is idle, and nobody is refused for that.
+    let crowd = (0..30).map(|number| {
+        let opened = Arc::clone(&opened);
+        let own = env(&format!("e{number}"));
+        tokio::spawn(async move { opened.read(own, "SELECT number FROM {items}").await })
+    });
+    for asked in crowd.collect::<Vec<_>>() {
+        assert_eq!(asked.await.expect("no panic").expect("a read").len(), 1);
+    }
 }
 
 #[tokio::test]
