@@ -16,7 +16,7 @@ use crate::cli::output::complain;
 /// The first pause between two looks: a small collection is ready by then.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause: a look costs the server a read of one small table.
-const PAUSE_MAX: Duration = Duration::from_secs(2);
+const PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// How many lines tell the progress to something that is no terminal, such as a log.
 const LINES_MAX: u64 = 10;
