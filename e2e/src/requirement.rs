@@ -51,11 +51,19 @@ impl Requirement {
                 (!found.is_ok_and(|output| output.status.success()))
                     .then(|| format!("{program} is not installed"))
             }),
-            Self::PythonWebSockets => {
-                let found = Command::new("python3").args(["-c", "import websockets"]).output();
-                (!found.is_ok_and(|output| output.status.success()))
-                    .then(|| "python3 has no package websockets".to_owned())
-            }
+            Self::PythonWebSockets => match python_with_websockets() {
+                Some(_) => None,
+                None => Some("no python3 has the package websockets".to_owned()),
+            },
         }
     }
+}
+
+/// A Python that has the package `websockets`: the one that is found by its name, or the system's own, for which the
+/// distribution's packages are.
+pub fn python_with_websockets() -> Option<&'static str> {
+    ["python3", "/usr/bin/python3"].into_iter().find(|program| {
+        let found = Command::new(program).args(["-c", "import websockets"]).output();
+        found.is_ok_and(|output| output.status.success())
+    })
 }

@@ -16,7 +16,7 @@ use yunzhan_base::{
     Access, Body, Call, Endpoint, Live, Principal, ResponseFuture, RoutePolicy, RouteSpec, Upgrade,
 };
 use yunzhan_e2e::node::{Packages, Score, failures};
-use yunzhan_e2e::requirement::Requirement;
+use yunzhan_e2e::requirement::{self, Requirement};
 use yunzhan_e2e::shell::Output;
 use yunzhan_e2e::{Options, Server};
 use yunzhan_gateway::{Config, Dependencies, Gateway, HeldBodies, Sockets, Waf};
@@ -119,8 +119,9 @@ async fn the_client_of_python_is_understood() {
     }
     let (echo, _trigger) = served().await;
     let (_server, urls) = addresses(echo).await;
+    let python = requirement::python_with_websockets().expect("it was there a moment ago");
     for url in &urls {
-        let mut command = Command::new("python3");
+        let mut command = Command::new(python);
         command
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/python/sockets.py"))
             .env("WS_URL", url)
