@@ -113,6 +113,11 @@ impl File {
         self.changed.notify_all();
     }
 
+    /// Whether it is open.
+    pub(super) fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Acquire)
+    }
+
     /// It cannot be opened. What is open already stays readable until its last reader lets go.
     pub(super) fn set_failed(&self, why: Failed) {
         let mut stage = self.stage();
@@ -143,7 +148,7 @@ impl File {
         options: &OpenOptions,
         query: &Query<'_>,
     ) -> Option<Result<Rows>> {
-        if !self.is_ready.load(Ordering::Acquire) || query.text.takes_hop() {
+        if !self.is_ready() || query.text.takes_hop() {
             return None;
         }
         let session = match self.session(options) {

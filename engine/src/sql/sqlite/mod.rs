@@ -46,9 +46,11 @@ pub use self::format::FORMAT;
 
 /// How often an unused file asks whether it may be closed.
 const IDLE_CHECKS: u32 = 4;
-/// How many times as many files as may be open are so at the most: where all of them have units that wait, one more is opened
-/// rather than somebody refused, and the next that is idle makes room again.
+/// How many times as many files as may be open are so at the most: where units wait for all of them, one more is opened, and the
+/// next that is idle makes room again.
 const CROWDED_TIMES: usize = 2;
+/// How often somebody looks again who waits for room.
+const ROOM_PAUSE: Duration = Duration::from_millis(2);
 /// SQLite recurses little; the standard 2 MB for every environment would be waste.
 const WRITER_STACK_BYTES: usize = 512 << 10;
 /// Tries to hand a unit to a file that is being closed and opened again; each one finds a newer file.
@@ -123,8 +125,8 @@ impl Sqlite {
 
     /// Opens and migrates a database, so that its faults show before anybody needs it.
     pub async fn prepare(&self, database: &Database) -> Result<()> {
-        let file = self.shared.file(database)?;
         let deadline = self.shared.read_deadline();
+        let file = self.shared.file_by(database, deadline).await?;
         self.shared.on_reader_thread(move |_| file.wait_ready(deadline)).await
     }
 }
@@ -149,7 +151,10 @@ impl Sql for Sqlite {
         Box::pin(async move {
             check_statement(&statement)?;
             let text = self.shared.texts.of(place.database.scope(), &statement)?;
-            let file = self.shared.file(&place.database)?;
+            let file = match self.shared.file(&place.database)? {
+                Some(file) => file,
+                None => self.shared.file_by(&place.database, self.shared.read_deadline()).await?,
+            };
             let rows_max = rows_max(place);
             let query = Query { text: &text, params: &statement.params, rows_max };
             match file.read_here(&self.shared.options, &query) {
@@ -165,7 +170,9 @@ impl Sql for Sqlite {
             let (reply, answer) = oneshot::channel();
             let bytes = bytes_of(&unit);
             let deadline = Instant::now() + self.shared.config.write_timeout;
-            self.shared.hand_over(&place.database, Waiting { unit, bytes, deadline, reply })?;
+            self.shared
+                .hand_over(&place.database, Waiting { unit, bytes, deadline, reply })
+                .await?;
             answer
                 .await
                 .map_err(|_| Error::new(Kind::Unavailable, "the writer of the database died"))?
@@ -176,22 +183,39 @@ impl Sql for Sqlite {
 // === impl Shared ===
 
 impl Shared {
-    /// The file of a database, which may still be opening.
-    fn file(self: &Arc<Self>, database: &Database) -> Result<Arc<File>> {
+    /// The file of a database, which may still be opening; none while there is no room for another one.
+    fn file(self: &Arc<Self>, database: &Database) -> Result<Option<Arc<File>>> {
         let now_ms = self.now_ms();
         if let Some(file) = self.files.read().expect("no panic while held").get(database) {
             file.touch(now_ms);
-            return Ok(Arc::clone(file));
+            return Ok(Some(Arc::clone(file)));
         }
         self.open(database, now_ms)
     }
 
-    fn open(self: &Arc<Self>, database: &Database, now_ms: u64) -> Result<Arc<File>> {
+    /// The same, once there is room.
+    async fn file_by(
+        self: &Arc<Self>,
+        database: &Database,
+        deadline: Instant,
+    ) -> Result<Arc<File>> {
+        loop {
+            match self.file(database)? {
+                Some(file) => return Ok(file),
+                None if Instant::now() >= deadline => return Err(no_room()),
+                None => tokio::time::sleep(ROOM_PAUSE).await,
+            }
+        }
+    }
+
+    fn open(self: &Arc<Self>, database: &Database, now_ms: u64) -> Result<Option<Arc<File>>> {
         let mut files = self.files.write().expect("no panic while held");
         if let Some(file) = files.get(database) {
-            return Ok(Arc::clone(file));
+            return Ok(Some(Arc::clone(file)));
         }
-        make_room(&mut files, self.config.sqlite_open_max)?;
+        if !has_room(&mut files, self.config.sqlite_open_max) {
+            return Ok(None);
+        }
         let file = Arc::new(File::new(database.clone(), path_of(&self.root, database)));
         file.touch(now_ms);
         let (shared, served) = (Arc::clone(self), Arc::clone(&file));
@@ -203,12 +227,16 @@ impl Shared {
                 Error::new(Kind::Unavailable, "no thread for another database").because(error)
             })?;
         files.insert(database.clone(), Arc::clone(&file));
-        Ok(file)
+        Ok(Some(file))
     }
 
-    fn hand_over(self: &Arc<Self>, database: &Database, mut waiting: Waiting) -> Result<()> {
+    async fn hand_over(self: &Arc<Self>, database: &Database, mut waiting: Waiting) -> Result<()> {
         for _ in 0..HAND_OVER_TRIES {
-            match self.file(database)?.queue.push(waiting) {
+            let file = match self.file(database)? {
+                Some(file) => file,
+                None => self.file_by(database, waiting.deadline).await?,
+            };
+            match file.queue.push(waiting) {
                 Ok(()) => return Ok(()),
                 Err(Refusal::Full) => {
                     return Err(Error::new(Kind::Unavailable, "too many writes wait; try again"));
@@ -286,28 +314,29 @@ fn remove(files: &mut HashMap<Database, Arc<File>>, file: &Arc<File>) {
     }
 }
 
-/// Makes room for one file more: closes those that were used longest ago, unless units wait for them. A file that is closed
-/// stays readable until its last reader lets go, and is opened again within some milliseconds.
-fn make_room(files: &mut HashMap<Database, Arc<File>>, open_max: usize) -> Result<()> {
+/// Whether one file more may be opened. It makes room for it: closes those that were used longest ago, unless units wait for
+/// them. A file that is closed stays readable until its last reader lets go, and is opened again within some milliseconds.
+fn has_room(files: &mut HashMap<Database, Arc<File>>, open_max: usize) -> bool {
     if files.len() < open_max {
-        return Ok(());
+        return true;
     }
     let mut by_age: Vec<Arc<File>> = files.values().cloned().collect();
     by_age.sort_by_key(|file| file.used_ms());
     for file in by_age {
-        if file.database != Database::System && file.queue.close_if_empty() {
+        // One that is still being opened may be migrated at this moment, which must not begin a second time beside it.
+        let may_close = file.database != Database::System && file.is_ready();
+        if may_close && file.queue.close_if_empty() {
             remove(files, &file);
             if files.len() < open_max {
-                return Ok(());
+                return true;
             }
         }
     }
-    if files.len() < CROWDED_TIMES * open_max {
-        return Ok(());
-    }
-    let message = format!(
-        "{} databases have writes that wait at once; try again, or raise sql.sqlite_open_max",
-        files.len()
-    );
-    Err(Error::new(Kind::Unavailable, message))
+    files.len() < CROWDED_TIMES * open_max
+}
+
+fn no_room() -> Error {
+    let message =
+        "writes wait for as many databases as may be open; try again, or raise sql.sqlite_open_max";
+    Error::new(Kind::Unavailable, message)
 }

@@ -221,6 +221,41 @@ async fn many_environments_that_are_asked_in_turn_refuse_nobody() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_acknowledged_is_there_while_files_are_closed_and_opened_again_and_again() {
+    const PUT: &str = "INSERT INTO {items} (env, id, number) VALUES ('e', ?, 1)";
+    const ENVS: usize = 12;
+    const WRITERS: usize = 8;
+    const WRITES: usize = 60;
+    let root = TempDir::new().expect("a folder");
+    let config = config::Sql { sqlite_open_max: 3, ..config::Sql::default() };
+    let opened = Arc::new(open_with(root.path(), config, MIGRATIONS));
+    let write = |writer: usize| {
+        let opened = Arc::clone(&opened);
+        tokio::spawn(async move {
+            for number in 0..WRITES {
+                opened.clock.advance(Duration::from_millis(1));
+                let id = Value::Blob(vec![writer as u8, number as u8]);
+                let statement = Statement { sql: PUT, tables: ITEMS, params: vec![id] };
+                let steps = vec![WriteStep::once(statement, Expect::Rows(1))];
+                let own = env(&format!("e{}", (writer * 7 + number * 5) % ENVS));
+                let unit = WriteBatch { steps, idempotency: None };
+                opened.write(own.clone(), unit).await.expect("a write");
+                opened.read(own, "SELECT COUNT(*) FROM {items}").await.expect("a read");
+            }
+        })
+    };
+    for writer in (0..WRITERS).map(write).collect::<Vec<_>>() {
+        writer.await.expect("no panic");
+    }
+    let mut found = 0;
+    for number in 0..ENVS {
+        let own = env(&format!("e{number}"));
+        found += opened.read(own, "SELECT id FROM {items}").await.expect("a read").len();
+    }
+    assert_eq!(found, WRITERS * WRITES);
+}
+
 #[tokio::test]
 async fn an_unused_file_is_closed_and_opened_again() {
     let root = TempDir::new().expect("a folder");
