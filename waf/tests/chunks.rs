@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod common;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use yunzhan_waf::seclang::Sources;
-use yunzhan_waf::transaction::{FILE_BEGINNING_BYTES, Limits, NoCollections};
-use yunzhan_waf::{BodyIntake, HostContext, RuleSet, Transaction, Verdict};
+use yunzhan_waf::transaction::FILE_BEGINNING_BYTES;
+use yunzhan_waf::{BodyIntake, RuleSet, Transaction, Verdict};
 
 /// Rules that tell of every value that any reader makes.
 const RULES: &str = r#"
@@ -43,20 +45,7 @@ fn rules(settings: &str) -> Arc<RuleSet> {
 }
 
 fn begin(rules: &Arc<RuleSet>, content_type: &str) -> Transaction {
-    let context = HostContext {
-        now_ms: 0,
-        offset_s: 0,
-        unique_id: "1",
-        mode: None,
-        collections: Arc::new(NoCollections),
-        limits: Limits::default(),
-    };
-    let mut transaction = Transaction::begin(Arc::clone(rules), context);
-    transaction.connection(("10.0.0.1", 1234), ("10.0.0.2", 80));
-    transaction.request_line(b"POST", b"/", b"HTTP/1.1");
-    transaction.request_header(b"Content-Type", content_type.as_bytes());
-    assert_eq!(transaction.request_headers_end(), Verdict::Pass);
-    transaction
+    common::begin(rules, "/", [("Content-Type", content_type.as_bytes())])
 }
 
 /// What came of a request: verdicts, the rules that told something, and every variable.

@@ -9,29 +9,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use common::{Request, starter};
-use yunzhan_waf::transaction::{Limits, NoCollections};
-use yunzhan_waf::{BodyIntake, HostContext, RuleSet, Transaction, Verdict};
+use yunzhan_waf::{BodyIntake, RuleSet, Transaction, Verdict};
 
 const MIB: usize = 1 << 20;
 const FORM: &str = "multipart/form-data; boundary=B";
 
 fn begin(rules: &Arc<RuleSet>, content_type: &str) -> Transaction {
-    let context = HostContext {
-        now_ms: 1_700_000_000_000,
-        offset_s: 0,
-        unique_id: "1",
-        mode: None,
-        collections: Arc::new(NoCollections),
-        limits: Limits::default(),
-    };
-    let mut transaction = Transaction::begin(Arc::clone(rules), context);
-    transaction.connection(("10.0.0.1", 1234), ("10.0.0.2", 80));
-    transaction.request_line(b"POST", b"/api/upload", b"HTTP/1.1");
-    for (name, value) in Request::post("/api/upload", content_type, b"").headers {
-        transaction.request_header(name.as_bytes(), &value);
-    }
-    assert_eq!(transaction.request_headers_end(), Verdict::Pass);
-    transaction
+    let request = Request::post("/api/upload", content_type, b"");
+    let headers = request.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
+    common::begin(rules, "/api/upload", headers)
 }
 
 /// The status of a refusal, the rules that told something, and the most that was held.

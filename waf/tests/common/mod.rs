@@ -10,6 +10,30 @@ use yunzhan_waf::starter::{BuiltIn, ROOT, WithBuiltIn};
 use yunzhan_waf::transaction::{Limits, NoCollections};
 use yunzhan_waf::{HostContext, RuleSet, Transaction, Verdict};
 
+/// A request whose head has passed the rules and whose body is still to come.
+pub(crate) fn begin<'h>(
+    rules: &Arc<RuleSet>,
+    path: &str,
+    headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+) -> Transaction {
+    let context = HostContext {
+        now_ms: 1_700_000_000_000,
+        offset_s: 0,
+        unique_id: "1",
+        mode: None,
+        collections: Arc::new(NoCollections),
+        limits: Limits::default(),
+    };
+    let mut transaction = Transaction::begin(Arc::clone(rules), context);
+    transaction.connection(("10.0.0.1", 1234), ("10.0.0.2", 80));
+    transaction.request_line(b"POST", path.as_bytes(), b"HTTP/1.1");
+    for (name, value) in headers {
+        transaction.request_header(name.as_bytes(), value);
+    }
+    assert_eq!(transaction.request_headers_end(), Verdict::Pass);
+    transaction
+}
+
 /// A request as it arrives.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
