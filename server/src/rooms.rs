@@ -90,6 +90,8 @@ impl Rooms {
             version: env!("CARGO_PKG_VERSION"),
             life: database.map(|_| config.cluster.session_life),
         }));
+        let peers = link.as_ref().map(|link| Peers::new(&link.identity)).transpose()?;
+        let cluster = Cluster::new(Arc::clone(&leases), peers);
         let acts = Acts::new(ledger, clock.clone(), events.clone());
         let introduction = Introduction::default();
         let opening = Opening {
@@ -97,6 +99,7 @@ impl Rooms {
             sql,
             master_key: MasterKey::from_bytes(master_key),
             leases: Arc::clone(&leases),
+            cluster: Arc::clone(&cluster),
             clock: clock.clone(),
             http: client,
             events: events.clone(),
@@ -113,8 +116,6 @@ impl Rooms {
         let tasks = opened.iter().flat_map(|service| service.tasks.iter().cloned());
         let own = nodes::tasks(&leases, link.as_ref(), &clock);
         let tasks = Tasks::new(&parts, tasks.chain(own).collect())?;
-        let peers = link.as_ref().map(|link| Peers::new(&link.identity)).transpose()?;
-        let cluster = Cluster::new(Arc::clone(&leases), peers);
         let nodes = Arc::new(Nodes { tasks, leases, cluster, clock });
         Ok(Self { envs, identity, acts, health, nodes, introduction, opened, events, link })
     }

@@ -30,7 +30,14 @@ async fn main() -> Outcome {
     let clock = Clock::manual(1_767_225_600_000);
     let sqlite =
         Sqlite::new(root.path().to_owned(), config::Sql::default(), migrations, clock.clone())?;
-    let envs = Live::new(Envs::new([Env { id: env.clone(), appid: None, app_secret: None, hosts: vec![], origins: vec![], development_login: false }])?);
+    let envs = Live::new(Envs::new([Env {
+        id: env.clone(),
+        appid: None,
+        app_secret: None,
+        hosts: vec![],
+        origins: vec![],
+        development_login: false,
+    }])?);
     let documents = Documents::new(std::sync::Arc::new(sqlite), envs, clock, Config::default());
     fill(&documents, &env).await?;
     drop(documents);

@@ -22,6 +22,15 @@ impl Columns {
         }
     }
 
+    /// The next column, as a whole number or nothing.
+    pub(crate) fn optional_integer(&mut self) -> Result<Option<i64>> {
+        match self.0.next() {
+            Some(Value::Integer(value)) => Ok(Some(value)),
+            Some(Value::Null) => Ok(None),
+            other => Err(wrong("a whole number", &other)),
+        }
+    }
+
     /// The next column, as text.
     pub(crate) fn text(&mut self) -> Result<String> {
         self.optional_text()?.ok_or_else(|| wrong("text", &None))

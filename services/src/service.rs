@@ -35,6 +35,7 @@ use yunzhan_net::task::{self, On, Run};
 
 use crate::acts::Acts;
 use crate::dialect::action::{Action, ActionSpec, OpenAction};
+use crate::nodes::cluster::Cluster;
 use crate::published::{Introduction, PublishedRoutes};
 use crate::verbs::Family;
 
@@ -173,6 +174,8 @@ pub struct Opening {
     pub master_key: MasterKey,
     /// The leases of this node: what only their holder may write is fenced by them.
     pub leases: Arc<Leases>,
+    /// The other nodes on the same database.
+    pub cluster: Arc<Cluster>,
     /// Tells the time.
     pub clock: Clock,
     /// Calls other servers.

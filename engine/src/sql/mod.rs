@@ -242,6 +242,11 @@ impl WriteStep {
     pub fn values(&self) -> impl Iterator<Item = &Value> {
         self.statement.params.iter().chain(&self.rows.values)
     }
+
+    /// Every value that it holds, to change it.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut Value> {
+        self.statement.params.iter_mut().chain(&mut self.rows.values)
+    }
 }
 
 // === impl StepRows ===

@@ -117,7 +117,7 @@ impl Catalogue {
     ) -> Result<Collection> {
         check_collection_name(name)?;
         for _ in 0..CREATE_ATTEMPTS_MAX {
-            check_room(store.versions(env).await?.len())?;
+            check_room(store.collection_count(env).await?)?;
             let created = store.create_collection(env, name, permission, now_ms).await;
             self.forget(env);
             let found = store.collection(env, name).await?;

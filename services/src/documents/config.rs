@@ -1,6 +1,8 @@
 //! What an operator may set for documents.
 
-use yunzhan_base::config::Reader;
+use std::time::Duration;
+
+use yunzhan_base::config::{ByteSize, Reader};
 
 /// Documents in one answer when the caller names no limit. WeChat's own client gives 20; what a client asks for counts.
 const QUERY_DOCUMENTS_DEFAULT: usize = 20;
@@ -17,6 +19,13 @@ const SCAN_DOCUMENTS_MAX: usize = 100_000;
 /// seconds of one core, in pieces between which others run.
 const AGGREGATE_DOCUMENTS_MAX: usize = 500_000;
 
+/// How long changes are kept: a client that was away for the length of a lunch goes on where it was.
+const CHANGE_LOG_AGE: Duration = Duration::from_secs(60 * 60);
+
+/// Bytes of changes that are kept in each environment: a busy hour of a shop of some thousand orders, each with what it was
+/// before.
+const CHANGE_LOG_BYTES_MAX: u64 = 256 << 20;
+
 /// The section `[documents]`.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -28,6 +37,10 @@ pub struct Config {
     pub scan_documents_max: usize,
     /// Most small documents, or their worth, that one aggregation reads.
     pub aggregate_documents_max: usize,
+    /// How long changes stay in the change log.
+    pub change_log_age: Duration,
+    /// Most bytes of the change log of one environment.
+    pub change_log_bytes_max: u64,
 }
 
 impl Config {
@@ -58,6 +71,20 @@ impl Config {
                 1000..=10_000_000,
                 "most small documents that one aggregation reads, those of its lookups included",
             ),
+            change_log_age: reader.value_in(
+                "change_log_age",
+                CHANGE_LOG_AGE,
+                Duration::from_secs(60)..=Duration::from_secs(30 * 24 * 60 * 60),
+                "how long the change log of an environment goes back; whoever follows it and was away for longer reads the documents again",
+            ),
+            change_log_bytes_max: reader
+                .value_in(
+                    "change_log_max",
+                    ByteSize::bytes(CHANGE_LOG_BYTES_MAX),
+                    ByteSize::mib(1)..=ByteSize::gib(1024),
+                    "most bytes of the change log of one environment; beyond it, the oldest changes go early",
+                )
+                .get(),
         }
     }
 }
@@ -69,6 +96,8 @@ impl Default for Config {
             query_documents_max: QUERY_DOCUMENTS_MAX,
             scan_documents_max: SCAN_DOCUMENTS_MAX,
             aggregate_documents_max: AGGREGATE_DOCUMENTS_MAX,
+            change_log_age: CHANGE_LOG_AGE,
+            change_log_bytes_max: CHANGE_LOG_BYTES_MAX,
         }
     }
 }

@@ -1,9 +1,8 @@
 //! One write batch of edits: documents that were read become others or go, if nobody else changed them meanwhile.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{Bson, Document};
+use bson::Document;
 use yunzhan_base::{Error, Kind, Result};
 use yunzhan_query::{Budget, Filter, Update};
 
@@ -16,7 +15,6 @@ use super::logic::permission::Reach;
 use super::logic::shape::{decode, encode};
 use super::rules::Authorizer;
 use super::store::{Batch, Stored, Table};
-use super::transaction::BeforeImage;
 use super::{Changed, Documents};
 use crate::offload::{self, LONG_BYTES};
 
@@ -103,7 +101,7 @@ impl Documents {
             documents = read_again(&table, documents).await?;
         }
         for attempt in 0..ATTEMPTS_MAX {
-            let mut batch = EditBatch::new(table.clone());
+            let mut batch = EditBatch::new(table.clone(), self.now_ms());
             let mut touched = Vec::new();
             let mut seen = 0;
             for stored in &documents {
@@ -124,10 +122,7 @@ impl Documents {
                 batch.batch.push(idempotent.remember(&table, &batch.changed)?);
             }
             let unit_key = edit.idempotent.map(|idempotent| idempotent.unit_key.clone());
-            let images = || before_images(&table, &touched, edit);
-            let writing = self.transactions.begin_batch(table.env, self.now_ms(), images);
             let written = table.write(only(&batch.slots), batch.batch, unit_key).await;
-            writing.end(&written);
             match (written, edit.idempotent) {
                 (Ok(written), Some(idempotent)) if written.repeated => {
                     return Ok((idempotent.repeated(&table).await?, Vec::new()));
@@ -149,17 +144,6 @@ impl Documents {
         }
         Err(contended())
     }
-}
-
-/// What the documents of a write batch are before it, for transactions that still see them so.
-fn before_images(table: &Table<'_>, touched: &[&Stored], edit: &Edit<'_>) -> Vec<BeforeImage> {
-    let image = |stored: &&Stored| BeforeImage {
-        collection: table.collection.id,
-        key: stored.key.clone(),
-        stored: Some(Arc::new(Stored::clone(stored))),
-        deletes: edit.update.is_none(),
-    };
-    touched.iter().map(image).collect()
 }
 
 /// Waits after a lost try, longer after each, and by chance, so that two processes do not meet again and again.
@@ -191,8 +175,8 @@ struct EditBatch<'a> {
 }
 
 impl<'a> EditBatch<'a> {
-    fn new(table: Table<'a>) -> Self {
-        let batch = Batch::of(std::slice::from_ref(&table));
+    fn new(table: Table<'a>, now_ms: i64) -> Self {
+        let batch = Batch::at(now_ms);
         let (held, changed) = (table.budget(), Changed::default());
         Self { table, batch, held, slots: Vec::new(), keys: Vec::new(), changed }
     }
@@ -215,7 +199,7 @@ impl<'a> EditBatch<'a> {
     fn remove(&mut self, stored: &Stored, before: &Document) -> Result<()> {
         let keys = keys_before(&self.table.collection.indexes, before)?;
         self.batch.remove(&self.table, stored, &keys);
-        self.note(before.get("_id"), &stored.key);
+        self.note(&stored.key);
         Ok(())
     }
 
@@ -234,14 +218,14 @@ impl<'a> EditBatch<'a> {
             let body = encode(&after)?;
             self.batch.update(&self.table, stored, body, (&old_keys, &new_keys));
             self.keys.push(new_keys);
-            self.note(after.get("_id"), &stored.key);
+            self.note(&stored.key);
         }
         self.changed.document = Some(after);
         Ok(())
     }
 
-    fn note(&mut self, id: Option<&Bson>, key: &[u8]) {
-        self.slots.push(slot_of(id.unwrap_or(&Bson::Null), key));
+    fn note(&mut self, key: &[u8]) {
+        self.slots.push(slot_of(key));
         self.changed.updated += 1;
     }
 }

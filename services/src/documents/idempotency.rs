@@ -91,7 +91,7 @@ impl IdempotentCall {
         table: &Table<'_>,
         answer: Changed,
     ) -> Result<Changed> {
-        let mut batch = Batch::default();
+        let mut batch = Batch::at(self.now_ms);
         batch.push(self.remember(table, &answer)?);
         let written = table.write(None, batch, Some(self.unit_key.clone())).await?;
         if written.repeated { self.repeated(table).await } else { Ok(answer) }

@@ -13,7 +13,6 @@ use yunzhan_base::{Body, EnvId, Error, Kind, Result, body};
 use yunzhan_query::ejson::{self, ReadOptions};
 
 use super::edit::{ATTEMPTS_MAX, contended};
-use super::insert::absent;
 use super::logic::batch::BatchSize;
 use super::logic::id::Ids;
 use super::logic::index::keys_of;
@@ -440,16 +439,12 @@ impl Going<'_> {
     async fn commit(&self, documents: &[Line], state: Imported) -> Result<()> {
         let table = &self.table;
         let now_ms = self.documents.now_ms();
-        let mut batch = Batch::of(std::slice::from_ref(table));
+        let mut batch = Batch::load_at(now_ms);
         batch.push(table.advance_import(self.import.name, self.state.bytes, state, now_ms));
         for Line { document, .. } in documents {
             batch.insert(table, document);
         }
-        let images = || documents.iter().map(|line| absent(table, &line.document)).collect();
-        let writing = self.documents.transactions.begin_batch(table.env, now_ms, images);
-        let written = table.write(None, batch, None).await;
-        writing.end(&written);
-        written.map(drop)
+        table.write(None, batch, None).await.map(drop)
     }
 
     /// Takes those of the first `count` documents away whose ids are there, if they may stay, and says how many; else the

@@ -12,7 +12,6 @@ use super::logic::index::{DocumentKeys, keys_of};
 use super::logic::permission::{Operation, Reach};
 use super::logic::shape::{INSERT_DOCUMENTS_MAX, Prepared, decode, prepare_insert};
 use super::store::{Batch, Table};
-use super::transaction::BeforeImage;
 use super::{Caller, Changed, Documents};
 
 /// Values of a refused write batch of which is looked which document has them: each is a question to the database.
@@ -85,7 +84,7 @@ impl Documents {
         documents: &[Prepared],
         idempotent: Option<(&IdempotentCall, Changed)>,
     ) -> Result<Option<Changed>> {
-        let mut batch = Batch::of(std::slice::from_ref(table));
+        let mut batch = Batch::at(self.now_ms());
         for document in documents {
             batch.insert(table, document);
         }
@@ -94,10 +93,7 @@ impl Documents {
             batch.push(idempotent.remember(table, answer)?);
         }
         let unit_key = idempotent.as_ref().map(|(idempotent, _)| idempotent.unit_key.clone());
-        let images = || documents.iter().map(|document| absent(table, document)).collect();
-        let writing = self.transactions.begin_batch(table.env, self.now_ms(), images);
         let written = table.write(only(&slots), batch, unit_key).await;
-        writing.end(&written);
         match (written, idempotent) {
             (Ok(written), Some((idempotent, _))) if written.repeated => {
                 idempotent.repeated(table).await.map(Some)
@@ -184,10 +180,4 @@ pub(super) fn taken_somewhere(tables: &[Table<'_>], error: Error) -> Error {
         }
     };
     Error::new(Kind::AlreadyExists, message).because(error)
-}
-
-/// What a document is before it is added, for transactions that still do not see it.
-pub(super) fn absent(table: &Table<'_>, document: &Prepared) -> BeforeImage {
-    let (collection, key) = (table.collection.id, document.key.clone());
-    BeforeImage { collection, key, stored: None, deletes: false }
 }

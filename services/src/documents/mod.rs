@@ -22,6 +22,7 @@ mod scan;
 mod rules;
 
 mod change;
+mod changes;
 mod edit;
 mod idempotency;
 mod import;
@@ -47,11 +48,13 @@ use yunzhan_base::{Clock, EnvId, Error, Kind, Live, Principal, Result};
 use yunzhan_engine::sql::SharedSql;
 
 use crate::acts::Acts;
+use crate::nodes::cluster::Cluster;
 
 pub use self::aggregate::{Aggregated, IntoDocuments};
 use self::catalogue::Catalogue;
 pub use self::catalogue::TOO_MANY_COLLECTIONS;
 pub use self::change::{Change, Changed, UNIT_DOCUMENTS_MAX};
+pub use self::changes::{ChangeKind, Changes, LoggedChange, Position, TRIM_PERIOD};
 pub use self::config::Config;
 pub use self::explain::Explanation;
 pub use self::idempotency::Idempotency;
@@ -124,6 +127,13 @@ impl Documents {
     #[must_use]
     pub fn recorded_by(mut self, acts: Acts) -> Self {
         self.acts = acts;
+        self
+    }
+
+    /// Other servers on the same database hear of what this one writes, and this one of theirs.
+    #[must_use]
+    pub fn among(self, cluster: &Arc<Cluster>) -> Self {
+        self.store.signals.join(Arc::clone(cluster));
         self
     }
 

@@ -208,7 +208,7 @@ pub(super) async fn one(table: &Table<'_>, reach: Reach<'_>, id: &Bson) -> Resul
 async fn stored_by_id(table: &Table<'_>, id: &Bson) -> Result<Option<Stored>> {
     // What cannot be an id is the id of no document.
     let Ok(key) = id_key(id) else { return Ok(None) };
-    table.document(&key, slot_of(id, &key)).await
+    table.document(&key, slot_of(&key)).await
 }
 
 /// Whether a stored document belongs to `owner`, read straight from its bytes. The owner stands near the beginning.

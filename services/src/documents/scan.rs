@@ -330,7 +330,7 @@ impl<'a> Scan<'a> {
                 let Some(id) = ids.next() else { return Ok(None) };
                 // What cannot be an id is the id of no document.
                 let Ok(key) = id_key(&id) else { continue };
-                match self.table.document(&key, slot_of(&id, &key)).await? {
+                match self.table.document(&key, slot_of(&key)).await? {
                     Some(stored) => return Ok(Some(stored)),
                     None => self.charge(MISS_WORK).await?,
                 }

@@ -18,8 +18,9 @@ use yunzhan_base::{
 };
 use yunzhan_engine::sql::testing::Fresh;
 use yunzhan_engine::sql::{
-    Consistency, Database, Expect, Faulty, Key, Logical, Migrations, Rows, ShardLocation,
-    SharedSql, Sql, SqlFuture, Statement, Value, WriteBatch, WriteStep, Written, intern,
+    Consistency, Database, Expect, Faulty, Key, Logical, Migration, Migrations, Rows,
+    ShardLocation, SharedSql, Sql, SqlFuture, Statement, Value, WriteBatch, WriteStep, Written,
+    intern,
 };
 
 use super::{Caller, Config, Documents, Index, MIGRATIONS, Preset};
@@ -34,7 +35,7 @@ pub(crate) struct World {
     pub(crate) env: EnvId,
     sql: SharedSql,
     records: Arc<Records>,
-    _fresh: Fresh,
+    fresh: Fresh,
 }
 
 /// A ledger to look into.
@@ -128,6 +129,28 @@ pub(crate) fn on_every_engine(config: &Config, test: impl AsyncFn(World)) {
     });
 }
 
+/// Runs a test on every engine, over tables that an earlier version made, which knew the first so many migrations, and rows
+/// that it left there.
+pub(crate) fn on_every_engine_grown_from(
+    migrations: usize,
+    rows: &[(&str, &[&str])],
+    test: impl AsyncFn(World),
+) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.unwrap().block_on(async {
+        let mut engines = vec![Fresh::sqlite()];
+        engines.extend(Fresh::mysql().await);
+        for fresh in engines {
+            let old = World::over(fresh, &MIGRATIONS[..migrations], Config::default()).await;
+            for (table, columns) in rows {
+                old.put(table, columns).await;
+            }
+            test(World::new(old.into_fresh(), Config::default()).await).await;
+        }
+    });
+}
+
 /// Runs a test on SQLite alone: one that is about something else than engines, and long.
 pub(crate) fn on_sqlite(config: &Config, test: impl AsyncFn(World)) {
     let runtime =
@@ -173,9 +196,18 @@ pub(crate) struct Asked<'a> {
 }
 
 impl World {
-    async fn new(fresh: Fresh, config: Config) -> Self {
+    pub(crate) async fn new(fresh: Fresh, config: Config) -> Self {
+        Self::over(fresh, MIGRATIONS, config).await
+    }
+
+    /// The same over the tables of these migrations.
+    pub(crate) async fn over(
+        fresh: Fresh,
+        migrations: &'static [Migration],
+        config: Config,
+    ) -> Self {
         let clock = Clock::manual(NOW_MS);
-        let migrations = Migrations::new(vec![("documents", MIGRATIONS)]).unwrap();
+        let migrations = Migrations::new(vec![("documents", migrations)]).unwrap();
         let sql = fresh.open(migrations, clock.clone()).await;
         let env: EnvId = "demo".parse().unwrap();
         let envs = Live::new(Envs::new([demo(&env)]).unwrap());
@@ -184,7 +216,12 @@ impl World {
         let acts = Acts::new(ledger, clock.clone(), Events::default());
         let documents = Documents::new(Arc::clone(&sql), envs, clock, config);
         let documents = Arc::new(documents.recorded_by(acts));
-        Self { documents, env, sql, records, _fresh: fresh }
+        Self { documents, env, sql, records, fresh }
+    }
+
+    /// The place of its database, for the next server there.
+    pub(crate) fn into_fresh(self) -> Fresh {
+        self.fresh
     }
 
     pub(crate) async fn with_collections(self, collections: &[(&str, Preset)]) -> Self {
@@ -260,6 +297,13 @@ impl World {
         self.sql.write(&place, WriteBatch { steps: vec![step], idempotency: None }).await.unwrap();
     }
 
+    /// Runs a statement as a unit, past the service.
+    pub(crate) async fn run(&self, sql: &'static str, tables: &'static [Logical]) {
+        let step = WriteStep::once(Statement { sql, tables, params: Vec::new() }, Expect::Any);
+        let place = ShardLocation { database: Database::Env(self.env.clone()), key: Key::Slot(0) };
+        self.sql.write(&place, WriteBatch { steps: vec![step], idempotency: None }).await.unwrap();
+    }
+
     /// The entries of an index as they are stored, and those that may stand once.
     pub(crate) async fn entries(&self, index: &Index) -> [Rows; 2] {
         const TABLES: &[Logical] = &[Logical("index_entries"), Logical("unique_entries")];
@@ -278,10 +322,7 @@ impl World {
     /// Loses what calls with an idempotency key came to, but not that they were made.
     pub(crate) async fn lose_answers(&self) {
         let sql = "DELETE FROM {idempotency} WHERE unit_key LIKE '%:request'";
-        let statement = Statement { sql, tables: &[Logical("idempotency")], params: Vec::new() };
-        let step = WriteStep::once(statement, Expect::Any);
-        let place = ShardLocation { database: Database::Env(self.env.clone()), key: Key::Slot(0) };
-        self.sql.write(&place, WriteBatch { steps: vec![step], idempotency: None }).await.unwrap();
+        self.run(sql, &[Logical("idempotency")]).await;
     }
 
     pub(crate) fn caller<'a>(&'a self, principal: &'a Principal) -> Caller<'a> {

@@ -22,7 +22,8 @@ use super::gateway;
 use yunzhan_net::task::On;
 
 use crate::documents::{
-    Caller, Collection, Config, Documents, MIGRATIONS, Preset, TOO_MANY_COLLECTIONS, WORK_PERIOD,
+    Caller, Collection, Config, Documents, MIGRATIONS, Preset, TOO_MANY_COLLECTIONS, TRIM_PERIOD,
+    WORK_PERIOD,
 };
 use crate::envs::EnvStore;
 use crate::service::{Copied, Gauge, Opened, Opening, Owner, Section, Service, Table, Task};
@@ -34,6 +35,7 @@ pub static SERVICE: Service<Documents> = Service {
     actions: ACTIONS,
     migrations: MIGRATIONS,
     tables: &[
+        table("changes", &["env", "slot_group", "sequence", "ordinal"], Copied::Never),
         table("collections", &["env", "name"], Copied::Along),
         table("documents", &["env", "collection", "id"], Copied::Along),
         table(
@@ -43,15 +45,24 @@ pub static SERVICE: Service<Documents> = Service {
         ),
         table("imports", &["env", "collection", "name"], Copied::Along),
         table("indexes", &["env", "collection", "id"], Copied::Along),
+        table("sequences", &["env", "slot_group"], Copied::Along),
         table("unique_entries", &["env", "collection", "index_id", "entry"], Copied::Rebuilt),
     ],
     codes: &[&TOO_MANY_COLLECTIONS],
-    tasks: &[Task {
-        name: "documents.indexes",
-        period: WORK_PERIOD,
-        on: On::EveryNode,
-        work: |documents, _run| Box::pin(async move { documents.work_on_indexes().await }),
-    }],
+    tasks: &[
+        Task {
+            name: "documents.indexes",
+            period: WORK_PERIOD,
+            on: On::EveryNode,
+            work: |documents, _run| Box::pin(async move { documents.work_on_indexes().await }),
+        },
+        Task {
+            name: "documents.change_log",
+            period: TRIM_PERIOD,
+            on: On::EveryNode,
+            work: |documents, _run| Box::pin(async move { documents.trim_changes().await }),
+        },
+    ],
     gauges: &[
         Gauge {
             name: "documents_open_transactions",
@@ -173,6 +184,6 @@ fn open(opening: &Opening) -> Opened<'_, Documents> {
         let envs = opening.service::<EnvStore>()?.envs();
         let (sql, clock) = (Arc::clone(&opening.sql), opening.clock.clone());
         let documents = Documents::new(sql, envs, clock, opening.section());
-        Ok(Arc::new(documents.recorded_by(opening.acts.clone())))
+        Ok(Arc::new(documents.recorded_by(opening.acts.clone()).among(&opening.cluster)))
     })
 }

@@ -14,6 +14,8 @@ use yunzhan_query::key;
 /// Longest text of an id, in bytes. Ids stand in every index entry; CloudBase's own have 32.
 pub const ID_BYTES_MAX: usize = 256;
 
+/// Digits of an id that this server makes.
+const MADE_BYTES: usize = 32;
 const VERSION_MASK: u128 = 0xf << 76;
 const VERSION: u128 = 7 << 76;
 const VARIANT_MASK: u128 = 0b11 << 62;
@@ -46,10 +48,20 @@ fn refused(message: &'static str) -> Error {
     Error::new(Kind::InvalidParameter, message)
 }
 
-/// The slot of an id: carried by ids that this server makes, otherwise a hash of the key.
-pub(in crate::documents) fn slot_of(id: &Bson, key: &[u8]) -> u16 {
-    let carried = id.as_str().and_then(parse).map(slot_of_made);
-    carried.unwrap_or_else(|| slot_of_bytes(key))
+/// The slot of the id with this key: carried by ids that this server makes, otherwise a hash of the key.
+pub(in crate::documents) fn slot_of(key: &[u8]) -> u16 {
+    made_text(key).and_then(parse).map_or_else(|| slot_of_bytes(key), slot_of_made)
+}
+
+/// The text of an id that may be one that this server made, as it stands in a key: after the format and the tag of a text,
+/// before the two bytes that end one.
+fn made_text(key: &[u8]) -> Option<&str> {
+    match key {
+        [key::FORMAT, _, text @ .., 0, 0] if text.len() == MADE_BYTES => {
+            std::str::from_utf8(text).ok()
+        }
+        _ => None,
+    }
 }
 
 /// The slot of an owner: what they add lives together.
@@ -77,7 +89,7 @@ const fn slot_in(bits: u16) -> u16 {
 /// The bits of an id that this server made. A foreign id that looks the same is taken for one, consistently.
 fn parse(text: &str) -> Option<u128> {
     let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    if text.len() != 32 || !text.bytes().all(hex) {
+    if text.len() != MADE_BYTES || !text.bytes().all(hex) {
         return None;
     }
     let bits = u128::from_str_radix(text, 16).ok()?;
@@ -134,7 +146,7 @@ mod tests {
         assert!(first < second);
         for slot in [0, 7, 1023] {
             let id = Bson::String(Ids::new(1, slot, [0xa5; 16]).next());
-            assert_eq!(slot_of(&id, &id_key(&id).unwrap()), slot);
+            assert_eq!(slot_of(&id_key(&id).unwrap()), slot);
         }
     }
 
@@ -143,12 +155,12 @@ mod tests {
         let idempotent = Ids::repeatable(5, b"demo/u1/orders/k").next();
         assert_eq!(idempotent, Ids::repeatable(5, b"demo/u1/orders/k").next());
         assert_ne!(idempotent, Ids::repeatable(5, b"demo/u2/orders/k").next());
-        assert_eq!(slot_of(&Bson::String(idempotent), b""), 5);
+        assert_eq!(slot_of(&id_key(&Bson::String(idempotent)).unwrap()), 5);
     }
 
     #[test]
     fn foreign_ids_are_hashed_and_the_hash_stays() {
-        let slot = |id: Bson| slot_of(&id, &id_key(&id).unwrap());
+        let slot = |id: Bson| slot_of(&id_key(&id).unwrap());
         let slots = [
             slot(Bson::String("longjing-50g".into())),
             slot(Bson::Int32(7)),

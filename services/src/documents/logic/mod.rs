@@ -5,4 +5,5 @@ pub(super) mod custom;
 pub(super) mod id;
 pub(super) mod index;
 pub(super) mod permission;
+pub(super) mod position;
 pub(super) mod shape;

@@ -75,7 +75,7 @@ pub(in crate::documents) fn prepare_insert(
     }
     stored.extend(document);
     let key = id_key(&id)?;
-    let slot = slot_of(&id, &key);
+    let slot = slot_of(&key);
     Ok(Prepared { key, slot, body: encode(&stored)?, keys: keys_of(indexes, &stored)?, id })
 }
 

@@ -91,7 +91,7 @@ impl<'a> Asker<'a> {
             Err(error) => return Err(error),
         };
         let table = self.documents.table(self.env, Arc::clone(&collection));
-        let found = table.document(&key, slot_of(&get.id, &key)).await?;
+        let found = table.document(&key, slot_of(&key)).await?;
         found.map(|stored| decode(&stored.body)).transpose()
     }
 }

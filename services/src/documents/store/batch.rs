@@ -1,24 +1,25 @@
-//! A write batch while it is put together: everything that documents, their index entries and the collection's counter need
-//! to change together.
+//! A write batch while it is put together: everything that documents, their index entries, the change log and the counters of
+//! its order need to change together.
 //!
 //! Rows of one table and one index join in one step, whatever the order in which documents come, so that a batch of many
 //! documents has few steps: what its rows share is held once, and a server takes many of them at a time.
+//!
+//! Every writer of documents passes here, so that what is written is logged.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
+use yunzhan_base::EnvId;
 use yunzhan_engine::sql::{Expect, Logical, Statement, StepRows, Value, WriteStep};
 use yunzhan_query::key::Entries;
 
 use super::table::{DOCUMENTS, ENTRIES, UNIQUE};
-use super::{PageRow, Stored, Table, blob, collections, step};
+use super::{PageRow, Stored, Table, blob, changes, collections, step};
+use crate::documents::changes::ChangeKind;
 use crate::documents::logic::batch::BatchSize;
 use crate::documents::logic::index::{DocumentKeys, Index, State};
+use crate::documents::logic::position::{group_of, group_of_slot};
 use crate::documents::logic::shape::Prepared;
-
-const COLLECTIONS: Logical = Logical("collections");
-
-const BUMP_VERSION: &str =
-    "UPDATE {collections} SET {take:version} WHERE env = ? AND id = ? AND shape = ?";
 
 const INSERT_DOCUMENT: &str =
     "INSERT INTO {documents} (env, collection, version, id, slot, body) VALUES {rows:6}";
@@ -69,14 +70,36 @@ const KEEP_UNIQUE: &str =
 /// Steps that change documents and what stands beside them.
 #[derive(Debug, Default)]
 pub(in crate::documents) struct Batch {
+    now_ms: i64,
+    /// Whether what it adds is logged as one range and not one by one.
+    is_load: bool,
+    /// Until the batch is complete, `Value::Taken` in them names a slot group and not yet the place of its step.
     steps: Vec<WriteStep>,
     /// Which steps take further rows.
     joined: Vec<(Group, usize)>,
-    /// The collections whose counters the batch raises, in the order of the steps that do.
-    counters: Vec<i64>,
+    /// The slot groups in which the batch writes, and what it logs of each.
+    groups: BTreeMap<usize, Logged>,
+    /// The collections whose documents it writes, and by which shape.
+    collections: Vec<(i64, i64)>,
+    env: Option<EnvId>,
     /// Indexes of which a document has several keys, or one that was cut: each is told once.
     flagged: Vec<(i64, i64, bool, bool)>,
     size: BatchSize,
+}
+
+/// What a batch logs of one slot group.
+#[derive(Clone, Debug, Default)]
+struct Logged {
+    rows: i64,
+    bytes: i64,
+    /// The collections of which it adds a range.
+    loaded: Vec<i64>,
+}
+
+/// A document that a batch writes, as it was before, for the log.
+struct Before<'b> {
+    version: i64,
+    image: Option<&'b [u8]>,
 }
 
 /// What rows of one step have in common: the text, the collection, and the index or none.
@@ -93,16 +116,15 @@ const NO_INDEX: i64 = -1;
 // === impl Batch ===
 
 impl Batch {
-    /// A batch that begins by taking the next version of these collections, which also holds them in place. One of somebody
-    /// who knows outdated indexes fails there.
-    pub(in crate::documents) fn of(tables: &[Table<'_>]) -> Self {
-        let mut batch = Self::default();
-        for table in tables {
-            let params = table.params([Value::Integer(table.collection.schema_epoch)]);
-            batch.steps.push(step(BUMP_VERSION, &[COLLECTIONS], params, Expect::Rows(1)));
-            batch.counters.push(table.collection.id);
-        }
-        batch
+    /// An empty batch at this time. What it writes gets the next numbers of its slot groups, which it raises first; one of
+    /// somebody who knows outdated indexes fails there.
+    pub(in crate::documents) fn at(now_ms: i64) -> Self {
+        Self { now_ms, ..Self::default() }
+    }
+
+    /// The same for documents by the thousand: the log says that some were added, and not each of them.
+    pub(in crate::documents) fn load_at(now_ms: i64) -> Self {
+        Self { is_load: true, ..Self::at(now_ms) }
     }
 
     /// How large it is.
@@ -118,10 +140,21 @@ impl Batch {
 
     /// Adds a document.
     pub(in crate::documents) fn insert(&mut self, table: &Table<'_>, document: &Prepared) {
-        let version = self.version_of(table);
-        let own = [blob(&document.key), Value::Integer(document.slot.into()), blob(&document.body)];
-        let shared = || table.params([version]);
-        self.join((table, INSERT_DOCUMENT, &[DOCUMENTS], NO_INDEX), Some(1), shared, own);
+        let group = group_of_slot(document.slot);
+        let own = [
+            Value::Taken(group),
+            blob(&document.key),
+            Value::Integer(document.slot.into()),
+            blob(&document.body),
+        ];
+        self.join(
+            (table, INSERT_DOCUMENT, &[DOCUMENTS], NO_INDEX),
+            Some(1),
+            || table.params([]),
+            own,
+        );
+        let before = Before { version: 0, image: None };
+        self.log(table, group, ChangeKind::Insert, &document.key, before);
         self.change_keys(table, &document.key, &DocumentKeys::default(), &document.keys);
     }
 
@@ -133,9 +166,11 @@ impl Batch {
         body: Vec<u8>,
         (old, new): (&DocumentKeys, &DocumentKeys),
     ) {
-        let mut params = vec![self.version_of(table), Value::Blob(body)];
+        let group = group_of(&stored.key);
+        let mut params = vec![Value::Taken(group), Value::Blob(body)];
         params.extend(table.params([blob(&stored.key), Value::Integer(stored.version)]));
         self.push(step(UPDATE_DOCUMENT, &[DOCUMENTS], params, Expect::Rows(1)));
+        self.log(table, group, ChangeKind::Update, &stored.key, Before::of(stored));
         self.change_keys(table, &stored.key, old, new);
     }
 
@@ -149,6 +184,8 @@ impl Batch {
         let own = [blob(&stored.key), Value::Integer(stored.version)];
         let what = (table, REMOVE_DOCUMENT, &[DOCUMENTS][..], NO_INDEX);
         self.join(what, Some(1), || table.params([]), own);
+        let group = group_of(&stored.key);
+        self.log(table, group, ChangeKind::Remove, &stored.key, Before::of(stored));
         self.change_keys(table, &stored.key, old, &DocumentKeys::default());
     }
 
@@ -204,21 +241,79 @@ impl Batch {
 
     /// The steps, in the order in which they are done.
     ///
-    /// Unique values are taken when all that the batch gives up are free, so that one may move from any of its documents
-    /// to any other; entries go into their trees in the trees' order.
+    /// First the numbers of the slot groups are taken, in ascending order, so that no two batches wait for each other. Unique
+    /// values are taken when all that the batch gives up are free, so that one may move from any of its documents to any
+    /// other; entries go into their trees in the trees' order.
     pub(super) fn into_steps(mut self) -> Vec<WriteStep> {
+        let mut steps = self.take_numbers();
         for step in &mut self.steps {
+            for value in step.values_mut() {
+                if let Value::Taken(group) = value {
+                    *group = self.groups.range(..*group).count();
+                }
+            }
             if [INSERT_ENTRY, ADD_ENTRY, BUILD_ENTRY, INSERT_UNIQUE].contains(&step.statement.sql) {
                 step.rows.sort_by(by_entry);
             }
         }
         self.steps.sort_by_key(|step| [INSERT_UNIQUE, KEEP_UNIQUE].contains(&step.statement.sql));
-        self.steps
+        steps.append(&mut self.steps);
+        steps
     }
 
-    fn version_of(&self, table: &Table<'_>) -> Value {
-        let counter = self.counters.iter().position(|known| *known == table.collection.id);
-        Value::Taken(counter.expect("the batch began with this collection"))
+    /// The steps that take the number of each slot group, and make sure that the collections have the indexes that the batch
+    /// knows. They do not keep others from writing to the same collections.
+    fn take_numbers(&self) -> Vec<WriteStep> {
+        let (Some(env), Some((first, _))) = (&self.env, self.groups.first_key_value()) else {
+            return Vec::new();
+        };
+        let mut collections = self.collections.iter().copied();
+        let take = |(group, logged): (&usize, &Logged)| {
+            changes::take(env, *group, logged.bytes, collections.next())
+        };
+        let mut steps: Vec<_> = self.groups.iter().map(take).collect();
+        steps.extend(collections.map(|collection| changes::check(env, *first, collection)));
+        steps
+    }
+
+    /// Notes in the log what the batch does to a document.
+    fn log(
+        &mut self,
+        table: &Table<'_>,
+        group: usize,
+        kind: ChangeKind,
+        document: &[u8],
+        before: Before<'_>,
+    ) {
+        self.env.get_or_insert_with(|| table.env.clone());
+        let collection = (table.collection.id, table.collection.schema_epoch);
+        if !self.collections.contains(&collection) {
+            self.collections.push(collection);
+        }
+        let logged = self.groups.entry(group).or_default();
+        let (kind, document) = match self.is_load && kind == ChangeKind::Insert {
+            true if logged.loaded.contains(&collection.0) => return,
+            true => {
+                logged.loaded.push(collection.0);
+                (ChangeKind::Load, &[][..])
+            }
+            false => (kind, document),
+        };
+        let ordinal = logged.rows;
+        logged.rows += 1;
+        logged.bytes += changes::row_bytes(document, before.image);
+        let own = [
+            Value::Integer(group as i64),
+            Value::Taken(group),
+            Value::Integer(ordinal),
+            Value::Integer(kind.code()),
+            blob(document),
+            Value::Integer(before.version),
+            before.image.map_or(Value::Null, blob),
+        ];
+        let now_ms = Value::Integer(self.now_ms);
+        let what = (table, changes::LOG, changes::TABLES, NO_INDEX);
+        self.join(what, Some(1), || table.params([now_ms]), own);
     }
 
     /// From the index entries that a document has to those that it will have.
@@ -321,6 +416,12 @@ impl Batch {
         if let (Expect::Rows(rows), Some(changes)) = (&mut step.expect, changes) {
             *rows += changes;
         }
+    }
+}
+
+impl<'b> Before<'b> {
+    fn of(stored: &'b Stored) -> Self {
+        Self { version: stored.version, image: Some(&stored.body) }
     }
 }
 

@@ -1,13 +1,12 @@
 //! Statements on collections and their indexes.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use yunzhan_base::{EnvId, Error, Result};
 use yunzhan_engine::sql::{Expect, Logical, Row, Value, WriteStep};
 use yunzhan_query::{Direction, Order, Path};
 
-use super::{Store, count, everywhere, step, text};
+use super::{Store, changes, count, everywhere, step, text};
 use crate::columns::Columns;
 use crate::documents::logic::custom::Custom;
 use crate::documents::logic::index::{Index, Keys, Progress, State, owner_index};
@@ -24,14 +23,13 @@ const COLLECTION: &str = "SELECT name, id, permission, shape, created_ms, rules 
 const ALL_COLLECTIONS: &str =
     "SELECT name, id, permission, shape, created_ms, rules FROM {collections}
      WHERE env = ? ORDER BY name LIMIT ?";
-const VERSIONS: &str = "SELECT id, version FROM {collections} WHERE env = ? LIMIT ?";
+const COUNT_COLLECTIONS: &str = "SELECT COUNT(*) FROM {collections} WHERE env = ?";
 const CREATE_COLLECTION: &str =
-    "INSERT INTO {collections} (env, name, id, permission, id_mode, version, created_ms, shape)
-     SELECT ?, ?, COALESCE(MAX(id), 0) + 1, ?, 'mixed', 0, ?, 0 FROM {collections} WHERE env = ?";
+    "INSERT INTO {collections} (env, name, id, permission, id_mode, created_ms, shape)
+     SELECT ?, ?, COALESCE(MAX(id), 0) + 1, ?, 'mixed', ?, 0 FROM {collections} WHERE env = ?";
 const SET_PERMISSION: &str =
-    "UPDATE {collections} SET permission = ?, rules = ?, version = version + 1
-     WHERE env = ? AND name = ?";
-const BUMP_SCHEMA_EPOCH: &str = "UPDATE {collections} SET shape = shape + 1, version = version + 1
+    "UPDATE {collections} SET permission = ?, rules = ? WHERE env = ? AND name = ?";
+const BUMP_SCHEMA_EPOCH: &str = "UPDATE {collections} SET shape = shape + 1
      WHERE env = ? AND id = ? AND shape = ?";
 
 const INDEX_COLUMNS: &str =
@@ -152,15 +150,12 @@ impl Store {
         Ok(collections)
     }
 
-    /// The versions of all collections by their numbers, at one moment.
-    pub(in crate::documents) async fn versions(&self, env: &EnvId) -> Result<HashMap<i64, i64>> {
-        let params = vec![text(env.as_str()), count(COLLECTIONS_MAX)];
-        let rows = self.select(env, VERSIONS, &[COLLECTIONS], params).await?;
-        let version = |row: Row| -> Result<(i64, i64)> {
-            let mut columns = Columns::from(row);
-            Ok((columns.integer()?, columns.integer()?))
-        };
-        rows.into_iter().map(version).collect()
+    /// How many collections there are.
+    pub(in crate::documents) async fn collection_count(&self, env: &EnvId) -> Result<usize> {
+        let params = vec![text(env.as_str())];
+        let rows = self.select(env, COUNT_COLLECTIONS, &[COLLECTIONS], params).await?;
+        let count = rows.into_iter().next().map(|row| Columns::from(row).integer()).transpose()?;
+        Ok(usize::try_from(count.unwrap_or(0)).unwrap_or(usize::MAX))
     }
 
     /// Adds the indexes. They may be newer than the row; the row's schema epoch then no longer lets anybody write.
@@ -188,8 +183,11 @@ impl Store {
             Value::Integer(now_ms),
             text(env.as_str()),
         ];
-        let step = step(CREATE_COLLECTION, &[COLLECTIONS], params, Expect::Rows(1));
-        self.write(env, everywhere(&[], None), vec![step], None).await.map(drop)
+        let steps = vec![
+            step(CREATE_COLLECTION, &[COLLECTIONS], params, Expect::Rows(1)),
+            changes::make_sequences(env),
+        ];
+        self.write(env, everywhere(&[], None), steps, None).await.map(drop)
     }
 
     /// Changes who may do what. Fails as `Conflict` when there is no such collection.

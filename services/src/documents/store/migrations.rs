@@ -94,4 +94,49 @@ pub const MIGRATIONS: &[Migration] = &[
                 PRIMARY KEY (env, collection, name)) {clustered}",
         ],
     },
+    Migration {
+        version: 4,
+        name: "change log",
+        database: Scope::Env,
+        statements: &[
+            // The counters of the slot groups, by which documents have their versions and changes their order. Nothing of the
+            // log is there up to `trimmed`; `logged_bytes` is what it takes.
+            "CREATE TABLE IF NOT EXISTS {sequences} (
+                env {env} NOT NULL,
+                slot_group BIGINT NOT NULL,
+                sequence BIGINT NOT NULL,
+                trimmed BIGINT NOT NULL,
+                logged_bytes BIGINT NOT NULL,
+                PRIMARY KEY (env, slot_group)) {clustered}",
+            "CREATE TABLE IF NOT EXISTS {changes} (
+                env {env} NOT NULL,
+                slot_group BIGINT NOT NULL,
+                sequence BIGINT NOT NULL,
+                ordinal BIGINT NOT NULL,
+                collection BIGINT NOT NULL,
+                kind BIGINT NOT NULL,
+                document {key:768} NOT NULL,
+                previous BIGINT NOT NULL,
+                before_image {blob},
+                at_ms BIGINT NOT NULL,
+                PRIMARY KEY (env, slot_group, sequence, ordinal)) {clustered}",
+            // Documents have had the versions of their collections until now; the counters go on above all of them.
+            "INSERT INTO {sequences} (env, slot_group, sequence, trimmed, logged_bytes)
+             SELECT c.env, 8 * a.n + b.n, MAX(c.version), MAX(c.version), 0 FROM {collections} c
+             CROSS JOIN (SELECT 0 AS n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4
+                UNION SELECT 5 UNION SELECT 6 UNION SELECT 7) a
+             CROSS JOIN (SELECT 0 AS n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4
+                UNION SELECT 5 UNION SELECT 6 UNION SELECT 7) b
+             WHERE 1 = 1 GROUP BY c.env, a.n, b.n {or_keep:env,slot_group}",
+        ],
+    },
+    Migration {
+        version: 5,
+        name: "collections without versions",
+        database: Scope::Env,
+        statements: &[
+            // Servers that still count by it are refused, instead of writing past the log.
+            "ALTER TABLE {collections} DROP COLUMN version",
+        ],
+    },
 ];

@@ -1,15 +1,17 @@
 //! Every statement of the service, and the tables they stand on.
 //!
-//! A collection's row carries a counter. Each write batch that writes documents bumps it first, and what it writes gets
-//! the new value as `version`: the optimistic lock of a document, and its place in the order of the collection's
-//! commits. Because the raised row stays locked until the commit, that order is the order in which write batches became
-//! visible; a table of changes will be sorted by it. Embedded, write batches are serial anyway; on MySQL the writers of
-//! one collection queue at this row.
 //!
-//! The same row carries the *schema epoch* by which writers keep indexes up. Who makes or drops an index bumps it, and
-//! a write batch of a writer that knows an older one is refused, so no document is written past an index.
+//! Each slot group has a counter (`logic/position.rs`). A write batch that writes documents raises those of its groups first,
+//! and what it writes gets the new number as `version`: the optimistic lock of a document, and its place in the change log.
+//! Because the raised row stays locked until the commit, that order is the order in which write batches became visible.
+//! Embedded, write batches are serial anyway; on MySQL only those of one group queue.
+//!
+//! A collection's row carries the *schema epoch* by which writers keep indexes up. Who makes or drops an index bumps it, and a
+//! write batch of a writer that knows an older one is refused, so no document is written past an index. Writers look at the row
+//! as they take their numbers, which locks it against whoever bumps it, and not against other writers.
 
 mod batch;
+mod changes;
 mod collections;
 mod imports;
 mod migrations;
@@ -23,9 +25,11 @@ use yunzhan_engine::sql::{
     Value, WriteBatch, WriteStep, Written,
 };
 
+use super::changes::Signals;
 use super::memory::Memory;
 
 pub(super) use self::batch::Batch;
+pub(super) use self::changes::LogState;
 pub(super) use self::collections::COLLECTIONS_MAX;
 pub use self::collections::Collection;
 pub use self::migrations::MIGRATIONS;
@@ -36,11 +40,13 @@ pub(super) struct Store {
     sql: SharedSql,
     /// What calls hold of what they read and write.
     pub(super) memory: Arc<Memory>,
+    /// Who waits for what is written.
+    pub(super) signals: Arc<Signals>,
 }
 
 impl Store {
     pub(super) fn new(sql: SharedSql) -> Self {
-        Self { sql, memory: Arc::default() }
+        Self { sql, memory: Arc::default(), signals: Arc::default() }
     }
 
     async fn select(

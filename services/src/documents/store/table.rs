@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use yunzhan_base::{EnvId, Result};
+use yunzhan_base::{EnvId, Error, Kind, Result};
 use yunzhan_engine::sql::{Expect, Key, Logical, Row, Value, WriteStep, Written};
 use yunzhan_query::Budget;
 use yunzhan_query::key::KeyRange;
@@ -359,7 +359,11 @@ impl Table<'_> {
         idempotency: Option<String>,
     ) -> Result<Written> {
         let key = slot.map_or_else(|| everywhere(&[], None), Key::Slot);
-        self.store.write(self.env, key, batch.into_steps(), idempotency).await
+        let written = self.store.write(self.env, key, batch.into_steps(), idempotency).await;
+        if !written.as_ref().is_err_and(is_refused) {
+            self.store.signals.note(self.env);
+        }
+        written
     }
 
     /// The document that has a value of a unique index.
@@ -407,6 +411,11 @@ impl Table<'_> {
         params.extend(own);
         params
     }
+}
+
+/// Whether nothing was written, for certain.
+fn is_refused(error: &Error) -> bool {
+    !matches!(error.kind(), Kind::Timeout | Kind::Unavailable)
 }
 
 fn page_row(row: Row, is_indexed: bool) -> Result<PageRow> {

@@ -3,11 +3,11 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use bson::{Bson, doc};
+use bson::doc;
 use expect_test::expect;
 use yunzhan_base::Principal;
 
-use super::{change, described, find};
+use super::described;
 use crate::dialect::documents::control::CONTROL;
 use crate::documents::testing::{Asked, NOW_MS, on_every_engine, server, user};
 use crate::documents::{Config, Preset};
@@ -93,71 +93,6 @@ fn a_seed_loads_once() {
         ] {
             assert!(world.documents.seed(&world.env, bad.as_bytes()).await.is_err(), "{bad}");
         }
-    });
-}
-
-/// Rows as the first format has them: table, then columns, bytes in hexadecimal digits.
-const FORMAT_1: &[(&str, &[&str])] = &[
-    ("collections", &["demo", "notes", "1", "PRIVATE", "mixed", "2", "1767225600000"]),
-    (
-        "documents",
-        &[
-            "demo",
-            "1",
-            "0x0120610000",
-            "5",
-            "1",
-            "0x29000000025f696400020000006100025f6f70656e69640005000000616e6e6100106e000100000000",
-        ],
-    ),
-    (
-        "documents",
-        &[
-            "demo",
-            "1",
-            "0x0118c01c000000000000",
-            "9",
-            "2",
-            "0x15000000105f69640007000000106e000200000000",
-        ],
-    ),
-    ("index_entries", &["demo", "1", "1", "0x0120616e6e610000", "0x0120610000"]),
-    ("index_entries", &["demo", "1", "1", "0x0110", "0x0118c01c000000000000"]),
-];
-
-#[test]
-fn rows_of_the_first_format_are_still_read_and_changed() {
-    on_every_engine(&Config::default(), async |world| {
-        for (table, columns) in FORMAT_1 {
-            world.put(table, columns).await;
-        }
-        let (anna, server) = (user("anna"), server());
-        expect![[r#"
-            {"_id":7,"n":2}
-            {"_id":"a","_openid":"anna","n":1}
-            2 of 2
-        "#]]
-        .assert_eq(&world.list(&server, "notes", find(doc! {})).await);
-        expect![[r#"
-            {"_id":7,"n":2}
-            1 of 1
-        "#]]
-        .assert_eq(&world.list(&server, "notes", find(doc! { "_id": 7 })).await);
-        expect![[r#"
-            {"_id":"a","_openid":"anna","n":1}
-            1 of 1
-        "#]]
-        .assert_eq(&world.list(&anna, "notes", find(doc! {})).await);
-        expect![[r#"
-            {"_id":7,"n":2}
-            1 of 1
-        "#]]
-        .assert_eq(&world.list(&server, "notes", find(doc! { "_openid": Bson::Null })).await);
-        let give = change(doc! {}, doc! { "$set": { "_openid": "bert" } });
-        expect!["matched 2 updated 2 upserted None"]
-            .assert_eq(&world.update(&server, "notes", give).await);
-        assert_eq!(world.list(&anna, "notes", find(doc! {})).await, "0 of 0\n");
-        assert_eq!(world.count("notes").await, 2);
     });
 }
 

@@ -3,9 +3,11 @@
 mod aggregating;
 mod batches;
 mod bounds;
+mod change_log;
 mod changing;
 mod collections;
 mod finding;
+mod formats;
 mod generated_questions;
 mod generated_rules;
 mod geo;

@@ -9,7 +9,9 @@ use yunzhan_query::Order;
 
 use super::{change, described, find};
 use crate::dialect::documents::control::CONTROL;
-use crate::documents::testing::{Asked, World, on_every_engine, server, user, user_with};
+use crate::documents::testing::{
+    Asked, World, on_every_engine, on_every_engine_grown_from, server, user, user_with,
+};
 use crate::documents::{Change, Config, Find, Permission, Preset, Which};
 
 impl World {
@@ -458,9 +460,8 @@ fn a_pipeline_shows_what_its_first_match_may_see() {
 
 #[test]
 fn rules_that_cannot_be_read_open_nothing() {
-    on_every_engine(&Config::default(), async |world| {
-        let row = ["demo", "notes", "1", "CUSTOM", "mixed", "2", "1767225600000"];
-        world.put("collections", &row).await;
+    let row = ["demo", "notes", "1", "CUSTOM", "mixed", "2", "1767225600000"];
+    on_every_engine_grown_from(1, &[("collections", &row)], async |world| {
         let anna = user("anna");
         let text = world.list(&anna, "notes", find(doc! {})).await;
         expect![[r#"

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bson::{Document, doc};
 use expect_test::expect;
 use yunzhan_base::{Kind, Result as Outcome};
+use yunzhan_engine::sql::Logical;
 
 use super::{change, find};
 use crate::documents::testing::{World, on_every_engine, server, user};
@@ -366,29 +367,58 @@ fn a_collection_made_after_the_snapshot_is_empty() {
     });
 }
 
-/// Another process leaves no facts: its changes are noticed, and nobody guesses.
 #[test]
-fn what_another_process_changed_is_a_conflict() {
+fn what_another_server_changed_is_seen_as_it_was() {
     on_every_engine(&Config::default(), async |world| {
         let world = goods(world).await;
         let (other, server) = (world.other_server(), server());
-        let set_elsewhere = async |id: &str| {
-            let to = change(doc! { "_id": id }, doc! { "$set": { "n": 9 } });
-            let caller = Caller { env: &world.env, principal: &server };
+        let caller = Caller { env: &world.env, principal: &server };
+        let set_elsewhere = async |id: &str, n: i32| {
+            let to = change(doc! { "_id": id }, doc! { "$set": { "n": n } });
             other.update(caller, "goods", to, None).await.unwrap();
         };
-        for query in [doc! { "_id": "a" }, doc! {}] {
-            let id = world.begin();
-            world.read_in(&id, doc! { "_id": "b" }).await;
-            set_elsewhere("a").await;
-            world.set("a", 1).await;
-            assert_eq!(world.read_in(&id, query).await, "Conflict");
-            assert_eq!(world.commit(&id).await, Err(Kind::TransactionEnded));
-        }
+        let id = world.begin();
+        world.read_in(&id, doc! { "_id": "b" }).await;
+        set_elsewhere("a", 9).await;
+        world.set("a", 8).await;
+        set_elsewhere("a", 7).await;
+        let gone = Which::parse(&doc! { "_id": "c" }).unwrap();
+        other.remove(caller, "goods", gone, false, None).await.unwrap();
+        let added = vec![doc! { "_id": "c", "n": 33 }, doc! { "_id": "d", "n": 4 }];
+        other.insert(caller, "goods", added, None).await.unwrap();
+        let before = r#"{ "_id": "a", "n": 1 } { "_id": "b", "n": 2 } { "_id": "c", "n": 3 }"#;
+        assert_eq!(world.read_in(&id, doc! { "_id": "a" }).await, r#"{ "_id": "a", "n": 1 }"#);
+        assert_eq!(world.read_in(&id, doc! {}).await, before);
+        assert_eq!(world.read_in(&id, doc! { "_id": "d" }).await, "");
+        assert_eq!(
+            world.read_in(&id, doc! { "n": { "$gt": 2 } }).await,
+            r#"{ "_id": "c", "n": 3 }"#
+        );
+        // It sees them; to change them would undo what was done since.
+        assert_eq!(world.set_in(&id, "c", 5).await, Err(Kind::Conflict));
         let id = world.begin();
         world.set_in(&id, "b", 5).await.unwrap();
-        set_elsewhere("b").await;
+        set_elsewhere("b", 6).await;
         assert_eq!(world.commit(&id).await, Err(Kind::Conflict));
+    });
+}
+
+#[test]
+fn a_transaction_whose_past_is_gone_is_in_conflict() {
+    on_every_engine(&Config::default(), async |world| {
+        let world = goods(world).await;
+        let id = world.begin();
+        world.read_in(&id, doc! { "_id": "b" }).await;
+        world.set("a", 8).await;
+        let trimmed = "UPDATE {sequences} SET trimmed = sequence";
+        world.run(trimmed, &[Logical("sequences")]).await;
+        world.run("DELETE FROM {changes}", &[Logical("changes")]).await;
+        assert_eq!(world.read_in(&id, doc! { "_id": "a" }).await, "Conflict");
+        let id = world.begin();
+        world.read_in(&id, doc! { "_id": "b" }).await;
+        world.set("a", 9).await;
+        world.run(trimmed, &[Logical("sequences")]).await;
+        assert_eq!(world.read_in(&id, doc! {}).await, "Conflict");
     });
 }
 

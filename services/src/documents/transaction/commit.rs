@@ -5,7 +5,6 @@ use bson::Document;
 use yunzhan_base::{Error, Kind, Result};
 
 use super::state::{Entry, Transaction, conflict, unknown};
-use super::version_store::BeforeImage;
 use crate::documents::logic::index::{DocumentKeys, keys_before, keys_of};
 use crate::documents::logic::shape::{Prepared, decode};
 use crate::documents::store::{Batch, Table};
@@ -27,8 +26,6 @@ impl Documents {
         if std::mem::replace(&mut transaction.is_over, true) {
             return Err(unknown());
         }
-        // It reads no more, so nobody needs to keep for it what was.
-        transaction.snapshot = None;
         let wrote = transaction.documents.values().any(|entry| entry.written.is_some());
         let done = if wrote { self.commit(caller, &transaction).await } else { Ok(()) };
         transaction.close();
@@ -38,11 +35,8 @@ impl Documents {
     async fn commit(&self, caller: Caller<'_>, transaction: &Transaction) -> Result<()> {
         for _ in 0..ATTEMPTS_MAX {
             let tables = self.tables_of(caller, transaction).await?;
-            let (batch, keys) = batch_of(transaction, &tables)?;
-            let images = || before_images(transaction);
-            let writing = self.transactions.begin_batch(caller.env, self.now_ms(), images);
+            let (batch, keys) = batch_of(transaction, &tables, self.now_ms())?;
             let written = tables[0].write(None, batch, None).await;
-            writing.end(&written);
             match written {
                 Ok(_) => {
                     for (table, keys) in tables.iter().zip(&keys) {
@@ -89,22 +83,13 @@ impl Documents {
     }
 }
 
-/// What the documents are before the commit, for those who still see the past.
-fn before_images(transaction: &Transaction) -> Vec<BeforeImage> {
-    let written = transaction.documents.iter().filter_map(|((collection, key), entry)| {
-        let deletes = entry.written.as_ref()?.is_none();
-        let stored = entry.before.clone();
-        Some(BeforeImage { collection: *collection, key: key.clone(), stored, deletes })
-    });
-    written.collect()
-}
-
 /// The whole write batch, and the keys of what it writes in each collection.
 fn batch_of(
     transaction: &Transaction,
     tables: &[Table<'_>],
+    now_ms: i64,
 ) -> Result<(Batch, Vec<Vec<DocumentKeys>>)> {
-    let mut batch = Batch::of(tables);
+    let mut batch = Batch::at(now_ms);
     let mut all_keys = vec![Vec::new(); tables.len()];
     for ((number, key), entry) in &transaction.documents {
         let place = tables.iter().position(|table| table.collection.id == *number);

@@ -1,9 +1,8 @@
 //! Transactions that span requests: snapshot isolation, and the first writer wins.
 //!
-//! - **What it sees.** The first operation takes the *snapshot*: the versions of all collections at one time. From then
-//!   on the transaction sees every document as it was at that snapshot, with its own writes on top. A document whose
-//!   stored version is newer comes from `version_store.rs`, where the writers of this process leave what they
-//!   overwrite.
+//! - **What it sees.** The first operation takes the *snapshot*: a position in the change log, which is of one moment. From
+//!   then on the transaction sees every document as it was there, with its own writes on top. What a document was that has
+//!   changed since, the change log tells (`changes/mod.rs`), whichever server changed it.
 //! - **What it may write.** A write *locks* its document until the transaction ends (`write_locks.rs`). A second
 //!   transaction that writes it, and a write to a document that changed since the snapshot, is refused at that call
 //!   with the conflict on which the SDKs begin anew, and ends there: they do not roll back what was refused. Writers
@@ -14,14 +13,8 @@
 //!   no conflict. A transaction that wrote nothing validates nothing.
 //! - **The end** comes by commit, rollback, refusal or time-out, and frees what the transaction held. Nothing runs in
 //!   the background: whoever begins, uses or writes something takes away what has expired.
-//!
-//! The limit: all of this is in the memory of one process, so the requests of one transaction must reach the same
-//! server (decision 0009). Writers of another process leave no before-images. Where a transaction comes by a document
-//! that one of them changed after the snapshot, it is in conflict; what they removed, or moved out of the way of its
-//! query, it does not miss. No change is lost by that: the commit is validated in the database.
 
 mod memory_quota;
-mod version_store;
 mod write_locks;
 
 mod commit;
@@ -32,13 +25,12 @@ use std::sync::LazyLock;
 
 use bson::{Bson, Document};
 use tokio::sync::OwnedMutexGuard;
-use yunzhan_base::{EnvId, Error, Kind, Result};
+use yunzhan_base::{Error, Kind, Result};
 use yunzhan_query::{Budget, Filter, Order, Update};
 
 pub(super) use self::state::Transactions;
-use self::state::{Snapshot, Transaction, unknown};
 pub use self::state::{TRANSACTION_DOCUMENTS_MAX, TRANSACTION_LIFE_MS};
-pub(super) use self::version_store::BeforeImage;
+use self::state::{Transaction, unknown};
 use self::view::Seen;
 use super::change::{apply, parse_update};
 use super::edit::Edit;
@@ -209,17 +201,9 @@ impl Documents {
             return Err(unknown());
         }
         if open.snapshot.is_none() {
-            let taken = self.snapshot(caller.env).await;
-            open.snapshot = Some(self.unless_refused(&mut open, taken)?);
+            open.snapshot = Some(self.store.position(caller.env).await?);
         }
         Ok(open)
-    }
-
-    async fn snapshot(&self, env: &EnvId) -> Result<Snapshot> {
-        let mut timestamp = self.transactions.version_store().open(env).await?;
-        let versions = self.store.versions(env).await?;
-        timestamp.end();
-        Ok(Snapshot { timestamp, versions })
     }
 
     /// A refusal ends the transaction at once, because the SDKs begin anew without a rollback.
@@ -381,6 +365,6 @@ fn upserted(update: &Update, filter: &Filter, reach: Reach<'_>) -> Result<Docume
 /// The key and the slot of an id, if it can be one.
 fn place_of(id: &Bson) -> Option<(Vec<u8>, u16)> {
     let key = id_key(id).ok()?;
-    let slot = slot_of(id, &key);
+    let slot = slot_of(&key);
     Some((key, slot))
 }

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use yunzhan_base::{EnvId, Error, Kind, Principal, Result};
 
 use super::memory_quota::{MemoryQuota, Reservation};
-use super::version_store::{BeforeImage, SnapshotTimestamp, VersionStore, Writing};
 use super::write_locks::{HeldLocks, WriteLocks};
 use crate::documents::Caller;
+use crate::documents::logic::position::{Position, group_of};
 use crate::documents::store::{Stored, Table};
 
 /// How long a transaction lives, in milliseconds: the SDKs' own time-out for a call is half of it, and what is left
@@ -45,7 +45,6 @@ const OPEN_MAX: usize = 5000;
 #[derive(Default)]
 pub(in crate::documents) struct Transactions {
     open: Mutex<Register>,
-    version_store: Arc<VersionStore>,
     locks: Arc<WriteLocks>,
     quota: Arc<MemoryQuota>,
 }
@@ -74,19 +73,12 @@ pub(super) struct Transaction {
     pub(super) documents: BTreeMap<(i64, Vec<u8>), Entry>,
     /// The names of the collections among them.
     pub(super) collections: BTreeMap<i64, String>,
-    /// What it sees; none before its first operation.
-    pub(super) snapshot: Option<Snapshot>,
+    /// What it sees: every change up to here and none behind it; none before its first operation.
+    pub(super) snapshot: Option<Position>,
     locks: HeldLocks,
     reservation: Reservation,
     /// It was committed or ended, perhaps while a request of it waited for its turn.
     pub(super) is_over: bool,
-}
-
-/// The snapshot that a transaction sees.
-pub(super) struct Snapshot {
-    pub(super) timestamp: SnapshotTimestamp,
-    /// The version that each collection had.
-    pub(super) versions: HashMap<i64, i64>,
 }
 
 /// One document in a transaction.
@@ -170,24 +162,6 @@ impl Transactions {
         drop(gone);
     }
 
-    /// Begins a write batch; see [`VersionStore::begin`].
-    pub(in crate::documents) fn begin_batch(
-        &self,
-        env: &EnvId,
-        now_ms: i64,
-        before: impl FnOnce() -> Vec<BeforeImage>,
-    ) -> Writing {
-        if self.version_store.is_asked(env) {
-            // Perhaps those who ask are gone.
-            drop(self.open(now_ms));
-        }
-        self.version_store.begin(env, before)
-    }
-
-    pub(super) fn version_store(&self) -> &Arc<VersionStore> {
-        &self.version_store
-    }
-
     /// The open transactions, without those whose time is over.
     fn open(&self, now_ms: i64) -> MutexGuard<'_, Register> {
         let mut open = self.open.lock().expect("no panic while held");
@@ -244,29 +218,27 @@ impl Transaction {
         self.documents.get(&(collection, key.to_vec()))
     }
 
-    /// The version that a collection had at the snapshot; 0 when it was not there.
-    pub(super) fn version(&self, collection: i64) -> i64 {
-        let versions = self.snapshot.as_ref().map(|snapshot| &snapshot.versions);
-        versions.and_then(|versions| versions.get(&collection)).copied().unwrap_or(0)
+    /// What it sees.
+    pub(super) fn snapshot(&self) -> Result<&Position> {
+        self.snapshot.as_ref().ok_or_else(unknown)
     }
 
     /// The document as it was at the snapshot, told by how it was read just now.
     ///
     /// # Errors
-    /// `Conflict` when nobody knows.
-    pub(super) fn as_of(
+    /// `Conflict` when the change log no longer tells.
+    pub(super) async fn as_of(
         &self,
         table: &Table<'_>,
         key: &[u8],
         now: Option<Stored>,
     ) -> Result<Option<Arc<Stored>>> {
-        let version = self.version(table.collection.id);
-        let is_there = now.is_some();
-        if let Some(now) = now.filter(|now| now.version <= version) {
+        let snapshot = self.snapshot()?;
+        if let Some(now) = now.filter(|now| snapshot.includes(key, now.version)) {
             return Ok(Some(Arc::new(now)));
         }
-        let snapshot = self.snapshot.as_ref().ok_or_else(unknown)?;
-        snapshot.timestamp.recall((table.collection.id, key), version, is_there)
+        let was = table.as_of(key, snapshot.of(group_of(key))).await?;
+        Ok(was.ok_or_else(conflict)?.map(Arc::new))
     }
 
     /// Remembers what was read, unless it is remembered already.

@@ -10,15 +10,18 @@ use yunzhan_query::{Budget, Filter, Order};
 
 use super::place_of;
 use super::state::{Entry, TRANSACTION_DOCUMENTS_MAX, Transaction, conflict, unknown};
-use super::version_store::Candidate;
 use crate::documents::Which;
 use crate::documents::logic::id::slot_of;
+use crate::documents::logic::position::SLOT_GROUPS;
 use crate::documents::logic::shape::{Prepared, decode};
 use crate::documents::scan::Scan;
-use crate::documents::store::{Stored, Table};
+use crate::documents::store::{LogState, Stored, Table};
 
-/// Before-images of the past after which others run: each is a document to decode and to match.
-const IMAGES_BETWEEN_YIELDS: usize = 256;
+/// Before-images that are read at once: each is a document to decode and to match.
+const RECALLED_ROWS: usize = 128;
+
+/// Most documents that were changed since the snapshot of a transaction that queries: it should begin anew.
+const RECALLED_MAX: usize = 20_000;
 
 /// Most bytes of documents that a query finds, before they are sorted and cut: as a query outside a transaction.
 const GATHERED_BYTES_MAX: usize = 32 << 20;
@@ -89,7 +92,7 @@ pub(super) async fn see(
     let page: Vec<_> = seen.into_iter().skip(wanted.skip).take(wanted.limit).collect();
     for seen in &page {
         if let Source::Fresh(fresh) = &seen.source {
-            let slot = slot_of(seen.document.get("_id").unwrap_or(&Bson::Null), &seen.key);
+            let slot = slot_of(&seen.key);
             transaction.remember(table, &seen.key, slot, Some(Arc::clone(fresh)))?;
         }
     }
@@ -130,7 +133,7 @@ pub(super) async fn look_up(
         return Ok(());
     }
     let now = table.document(key, slot).await?;
-    let before = transaction.as_of(table, key, now)?;
+    let before = transaction.as_of(table, key, now).await?;
     transaction.remember(table, key, slot, before)
 }
 
@@ -197,7 +200,7 @@ async fn stored(
     wanted: &Wanted<'_>,
     gathered: &mut Gathered,
 ) -> Result<()> {
-    let version = transaction.version(table.collection.id);
+    let snapshot = transaction.snapshot()?;
     let mut scan = Scan::new(table.clone(), wanted.filter, wanted.order, wanted.work_max);
     let enough = wanted.skip.saturating_add(wanted.limit);
     let mut found = 0;
@@ -209,53 +212,57 @@ async fn stored(
         if !gathered.keys.insert(now.key.clone()) {
             continue;
         }
-        if now.version <= version {
+        if snapshot.includes(&now.key, now.version) {
             found += usize::from(gathered.fresh(Arc::new(now), wanted)?);
             continue;
         }
         // What it was may belong elsewhere in the order, so it does not count as found.
         let key = now.key.clone();
-        if let Some(was) = transaction.as_of(table, &key, Some(now))? {
+        if let Some(was) = transaction.as_of(table, &key, Some(now)).await? {
             gathered.fresh(was, wanted)?;
         }
     }
     Ok(())
 }
 
-/// What matches of the documents that were others at the snapshot, and that the scan has not come by.
+/// What matches of the documents that were others at the snapshot, and that the scan has not come by: the change log has
+/// them, for what a scan misses was written before it came there.
 async fn recalled(
     transaction: &Transaction,
     table: &Table<'_>,
     wanted: &Wanted<'_>,
     gathered: &mut Gathered,
 ) -> Result<()> {
-    let collection = table.collection.id;
-    let snapshot = transaction.snapshot.as_ref().ok_or_else(unknown)?;
-    let version = transaction.version(collection);
-    let candidates = snapshot.timestamp.candidates(collection, version)?;
-    for (place, candidate) in candidates.into_iter().enumerate() {
-        if place % IMAGES_BETWEEN_YIELDS == IMAGES_BETWEEN_YIELDS - 1 {
+    let snapshot = transaction.snapshot()?;
+    let now = table.store.position(table.env).await?;
+    let (mut looked_at, mut groups) = (0, 0);
+    for group in snapshot.behind(&now) {
+        groups += 1;
+        let seen = snapshot.of(group);
+        let mut place = Some((seen, i64::MAX));
+        while let Some(from) = place {
+            let page = table.changed_since(group, seen, from, RECALLED_ROWS).await?;
+            place = page.next;
+            looked_at += page.stored.len();
+            if looked_at > RECALLED_MAX {
+                return Err(conflict());
+            }
+            for was in page.stored {
+                if gathered.keys.insert(was.key.clone()) {
+                    gathered.fresh(Arc::new(was), wanted)?;
+                }
+            }
             tokio::task::yield_now().await;
         }
-        let key = match &candidate {
-            Candidate::Was(stored) => &stored.key,
-            Candidate::Look(key) => key,
-        };
-        if !gathered.keys.insert(key.clone()) {
-            continue;
-        }
-        let was = match candidate {
-            Candidate::Was(stored) => Some(stored),
-            Candidate::Look(key) => {
-                let now = table.document_anywhere(&key).await?;
-                transaction.as_of(table, &key, now)?
-            }
-        };
-        if let Some(was) = was {
-            gathered.fresh(was, wanted)?;
-        }
     }
-    Ok(())
+    // After reading: what was taken away meanwhile was not read.
+    let trimmed = |state: LogState| {
+        (0..SLOT_GROUPS).any(|group| state.trimmed.of(group) > snapshot.of(group))
+    };
+    match groups > 0 && trimmed(table.store.log_state(table.env).await?) {
+        true => Err(conflict()),
+        false => Ok(()),
+    }
 }
 
 // === impl Gathered ===
