@@ -100,6 +100,11 @@ impl Params {
         self.0.push((name, value));
     }
 
+    /// Every parameter, in the order of the path.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.0.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+
     /// The value of `{name}`; asking for a name that the route's path does not have is a fault of ours.
     pub fn get(&self, name: &str) -> Result<&str> {
         let found = self.0.iter().find(|(key, _)| *key == name);

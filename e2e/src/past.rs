@@ -20,6 +20,7 @@ use yunzhan_engine::sql::{self, Migrations};
 use yunzhan_net::http::Client;
 use yunzhan_services::acts::Acts;
 use yunzhan_services::identity::{self, Identity};
+use yunzhan_services::nodes::cluster::Cluster;
 use yunzhan_services::published::Introduction;
 use yunzhan_services::service::{self, AnyService, Lifecycle, Opening, Sections};
 use yunzhan_services::{dialect, envs};
@@ -65,6 +66,7 @@ async fn open(data: &DataDir, clock: Clock) -> Result<Arc<Identity>> {
         services: SERVICES,
         sql,
         master_key: master_key(data)?,
+        cluster: Cluster::new(Arc::clone(&leases), None),
         leases,
         clock,
         http: Client::new(yunzhan_net::http::Config::default()),

@@ -23,6 +23,7 @@ use yunzhan_services::documents::Documents;
 use yunzhan_services::envs::{self, EnvStore, NewEnv};
 use yunzhan_services::identity::{self, Identity};
 use yunzhan_services::nodes::cluster::Cluster;
+use yunzhan_services::nodes::forward::{self, FORWARD};
 use yunzhan_services::nodes::{self, Link, Nodes};
 use yunzhan_services::published::{Introduction, Refused};
 use yunzhan_services::service::{self, AnyService, Lifecycle, OpenService, Opening};
@@ -110,7 +111,9 @@ impl Rooms {
             opened: Vec::new(),
         };
         let opened: Arc<[OpenService]> = opening.open_all().await?.into();
-        let (envs, identity) = (service::find(&opened)?, service::find(&opened)?);
+        let (envs, identity) = (service::find::<EnvStore>(&opened)?, service::find(&opened)?);
+        let routes = opened.iter().flat_map(|service| service.routes.clone());
+        cluster.register(FORWARD, forward::handler(&cluster, routes, envs.envs()));
         let claims = Some(Arc::clone(&leases) as _);
         let parts = task::Parts { clock: clock.clone(), events: events.clone(), claims };
         let tasks = opened.iter().flat_map(|service| service.tasks.iter().cloned());

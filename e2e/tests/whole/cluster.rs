@@ -26,14 +26,14 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(150);
 
 /// Servers on one database.
-struct Cluster {
-    servers: Vec<Server>,
+pub(super) struct Cluster {
+    pub(super) servers: Vec<Server>,
     fresh: Fresh,
 }
 
 impl Cluster {
     /// So many servers, called `node-0` and so on; none where this machine has no MySQL, which was then reported.
-    async fn start(size: usize) -> Option<Self> {
+    pub(super) async fn start(size: usize) -> Option<Self> {
         let mut fresh = Fresh::mysql().await?;
         let url = fresh.config().mysql_url.clone().unwrap();
         let mut servers = Vec::new();
@@ -110,7 +110,7 @@ async fn all<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T
 }
 
 /// Looks until there is something, within a bound.
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(super) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + WAIT_MAX;
     loop {
         if let Some(found) = look().await {

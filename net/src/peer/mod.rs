@@ -24,8 +24,10 @@ pub use self::identity::{Authority, Identity, SEED_BYTES};
 pub use self::server::serve;
 use crate::http::{Client, Config, Target};
 
-/// Bytes of a call or its answer at most: what passes between nodes is a wish or a page of rows, never a file.
-pub const CALL_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a call at most: what passes between nodes is a wish or a client's request, never a file.
+pub const CALL_BYTES_MAX: usize = 8 << 20;
+/// Bytes of an answer at most: a page of documents as a client gets it.
+pub const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// How long a connection and its handshake may take: nodes stand in one network.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -71,7 +73,7 @@ impl Peers {
     /// have seen the call; `Timeout`; `TooLarge`.
     pub async fn call(&self, address: &str, call: PeerCall) -> Result<Bytes> {
         if call.bytes.len() > CALL_BYTES_MAX {
-            return Err(too_large());
+            return Err(too_large(CALL_BYTES_MAX));
         }
         let target = Target::parse(&format!("https://{address}"))?;
         let deadline = call.deadline;
@@ -80,7 +82,7 @@ impl Peers {
         let request =
             request.map_err(|error| Error::internal("a peer's address").because(error))?;
         let (head, body) = self.0.send(&target, request, deadline).await?.into_parts();
-        let body = Limited::new(body, CALL_BYTES_MAX).collect();
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect();
         let body = tokio::time::timeout_at(deadline.into(), body).await;
         let body =
             body.map_err(|_| Error::new(Kind::Timeout, "the other node did not answer in time"))?;
@@ -94,7 +96,7 @@ impl Peers {
     }
 }
 
-fn too_large() -> Error {
-    let kib = CALL_BYTES_MAX >> 10;
-    Error::new(Kind::TooLarge, format!("a call between nodes has at most {kib} KiB"))
+fn too_large(bytes_max: usize) -> Error {
+    let mib = bytes_max >> 20;
+    Error::new(Kind::TooLarge, format!("what passes between nodes at once has at most {mib} MiB"))
 }

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use yunzhan_base::{Error, Kind, Result};
 
-use super::{Answer, CALL_BYTES_MAX, Identity, too_large, wire};
+use super::{ANSWER_BYTES_MAX, Answer, CALL_BYTES_MAX, Identity, too_large, wire};
 use crate::shutdown::Shutdown;
 
 /// Connections at a time: a handful from each node of a large cluster.
@@ -115,10 +115,10 @@ async fn try_respond(answer: &dyn Answer, request: Request<Incoming>) -> Result<
     let body = Limited::new(request.into_body(), CALL_BYTES_MAX + HEAD_LINE_BYTES_MAX).collect();
     let body = tokio::time::timeout(BODY_TIMEOUT, body).await;
     let body = body.map_err(|_| Error::new(Kind::Timeout, "the call did not arrive in time"))?;
-    let body = body.map_err(|error| too_large().because(error))?.to_bytes();
+    let body = body.map_err(|error| too_large(CALL_BYTES_MAX).because(error))?.to_bytes();
     let call = wire::read(&body)?;
     let deadline = call.deadline;
     let answered = tokio::time::timeout_at(deadline.into(), answer.answer(call)).await;
     let bytes = answered.map_err(|_| Error::new(Kind::Timeout, Kind::Timeout.entry().en))??;
-    if bytes.len() > CALL_BYTES_MAX { Err(too_large()) } else { Ok(bytes) }
+    if bytes.len() > ANSWER_BYTES_MAX { Err(too_large(ANSWER_BYTES_MAX)) } else { Ok(bytes) }
 }

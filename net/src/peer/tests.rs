@@ -19,7 +19,7 @@ impl Answer for Echo {
                 "echo" => Ok(call.bytes),
                 "who" => Ok(format!("{:?} {}", call.principal, call.request_id).into()),
                 "hang" => std::future::pending().await,
-                "large" => Ok(vec![0; CALL_BYTES_MAX + 1].into()),
+                "large" => Ok(vec![0; ANSWER_BYTES_MAX + 1].into()),
                 _ => Err(Error::new(Kind::NotFound, "no such call")),
             }
         })

@@ -9,6 +9,7 @@ pub mod gateway;
 pub(crate) mod json;
 pub(crate) mod members;
 pub(crate) mod reply;
+mod transactions;
 pub mod web;
 
 #[cfg(test)]

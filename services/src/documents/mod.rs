@@ -74,6 +74,7 @@ pub use self::seed::Seeded;
 pub use self::store::{Collection, MIGRATIONS};
 use self::store::{Store, Table};
 use self::transaction::Transactions;
+pub(crate) use self::transaction::conflict as transaction_conflict;
 pub use self::transaction::{TRANSACTION_DOCUMENTS_MAX, TRANSACTION_LIFE_MS};
 pub use self::which::Which;
 
@@ -88,6 +89,7 @@ pub struct Documents {
     clock: Clock,
     config: Config,
     acts: Acts,
+    cluster: Option<Arc<Cluster>>,
 }
 
 /// Who calls, in which environment.
@@ -120,6 +122,7 @@ impl Documents {
             clock,
             config,
             acts: Acts::unrecorded(),
+            cluster: None,
         }
     }
 
@@ -132,9 +135,15 @@ impl Documents {
 
     /// Other servers on the same database hear of what this one writes, and this one of theirs.
     #[must_use]
-    pub fn among(self, cluster: &Arc<Cluster>) -> Self {
+    pub fn among(mut self, cluster: &Arc<Cluster>) -> Self {
         self.store.signals.join(Arc::clone(cluster));
+        self.cluster = Some(Arc::clone(cluster));
         self
+    }
+
+    /// The other servers on the same database, where this one knows them.
+    pub(crate) fn cluster(&self) -> Option<&Arc<Cluster>> {
+        self.cluster.as_ref()
     }
 
     /// By which the dialects do what must stay on record.

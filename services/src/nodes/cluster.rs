@@ -64,6 +64,24 @@ impl Cluster {
         })
     }
 
+    /// Whether this node speaks to others.
+    pub fn has_peers(&self) -> bool {
+        self.peers.is_some()
+    }
+
+    /// Whether another node lives, as far as this one knows: it hears of a new one within a second.
+    pub async fn has_company(&self) -> bool {
+        let own = self.session();
+        let is_other = |node: &Node| own.as_ref().is_none_or(|own| *node.session != **own);
+        let nodes = self.fresh_nodes().await;
+        nodes.is_ok_and(|nodes| nodes.iter().any(|node| node.is_alive && is_other(node)))
+    }
+
+    /// This node's session, while it counts on it.
+    pub fn session(&self) -> Option<Arc<str>> {
+        self.leases.session()
+    }
+
     /// Answers calls of this name from now on. The handler checks the principal: that a node calls says nothing of whom for.
     pub fn register(&self, name: &'static str, handler: Handler) {
         debug_assert!(!name.starts_with(WAKE_PREFIX), "{name} would be a wake-up");

@@ -6,6 +6,7 @@
 
 pub mod cluster;
 pub mod control;
+pub mod forward;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests;

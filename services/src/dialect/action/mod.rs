@@ -22,7 +22,8 @@ pub(crate) use self::request::Request;
 use self::request::{Asked, Unbound};
 pub(crate) use self::spec::{ActionNames, ActionSpec, DialectName};
 use super::reply::{self, Object};
-use super::{admin, gateway, web};
+use super::{admin, gateway, transactions, web};
+use crate::nodes::cluster::Cluster;
 use crate::offload::{self, LONG_BYTES};
 use crate::service::{Opened, Opening, Service};
 
@@ -86,6 +87,7 @@ pub struct Actions {
     /// By name, in the order of [`DialectName::ALL`].
     tables: [Vec<Row>; 2],
     clock: Clock,
+    cluster: Option<Arc<Cluster>>,
 }
 
 /// An action of a dialect, and who answers it where somebody does.
@@ -133,7 +135,7 @@ impl Actions {
             rows.dedup_by_key(|row| row.spec.name);
             rows
         };
-        Self { tables: DialectName::ALL.map(table), clock }
+        Self { tables: DialectName::ALL.map(table), clock, cluster: None }
     }
 
     /// Calls an action from inside: on behalf of whoever the context names, under the checks that a client of theirs meets.
@@ -195,14 +197,25 @@ impl Actions {
 fn open(opening: &Opening) -> Opened<'_, Actions> {
     Box::pin(async move {
         let offered = opening.opened.iter().flat_map(|service| &service.actions);
-        Ok(Arc::new(Actions::new(offered, opening.clock.clone())))
+        let actions = Actions::new(offered, opening.clock.clone());
+        Ok(Arc::new(Actions { cluster: Some(Arc::clone(&opening.cluster)), ..actions }))
     })
 }
 
 /// Answers a client's call in this dialect.
-pub(super) fn call(dialect: &'static Dialect, actions: Arc<Actions>, call: Call) -> ResponseFuture {
+pub(super) fn call(
+    dialect: &'static Dialect,
+    route: &'static str,
+    actions: Arc<Actions>,
+    call: Call,
+) -> ResponseFuture {
     let is_long = call.bytes().len() >= LONG_BYTES;
     Box::pin(offload::run(is_long, async move {
+        if let Some(cluster) = &actions.cluster
+            && let Some(reply) = transactions::answer_elsewhere(cluster, route, &call).await?
+        {
+            return Ok(reply);
+        }
         let asked = Asked {
             dialect,
             context: &call.context,

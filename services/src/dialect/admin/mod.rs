@@ -47,7 +47,7 @@ pub(super) static DIALECT: Dialect = Dialect {
 
 fn call(actions: Arc<Actions>, call: Call) -> ResponseFuture {
     match refuse_form(&actions, &call) {
-        Ok(()) => action::call(&DIALECT, actions, call),
+        Ok(()) => action::call(&DIALECT, ROUTES[0].spec.name, actions, call),
         Err(error) => Box::pin(async { Err(error) }),
     }
 }

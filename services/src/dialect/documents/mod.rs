@@ -36,6 +36,7 @@ pub static SERVICE: Service<Documents> = Service {
     migrations: MIGRATIONS,
     tables: &[
         table("changes", &["env", "slot_group", "sequence", "ordinal"], Copied::Never),
+        table("claims", &["env", "collection", "document"], Copied::Never),
         table("collections", &["env", "name"], Copied::Along),
         table("documents", &["env", "collection", "id"], Copied::Along),
         table(

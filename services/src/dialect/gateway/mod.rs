@@ -19,7 +19,7 @@ use yunzhan_base::{
     RouteSpec,
 };
 
-use super::{idempotency_key, reply};
+use super::{idempotency_key, reply, transactions};
 use crate::documents::{Caller, Documents, Idempotency};
 
 /// Largest body of a write: a document of the largest size, whose JSON is longer than its BSON.
@@ -31,25 +31,35 @@ const QUERY_BYTES_MAX: usize = 256 << 10;
 /// The only instance and the only database that an environment has.
 const DEFAULT: &str = "(default)";
 
+/// A route on which a call may be of a transaction: where another node holds it, that one answers.
+macro_rules! in_transactions {
+    ($name:literal, $method:expr, $path:expr, $body_bytes_max:expr, $handle:expr) => {
+        Endpoint {
+            spec: route($name, $method, $path, $body_bytes_max),
+            handle: |documents, call| where_it_lives(documents, call, $name, $handle),
+        }
+    };
+}
+
 /// Every route of the dialect's database.
 pub const ROUTES: &[Endpoint<Documents>] = &[
-    Endpoint {
-        spec: route("gateway.query", Method::GET, DOCUMENTS, 0),
-        handle: api::query::handle,
-    },
-    Endpoint { spec: route("gateway.get", Method::GET, DOCUMENT, 0), handle: api::get::handle },
-    Endpoint {
-        spec: route("gateway.insert", Method::POST, DOCUMENTS, BODY_BYTES_MAX),
-        handle: api::insert::handle,
-    },
-    Endpoint {
-        spec: route("gateway.update", Method::PATCH, DOCUMENTS, BODY_BYTES_MAX),
-        handle: api::update::handle,
-    },
-    Endpoint {
-        spec: route("gateway.remove", Method::POST, REMOVE, QUERY_BYTES_MAX),
-        handle: api::remove::handle,
-    },
+    in_transactions!("gateway.query", Method::GET, DOCUMENTS, 0, api::query::handle),
+    in_transactions!("gateway.get", Method::GET, DOCUMENT, 0, api::get::handle),
+    in_transactions!(
+        "gateway.insert",
+        Method::POST,
+        DOCUMENTS,
+        BODY_BYTES_MAX,
+        api::insert::handle
+    ),
+    in_transactions!(
+        "gateway.update",
+        Method::PATCH,
+        DOCUMENTS,
+        BODY_BYTES_MAX,
+        api::update::handle
+    ),
+    in_transactions!("gateway.remove", Method::POST, REMOVE, QUERY_BYTES_MAX, api::remove::handle),
     Endpoint {
         spec: route("gateway.create_collection", Method::POST, COLLECTIONS, QUERY_BYTES_MAX),
         handle: api::create_collection::handle,
@@ -62,14 +72,20 @@ pub const ROUTES: &[Endpoint<Documents>] = &[
         spec: route("gateway.start_transaction", Method::POST, TRANSACTIONS, QUERY_BYTES_MAX),
         handle: api::transactions::start,
     },
-    Endpoint {
-        spec: route("gateway.commit_transaction", Method::POST, COMMIT, QUERY_BYTES_MAX),
-        handle: api::transactions::commit,
-    },
-    Endpoint {
-        spec: route("gateway.roll_back_transaction", Method::POST, ROLL_BACK, QUERY_BYTES_MAX),
-        handle: api::transactions::roll_back,
-    },
+    in_transactions!(
+        "gateway.commit_transaction",
+        Method::POST,
+        COMMIT,
+        QUERY_BYTES_MAX,
+        api::transactions::commit
+    ),
+    in_transactions!(
+        "gateway.roll_back_transaction",
+        Method::POST,
+        ROLL_BACK,
+        QUERY_BYTES_MAX,
+        api::transactions::roll_back
+    ),
     Endpoint {
         spec: route("gateway.run_commands", Method::POST, COMMANDS, QUERY_BYTES_MAX),
         handle: not_offered,
@@ -110,6 +126,24 @@ pub fn render_error(error: &Error, request_id: RequestId) -> Response<Body> {
     let mut response = reply::refusal(error, request_id);
     *response.status_mut() = error.kind().entry().status;
     response
+}
+
+/// Handles a call, or has the node do it that holds its transaction.
+fn where_it_lives(
+    documents: Arc<Documents>,
+    call: Call,
+    route: &'static str,
+    handle: fn(Arc<Documents>, Call) -> ResponseFuture,
+) -> ResponseFuture {
+    let Some(cluster) = documents.cluster().filter(|cluster| cluster.has_peers()).cloned() else {
+        return handle(documents, call);
+    };
+    Box::pin(async move {
+        match transactions::answer_elsewhere(&cluster, route, &call).await? {
+            Some(reply) => Ok(reply),
+            None => handle(documents, call).await,
+        }
+    })
 }
 
 /// Who calls, once the path names the database that there is.

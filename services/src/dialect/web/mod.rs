@@ -43,5 +43,5 @@ pub(super) static DIALECT: Dialect = Dialect {
 };
 
 fn call(actions: Arc<Actions>, call: Call) -> ResponseFuture {
-    action::call(&DIALECT, actions, call)
+    action::call(&DIALECT, ROUTES[0].spec.name, actions, call)
 }

@@ -46,6 +46,9 @@ impl Documents {
     /// Trims one log; says whether nothing is left in it that will have to go later.
     async fn trim_env(&self, env: &EnvId) -> Result<bool> {
         let now_ms = self.now_ms();
+        if self.cluster().is_some_and(|cluster| cluster.has_peers()) {
+            self.store.sweep_claims(env, now_ms).await?;
+        }
         let mut bytes = self.store.log_state(env).await?.bytes;
         let mut heads = self.store.log_heads(env).await?;
         for _ in 0..TRIM_BATCHES_MAX {

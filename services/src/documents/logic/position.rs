@@ -140,7 +140,7 @@ mod tests {
         position.set(63, 300);
         let token = position.token();
         expect![
-            "AQEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAACsAg"
+            "AQEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAKwC"
         ]
         .assert_eq(&token);
         assert_eq!(Position::from_token(&token).unwrap(), position);

@@ -139,4 +139,19 @@ pub const MIGRATIONS: &[Migration] = &[
             "ALTER TABLE {collections} DROP COLUMN version",
         ],
     },
+    Migration {
+        version: 6,
+        name: "write claims",
+        database: Scope::Env,
+        statements: &[
+            // Which transaction is about to write which document, while several servers live.
+            "CREATE TABLE IF NOT EXISTS {claims} (
+                env {env} NOT NULL,
+                collection BIGINT NOT NULL,
+                document {key:768} NOT NULL,
+                holder {name:128} NOT NULL,
+                until_ms BIGINT NOT NULL,
+                PRIMARY KEY (env, collection, document)) {clustered}",
+        ],
+    },
 ];

@@ -12,6 +12,7 @@
 
 mod batch;
 mod changes;
+mod claims;
 mod collections;
 mod imports;
 mod migrations;
@@ -35,7 +36,8 @@ pub use self::collections::Collection;
 pub use self::migrations::MIGRATIONS;
 pub(super) use self::table::{BareEntry, DOCUMENTS_OF_KEYS_MAX, PageRow, Side, Stored, Table};
 
-/// The tables of this service.
+/// The tables of this service. Clones are the same.
+#[derive(Clone)]
 pub(super) struct Store {
     sql: SharedSql,
     /// What calls hold of what they read and write.

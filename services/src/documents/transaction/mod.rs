@@ -14,6 +14,7 @@
 //! - **The end** comes by commit, rollback, refusal or time-out, and frees what the transaction held. Nothing runs in
 //!   the background: whoever begins, uses or writes something takes away what has expired.
 
+mod claims;
 mod memory_quota;
 mod write_locks;
 
@@ -29,6 +30,7 @@ use yunzhan_base::{Error, Kind, Result};
 use yunzhan_query::{Budget, Filter, Order, Update};
 
 pub(super) use self::state::Transactions;
+pub(crate) use self::state::conflict;
 pub use self::state::{TRANSACTION_DOCUMENTS_MAX, TRANSACTION_LIFE_MS};
 use self::state::{Transaction, unknown};
 use self::view::Seen;
@@ -51,7 +53,7 @@ impl Documents {
     /// # Errors
     /// `TooManyAtOnce` when the caller, or everybody together, has too many open.
     pub fn start_transaction(&self, caller: Caller<'_>) -> Result<String> {
-        self.transactions.start(caller, self.now_ms())
+        self.transactions.start(caller, (self.cluster(), &self.store, &self.clock))
     }
 
     /// How many transactions are open, and the bytes that they hold.
@@ -346,10 +348,8 @@ async fn permitted(
 
 /// Locks all of them before the first one is written.
 async fn hold_all(open: &mut Transaction, found: &Sight<'_>) -> Result<()> {
-    for seen in &found.seen {
-        view::hold(open, &found.table, &seen.key).await?;
-    }
-    Ok(())
+    let keys: Vec<&[u8]> = found.seen.iter().map(|seen| &*seen.key).collect();
+    view::hold(open, &found.table, &keys).await
 }
 
 /// The document that an upsert adds. Its owner is written by whoever inserts it.

@@ -1,15 +1,17 @@
 //! Which transactions are open, and what each has read and written.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use yunzhan_base::{EnvId, Error, Kind, Principal, Result};
+use yunzhan_base::{Clock, EnvId, Error, Kind, Principal, Result};
 
+use super::claims::Claims;
 use super::memory_quota::{MemoryQuota, Reservation};
 use super::write_locks::{HeldLocks, WriteLocks};
 use crate::documents::Caller;
 use crate::documents::logic::position::{Position, group_of};
-use crate::documents::store::{Stored, Table};
+use crate::documents::store::{Store, Stored, Table};
+use crate::nodes::cluster::Cluster;
 
 /// How long a transaction lives, in milliseconds: the SDKs' own time-out for a call is half of it, and what is left
 /// open by a client that went away must not stay for long.
@@ -52,12 +54,14 @@ pub(in crate::documents) struct Transactions {
 #[derive(Default)]
 struct Register {
     by_id: HashMap<String, Open>,
-    /// Who ends when; all live equally long, so the first one ends first.
-    ends: VecDeque<(i64, String)>,
+    /// Who ends when, and of several the one that began first.
+    ends: BTreeMap<(i64, u64), String>,
     started: u64,
 }
 
 struct Open {
+    /// Its place among the ends.
+    end: (i64, u64),
     env: EnvId,
     owner: String,
     transaction: Shared,
@@ -76,6 +80,7 @@ pub(super) struct Transaction {
     /// What it sees: every change up to here and none behind it; none before its first operation.
     pub(super) snapshot: Option<Position>,
     locks: HeldLocks,
+    claims: Claims,
     reservation: Reservation,
     /// It was committed or ended, perhaps while a request of it waited for its turn.
     pub(super) is_over: bool,
@@ -94,10 +99,18 @@ pub(super) struct Entry {
 // === impl Transactions ===
 
 impl Transactions {
-    pub(super) fn start(&self, caller: Caller<'_>, now_ms: i64) -> Result<String> {
+    /// Begins a transaction of a caller. Its id says which server of the cluster to ask about it.
+    pub(super) fn start(
+        &self,
+        caller: Caller<'_>,
+        around: (Option<&Arc<Cluster>>, &Store, &Clock),
+    ) -> Result<String> {
+        let (cluster, _, clock) = around;
+        let now_ms = clock.now_ms();
         let mut random = [0; 16];
         aws_lc_rs::rand::fill(&mut random).expect("the system's random numbers are there");
         let (id, owner) = (hex::encode(random), caller.name());
+        let id = cluster.map_or(id.clone(), |cluster| cluster.named_here(&id));
         let mut open = self.open(now_ms);
         let (own_max, person) = match caller.principal {
             Principal::User(_) => (OPEN_BY_PERSON_MAX, Some(owner.as_str())),
@@ -113,10 +126,13 @@ impl Transactions {
         open.started += 1;
         let locks = HeldLocks::none(Arc::clone(&self.locks), open.started);
         let reservation = Reservation::none(Arc::clone(&self.quota), caller.env, person);
-        let transaction = Transaction::new(id.clone(), locks, reservation);
+        let ends_ms = now_ms.saturating_add(TRANSACTION_LIFE_MS);
+        let claims = Claims::none(around, caller.env, &id, ends_ms);
+        let transaction = Transaction::new(id.clone(), locks, claims, reservation);
         let transaction = Arc::new(tokio::sync::Mutex::new(transaction));
-        open.ends.push_back((now_ms.saturating_add(TRANSACTION_LIFE_MS), id.clone()));
-        open.by_id.insert(id.clone(), Open { env: caller.env.clone(), owner, transaction });
+        let end = (ends_ms, open.started);
+        open.ends.insert(end, id.clone());
+        open.by_id.insert(id.clone(), Open { end, env: caller.env.clone(), owner, transaction });
         Ok(id)
     }
 
@@ -146,7 +162,7 @@ impl Transactions {
         if open.by_id.get(id).is_some_and(|found| !found.is_of(caller)) {
             return Err(unknown());
         }
-        let gone = open.by_id.remove(id);
+        let gone = open.remove(id);
         drop(open);
         if let Some(gone) = gone
             && let Ok(mut transaction) = gone.transaction.try_lock()
@@ -158,19 +174,28 @@ impl Transactions {
 
     /// Takes the transaction out, if it is still there.
     pub(super) fn remove(&self, id: &str) {
-        let gone = self.open.lock().expect("no panic while held").by_id.remove(id);
+        let gone = self.open.lock().expect("no panic while held").remove(id);
         drop(gone);
     }
 
     /// The open transactions, without those whose time is over.
     fn open(&self, now_ms: i64) -> MutexGuard<'_, Register> {
         let mut open = self.open.lock().expect("no panic while held");
-        while open.ends.front().is_some_and(|(ends_ms, _)| *ends_ms <= now_ms) {
-            if let Some((_, id)) = open.ends.pop_front() {
-                open.by_id.remove(&id);
-            }
+        while let Some(first) = open.ends.first_entry()
+            && first.key().0 <= now_ms
+        {
+            let id = first.remove();
+            open.by_id.remove(&id);
         }
         open
+    }
+}
+
+impl Register {
+    fn remove(&mut self, id: &str) -> Option<Open> {
+        let gone = self.by_id.remove(id)?;
+        self.ends.remove(&gone.end);
+        Some(gone)
     }
 }
 
@@ -185,20 +210,22 @@ pub(super) fn unknown() -> Error {
     Error::new(Kind::TransactionEnded, ENDED)
 }
 
-pub(super) fn conflict() -> Error {
+/// On which clients begin anew.
+pub(crate) fn conflict() -> Error {
     Error::new(Kind::Conflict, CONFLICT)
 }
 
 // === impl Transaction ===
 
 impl Transaction {
-    fn new(id: String, locks: HeldLocks, reservation: Reservation) -> Self {
+    fn new(id: String, locks: HeldLocks, claims: Claims, reservation: Reservation) -> Self {
         Self {
             id,
             documents: BTreeMap::new(),
             collections: BTreeMap::new(),
             snapshot: None,
             locks,
+            claims,
             reservation,
             is_over: false,
         }
@@ -210,6 +237,7 @@ impl Transaction {
         self.snapshot = None;
         self.documents.clear();
         self.locks.release();
+        self.claims.release();
         self.reservation.release();
     }
 
@@ -267,15 +295,17 @@ impl Transaction {
         Ok(())
     }
 
-    /// Locks a document for writing.
+    /// Locks documents for writing.
     ///
     /// # Errors
-    /// `Conflict` when another transaction has.
-    pub(super) fn lock(&mut self, table: &Table<'_>, key: &[u8]) -> Result<()> {
-        match self.locks.lock(table.env, table.collection.id, key) {
-            true => Ok(()),
-            false => Err(conflict()),
+    /// `Conflict` when another transaction has locked one of them.
+    pub(super) async fn lock(&mut self, table: &Table<'_>, keys: &[&[u8]]) -> Result<()> {
+        for key in keys {
+            if !self.locks.lock(table.env, table.collection.id, key) {
+                return Err(conflict());
+            }
         }
+        self.claims.claim(table, keys).await
     }
 
     /// Writes a document that was looked up before, or removes it.

@@ -137,24 +137,33 @@ pub(super) async fn look_up(
     transaction.remember(table, key, slot, before)
 }
 
-/// Locks a document that was looked up before, so that the transaction may write it.
+/// Locks documents that were looked up before, so that the transaction may write them.
 ///
 /// # Errors
-/// `Conflict` when another transaction has locked it, or somebody changed it since the snapshot.
+/// `Conflict` when another transaction has locked one of them, or somebody changed one since the snapshot.
 pub(super) async fn hold(
     transaction: &mut Transaction,
     table: &Table<'_>,
-    key: &[u8],
+    keys: &[&[u8]],
 ) -> Result<()> {
-    let entry = transaction.entry(table.collection.id, key).ok_or_else(unknown)?;
-    if entry.written.is_some() {
-        return Ok(());
+    let mut held = Vec::with_capacity(keys.len());
+    for key in keys {
+        let entry = transaction.entry(table.collection.id, key).ok_or_else(unknown)?;
+        if entry.written.is_none() {
+            let before = entry.before.as_ref().map(|before| before.version);
+            held.push((*key, entry.slot, before));
+        }
     }
-    let (slot, before) = (entry.slot, entry.before.as_ref().map(|before| before.version));
-    transaction.lock(table, key)?;
+    let keys: Vec<&[u8]> = held.iter().map(|(key, ..)| *key).collect();
+    transaction.lock(table, &keys).await?;
     // Locked first and then read: whoever had it before has either not let go, or has committed.
-    let now = table.document(key, slot).await?.map(|now| now.version);
-    if now == before { Ok(()) } else { Err(conflict()) }
+    for (key, slot, before) in held {
+        let now = table.document(key, slot).await?.map(|now| now.version);
+        if now != before {
+            return Err(conflict());
+        }
+    }
+    Ok(())
 }
 
 /// Locks the id of a document that is to be added.
@@ -171,7 +180,7 @@ pub(super) async fn make_room(
     if entry.is_some_and(|entry| entry.body().is_some()) {
         return Err(Error::new(Kind::AlreadyExists, "a document with this _id exists already"));
     }
-    hold(transaction, table, &document.key).await
+    hold(transaction, table, &[&document.key]).await
 }
 
 /// What matches of the documents that the transaction knows.

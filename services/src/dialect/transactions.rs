@@ -1,0 +1,97 @@
+//! Which node a request of a transaction is for: a transaction lives in the memory of the one that began it, and its id says
+//! which that is.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use yunzhan_base::{Call, Error, Kind, Reply, Result};
+
+use crate::documents::transaction_conflict;
+use crate::nodes::cluster::Cluster;
+
+/// The member, and the query parameter, that names a transaction.
+const MEMBER: &str = "transactionId";
+
+/// The parameter of a path that does.
+const PARAM: &str = "transaction";
+
+/// The member of a body that names the transaction; nothing else of it is read here.
+#[derive(Deserialize)]
+struct Named<'b> {
+    #[serde(borrow, rename = "transactionId")]
+    transaction: Option<&'b RawValue>,
+}
+
+/// The answer of the node that holds the transaction of a call, if that is another one.
+///
+/// # Errors
+/// Those of the call. `Conflict`, on which clients begin anew, when that node is gone and with it the transaction.
+pub(super) async fn answer_elsewhere(
+    cluster: &Cluster,
+    route: &str,
+    call: &Call,
+) -> Result<Option<Reply>> {
+    if !cluster.has_peers() {
+        return Ok(None);
+    }
+    let Some(id) = named(call) else { return Ok(None) };
+    let Some(session) = cluster.elsewhere(&id) else { return Ok(None) };
+    match cluster.forward(session, route, call).await {
+        Ok(response) => Ok(Some(Reply::from(response))),
+        Err(error) if error.kind() == Kind::Unavailable => Err(gone(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Nothing was done, and nobody holds the transaction any more, or nobody can reach it before it ends by itself.
+fn gone(error: Error) -> Error {
+    transaction_conflict().because(error)
+}
+
+/// The transaction that a call names in its path, its query or its body.
+fn named(call: &Call) -> Option<String> {
+    if let Ok(id) = call.params.get(PARAM) {
+        return Some(id.to_owned());
+    }
+    if let Ok(Some(id)) = call.query(MEMBER) {
+        return Some(id.into_owned());
+    }
+    let body = call.bytes();
+    // Most calls name none, and reading a body twice is not for nothing.
+    if !body.windows(MEMBER.len()).any(|bytes| bytes == MEMBER.as_bytes()) {
+        return None;
+    }
+    let named: Named<'_> = serde_json::from_slice(body).ok()?;
+    serde_json::from_str(named.transaction?.get()).ok()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use std::time::Duration;
+
+    use yunzhan_base::{Context, RequestId};
+
+    use super::*;
+
+    fn named_in(query: &str, body: &'static str) -> Option<String> {
+        let context = Context::internal(RequestId::NONE, None, Duration::from_secs(1));
+        let uri = format!("/{query}").parse().unwrap();
+        let call = Call::new(http::Method::POST, uri, context);
+        named(&Call { body: bytes::Bytes::from_static(body.as_bytes()).into(), ..call })
+    }
+
+    #[test]
+    fn a_transaction_is_named_in_the_query_or_the_body() {
+        for (query, body, id) in [
+            ("?transactionId=a%2Db", "", Some("a-b")),
+            ("", r#"{"data":{"transactionId":"no"},"transactionId":"a-b"}"#, Some("a-b")),
+            ("", r#"{"data":{"transactionId":"no"}}"#, None),
+            ("", r#"{"data":"transactionId"}"#, None),
+            ("", r#"{"transactionId":7}"#, None),
+            ("", r#"["transactionId"]"#, None),
+            ("", "", None),
+        ] {
+            assert_eq!(named_in(query, body).as_deref(), id, "{query} {body}");
+        }
+    }
+}
