@@ -1,4 +1,4 @@
-//! The same units with other counters, or none.
+//! The same units without a part of them.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -7,42 +7,47 @@ use yunzhan_engine::sql::{
     Written,
 };
 
-/// By what documents get their versions.
+/// What is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Counters {
-    /// By the counters of their slot groups, as the service does.
-    Many,
-    /// By a single one.
-    One,
-    /// By a number of this process, with no row at all.
-    None,
+pub(crate) enum Left {
+    /// Nothing: as the service writes.
+    Nothing,
+    /// The counters of the slot groups, but for one that serves all.
+    Counters,
+    /// Every counter: numbers come from this process, and no row is held.
+    Order,
+    /// The rows of the change log.
+    Log,
 }
 
-/// A database to which units come with other counters.
-pub(crate) struct Recounted {
+/// A database to which units come without that part.
+pub(crate) struct Without {
     sql: SharedSql,
-    counters: Counters,
+    left: Left,
     next: AtomicI64,
 }
 
-impl Recounted {
-    pub(crate) fn new(sql: SharedSql, counters: Counters) -> Self {
-        Self { sql, counters, next: AtomicI64::new(1_000_000) }
+impl Without {
+    pub(crate) fn new(sql: SharedSql, left: Left) -> Self {
+        Self { sql, left, next: AtomicI64::new(1_000_000) }
     }
 
-    fn recount(&self, unit: &mut WriteBatch) {
+    fn cut(&self, unit: &mut WriteBatch) {
         let takes = |sql: &str| sql.contains("{take:");
-        match self.counters {
-            Counters::Many => {}
+        match self.left {
+            Left::Nothing => {}
+            Left::Log => {
+                unit.steps.retain(|step| !step.statement.sql.starts_with("INSERT INTO {changes}"));
+            }
             // The group is the third parameter of the step.
-            Counters::One => {
+            Left::Counters => {
                 for step in &mut unit.steps {
                     if takes(step.statement.sql) {
                         step.statement.params[2] = Value::Integer(0);
                     }
                 }
             }
-            Counters::None => {
+            Left::Order => {
                 unit.steps.retain(|step| !takes(step.statement.sql));
                 let number = self.next.fetch_add(1, Ordering::Relaxed);
                 let values = unit.steps.iter_mut().flat_map(|step| step.values_mut());
@@ -54,7 +59,7 @@ impl Recounted {
     }
 }
 
-impl Sql for Recounted {
+impl Sql for Without {
     fn read<'a>(
         &'a self,
         consistency: Consistency,
@@ -69,7 +74,7 @@ impl Sql for Recounted {
         place: &'a ShardLocation,
         mut unit: WriteBatch,
     ) -> SqlFuture<'a, Written> {
-        self.recount(&mut unit);
+        self.cut(&mut unit);
         self.sql.write(place, unit)
     }
 }
