@@ -245,7 +245,8 @@ fn beside_busy(host: SocketAddr, tenants: &[Tenant]) -> Result<(Sent, Sent)> {
 fn in_threads(threads: usize, work: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
     let work = &work;
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads).map(|number| scope.spawn(move || work(number))).collect();
+        let threads: Vec<_> =
+            (0..threads).map(|number| scope.spawn(move || work(number))).collect();
         threads.into_iter().try_for_each(|thread| thread.join().expect("no panic"))
     })
 }

@@ -13,7 +13,9 @@ use yunzhan_engine::sql::testing::mysql_async::{
 };
 
 use super::harness::{Effort, compare, open_loop};
-use super::{CALLERS, ENV, Engine, GET, HOT_ROWS, Outcome, PUT, ROWS, bare_text, body, key, migrations};
+use super::{
+    CALLERS, ENV, Engine, GET, HOT_ROWS, Outcome, PUT, ROWS, bare_text, body, key, migrations,
+};
 
 /// Operations of a round at each number of callers.
 const READS: [u64; 3] = [4_000, 15_000, 15_000];

@@ -13,7 +13,9 @@ use yunzhan_engine::sql::testing::rusqlite::Connection;
 use yunzhan_engine::sql::{Opening, open};
 
 use super::harness::{Effort, compare, open_loop};
-use super::{CALLERS, ENV, Engine, GET, HOT_ROWS, Outcome, PUT, ROWS, bare_text, body, key, migrations};
+use super::{
+    CALLERS, ENV, Engine, GET, HOT_ROWS, Outcome, PUT, ROWS, bare_text, body, key, migrations,
+};
 
 /// Operations of a round at each number of callers: half a second of reads, and of synced writes, some of which share a sync.
 const READS: u64 = 100_000;
