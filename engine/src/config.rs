@@ -42,10 +42,10 @@ pub struct Sql {
 pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// A unit waits for the group before it and for one sync; a disk that needs longer is broken.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// A thread and a few connections each, about 1 MB at rest: 32 stay under half of the whole process's 64 MB.
+/// A thread and a few connections each, about 1.5 MiB while they are open, and nothing once they are idle.
 pub const SQLITE_OPEN_MAX: usize = 32;
-/// Thirty small databases with a writer and a reader take a third of it; one large database may have 55 connections with full
-/// page caches, more than a machine of 48 cores reads with. Only while they are used: what is idle is closed.
+/// Thirty-two small databases with a writer and a reader each take three quarters of it; one large database may have fifty
+/// readers with full page caches. Only while they are used: what is idle is closed.
 pub const SQLITE_MEMORY_MAX: u64 = 64 << 20;
 /// Long enough for a person between two clicks, short enough that a server of many small environments stays small.
 pub const SQLITE_IDLE: Duration = Duration::from_secs(300);

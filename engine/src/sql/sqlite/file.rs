@@ -10,7 +10,7 @@ use yunzhan_base::{Error, Kind, Result};
 
 use super::codes;
 use super::connection::{Failure, OpenOptions, Session};
-use super::memory::{CONNECTION_BYTES, Memory};
+use super::memory::{Memory, READER_BYTES, WRITER_BYTES};
 use super::queue::Queue;
 use crate::sql::dialect::Text;
 use crate::sql::storage_fault::StorageFault;
@@ -267,7 +267,7 @@ impl File {
     pub(super) fn crowd_bytes(&self) -> u64 {
         let readers = self.readers();
         let at_work = readers.open - readers.idle.len();
-        at_work.saturating_sub(READERS_KEPT) as u64 * readers.connection_bytes()
+        at_work.saturating_sub(READERS_KEPT) as u64 * readers.reader_bytes()
     }
 
     /// Moves idle readers to `into`, the coldest first, until the files hold no more than they may and `beside`; leaves `kept`
@@ -313,11 +313,11 @@ impl File {
 impl Readers {
     /// What the writer and all readers may hold.
     fn bytes(&self) -> u64 {
-        (1 + self.open) as u64 * self.connection_bytes()
+        WRITER_BYTES + self.cache_bytes + self.open as u64 * self.reader_bytes()
     }
 
-    const fn connection_bytes(&self) -> u64 {
-        CONNECTION_BYTES + self.cache_bytes
+    const fn reader_bytes(&self) -> u64 {
+        READER_BYTES + self.cache_bytes
     }
 }
 

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use yunzhan_base::Kind;
 
 use super::connection::beside;
-use super::memory::CONNECTION_BYTES;
+use super::memory::{READER_BYTES, WRITER_BYTES};
 use super::path_of;
 use super::tests::{ITEMS, Opened, env, open_with, unit};
 use crate::config;
@@ -47,7 +47,7 @@ async fn crowd(opened: &Arc<Opened>, database: &Database, readers: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stays_open_is_bounded_by_memory_and_nobody_is_refused() {
     let root = TempDir::new().expect("a folder");
-    let most = 16 * CONNECTION_BYTES;
+    let most = 12 * (WRITER_BYTES + READER_BYTES);
     let opened = opened(&root, |config| {
         config.sqlite_open_max = 64;
         config.sqlite_memory_max = most;
@@ -77,7 +77,8 @@ async fn what_was_counted_is_given_back() {
         crowd(&opened, &env(&format!("e{number}")), 4).await;
     }
     // Three writers, and no fewer readers, each with a cache of the whole file.
-    assert!(opened.bytes() >= 6 * (CONNECTION_BYTES + 200_000), "{}", opened.bytes());
+    let least = 3 * (WRITER_BYTES + READER_BYTES + 400_000);
+    assert!(opened.bytes() >= least, "{} of {least}", opened.bytes());
     opened.clock.advance(Duration::from_secs(1));
     let closed = async {
         while opened.open_files() > 0 {
@@ -94,7 +95,10 @@ async fn readers_of_a_crowd_are_closed_before_anything_of_others() {
     let root = TempDir::new().expect("a folder");
     // Room for the writer and a reader of each, and for four readers more; files are small.
     let opened = opened(&root, |config| {
-        config.sqlite_memory_max = (2 * (QUIET as u64 + 1) + 4) * (CONNECTION_BYTES + (64 << 10));
+        let files = QUIET as u64 + 1;
+        let pages = 64 << 10;
+        config.sqlite_memory_max =
+            files * (WRITER_BYTES + pages) + (files + 4) * (READER_BYTES + pages);
         config.sqlite_reader_threads = 16;
     });
     let quiet: Vec<_> = (0..QUIET).map(|number| env(&format!("quiet{number}"))).collect();
