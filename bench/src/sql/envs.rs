@@ -60,9 +60,17 @@ struct Tenant {
 /// What some requests came to.
 #[derive(Default)]
 struct Sent {
-    /// The shortest first.
-    latencies: Vec<Duration>,
+    reads: Vec<Duration>,
+    inserts: Vec<Duration>,
     refused: usize,
+}
+
+/// What one request came to.
+#[derive(Clone, Copy)]
+enum One {
+    Read(Duration),
+    Insert(Duration),
+    Refused,
 }
 
 /// Measures all of it on a server of its own.
@@ -80,20 +88,13 @@ pub(super) fn measure(program: &Path, folder: &Path, effort: Effort) -> Result<V
     let unused = (resident_kib(&server)? - rest) / envs as f64;
     let (mut collected, tenants) = fill(&operator, server.plain, &keys)?;
     let order: Vec<usize> = (0..ROUNDS * envs).map(|number| number * 7 % envs).collect();
-    let mut trickle = send_trickle(server.plain, &tenants, &order)?;
-    let (mut beside, mut busy) = beside_busy(server.plain, &tenants)?;
+    let trickle = send_trickle(server.plain, &tenants, &order)?;
+    let (beside, busy) = beside_busy(server.plain, &tenants)?;
     let used = (resident_kib(&server)? - rest) / envs as f64;
     server.process.stop()?;
 
-    for latencies in [
-        &mut made,
-        &mut collected,
-        &mut trickle.latencies,
-        &mut beside.latencies,
-        &mut busy.latencies,
-    ] {
-        latencies.sort_unstable();
-    }
+    made.sort_unstable();
+    collected.sort_unstable();
     let alone = |name: &str, figure, aim| Row::alone(name, figure, aim);
     let most = |figure| Some(Aim::Most(figure));
     let making = vec![
@@ -104,23 +105,12 @@ pub(super) fn measure(program: &Path, folder: &Path, effort: Effort) -> Result<V
         alone("resident, made and unused, KiB each", unused, most(IDLE_KIB)),
         alone("resident, after all this, KiB each", used, most(IDLE_KIB)),
     ];
-    let sent = |sent: &Sent, what: &str, aim| {
-        vec![
-            alone(&format!("{what}, p50, ms"), at(&sent.latencies, 0.5), None),
-            alone(&format!("{what}, p99, ms"), at(&sent.latencies, 0.99), aim),
-            alone(&format!("{what}, the slowest, ms"), at(&sent.latencies, 1.0), None),
-            alone(&format!("{what}, requests"), sent.latencies.len() as f64, None),
-            alone(&format!("{what}, refused"), sent.refused as f64, most(0.0)),
-        ]
-    };
-    let mut beside_rows = sent(&beside, "first of a closed one", most(FIRST_MS));
-    beside_rows.extend(sent(&busy, "of a busy one", None));
+    let mut beside_rows = beside.rows("first of a closed one", most(FIRST_MS));
+    beside_rows.extend(busy.rows("of a busy one", None));
+    let trickle_rows = trickle.rows("first of a closed one", most(FIRST_MS));
     Ok(vec![
         Section { title: "a thousand environments", rows: making },
-        Section {
-            title: "an equal trickle to all of them",
-            rows: sent(&trickle, "first of a closed one", most(FIRST_MS)),
-        },
+        Section { title: "an equal trickle to all of them", rows: trickle_rows },
         Section { title: "a trickle to the others beside ten that are busy", rows: beside_rows },
     ])
 }
@@ -227,7 +217,8 @@ fn beside_busy(host: SocketAddr, tenants: &[Tenant]) -> Result<(Sent, Sent)> {
             own.add(tenant.ask(&mut connection, number)?);
         }
         let mut sent = sent.lock().expect("no worker panics");
-        sent.latencies.extend(own.latencies);
+        sent.reads.extend(own.reads);
+        sent.inserts.extend(own.inserts);
         sent.refused += own.refused;
         Ok(())
     };
@@ -255,8 +246,9 @@ fn in_threads(threads: usize, work: impl Fn(usize) -> Result<()> + Sync) -> Resu
 
 impl Tenant {
     /// Sends one request; says how long it took, if it was served.
-    fn ask(&self, connection: &mut Connection, number: usize) -> Result<Option<Duration>> {
-        let asked = if number % 4 == 3 { &self.insert } else { &self.read };
+    fn ask(&self, connection: &mut Connection, number: usize) -> Result<One> {
+        let is_insert = number % 4 == 3;
+        let asked = if is_insert { &self.insert } else { &self.read };
         let begun = Instant::now();
         let answer = connection.ask(asked)?;
         let took = begun.elapsed();
@@ -266,18 +258,39 @@ impl Tenant {
         if !is_served {
             progress(&format!("refused: status {}: {}", answer.status, answer.text()));
         }
-        Ok(is_served.then_some(took))
+        Ok(match (is_served, is_insert) {
+            (false, _) => One::Refused,
+            (true, false) => One::Read(took),
+            (true, true) => One::Insert(took),
+        })
     }
 }
 
 // === impl Sent ===
 
 impl Sent {
-    fn add(&mut self, one: Option<Duration>) {
+    fn add(&mut self, one: One) {
         match one {
-            Some(took) => self.latencies.push(took),
-            None => self.refused += 1,
+            One::Read(took) => self.reads.push(took),
+            One::Insert(took) => self.inserts.push(took),
+            One::Refused => self.refused += 1,
         }
+    }
+
+    /// Reads and inserts apart, because the latter wait for the disk.
+    fn rows(mut self, what: &str, aim: Option<Aim>) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for (kind, latencies) in [("read", &mut self.reads), ("insert", &mut self.inserts)] {
+            latencies.sort_unstable();
+            let name = |figure: &str| format!("{kind}, {what}, {figure}");
+            rows.push(Row::alone(&name("p50, ms"), at(latencies, 0.5), None));
+            rows.push(Row::alone(&name("p99, ms"), at(latencies, 0.99), aim));
+            rows.push(Row::alone(&name("the slowest, ms"), at(latencies, 1.0), None));
+            rows.push(Row::alone(&name("requests"), latencies.len() as f64, None));
+        }
+        let nobody = Some(Aim::Most(0.0));
+        rows.push(Row::alone(&format!("{what}, refused"), self.refused as f64, nobody));
+        rows
     }
 }
 

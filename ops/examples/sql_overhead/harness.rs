@@ -1,10 +1,10 @@
 //! Takes the time of three sides in turn, and prints what came of it.
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Handle;
 
 use super::{OPEN_READS, OPEN_ROUNDS, OPEN_SHARE, Outcome, ROUNDS};
@@ -43,7 +43,7 @@ where
 {
     let Effort { callers, count } = effort;
     let next = Arc::new(AtomicU64::new(first));
-    let (cpu, started) = (processor_time()?, Instant::now());
+    let (cpu, started) = (processor_time(), Instant::now());
     let call = |_| {
         let (next, work) = (Arc::clone(&next), work.clone());
         tokio::spawn(async move {
@@ -60,7 +60,7 @@ where
         caller.await??;
     }
     let per = |time: Duration| time.as_secs_f64() * 1e6 / count as f64;
-    Ok(Round { cpu_us: per(processor_time()?.saturating_sub(cpu)), us: per(started.elapsed()) })
+    Ok(Round { cpu_us: per(processor_time().saturating_sub(cpu)), us: per(started.elapsed()) })
 }
 
 /// Measures one operation of three sides.
@@ -219,13 +219,8 @@ impl Sides {
     }
 }
 
-/// Processor time of all living threads of this process.
-fn processor_time() -> Outcome<Duration> {
-    let mut nanos = 0;
-    for thread in fs::read_dir("/proc/self/task")? {
-        // A thread may end between the two.
-        let text = fs::read_to_string(thread?.path().join("schedstat")).unwrap_or_default();
-        nanos += text.split(' ').next().unwrap_or_default().parse::<u64>().unwrap_or_default();
-    }
-    Ok(Duration::from_nanos(nanos))
+/// Processor time of this process, also of threads that ended.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }

@@ -17,7 +17,7 @@ use crate::sql::{Database, Expect, Statement, Value, WriteBatch, WriteStep};
 const PUT: &str = "INSERT INTO {items} (env, id, number) VALUES ('e', X'01', 1)";
 const GET: &str = "SELECT number FROM {items}";
 /// Some tens of milliseconds, so that several run at the same time.
-const SLOW: &str = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 300000) SELECT COUNT(*) FROM c";
+const SLOW: &str = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 100000) SELECT COUNT(*) FROM c";
 
 fn opened(root: &TempDir, change: impl FnOnce(&mut config::Sql)) -> Arc<Opened> {
     let mut config = config::Sql::default();
@@ -128,7 +128,7 @@ async fn one_whose_queue_is_full_disturbs_no_other() {
         tokio::spawn(async move { opened.write(env("busy"), row(number, 20_000)).await })
     };
     // More than the 16 MiB that may wait for one database.
-    let flood: Vec<_> = (0..2_000).map(write).collect();
+    let flood: Vec<_> = (0..1_200).map(write).collect();
     for round in 0..2 {
         for number in 0..20 {
             let own = env(&format!("e{number}"));
@@ -226,7 +226,7 @@ async fn idle_readers_do_not_make_the_log_grow() {
     let opened = opened(&root, |_| ());
     let own = env("one");
     let log = beside(&path_of(root.path(), &own), "-wal");
-    for number in 0..200 {
+    for number in 0..120 {
         if number % 20 == 0 {
             crowd(&opened, &own, 4).await;
         }
