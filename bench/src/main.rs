@@ -3,8 +3,8 @@
 //! `cargo xtask bench NAME` builds this with optimization and runs it. Read [`gateway()`] first: it lists what is measured.
 //! `nginx.rs` and `yunzhan.rs` start the servers and say what they can be asked, `streams.rs` and `upstream.rs` those that
 //! take sockets and uploads; `callgrind.rs`, `cpu.rs`, `idle.rs`, `sockets.rs` and `uploads.rs` each take one kind of figure;
-//! `table.rs` prints. [`documents()`] does the same with documents, [`waf()`] with the rules of the
-//! web application firewall. Each ends with one line an aim: `aim NAME: FIGURE (wanted WANTED) met|missed`.
+//! `table.rs` prints. [`documents()`] does the same with documents, [`sql()`] with the SQL engine, [`waf()`] with the rules of
+//! the web application firewall. Each ends with one line an aim: `aim NAME: FIGURE (wanted WANTED) met|missed`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool talks to its terminal")]
 
@@ -17,6 +17,7 @@ mod load;
 mod nginx;
 mod peer;
 mod sockets;
+mod sql;
 mod streams;
 mod table;
 mod tools;
@@ -32,6 +33,7 @@ use anyhow::{Result, bail};
 
 use documents::documents;
 use gateway::gateway;
+use sql::sql;
 use waf::waf;
 
 const USAGE: &str = "\
@@ -39,10 +41,12 @@ usage: cargo xtask bench <name> [--quick]
 
   gateway                  the server beside nginx: CPU, instructions, memory, sockets, uploads, time to ready
   documents                documents beside parse-server on PostgreSQL: CPU, rates, latencies, memory
+  sql                      the SQL engine beside rusqlite and mysql_async, in process: CPU, time, latency at a fixed rate; and
+                           a server with a thousand environments: first requests, memory
   waf --rules DIR          requests against a release of the OWASP Core Rule Set, which lies in DIR, beside libmodsecurity:
                            CPU, instructions, memory, time to load
-  --only PARTS             of the gateway's bench these alone, with commas between: instructions, load, idle, sockets,
-                           uploads, starts
+  --only PARTS             of the gateway's or the SQL engine's bench these alone, with commas between: instructions, load,
+                           idle, sockets, uploads, starts; overhead, envs
   --quick                  fewer rounds: whether it runs, and roughly what it says
 ";
 
@@ -85,6 +89,7 @@ fn run(choice: &Choice) -> Result<()> {
     match (choice.name.as_str(), choice.rules.as_deref()) {
         ("gateway", None) => gateway(&root, choice.effort, &choice.only),
         ("documents", None) if choice.only.is_empty() => documents(&root, choice.effort),
+        ("sql", None) => sql(&root, choice.effort, &choice.only),
         ("waf", Some(rules)) if choice.only.is_empty() => waf(&root, choice.effort, rules),
         _ => bail!("what is asked for is not one of these\n{USAGE}"),
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use yunzhan_base::Secret;
-use yunzhan_base::config::Reader;
+use yunzhan_base::config::{ByteSize, Reader};
 
 /// The engines' configuration.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +24,8 @@ pub struct Sql {
     pub write_timeout: Duration,
     /// Databases that SQLite keeps open at a time; the least recently used idle one makes room.
     pub sqlite_open_max: usize,
+    /// Bytes that the connections to all open SQLite databases may hold; what is idle makes room.
+    pub sqlite_memory_max: u64,
     /// How long an unused SQLite database stays open.
     pub sqlite_idle: Duration,
     /// Threads that run SQLite reads which are too long for the caller's thread.
@@ -40,8 +42,11 @@ pub struct Sql {
 pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// A unit waits for the group before it and for one sync; a disk that needs longer is broken.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// A thread and a few connections each, about 1 MB at rest: 32 stay under half of the whole process's 64 MB.
+/// A thread and a few connections each, about 1.5 MiB while they are open, and nothing once they are idle.
 pub const SQLITE_OPEN_MAX: usize = 32;
+/// Thirty-two small databases with a writer and a reader each take three quarters of it; one large database may have fifty
+/// readers with full page caches. Only while they are used: what is idle is closed.
+pub const SQLITE_MEMORY_MAX: u64 = 64 << 20;
 /// Long enough for a person between two clicks, short enough that a server of many small environments stays small.
 pub const SQLITE_IDLE: Duration = Duration::from_secs(300);
 /// Scans are rare and bound by the processor; two keep a small machine responsive.
@@ -60,6 +65,7 @@ impl Default for Sql {
             read_timeout: READ_TIMEOUT,
             write_timeout: WRITE_TIMEOUT,
             sqlite_open_max: SQLITE_OPEN_MAX,
+            sqlite_memory_max: SQLITE_MEMORY_MAX,
             sqlite_idle: SQLITE_IDLE,
             sqlite_reader_threads: SQLITE_READER_THREADS,
             sqlite_cache_kib: SQLITE_CACHE_KIB,
@@ -103,6 +109,14 @@ impl Sql {
                 2..=4096,
                 "environments whose SQLite database is open at a time; one more closes the one that was used longest ago",
             ),
+            sqlite_memory_max: sql
+                .value_in(
+                    "sqlite_memory_max",
+                    ByteSize::bytes(SQLITE_MEMORY_MAX),
+                    ByteSize::mib(4)..=ByteSize::gib(64),
+                    "what the connections to all open SQLite databases may hold; more closes idle connections, then the databases that were used longest ago",
+                )
+                .get(),
             sqlite_idle: sql.value_in(
                 "sqlite_idle",
                 SQLITE_IDLE,

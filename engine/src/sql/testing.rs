@@ -14,8 +14,8 @@ use mysql_async::prelude::Queryable;
 use tempfile::TempDir;
 use yunzhan_base::{Clock, Secret};
 
-/// The embedded engine's driver, for measurements of what this crate and its callers add to it.
-pub use rusqlite;
+/// The drivers, for measurements of what this crate and its callers add to them.
+pub use {mysql_async, rusqlite};
 
 use super::{Migrations, Opening, SharedSql, open};
 use crate::config;

@@ -1,5 +1,8 @@
 //! SQLite's result codes, translated once.
 
+use std::fs::File;
+use std::path::Path;
+
 use rusqlite::ffi;
 use yunzhan_base::{Error, Kind};
 
@@ -15,6 +18,19 @@ pub(super) fn error(source: rusqlite::Error) -> Error {
         _ => (Kind::Internal, Kind::Internal.entry().en),
     };
     Error::new(kind, message).because(source)
+}
+
+/// The error of an opening, with what the system says of it: the driver alone tells missing rights from too many open files no
+/// more than from a folder in the file's place. The file itself is not touched: closing it would end the locks on it that this
+/// process has.
+pub(super) fn opening(path: &Path, source: rusqlite::Error) -> Error {
+    let error = error(source);
+    let Some(folder) = path.parent() else { return error };
+    match File::open(folder) {
+        Err(why) => error.with_detail(format!("the system says of its folder: {why}")),
+        Ok(_) if path.is_dir() => error.with_detail("a folder stands in its place"),
+        Ok(_) => error,
+    }
 }
 
 /// Why the file takes no writes, when that is what the code says.

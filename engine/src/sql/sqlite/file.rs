@@ -3,13 +3,14 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use yunzhan_base::{Error, Kind, Result};
 
 use super::codes;
 use super::connection::{Failure, OpenOptions, Session};
+use super::memory::{Memory, READER_BYTES, WRITER_BYTES};
 use super::queue::Queue;
 use crate::sql::dialect::Text;
 use crate::sql::storage_fault::StorageFault;
@@ -20,6 +21,8 @@ use crate::sql::{Database, Rows, Value};
 const HERE_MAX: Duration = Duration::from_micros(200);
 /// How many times a statement that was too long goes to a reader thread before it is tried on the caller's again.
 const HOPS: u32 = 64;
+/// Readers that a file keeps while all files together hold too much: the one of a lone caller.
+pub(super) const READERS_KEPT: usize = 1;
 
 /// A database file.
 pub(super) struct File {
@@ -31,10 +34,23 @@ pub(super) struct File {
     is_ready: AtomicBool,
     stage: Mutex<Stage>,
     changed: Condvar,
-    /// Readers that nobody uses, the warmest last. Each belongs to one thread at a time and is made when none is idle,
-    /// so there are never more than threads that read.
-    readers: Mutex<Vec<Session>>,
+    readers: Mutex<Readers>,
+    memory: Arc<Memory>,
     identity: OnceLock<Identity>,
+}
+
+/// The connections that read, and what all connections of the file hold.
+#[derive(Default)]
+struct Readers {
+    /// Those that nobody uses, the warmest last. Each belongs to one thread at a time and is made when none is idle, so there
+    /// are never more than threads that read.
+    idle: Vec<Session>,
+    /// How many are open, those at work too.
+    open: usize,
+    /// What the page cache of one connection may hold of this file.
+    cache_bytes: u64,
+    /// Whether what they hold counts: while the file is in the table.
+    is_counted: bool,
 }
 
 /// Device and number of a file.
@@ -70,7 +86,7 @@ pub(super) struct Query<'a> {
 // === impl File ===
 
 impl File {
-    pub(super) fn new(database: Database, path: PathBuf) -> Self {
+    pub(super) fn new(database: Database, path: PathBuf, memory: Arc<Memory>) -> Self {
         Self {
             database,
             path,
@@ -80,6 +96,7 @@ impl File {
             stage: Mutex::new(Stage::Opening),
             changed: Condvar::new(),
             readers: Mutex::default(),
+            memory,
             identity: OnceLock::new(),
         }
     }
@@ -180,12 +197,15 @@ impl File {
     /// An idle reader, or a new one. Opening takes some hundred microseconds, once for each thread that reads: less than
     /// a point read might wait for a reader thread that is busy with scans.
     fn session(&self, options: &OpenOptions) -> Result<Session> {
-        if let Some(idle) = self.readers().pop() {
+        if let Some(idle) = self.readers().idle.pop() {
             return Ok(idle);
         }
         // A file that took the place of ours must not meet our log.
         self.check_identity()?;
-        Session::open_to_read(&self.path, options).map_err(codes::error)
+        let session = Session::open_to_read(&self.path, options)
+            .map_err(|error| codes::opening(&self.path, error))?;
+        self.recount(|readers| readers.open += 1);
+        Ok(session)
     }
 
     fn read_with(
@@ -196,16 +216,108 @@ impl File {
     ) -> Result<Rows, Failure> {
         session.stop_at(Some(until));
         let rows = session.rows(&query.text.sql, query.params, query.rows_max);
-        self.readers().push(session);
+        self.give_back(session);
         rows
+    }
+
+    /// Keeps a reader for the next one. Where all files together hold too much, only one of each file is kept.
+    fn give_back(&self, session: Session) {
+        let mut readers = self.readers();
+        let is_spare = self.memory.is_over() && readers.is_counted && readers.open > READERS_KEPT;
+        if is_spare {
+            drop(readers);
+            self.recount(|readers| readers.open -= 1);
+        } else {
+            readers.idle.push(session);
+        }
+    }
+
+    /// Begins to count what it holds: it stands in the table from now on.
+    pub(super) fn enter(&self) {
+        let mut readers = self.readers();
+        readers.is_counted = true;
+        self.memory.change(0, readers.bytes());
+    }
+
+    /// Ends that: it is out of the table.
+    pub(super) fn leave(&self) {
+        let mut readers = self.readers();
+        if std::mem::take(&mut readers.is_counted) {
+            self.memory.change(readers.bytes(), 0);
+        }
+    }
+
+    /// What a connection's page cache may hold of it. Called by the writer when that changes.
+    pub(super) fn set_cache_bytes(&self, bytes: u64) {
+        self.recount(|readers| readers.cache_bytes = bytes);
+    }
+
+    /// What its connections may hold.
+    pub(super) fn bytes(&self) -> u64 {
+        self.readers().bytes()
+    }
+
+    /// How many readers are open.
+    #[cfg(test)]
+    pub(super) fn open_readers(&self) -> usize {
+        self.readers().open
+    }
+
+    /// What readers at work hold that are more than it keeps: they are closed when they are done, as long as all hold too much.
+    pub(super) fn crowd_bytes(&self) -> u64 {
+        let readers = self.readers();
+        let at_work = readers.open - readers.idle.len();
+        at_work.saturating_sub(READERS_KEPT) as u64 * readers.reader_bytes()
+    }
+
+    /// Moves idle readers to `into`, the coldest first, until the files hold no more than they may and `beside`; leaves `kept`
+    /// readers open.
+    pub(super) fn take_idle_readers(&self, kept: usize, beside: u64, into: &mut Vec<Session>) {
+        while self.memory.is_over_by(beside) {
+            let taken = self.recount(|readers| {
+                let is_left = readers.open > kept && !readers.idle.is_empty();
+                is_left.then(|| {
+                    readers.open -= 1;
+                    readers.idle.remove(0)
+                })
+            });
+            match taken {
+                Some(session) => into.push(session),
+                None => return,
+            }
+        }
+    }
+
+    /// Changes what is open, and counts it.
+    fn recount<T>(&self, change: impl FnOnce(&mut Readers) -> T) -> T {
+        let mut readers = self.readers();
+        let before = readers.bytes();
+        let changed = change(&mut readers);
+        if readers.is_counted {
+            self.memory.change(before, readers.bytes());
+        }
+        changed
     }
 
     fn stage(&self) -> MutexGuard<'_, Stage> {
         self.stage.lock().expect("no panic while held")
     }
 
-    fn readers(&self) -> MutexGuard<'_, Vec<Session>> {
+    fn readers(&self) -> MutexGuard<'_, Readers> {
         self.readers.lock().expect("no panic while held")
+    }
+}
+
+// === impl Readers ===
+
+impl Readers {
+    /// What the writer and all readers may hold.
+    fn bytes(&self) -> u64 {
+        WRITER_BYTES + self.cache_bytes + self.open as u64 * self.reader_bytes()
+    }
+
+    const fn reader_bytes(&self) -> u64 {
+        READER_BYTES + self.cache_bytes
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) fn open(
             .because(error)
     })?;
     let open = || -> Result<Session> {
-        let session = Session::open(path, options).map_err(codes::error)?;
+        let session = Session::open(path, options).map_err(|error| codes::opening(path, error))?;
         let connection = &session.connection;
         // Both marks in one transaction: a start that was cut between them left a file that nobody would open again.
         let unmarked = Marks::of(connection)?.check()? == Known::Unmarked;
@@ -50,7 +50,7 @@ pub(super) fn inspect(path: &Path, scope: Scope, migrations: &Migrations) -> Res
         return Ok(());
     }
     let inspect = || -> Result<()> {
-        let connection = Session::look_at(path).map_err(codes::error)?;
+        let connection = Session::look_at(path).map_err(|error| codes::opening(path, error))?;
         if Marks::of(&connection)?.check()? == Known::Unmarked {
             return Ok(());
         }

@@ -1,7 +1,8 @@
 //! SQLite inside the process: one file per environment and one for the system, in the data folder.
 //!
 //! Writes go through one thread per file ([`writer`]); reads run on the caller's thread when they are short and on a
-//! reader thread when they are not ([`file`]). Files are opened when first used and closed when unused.
+//! reader thread when they are not ([`file`]). Files are opened when first used and closed when unused, or when others need
+//! their room ([`room`]).
 
 mod codes;
 mod connection;
@@ -11,17 +12,20 @@ mod cuts;
 mod durability;
 mod file;
 mod format;
+#[cfg(test)]
+mod many;
+mod memory;
 mod pool;
 mod queue;
 #[cfg(test)]
 mod refusals;
+mod room;
 #[cfg(test)]
 mod tests;
 #[cfg(any(test, feature = "testsuite"))]
 pub mod vfs;
 mod writer;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::thread;
@@ -32,8 +36,10 @@ use yunzhan_base::{Clock, Error, Kind, Result};
 
 use self::connection::OpenOptions;
 use self::file::{File, Query};
+use self::memory::Memory;
 use self::pool::Pool;
 use self::queue::{Refusal, Waiting};
+use self::room::{Files, has_room, remove, shrink};
 use super::dialect::{Dialect, Text, Texts};
 use super::limits::{bytes_of, check_statement, check_unit, rows_max};
 use super::migrate::Migrations;
@@ -46,9 +52,6 @@ pub use self::format::FORMAT;
 
 /// How often an unused file asks whether it may be closed.
 const IDLE_CHECKS: u32 = 4;
-/// How many times as many files as may be open are so at the most: where units wait for all of them, one more is opened, and the
-/// next that is idle makes room again.
-const CROWDED_TIMES: usize = 2;
 /// How often somebody looks again who waits for room.
 const ROOM_PAUSE: Duration = Duration::from_millis(2);
 /// SQLite recurses little; the standard 2 MB for every environment would be waste.
@@ -69,7 +72,8 @@ struct Shared {
     texts: Texts,
     migrations: Migrations,
     clock: Clock,
-    files: RwLock<HashMap<Database, Arc<File>>>,
+    files: RwLock<Files>,
+    memory: Arc<Memory>,
     pool: Pool,
 }
 
@@ -110,6 +114,7 @@ impl Sqlite {
         options: OpenOptions,
     ) -> Result<Self> {
         let pool = Pool::start(config.sqlite_reader_threads)?;
+        let memory = Arc::new(Memory::new(config.sqlite_memory_max));
         let shared = Shared {
             root,
             config,
@@ -118,6 +123,7 @@ impl Sqlite {
             migrations,
             clock,
             files: RwLock::default(),
+            memory,
             pool,
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -157,10 +163,12 @@ impl Sql for Sqlite {
             };
             let rows_max = rows_max(place);
             let query = Query { text: &text, params: &statement.params, rows_max };
-            match file.read_here(&self.shared.options, &query) {
+            let answer = match file.read_here(&self.shared.options, &query) {
                 Some(answer) => answer,
                 None => self.shared.read_elsewhere(file, text, statement, rows_max).await,
-            }
+            };
+            self.shared.make_room();
+            answer
         })
     }
 
@@ -216,7 +224,8 @@ impl Shared {
         if !has_room(&mut files, self.config.sqlite_open_max) {
             return Ok(None);
         }
-        let file = Arc::new(File::new(database.clone(), path_of(&self.root, database)));
+        let path = path_of(&self.root, database);
+        let file = Arc::new(File::new(database.clone(), path, Arc::clone(&self.memory)));
         file.touch(now_ms);
         let (shared, served) = (Arc::clone(self), Arc::clone(&file));
         thread::Builder::new()
@@ -227,7 +236,20 @@ impl Shared {
                 Error::new(Kind::Unavailable, "no thread for another database").because(error)
             })?;
         files.insert(database.clone(), Arc::clone(&file));
+        file.enter();
+        drop(files);
+        self.make_room();
         Ok(Some(file))
+    }
+
+    /// Lets go of what is idle, if the open files grew past what they may hold.
+    fn make_room(&self) {
+        if self.memory.wants_room() {
+            let closed =
+                shrink(&mut self.files.write().expect("no panic while held"), &self.memory);
+            // Closing takes a while, and the table is free again.
+            drop(closed);
+        }
     }
 
     async fn hand_over(self: &Arc<Self>, database: &Database, mut waiting: Waiting) -> Result<()> {
@@ -305,34 +327,6 @@ impl Shared {
     fn forget(&self, file: &Arc<File>) {
         remove(&mut self.files.write().expect("no panic while held"), file);
     }
-}
-
-/// Takes out this file, but not a newer one of the same database.
-fn remove(files: &mut HashMap<Database, Arc<File>>, file: &Arc<File>) {
-    if files.get(&file.database).is_some_and(|known| Arc::ptr_eq(known, file)) {
-        files.remove(&file.database);
-    }
-}
-
-/// Whether one file more may be opened. It makes room for it: closes those that were used longest ago, unless units wait for
-/// them. A file that is closed stays readable until its last reader lets go, and is opened again within some milliseconds.
-fn has_room(files: &mut HashMap<Database, Arc<File>>, open_max: usize) -> bool {
-    if files.len() < open_max {
-        return true;
-    }
-    let mut by_age: Vec<Arc<File>> = files.values().cloned().collect();
-    by_age.sort_by_key(|file| file.used_ms());
-    for file in by_age {
-        // One that is still being opened may be migrated at this moment, which must not begin a second time beside it.
-        let may_close = file.database != Database::System && file.is_ready();
-        if may_close && file.queue.close_if_empty() {
-            remove(files, &file);
-            if files.len() < open_max {
-                return true;
-            }
-        }
-    }
-    files.len() < CROWDED_TIMES * open_max
 }
 
 fn no_room() -> Error {

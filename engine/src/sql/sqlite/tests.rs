@@ -18,14 +18,14 @@ use crate::sql::{
 };
 
 const BEGIN_MS: i64 = 1_700_000_000_000;
-const ITEMS: &[Logical] = &[Logical("items")];
+pub(super) const ITEMS: &[Logical] = &[Logical("items")];
 
-struct Opened {
+pub(super) struct Opened {
     sqlite: Sqlite,
-    clock: Clock,
+    pub(super) clock: Clock,
 }
 
-fn open_with(root: &Path, config: config::Sql, service: &'static [Migration]) -> Opened {
+pub(super) fn open_with(root: &Path, config: config::Sql, service: &'static [Migration]) -> Opened {
     let clock = Clock::manual(BEGIN_MS);
     let migrations = Migrations::new(vec![("suite", service)]).expect("good numbers");
     let sqlite = Sqlite::new(root.to_owned(), config, migrations, clock.clone());
@@ -36,7 +36,7 @@ fn open(root: &Path) -> Opened {
     open_with(root, config::Sql::default(), MIGRATIONS)
 }
 
-fn env(name: &str) -> Database {
+pub(super) fn env(name: &str) -> Database {
     Database::Env(name.parse().expect("a name"))
 }
 
@@ -44,27 +44,43 @@ fn place(database: Database) -> ShardLocation {
     ShardLocation { database, key: Key::Slot(0) }
 }
 
-fn unit(sql: &'static str) -> WriteBatch {
+pub(super) fn unit(sql: &'static str) -> WriteBatch {
     let statement = Statement { sql, tables: ITEMS, params: vec![] };
     WriteBatch { steps: vec![WriteStep::once(statement, Expect::Any)], idempotency: None }
 }
 
 impl Opened {
-    async fn write(&self, database: Database, unit: WriteBatch) -> Result<Written> {
+    pub(super) async fn write(&self, database: Database, unit: WriteBatch) -> Result<Written> {
         self.sqlite.write(&place(database), unit).await
     }
 
-    async fn read(&self, database: Database, sql: &'static str) -> Result<Vec<Row>> {
+    pub(super) async fn read(&self, database: Database, sql: &'static str) -> Result<Vec<Row>> {
         let statement = Statement { sql, tables: ITEMS, params: vec![] };
         Ok(self.sqlite.read(Consistency::Primary, &place(database), statement).await?.0)
     }
 
-    async fn prepare(&self, name: &str) -> Result<()> {
+    pub(super) async fn prepare(&self, name: &str) -> Result<()> {
         self.sqlite.prepare(&env(name)).await
     }
 
-    fn open_files(&self) -> usize {
+    pub(super) fn open_files(&self) -> usize {
         self.sqlite.shared.files.read().expect("no panic while held").len()
+    }
+
+    /// What all open files hold, as it is counted.
+    pub(super) fn bytes(&self) -> u64 {
+        self.sqlite.shared.memory.bytes()
+    }
+
+    /// What they may hold.
+    pub(super) fn bytes_max(&self) -> u64 {
+        self.sqlite.shared.config.sqlite_memory_max
+    }
+
+    /// How many readers a database has, if it is open.
+    pub(super) fn readers(&self, database: &Database) -> Option<usize> {
+        let files = self.sqlite.shared.files.read().expect("no panic while held");
+        files.get(database).map(|file| file.open_readers())
     }
 }
 

@@ -38,6 +38,7 @@ pub(super) fn run(shared: &Arc<Shared>, file: &Arc<File>) {
     let opened = Writer::open(shared, file);
     match opened {
         Ok(mut writer) => {
+            writer.count_pages();
             file.set_ready();
             writer.serve();
         }
@@ -79,6 +80,10 @@ struct Writer<'a> {
     swept_ms: i64,
     /// Groups that still run with a savepoint for each unit.
     careful_groups: u32,
+    /// Bytes of a page of the file.
+    page_bytes: u64,
+    /// What a connection's page cache may hold of the file, as counted last.
+    cache_bytes: u64,
 }
 
 /// The statements on remembered answers.
@@ -106,6 +111,7 @@ impl<'a> Writer<'a> {
         let Shared { options, migrations, clock, .. } = shared;
         let session = format::open(&file.path, scope, options, migrations, clock)?;
         file.remember_identity()?;
+        let page_bytes = number(&session, "PRAGMA page_size")?;
         let env = Value::Text(file.database.env_column().to_owned());
         let memory = Memory::of(scope)?;
         Ok(Self {
@@ -118,6 +124,8 @@ impl<'a> Writer<'a> {
             sequence: 0,
             swept_ms: 0,
             careful_groups: 0,
+            page_bytes,
+            cache_bytes: 0,
         })
     }
 
@@ -193,7 +201,24 @@ impl<'a> Writer<'a> {
             }
         }
         self.commit().map_err(Undone::All)?;
+        self.count_pages();
         Ok(answers)
+    }
+
+    /// Counts what a page cache may hold of the file, until that is as much as it may hold at all.
+    fn count_pages(&mut self) {
+        let most = u64::from(self.shared.options.cache_kib) << 10;
+        if self.cache_bytes >= most {
+            return;
+        }
+        // A failure leaves the count for the next time.
+        let pages = number(&self.session, "PRAGMA page_count").unwrap_or(0);
+        let bytes = (pages * self.page_bytes).min(most);
+        if bytes > self.cache_bytes {
+            self.cache_bytes = bytes;
+            self.file.set_cache_bytes(bytes);
+            self.shared.make_room();
+        }
     }
 
     /// Undoes a group whose unit at place `culprit` failed halfway.
@@ -325,6 +350,15 @@ impl<'a> Writer<'a> {
     fn run(&self, sql: &str) -> Result<()> {
         let mut statement = self.session.connection.prepare_cached(sql).map_err(codes::error)?;
         statement.raw_execute().map(drop).map_err(codes::error)
+    }
+}
+
+/// The one number that a statement gives.
+fn number(session: &Session, sql: &str) -> Result<u64> {
+    let rows = session.rows(sql, &[], 1)?;
+    match rows.0.first().map(|row| row.0.as_slice()) {
+        Some([Value::Integer(number)]) => Ok(number.unsigned_abs()),
+        _ => Err(Error::internal(format!("no number: {sql}"))),
     }
 }
 
