@@ -6,7 +6,7 @@ use yunzhan_base::fault::{Effect, Faults, Point};
 use yunzhan_base::{Error, Kind, Result};
 
 use super::{
-    Consistency, Rows, ShardLocation, SharedSql, Sql, SqlFuture, Statement, WriteBatch, Written,
+    Consistency, Rows, ShardLocation, SharedSql, Sql, SqlFuture, Statement, Who, WriteBatch, Written,
 };
 
 /// An engine that may fail on purpose.
@@ -53,6 +53,20 @@ impl Sql for Faulty {
         Box::pin(async move {
             self.strike(Point::SqlWrite).await?;
             let written = self.inner.write(place, unit).await?;
+            self.strike(Point::SqlWriteAnswer).await?;
+            Ok(written)
+        })
+    }
+
+    fn write_by<'a>(
+        &'a self,
+        who: Who,
+        place: &'a ShardLocation,
+        unit: WriteBatch,
+    ) -> SqlFuture<'a, Written> {
+        Box::pin(async move {
+            self.strike(Point::SqlWrite).await?;
+            let written = self.inner.write_by(who, place, unit).await?;
             self.strike(Point::SqlWriteAnswer).await?;
             Ok(written)
         })

@@ -14,7 +14,7 @@ use yunzhan_base::{Clock, Kind, Result};
 use super::storage_fault::StorageFault;
 use super::{
     Consistency, Database, Expect, Key, Logical, Rows, ShardLocation, SharedSql, Sql, SqlFuture,
-    Statement, Value, WriteBatch, WriteStep, Written,
+    Statement, Value, Who, WriteBatch, WriteStep, Written,
 };
 
 /// A good write that is no older says enough; health checks come every few seconds, and each would cost a sync.
@@ -280,6 +280,19 @@ impl Sql for Watched {
     fn write<'a>(&'a self, place: &'a ShardLocation, unit: WriteBatch) -> SqlFuture<'a, Written> {
         Box::pin(async move {
             let written = self.0.sql.write(place, unit).await;
+            self.0.note(&place.database, &written);
+            written
+        })
+    }
+
+    fn write_by<'a>(
+        &'a self,
+        who: Who,
+        place: &'a ShardLocation,
+        unit: WriteBatch,
+    ) -> SqlFuture<'a, Written> {
+        Box::pin(async move {
+            let written = self.0.sql.write_by(who, place, unit).await;
             self.0.note(&place.database, &written);
             written
         })
