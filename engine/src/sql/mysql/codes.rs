@@ -55,7 +55,12 @@ pub(super) fn is_broken(source: &DriverError) -> bool {
 /// Whether TLS with the server failed: it has none, or its certificate is not trusted.
 pub(super) fn is_tls(source: &DriverError) -> bool {
     use mysql_async::{DriverError::NoClientSslFlagFromServer, IoError};
-    matches!(source, DriverError::Io(IoError::Tls(_)) | DriverError::Driver(NoClientSslFlagFromServer))
+    match source {
+        // What a handshake fails with.
+        DriverError::Io(IoError::Io(error)) => error.kind() == std::io::ErrorKind::InvalidData,
+        DriverError::Io(IoError::Tls(_)) | DriverError::Driver(NoClientSslFlagFromServer) => true,
+        _ => false,
+    }
 }
 
 /// Whether a right is missing that only the state of the replication needs.

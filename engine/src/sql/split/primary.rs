@@ -113,7 +113,7 @@ impl Shared {
     pub(super) async fn look_after_primary(&self) {
         let mut refused = HashSet::new();
         let mut held: Option<(usize, Link)> = None;
-        let mut was_lost = false;
+        let (mut was_lost, mut patience_ms) = (false, 0);
         loop {
             let is_lost = self.is_lost();
             if is_lost || self.sees_later_term() {
@@ -121,7 +121,7 @@ impl Shared {
                 self.find_primary(&mut refused).await;
             }
             was_lost = self.is_lost();
-            if !was_lost && self.keep(&mut held).await.is_err() {
+            if !was_lost && self.keep(&mut held, &mut patience_ms).await.is_err() {
                 held = None;
                 self.primary().demand();
             }
@@ -140,7 +140,11 @@ impl Shared {
         }
     }
 
-    async fn keep(&self, held: &mut Option<(usize, Link)>) -> Result<()> {
+    async fn keep(
+        &self,
+        held: &mut Option<(usize, Link)>,
+        patience_ms: &mut u128,
+    ) -> Result<()> {
         let index = self.primary_index();
         let kept = held.take().filter(|(of, _)| *of == index);
         let (_, link) = match kept {
@@ -148,16 +152,20 @@ impl Shared {
             None => held.insert((index, link(&self.members[index], &self.config).await?)),
         };
         self.announce(index, link).await?;
-        // Whoever beats first does it for all.
-        let patience = self.config.replica_heartbeat * 3 / 4;
-        let is_young = self.members[index].seen().is_some_and(|seen| {
-            let beat = seen.status.beat.as_ref();
-            beat.is_some_and(|beat| (0..patience.as_millis()).contains(&age_ms(&seen, beat.at_ms)))
-        });
-        match is_young {
-            true => Ok(()),
-            false => store::beat(link, patience).await,
+        let Some(seen) = self.members[index].seen() else { return Ok(()) };
+        let Some(beat) = &seen.status.beat else { return Ok(()) };
+        // A heartbeat from the future is of a clock that was ahead.
+        let young = 0..*patience_ms;
+        if young.contains(&age_ms(&seen, beat.at_ms)) {
+            return Ok(());
         }
+        // Whoever was faster does it for all; the others step in when it is late.
+        let period_ms = self.config.replica_heartbeat.as_millis();
+        *patience_ms = match store::beat(link, beat.at_ms).await? {
+            true => period_ms * 3 / 4,
+            false => period_ms * 2,
+        };
+        Ok(())
     }
 
     /// Whether a server that takes writes is of a later term than the primary: then the primary was left behind.
@@ -245,7 +253,7 @@ impl Shared {
     }
 }
 
-/// The age of a heartbeat that a server showed; a wrong one is not young.
+/// The age of a heartbeat that a server showed, in milliseconds; one from the future is very old.
 fn age_ms(seen: &Seen, at_ms: i64) -> u128 {
     u128::try_from(seen.now_ms().saturating_sub(at_ms)).unwrap_or(u128::MAX)
 }

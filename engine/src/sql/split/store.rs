@@ -37,12 +37,12 @@ pub(crate) const SEEN_COLUMNS_AND_TABLES: &str = "b.beat_ms, b.term, b.server,
     (SELECT COUNT(*) FROM {replication_writers} w WHERE w.id <> ? AND w.expires_ms > {now_ms})
     FROM (SELECT 1) one LEFT JOIN {replication} b ON b.name = 'heartbeat'";
 
-/// Writes the heartbeat unless somebody did within `period`. One that is in the future was written by a clock that was
-/// ahead.
-pub(super) async fn beat(link: &mut Link, period: Duration) -> Result<()> {
-    const BEAT: &str = "UPDATE {replication} SET beat_ms = {now_ms} WHERE name = 'heartbeat'
-        AND (beat_ms <= {now_ms} - ? OR beat_ms > {now_ms})";
-    link.run(BEAT, &[ms(period)]).await.map(drop)
+/// Writes the heartbeat, unless somebody did since it was seen with `seen_ms`: then it is false. The text is short because it
+/// may stand in the binary log as it is, and does so also when it matched nothing.
+pub(super) async fn beat(link: &mut Link, seen_ms: i64) -> Result<bool> {
+    const BEAT: &str =
+        "UPDATE {replication} SET beat_ms = {now_ms} WHERE name = 'heartbeat' AND beat_ms = ?";
+    Ok(link.run(BEAT, &[Value::Integer(seen_ms)]).await? == 1)
 }
 
 /// Makes the row of the heartbeat, in its first term, where there is none.

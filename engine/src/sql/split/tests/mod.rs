@@ -3,6 +3,7 @@
 mod failover;
 mod own_reads;
 mod routes;
+mod tls;
 
 mod suite {
     use crate::sql::suite::Subject;
@@ -55,9 +56,20 @@ impl Observe for Told {
     }
 }
 
-/// The configuration that leads to these servers, in a schema that is made where the first one is the primary.
+/// Makes the schema, and a user who has all rights on it and none beside.
+async fn make_shop(primary: &Server) {
+    primary
+        .run_sql(&[
+            "CREATE DATABASE shop",
+            "CREATE USER shop IDENTIFIED BY 'a password'",
+            "GRANT ALL ON shop.* TO shop",
+        ])
+        .await;
+}
+
+/// The configuration that leads to these servers.
 fn config_of(servers: &[&Server]) -> config::Sql {
-    let url = format!("{}/shop", servers[0].url());
+    let url = format!("mysql://shop:a%20password@127.0.0.1:{}/shop", servers[0].port());
     let replicas = servers[1..].iter();
     config::Sql {
         mysql_url: Some(Secret::from(url.as_str())),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 
-use super::{Ours, config_of};
+use super::{Ours, config_of, make_shop};
 use crate::sql::testing::{Pair, Server};
 use crate::sql::{Consistency, Who};
 
@@ -78,7 +78,7 @@ async fn stale_of(servers: &[Arc<Ours>], replica: &Server, reads: u64) -> u64 {
 
 async fn run(count: usize) {
     let Some(pair) = Pair::start().await else { return };
-    pair.primary.run_sql(&["CREATE DATABASE shop"]).await;
+    make_shop(&pair.primary).await;
     let config = config_of(&[&pair.primary, &pair.replica]);
     let mut servers = Vec::new();
     for _ in 0..count {
@@ -93,9 +93,13 @@ async fn run(count: usize) {
     let stale = stale_of(&servers, &pair.replica, wanted).await;
     let all = servers.iter().map(|server| server.reads()).collect::<Vec<_>>();
     let at_replica: u64 = all.iter().map(|reads| reads[1]).sum();
-    eprintln!("{count} servers: {wanted} own reads, {stale} stale, {at_replica} at the replica, {:?}", begun.elapsed());
+    let took = begun.elapsed();
+    eprintln!(
+        "{count} servers: {wanted} own reads, {stale} stale, {at_replica} at the replica, {took:?}"
+    );
     assert_eq!(stale, 0, "{all:?}");
-    assert!(at_replica > wanted / 10, "the replica served hardly any: {all:?}");
+    // Behind most of the time, and still not idle.
+    assert!(at_replica > wanted / 50, "the replica served hardly any: {all:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
