@@ -227,7 +227,8 @@ pub(crate) fn opening(config: &Config, root: PathBuf, clock: Clock) -> Result<sq
     let migrations = SERVICES.iter().map(|service| (service.name(), service.migrations()));
     let nodes = ("nodes", lease::MIGRATIONS);
     let migrations = Migrations::new(migrations.chain([nodes]).collect())?;
-    Ok(sql::Opening { config: config.engine.sql.clone(), root, migrations, clock })
+    let (config, events) = (config.engine.sql.clone(), Events::default());
+    Ok(sql::Opening { config, root, migrations, clock, events })
 }
 
 async fn open_sql(
@@ -237,6 +238,7 @@ async fn open_sql(
     events: &Events,
     faults: Faults,
 ) -> Result<Wrapped> {
-    let opened = sql::open(opening(config, root, clock.clone())?).await?;
+    let opening = sql::Opening { events: events.clone(), ..opening(config, root, clock.clone())? };
+    let opened = sql::open(opening).await?;
     Ok(sql::wrap(opened, &config.engine.sql, events.clone(), faults, clock.clone()))
 }

@@ -6,7 +6,8 @@ use yunzhan_base::fault::{Effect, Faults, Point};
 use yunzhan_base::{Error, Kind, Result};
 
 use super::{
-    Consistency, Rows, ShardLocation, SharedSql, Sql, SqlFuture, Statement, Who, WriteBatch, Written,
+    Consistency, Rows, ServerSeen, ShardLocation, SharedSql, Sql, SqlFuture, Statement, Who,
+    WriteBatch, Written,
 };
 
 /// An engine that may fail on purpose.
@@ -56,6 +57,10 @@ impl Sql for Faulty {
             self.strike(Point::SqlWriteAnswer).await?;
             Ok(written)
         })
+    }
+
+    fn servers(&self) -> Vec<ServerSeen> {
+        self.inner.servers()
     }
 
     fn write_by<'a>(

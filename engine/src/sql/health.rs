@@ -13,7 +13,7 @@ use yunzhan_base::{Clock, Kind, Result};
 
 use super::storage_fault::StorageFault;
 use super::{
-    Consistency, Database, Expect, Key, Logical, Rows, ShardLocation, SharedSql, Sql, SqlFuture,
+    Consistency, Database, Expect, Key, Logical, Rows, ServerSeen, ShardLocation, SharedSql, Sql, SqlFuture,
     Statement, Value, Who, WriteBatch, WriteStep, Written,
 };
 
@@ -97,6 +97,11 @@ impl Health {
     /// `sqlite` or `mysql`.
     pub fn engine(&self) -> &'static str {
         self.engine
+    }
+
+    /// The servers of a primary and its replicas, as they look from here; none for another engine.
+    pub fn servers(&self) -> Vec<ServerSeen> {
+        self.sql.servers()
     }
 
     /// Whether writes are refused now, and where. Writes a row when nothing was written for a while, and waits for it no
@@ -283,6 +288,10 @@ impl Sql for Watched {
             self.0.note(&place.database, &written);
             written
         })
+    }
+
+    fn servers(&self) -> Vec<ServerSeen> {
+        self.0.sql.servers()
     }
 
     fn write_by<'a>(

@@ -77,6 +77,11 @@ pub trait Sql: Send + Sync {
     ) -> SqlFuture<'a, Written> {
         self.write(place, unit)
     }
+
+    /// The servers behind it as they look from here. None where it is one, or none.
+    fn servers(&self) -> Vec<ServerSeen> {
+        Vec::new()
+    }
 }
 
 /// A shared database.

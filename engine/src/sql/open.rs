@@ -9,7 +9,8 @@ use yunzhan_base::{Clock, Result};
 
 use super::health::Watched;
 use super::{
-    Database, Faulty, Health, Metered, Migrations, Mysql, SharedSql, Split, Sqlite, mysql, sqlite,
+    Database, Faulty, Health, Metered, Migrations, Mysql, SharedSql, Split, Sqlite, mysql, split,
+    sqlite,
 };
 use crate::config;
 
@@ -46,6 +47,9 @@ pub async fn open(opening: Opening) -> Result<SharedSql> {
 /// Says whether [`open`] would refuse the database that is there, without changing it. Fails as unavailable, as `open` does.
 pub async fn inspect(opening: &Opening) -> Result<()> {
     let Opening { config, root, migrations, .. } = opening;
+    if config.mysql_url.is_some() && !config.mysql_replicas.is_empty() {
+        return split::inspect(config, migrations).await;
+    }
     if config.mysql_url.is_some() {
         return mysql::inspect(config, migrations).await;
     }

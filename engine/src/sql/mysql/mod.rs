@@ -88,7 +88,16 @@ impl From<Failure> for Error {
 
 /// Says whether [`Mysql::connect`] would refuse the server that the configuration names, and changes nothing there.
 pub(super) async fn inspect(config: &config::Sql, migrations: &Migrations) -> Result<()> {
-    connect::inspect(&Address::first(config)?, config, migrations).await
+    inspect_at(&Address::first(config)?, config, migrations).await
+}
+
+/// [`inspect`] of another address than the first.
+pub(super) async fn inspect_at(
+    address: &Address,
+    config: &config::Sql,
+    migrations: &Migrations,
+) -> Result<()> {
+    connect::inspect(address, config, migrations).await
 }
 
 // === impl Mysql ===

@@ -32,7 +32,7 @@ use self::writers::Writers;
 use super::migrate::Migrations;
 use super::storage_fault::StorageFault;
 use super::{
-    Consistency, Rows, ShardLocation, Sql, SqlFuture, Statement, Who, WriteBatch, Written,
+    Consistency, Rows, ShardLocation, Sql, SqlFuture, Statement, Who, WriteBatch, Written, mysql,
 };
 use crate::config;
 
@@ -80,6 +80,13 @@ pub struct ServerSeen {
     pub reads: u64,
 }
 
+/// Says whether [`Split::open`] would refuse these servers, and changes nothing there.
+pub(super) async fn inspect(config: &config::Sql, migrations: &Migrations) -> Result<()> {
+    let migrations = migrations.clone().with(store::SERVICE, store::MIGRATIONS)?;
+    let (addresses, primary) = primary::look_at_all(config).await?;
+    mysql::inspect_at(&addresses[primary], config, &migrations).await
+}
+
 // === impl Split ===
 
 impl Split {
@@ -120,20 +127,6 @@ impl Split {
         let split = Self { shared, tasks };
         split.shared.ready().await?;
         Ok(split)
-    }
-
-    /// Every server as it looks from here, in the order of the configuration.
-    pub fn servers(&self) -> Vec<ServerSeen> {
-        let primary = self.shared.primary_index();
-        let members = self.shared.members.iter().enumerate();
-        let seen = members.map(|(index, member)| ServerSeen {
-            name: member.name.clone(),
-            is_primary: index == primary && !self.shared.is_lost(),
-            is_reached: member.seen().is_some(),
-            lag_ms: (index != primary).then(|| self.shared.lag_ms(member)).flatten(),
-            reads: member.reads.load(Ordering::Relaxed),
-        });
-        seen.collect()
     }
 }
 
@@ -177,6 +170,19 @@ impl Sql for Split {
         unit: WriteBatch,
     ) -> SqlFuture<'a, Written> {
         Box::pin(self.write_for(Some(who), place, unit))
+    }
+
+    fn servers(&self) -> Vec<ServerSeen> {
+        let primary = self.shared.primary_index();
+        let members = self.shared.members.iter().enumerate();
+        let seen = members.map(|(index, member)| ServerSeen {
+            name: member.name.clone(),
+            is_primary: index == primary && !self.shared.is_lost(),
+            is_reached: member.seen().is_some(),
+            lag_ms: (index != primary).then(|| self.shared.lag_ms(member)).flatten(),
+            reads: member.reads.load(Ordering::Relaxed),
+        });
+        seen.collect()
     }
 }
 

@@ -32,6 +32,21 @@ pub(super) async fn find_first(
     migrations: &Migrations,
     clock: &Clock,
 ) -> Result<(Vec<Arc<Member>>, usize)> {
+    let (addresses, index) = look_at_all(config).await?;
+    let members: Vec<_> =
+        addresses.iter().map(|address| Arc::new(Member::new(address.clone()))).collect();
+    let address = addresses[index].clone();
+    let mysql = Mysql::connect_at(address, config.clone(), migrations, clock.clone()).await?;
+    let _ = members[index].mysql.set(mysql);
+    let mut link = link(&members[index], config).await?;
+    let status = link.status("").await?;
+    store::begin(&mut link, &status.identity).await?;
+    take_term(&mut link).await?;
+    Ok((members, index))
+}
+
+/// Every server, and which of them is the primary. Fails as unavailable when none is.
+pub(super) async fn look_at_all(config: &config::Sql) -> Result<(Vec<Address>, usize)> {
     let addresses = Address::all(config)?;
     let looks: Vec<_> = addresses
         .iter()
@@ -45,23 +60,16 @@ pub(super) async fn find_first(
         let look = look.await;
         found.push(look.map_err(|error| Error::internal("a look panicked").because(error))?);
     }
-    let members: Vec<_> =
-        addresses.iter().map(|address| Arc::new(Member::new(address.clone()))).collect();
     let primaries = found.iter().enumerate().filter_map(|(index, look)| match look {
         Ok((status, false)) if !status.is_read_only => Some((index, term_of(status))),
         _ => None,
     });
     // The first one of the latest term.
     let latest = primaries.max_by_key(|(index, term)| (*term, std::cmp::Reverse(*index)));
-    let Some((index, _)) = latest else { return Err(none_takes_writes(&members, found)) };
-    let address = addresses[index].clone();
-    let mysql = Mysql::connect_at(address, config.clone(), migrations, clock.clone()).await?;
-    let _ = members[index].mysql.set(mysql);
-    let mut link = link(&members[index], config).await?;
-    let status = link.status("").await?;
-    store::begin(&mut link, &status.identity).await?;
-    take_term(&mut link).await?;
-    Ok((members, index))
+    match latest {
+        Some((index, _)) => Ok((addresses, index)),
+        None => Err(none_takes_writes(&addresses, found)),
+    }
 }
 
 async fn look(address: &Address, config: &config::Sql) -> Result<(Status, bool)> {
@@ -76,13 +84,13 @@ fn term_of(status: &Status) -> i64 {
     status.beat.as_ref().map_or(0, |beat| beat.term)
 }
 
-fn none_takes_writes(members: &[Arc<Member>], found: Vec<Result<(Status, bool)>>) -> Error {
+fn none_takes_writes(addresses: &[Address], found: Vec<Result<(Status, bool)>>) -> Error {
     let mut looks: Vec<String> = Vec::with_capacity(found.len());
     let mut first = None;
-    for (member, look) in members.iter().zip(found) {
+    for (address, look) in addresses.iter().zip(found) {
         looks.push(match look {
-            Ok((status, _)) if status.is_read_only => format!("{} only reads", member.name),
-            Ok(_) => format!("{} follows another server", member.name),
+            Ok((status, _)) if status.is_read_only => format!("{} only reads", address.name()),
+            Ok(_) => format!("{} follows another server", address.name()),
             Err(error) => {
                 let text = error.message().to_owned();
                 first = first.or(Some(error));

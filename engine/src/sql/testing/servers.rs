@@ -101,6 +101,8 @@ impl Server {
         command.args(["--bind-address=127.0.0.1", "--skip-name-resolve", "--log-bin=log"]);
         command.args(["--log-slave-updates", "--gtid-strict-mode=ON", "--slave-net-timeout=5"]);
         command.args([BUFFER_POOL, "--innodb-log-file-size=8M", "--max-connections=400"]);
+        // What a killed process has written is kept by the system; only a machine that fails would lose it.
+        command.arg("--innodb-flush-log-at-trx-commit=2");
         command.args(&self.options);
         command.env("LOG", self.folder.path().join("log.txt"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());

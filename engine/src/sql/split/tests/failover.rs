@@ -7,7 +7,7 @@ use yunzhan_base::Kind;
 use super::{Ours, STALE, config_of, eventually, make_shop};
 use crate::config::{self, FailoverLoss};
 use crate::sql::testing::{Pair, Server};
-use crate::sql::{Consistency, StorageFault, Who};
+use crate::sql::{Consistency, Sql, StorageFault, Who};
 
 async fn pair() -> Option<(Pair, config::Sql)> {
     let pair = Pair::start().await?;

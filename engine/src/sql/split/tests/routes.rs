@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::{Ours, STALE, config_of, eventually, make_shop};
 use crate::config;
 use crate::sql::testing::Pair;
-use crate::sql::{Consistency, Token, Who};
+use crate::sql::{Consistency, Sql, Token, Who};
 
 async fn pair() -> Option<(Pair, config::Sql)> {
     let pair = Pair::start().await?;
@@ -138,7 +138,7 @@ async fn a_second_server_ends_being_alone_before_it_acknowledges_anything() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_a_repetition_answers_is_seen_by_its_writer() {
     use crate::sql::suite::sample_unit;
-    use crate::sql::{Sql, Statement};
+    use crate::sql::Statement;
     let Some((pair, config)) = pair().await else { return };
     let ours = Ours::open(&config).await;
     ready(&pair, &ours).await;
