@@ -349,3 +349,50 @@ const LAG_MAX: Duration = Duration::from_secs(3600);
 const TIMEOUT_MIN: Duration = Duration::from_millis(10);
 /// Longer ones would outlive every request.
 const TIMEOUT_MAX: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use yunzhan_base::config::{Document, Lang, Variables};
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Sql, String> {
+        let document = Document::parse("yunzhan.toml", text, Variables::default());
+        let config = Config::read(&mut document.root());
+        document.finish().map(|()| config.sql).map_err(|problems| problems.render(Lang::En))
+    }
+
+    #[test]
+    fn replicas_are_servers_with_ports() {
+        let sql = read(
+            "[sql]\nmysql_url = 'mysql://a@b/c'\nmysql_replicas = ['10.0.0.2:3306', '[::1]:3307', 'db-2:1']",
+        )
+        .expect("a good list");
+        let shown: Vec<_> = sql.mysql_replicas.iter().map(HostPort::show).collect();
+        assert_eq!(shown, ["\"10.0.0.2:3306\"", "\"[::1]:3307\"", "\"db-2:1\""]);
+        for bad in ["", "db", "db:", "db:0", ":3306", "a b:1", "db:70000", "[::1:1", "mysql://db:1"] {
+            let text = format!("[sql]\nmysql_url = 'mysql://a@b/c'\nmysql_replicas = ['{bad}']");
+            assert!(read(&text).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_told() {
+        let url = "mysql_url = 'mysql://a@b/c'";
+        let many: Vec<_> = (1..=16).map(|port| format!("'db:{port}'")).collect();
+        for (text, told) in [
+            ("mysql_replicas = ['db:1']".to_owned(), "that is not set"),
+            (format!("{url}\nmysql_replicas = ['db:1', 'db:1']"), "twice in the list"),
+            (format!("{url}\nmysql_replicas = [{}]", many.join(", ")), "at most 15 replicas"),
+            ("replica_lag_max = '30ms'".to_owned(), "twice within replica_lag_max"),
+            ("mysql_ca = 'ca.pem'".to_owned(), "unless mysql_tls is"),
+            ("mysql_tls = 'on'".to_owned(), "\"required\""),
+            ("failover_loss = 'yes'".to_owned(), "\"accept\""),
+        ] {
+            let problems = read(&format!("[sql]\n{text}")).err().unwrap_or_default();
+            assert!(problems.contains(told), "{text}: {problems}");
+        }
+        assert!(read("[sql]\nreplica_lag_max = '30ms'\nreplica_heartbeat = '15ms'").is_ok());
+        assert!(read("[sql]\nmysql_tls = 'verify'\nmysql_ca = 'ca.pem'").is_ok());
+    }
+}

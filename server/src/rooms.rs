@@ -128,9 +128,10 @@ impl Rooms {
         self.opened.iter().flat_map(|service| service.routes.clone()).collect()
     }
 
-    /// How much the services have of what operators watch.
+    /// How much the services and the database have of what operators watch.
     pub(crate) fn gauges(&self) -> Vec<Gauge> {
-        self.opened.iter().flat_map(|service| service.gauges.iter().cloned()).collect()
+        let services = self.opened.iter().flat_map(|service| service.gauges.iter().cloned());
+        services.chain(self.health.gauges()).collect()
     }
 
     /// Introduces the services to the clients' gateway, so that what they publish stands there. What cannot is told.

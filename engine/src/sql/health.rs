@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use yunzhan_base::event::{Event, Events, StorageChanged};
+use yunzhan_base::gauge::Gauge;
 use yunzhan_base::{Clock, Kind, Result};
 
 use super::storage_fault::StorageFault;
@@ -102,6 +103,49 @@ impl Health {
     /// The servers of a primary and its replicas, as they look from here; none for another engine.
     pub fn servers(&self) -> Vec<ServerSeen> {
         self.sql.servers()
+    }
+
+    /// What operators watch of replicas; nothing where there are none.
+    pub fn gauges(self: &Arc<Self>) -> Vec<Gauge> {
+        if self.servers().is_empty() {
+            return Vec::new();
+        }
+        let read = |count: fn(&[ServerSeen]) -> i64| {
+            let health = Arc::clone(self);
+            #[expect(clippy::cast_precision_loss, reason = "a gauge, far below 2^53")]
+            Arc::new(move || count(&health.servers()) as f64)
+        };
+        vec![
+            Gauge {
+                name: "sql_primaries",
+                help: "Database servers that writes go to: 1, and 0 while there is none",
+                read: read(|servers| servers.iter().map(|server| i64::from(server.is_primary)).sum()),
+            },
+            Gauge {
+                name: "sql_replicas_reached",
+                help: "Replicas that answer",
+                read: read(|servers| {
+                    let replicas = servers.iter().filter(|server| !server.is_primary);
+                    replicas.map(|server| i64::from(server.is_reached)).sum()
+                }),
+            },
+            Gauge {
+                name: "sql_replica_lag_ms",
+                help: "How far the replica is behind that is behind furthest, of those that answer and tell",
+                read: read(|servers| {
+                    servers.iter().filter_map(|server| server.lag_ms).max().unwrap_or(0)
+                }),
+            },
+            Gauge {
+                name: "sql_replica_reads",
+                help: "Reads that were sent to replicas since the start",
+                read: read(|servers| {
+                    let replicas = servers.iter().filter(|server| !server.is_primary);
+                    let reads = replicas.map(|server| i64::try_from(server.reads).unwrap_or(i64::MAX));
+                    reads.fold(0, i64::saturating_add)
+                }),
+            },
+        ]
     }
 
     /// Whether writes are refused now, and where. Writes a row when nothing was written for a while, and waits for it no
