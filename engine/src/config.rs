@@ -228,11 +228,17 @@ impl Sql {
     fn check(&self, sql: &mut Reader<'_>) {
         if !self.mysql_replicas.is_empty() && self.mysql_url.is_none() {
             let en = "replicas are of the server that mysql_url names, and that is not set";
-            sql.problem("mysql_replicas", Words::new(en, "副本属于 mysql_url 所指的服务器, 而它没有设置"));
+            sql.problem(
+                "mysql_replicas",
+                Words::new(en, "副本属于 mysql_url 所指的服务器, 而它没有设置"),
+            );
         }
         if self.mysql_replicas.len() > MYSQL_REPLICAS_MAX {
             let en = format!("at most {MYSQL_REPLICAS_MAX} replicas");
-            sql.problem("mysql_replicas", Words::new(en, format!("副本最多 {MYSQL_REPLICAS_MAX} 个")));
+            sql.problem(
+                "mysql_replicas",
+                Words::new(en, format!("副本最多 {MYSQL_REPLICAS_MAX} 个")),
+            );
         }
         let mut sorted: Vec<_> = self.mysql_replicas.iter().collect();
         sorted.sort_unstable();
@@ -284,10 +290,7 @@ impl FromConfig for HostPort {
 
 impl FromConfig for MysqlTls {
     fn expected() -> Words {
-        Words::new(
-            "\"off\", \"required\" or \"verify\"",
-            "\"off\"、\"required\" 或 \"verify\"",
-        )
+        Words::new("\"off\", \"required\" or \"verify\"", "\"off\"、\"required\" 或 \"verify\"")
     }
 
     fn read(given: &Given<'_>) -> Result<Self, Reason> {
@@ -370,7 +373,8 @@ mod tests {
         .expect("a good list");
         let shown: Vec<_> = sql.mysql_replicas.iter().map(HostPort::show).collect();
         assert_eq!(shown, ["\"10.0.0.2:3306\"", "\"[::1]:3307\"", "\"db-2:1\""]);
-        for bad in ["", "db", "db:", "db:0", ":3306", "a b:1", "db:70000", "[::1:1", "mysql://db:1"] {
+        for bad in ["", "db", "db:", "db:0", ":3306", "a b:1", "db:70000", "[::1:1", "mysql://db:1"]
+        {
             let text = format!("[sql]\nmysql_url = 'mysql://a@b/c'\nmysql_replicas = ['{bad}']");
             assert!(read(&text).is_err(), "{bad}");
         }

@@ -14,8 +14,8 @@ use yunzhan_base::{Clock, Kind, Result};
 
 use super::storage_fault::StorageFault;
 use super::{
-    Consistency, Database, Expect, Key, Logical, Rows, ServerSeen, ShardLocation, SharedSql, Sql, SqlFuture,
-    Statement, Value, Who, WriteBatch, WriteStep, Written,
+    Consistency, Database, Expect, Key, Logical, Rows, ServerSeen, ShardLocation, SharedSql, Sql,
+    SqlFuture, Statement, Value, Who, WriteBatch, WriteStep, Written,
 };
 
 /// A good write that is no older says enough; health checks come every few seconds, and each would cost a sync.
@@ -119,7 +119,9 @@ impl Health {
             Gauge {
                 name: "sql_primaries",
                 help: "Database servers that writes go to: 1, and 0 while there is none",
-                read: read(|servers| servers.iter().map(|server| i64::from(server.is_primary)).sum()),
+                read: read(|servers| {
+                    servers.iter().map(|server| i64::from(server.is_primary)).sum()
+                }),
             },
             Gauge {
                 name: "sql_replicas_reached",
@@ -141,7 +143,8 @@ impl Health {
                 help: "Reads that were sent to replicas since the start",
                 read: read(|servers| {
                     let replicas = servers.iter().filter(|server| !server.is_primary);
-                    let reads = replicas.map(|server| i64::try_from(server.reads).unwrap_or(i64::MAX));
+                    let reads =
+                        replicas.map(|server| i64::try_from(server.reads).unwrap_or(i64::MAX));
                     reads.fold(0, i64::saturating_add)
                 }),
             },

@@ -155,9 +155,9 @@ fn with_tls(builder: OptsBuilder, config: &config::Sql) -> OptsBuilder {
     };
     let options = match &config.mysql_ca {
         None => options,
-        Some(file) => options
-            .with_root_certs(vec![file.clone().into()])
-            .with_disable_built_in_roots(true),
+        Some(file) => {
+            options.with_root_certs(vec![file.clone().into()]).with_disable_built_in_roots(true)
+        }
     };
     builder.ssl_opts(options)
 }

@@ -65,7 +65,8 @@ impl Link {
     ) -> Result<Self> {
         let (connection, product) = address.connect(connect).await?;
         let facts = facts(product);
-        let expand = |sql: &str| product.dialect.expand(Scope::System, sql, None).map(|text| text.sql);
+        let expand =
+            |sql: &str| product.dialect.expand(Scope::System, sql, None).map(|text| text.sql);
         let with_tables = expand(&format!("SELECT {facts}, {}", store::SEEN_COLUMNS_AND_TABLES))?;
         let without = expand(&format!("SELECT {facts}, NULL, NULL, NULL, NULL"))?;
         Ok(Self { connection, product, questions: [with_tables, without], patience })
@@ -79,7 +80,8 @@ impl Link {
     /// Asks how the server stands; `own` is the row of this process, which is not among the others. After a failure the
     /// link is of no use any more.
     pub(in crate::sql) async fn status(&mut self, own: &str) -> Result<Status> {
-        let row = tokio::time::timeout(self.patience, self.ask(own)).await.map_err(|_| late())??;
+        let row =
+            tokio::time::timeout(self.patience, self.ask(own)).await.map_err(|_| late())??;
         status_of(row)
     }
 
@@ -131,7 +133,10 @@ impl Link {
     pub(in crate::sql) async fn run(&mut self, sql: &str, params: &[Value]) -> Result<u64> {
         let text = self.product.dialect.expand(Scope::System, sql, None)?.sql;
         let run = self.connection.exec_drop(text, values::params(params, &[])?);
-        tokio::time::timeout(self.patience, run).await.map_err(|_| late())?.map_err(codes::error)?;
+        tokio::time::timeout(self.patience, run)
+            .await
+            .map_err(|_| late())?
+            .map_err(codes::error)?;
         Ok(self.connection.affected_rows())
     }
 }

@@ -61,7 +61,11 @@ impl Position {
                     self.add(&key, (first, last));
                     has_numbers = true;
                 }
-                _ if piece.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_') => {
+                _ if piece
+                    .bytes()
+                    .next()
+                    .is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_') =>
+                {
                     key = format!("{}:{piece}", source.to_ascii_lowercase());
                 }
                 _ => return None,
@@ -80,7 +84,9 @@ impl Position {
         let mut joined: Vec<Span> = Vec::with_capacity(spans.len());
         for &(first, last) in spans.iter() {
             match joined.last_mut() {
-                Some(before) if first <= before.1.saturating_add(1) => before.1 = before.1.max(last),
+                Some(before) if first <= before.1.saturating_add(1) => {
+                    before.1 = before.1.max(last)
+                }
                 _ => joined.push((first, last)),
             }
         }
@@ -165,8 +171,14 @@ mod tests {
     #[test]
     fn what_one_server_lacks_shows_by_server() {
         let token = Position::parse_by_server("0-1-100").unwrap();
-        for (state, has_it) in [("0-1-99,0-2-105", false), ("0-1-100,0-2-105", true), ("0-2-9", false)] {
-            assert_eq!(Position::parse_by_server(state).unwrap().includes(&token), has_it, "{state}");
+        for (state, has_it) in
+            [("0-1-99,0-2-105", false), ("0-1-100,0-2-105", true), ("0-2-9", false)]
+        {
+            assert_eq!(
+                Position::parse_by_server(state).unwrap().includes(&token),
+                has_it,
+                "{state}"
+            );
         }
     }
 
@@ -184,7 +196,19 @@ mod tests {
 
     #[test]
     fn nothing_known_is_no_position() {
-        for text in ["", " , ", "0-1", "0-1-x", "0-1-2-3", "a-1-2", A, &format!("{A}:"), &format!("{A}:5-3"), ":1", "x:0"] {
+        for text in [
+            "",
+            " , ",
+            "0-1",
+            "0-1-x",
+            "0-1-2-3",
+            "a-1-2",
+            A,
+            &format!("{A}:"),
+            &format!("{A}:5-3"),
+            ":1",
+            "x:0",
+        ] {
             assert_eq!(Position::parse(text), None, "{text}");
         }
         assert_eq!(Position::parse("0-1-5,nonsense"), None);

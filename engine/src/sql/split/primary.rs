@@ -16,10 +16,10 @@ use super::Shared;
 use super::member::{Member, Seen, link};
 use super::store;
 use crate::config::{self, FailoverLoss};
+use crate::sql::Mysql;
 use crate::sql::migrate::Migrations;
 use crate::sql::mysql::Address;
 use crate::sql::mysql::status::{Link, Status};
-use crate::sql::Mysql;
 
 /// What was seen of a server no longer ago than this counts for finding a primary.
 const SEEN_FOR: Duration = Duration::from_secs(1);
@@ -148,11 +148,7 @@ impl Shared {
         }
     }
 
-    async fn keep(
-        &self,
-        held: &mut Option<(usize, Link)>,
-        patience_ms: &mut u128,
-    ) -> Result<()> {
+    async fn keep(&self, held: &mut Option<(usize, Link)>, patience_ms: &mut u128) -> Result<()> {
         let index = self.primary_index();
         let kept = held.take().filter(|(of, _)| *of == index);
         let (_, link) = match kept {
@@ -184,7 +180,8 @@ impl Shared {
     }
 
     async fn find_primary(&self, refused: &mut HashSet<(usize, String)>) {
-        let fresh = |seen: &Arc<Seen>| seen.began.elapsed() <= SEEN_FOR && !seen.status.is_read_only;
+        let fresh =
+            |seen: &Arc<Seen>| seen.began.elapsed() <= SEEN_FOR && !seen.status.is_read_only;
         let mut candidates: Vec<(usize, Arc<Seen>)> = Vec::new();
         for (index, member) in self.members.iter().enumerate() {
             candidates.extend(member.seen().filter(fresh).map(|seen| (index, seen)));
@@ -236,8 +233,7 @@ impl Shared {
 
     /// What of the acknowledged writes a server lacks, in words.
     fn what_it_lacks(&self, status: &Status) -> Option<String> {
-        let acknowledged =
-            self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let acknowledged = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let has = status.by_server.clone().unwrap_or_default();
         (!has.includes(&acknowledged)).then(|| {
             format!("it lacks acknowledged writes: it has {has}, and {acknowledged} were acknowledged here; sql.failover_loss decides")
@@ -255,7 +251,10 @@ impl Shared {
         }
         let text = match was == index {
             true => format!("the database server {name} takes writes again"),
-            false => format!("{name} is the primary of the database now; it was {}", self.members[was].name),
+            false => format!(
+                "{name} is the primary of the database now; it was {}",
+                self.members[was].name
+            ),
         };
         self.events.notice(Level::Warn, "primary_found", &text);
     }

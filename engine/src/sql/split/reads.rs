@@ -32,9 +32,7 @@ impl Shared {
         let deadline = Instant::now() + self.config.replica_wait;
         let freshness = match &consistency {
             Consistency::Primary => None,
-            Consistency::Stale { max } => {
-                Some(Freshness { position: None, lag_max: Some(*max) })
-            }
+            Consistency::Stale { max } => Some(Freshness { position: None, lag_max: Some(*max) }),
             Consistency::After(token) => Position::parse(&token.0)
                 .map(|position| Freshness { position: Some(position), lag_max: None }),
             Consistency::Own(who) => self.freshness_of(*who, deadline).await,
@@ -69,7 +67,8 @@ impl Shared {
 
     fn nothing_read(&self) -> yunzhan_base::Error {
         use crate::sql::StorageFault;
-        let text = "the database cannot be reached, and no replica of it is fresh enough; try again later";
+        let text =
+            "the database cannot be reached, and no replica of it is fresh enough; try again later";
         yunzhan_base::Error::new(Kind::Unavailable, text)
             .because(StorageFault::Away)
             .with_detail(format!("{} cannot be reached", self.primary().name))

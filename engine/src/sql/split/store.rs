@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use yunzhan_base::Result;
 
-use crate::sql::migrate::{Migration, Scope};
 use crate::sql::Value;
+use crate::sql::migrate::{Migration, Scope};
 use crate::sql::mysql::status::Link;
 
 /// The name of the tables' steps.
@@ -61,7 +61,8 @@ pub(super) async fn begin_term(link: &mut Link, term: i64, primary: &str) -> Res
 
 /// Says that this process may write, for `life` from now on by the primary's clock.
 pub(super) async fn register(link: &mut Link, id: &str, life: Duration) -> Result<()> {
-    const REGISTER: &str = "INSERT INTO {replication_writers} (id, expires_ms) VALUES (?, {now_ms} + ?)
+    const REGISTER: &str =
+        "INSERT INTO {replication_writers} (id, expires_ms) VALUES (?, {now_ms} + ?)
         {on_conflict:id} SET expires_ms = {new:expires_ms}";
     link.run(REGISTER, &[text(id), ms(life)]).await.map(drop)
 }

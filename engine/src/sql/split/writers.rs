@@ -78,7 +78,8 @@ impl Writers {
             return Needs::Unknown;
         }
         let mut needed = self.floor.clone();
-        if let Some(position) = self.last.get(&who).and_then(|last| Position::parse(&last.token.0)) {
+        if let Some(position) = self.last.get(&who).and_then(|last| Position::parse(&last.token.0))
+        {
             needed.join(&position);
         }
         Needs::Position(needed)

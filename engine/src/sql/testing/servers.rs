@@ -189,7 +189,8 @@ impl Server {
     /// Waits until it has applied what `primary` has.
     pub async fn catch_up(&self, primary: &Self) {
         let position = primary.ask("SELECT @@gtid_binlog_pos").await;
-        let waited = self.ask(&format!("SELECT CAST(MASTER_GTID_WAIT('{position}', 30) AS CHAR)")).await;
+        let waited =
+            self.ask(&format!("SELECT CAST(MASTER_GTID_WAIT('{position}', 30) AS CHAR)")).await;
         assert_eq!(waited, "0", "a replica that catches up");
     }
 
@@ -262,7 +263,8 @@ fn template() -> Option<PathBuf> {
         say_skipped("mariadbd (not installed)");
         return None;
     };
-    let version = String::from_utf8_lossy(&version.stdout).replace(|c: char| !c.is_ascii_alphanumeric(), "");
+    let version =
+        String::from_utf8_lossy(&version.stdout).replace(|c: char| !c.is_ascii_alphanumeric(), "");
     let template = std::env::temp_dir().join(format!("yunzhan-test-{version}"));
     if !template.exists() {
         let folder = TempDir::new_in(std::env::temp_dir()).expect("a temporary folder");

@@ -73,7 +73,8 @@ async fn without_a_primary_writes_fail_and_reads_go_on_until_one_is_promoted() {
     assert!(ours.told("is the primary of the database now"), "{:?}", ours.told.0);
     // The old one is back, takes writes, and gets none: not from who was there, and not from who begins.
     pair.primary.run().await;
-    eventually(|| ours.split.servers()[0].is_reached, || format!("{:?}", ours.split.servers())).await;
+    eventually(|| ours.split.servers()[0].is_reached, || format!("{:?}", ours.split.servers()))
+        .await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(failures_before_a_write(&ours, 4).await, 0);
     let begins = Ours::open(&config).await;

@@ -24,7 +24,8 @@ async fn who_answers(ours: &Ours, consistency: Consistency, id: u64) -> (i64, us
     let before = ours.reads();
     let found = ours.get(consistency, id).await.expect("a read");
     let after = ours.reads();
-    let more: Vec<usize> = (0..after.len()).filter(|index| after[*index] > before[*index]).collect();
+    let more: Vec<usize> =
+        (0..after.len()).filter(|index| after[*index] > before[*index]).collect();
     (found, *more.last().expect("somebody answered"))
 }
 
@@ -43,8 +44,11 @@ async fn a_replica_that_falls_behind_is_not_read_and_one_that_catches_up_is() {
     assert_eq!(who_answers(&ours, Consistency::Own(Who(1)), 1).await, (2, 0));
     // Who knows no position gets what has it for certain.
     assert_eq!(who_answers(&ours, Consistency::After(Token::default()), 1).await, (2, 0));
-    eventually(|| ours.split.servers()[1].lag_ms.is_some_and(|lag_ms| lag_ms > 60), || "late".into())
-        .await;
+    eventually(
+        || ours.split.servers()[1].lag_ms.is_some_and(|lag_ms| lag_ms > 60),
+        || "late".into(),
+    )
+    .await;
     assert_eq!(who_answers(&ours, STALE, 1).await, (2, 0));
     // Whoever can wait longer is still answered by it.
     let hour = Consistency::Stale { max: Duration::from_secs(3600) };
@@ -137,8 +141,8 @@ async fn a_second_server_ends_being_alone_before_it_acknowledges_anything() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_a_repetition_answers_is_seen_by_its_writer() {
-    use crate::sql::suite::sample_unit;
     use crate::sql::Statement;
+    use crate::sql::suite::sample_unit;
     let Some((pair, config)) = pair().await else { return };
     let ours = Ours::open(&config).await;
     ready(&pair, &ours).await;
