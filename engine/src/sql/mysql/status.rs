@@ -82,7 +82,7 @@ impl Link {
     pub(in crate::sql) async fn status(&mut self, own: &str) -> Result<Status> {
         let row =
             tokio::time::timeout(self.patience, self.ask(own)).await.map_err(|_| late())??;
-        status_of(row)
+        status_of(&row)
     }
 
     async fn ask(&mut self, own: &str) -> Result<Row> {
@@ -163,7 +163,7 @@ fn facts(product: Product) -> &'static str {
     }
 }
 
-fn status_of(row: Row) -> Result<Status> {
+fn status_of(row: &Row) -> Result<Status> {
     let text = |index: usize| row.get::<Option<String>, _>(index).flatten().unwrap_or_default();
     let number = |index: usize| row.get::<Option<i64>, _>(index).flatten();
     let now_ms = number(5).ok_or_else(|| Error::internal("a server did not tell the time"))?;

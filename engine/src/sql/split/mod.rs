@@ -13,6 +13,7 @@ mod primary;
 mod reads;
 pub(crate) mod store;
 #[cfg(test)]
+#[allow(clippy::print_stderr, reason = "figures that the decision names")]
 mod tests;
 mod writers;
 

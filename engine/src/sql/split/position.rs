@@ -85,7 +85,7 @@ impl Position {
         for &(first, last) in spans.iter() {
             match joined.last_mut() {
                 Some(before) if first <= before.1.saturating_add(1) => {
-                    before.1 = before.1.max(last)
+                    before.1 = before.1.max(last);
                 }
                 _ => joined.push((first, last)),
             }

@@ -28,7 +28,7 @@ async fn trouble(replica: &Server, ends: &AtomicBool) {
     while !ends.load(Ordering::SeqCst) {
         turn += 1;
         let pause = Duration::from_millis(10 + turn * 37 % 90);
-        if turn % 2 == 0 {
+        if turn.is_multiple_of(2) {
             admin.query_drop("STOP SLAVE SQL_THREAD").await.expect("a right");
             tokio::time::sleep(pause).await;
             admin.query_drop("START SLAVE SQL_THREAD").await.expect("a right");
