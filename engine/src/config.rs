@@ -144,8 +144,16 @@ impl Config {
 impl Sql {
     /// Reads the table `[sql]`.
     pub fn read(sql: &mut Reader<'_>) -> Self {
-        let read = Self {
-            mysql_url: sql.secret("mysql_url", MYSQL_URL_DOC),
+        let mysql_url = sql.secret("mysql_url", MYSQL_URL_DOC);
+        let replicas = Self::read_replicas(sql);
+        let read = Self { mysql_url, ..Self::read_bounds(sql, replicas) };
+        read.check(sql);
+        read
+    }
+
+    /// What is about several servers, and the way to them.
+    fn read_replicas(sql: &mut Reader<'_>) -> Self {
+        Self {
             mysql_replicas: sql.value("mysql_replicas", Vec::new(), MYSQL_REPLICAS_DOC),
             replica_lag_max: sql.value_in(
                 "replica_lag_max",
@@ -171,6 +179,13 @@ impl Sql {
                 "mysql_ca",
                 "a file of certificates in PEM that the certificates of MySQL servers must lead to; without it the public authorities",
             ),
+            ..Self::default()
+        }
+    }
+
+    /// Bounds of time and number.
+    fn read_bounds(sql: &mut Reader<'_>, before: Self) -> Self {
+        Self {
             read_timeout: sql.value_in(
                 "read_timeout",
                 READ_TIMEOUT,
@@ -219,9 +234,8 @@ impl Sql {
                 TIMEOUT_MIN..=TIMEOUT_MAX,
                 "how long a request waits for a free or new connection to MySQL",
             ),
-        };
-        read.check(sql);
-        read
+            ..before
+        }
     }
 
     /// Says which keys do not go together.
