@@ -52,6 +52,7 @@ async fn open(data: &DataDir, clock: Clock) -> Result<Arc<Identity>> {
         root: data.root().to_owned(),
         migrations: Migrations::new(migrations.collect())?,
         clock: clock.clone(),
+        events: Events::default(),
     };
     let (sql, events) = (sql::open(opening).await?, Events::to(Vec::new()));
     let leases = Arc::new(Leases::new(lease::Parts {

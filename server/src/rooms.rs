@@ -128,9 +128,10 @@ impl Rooms {
         self.opened.iter().flat_map(|service| service.routes.clone()).collect()
     }
 
-    /// How much the services have of what operators watch.
+    /// How much the services and the database have of what operators watch.
     pub(crate) fn gauges(&self) -> Vec<Gauge> {
-        self.opened.iter().flat_map(|service| service.gauges.iter().cloned()).collect()
+        let services = self.opened.iter().flat_map(|service| service.gauges.iter().cloned());
+        services.chain(self.health.gauges()).collect()
     }
 
     /// Introduces the services to the clients' gateway, so that what they publish stands there. What cannot is told.
@@ -227,7 +228,8 @@ pub(crate) fn opening(config: &Config, root: PathBuf, clock: Clock) -> Result<sq
     let migrations = SERVICES.iter().map(|service| (service.name(), service.migrations()));
     let nodes = ("nodes", lease::MIGRATIONS);
     let migrations = Migrations::new(migrations.chain([nodes]).collect())?;
-    Ok(sql::Opening { config: config.engine.sql.clone(), root, migrations, clock })
+    let (config, events) = (config.engine.sql.clone(), Events::default());
+    Ok(sql::Opening { config, root, migrations, clock, events })
 }
 
 async fn open_sql(
@@ -237,6 +239,7 @@ async fn open_sql(
     events: &Events,
     faults: Faults,
 ) -> Result<Wrapped> {
-    let opened = sql::open(opening(config, root, clock.clone())?).await?;
+    let opening = sql::Opening { events: events.clone(), ..opening(config, root, clock.clone())? };
+    let opened = sql::open(opening).await?;
     Ok(sql::wrap(opened, &config.engine.sql, events.clone(), faults, clock.clone()))
 }

@@ -406,7 +406,7 @@ fn no_session() -> Error {
 }
 
 /// 128 random bits: two processes never share a session, whatever they share besides.
-fn draw_id() -> Result<String> {
+pub(crate) fn draw_id() -> Result<String> {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes)
         .map_err(|_| Error::internal("the system gives no random bytes"))?;

@@ -6,7 +6,8 @@ use yunzhan_base::fault::{Effect, Faults, Point};
 use yunzhan_base::{Error, Kind, Result};
 
 use super::{
-    Consistency, Rows, ShardLocation, SharedSql, Sql, SqlFuture, Statement, WriteBatch, Written,
+    Consistency, Rows, ServerSeen, ShardLocation, SharedSql, Sql, SqlFuture, Statement, Who,
+    WriteBatch, Written,
 };
 
 /// An engine that may fail on purpose.
@@ -53,6 +54,24 @@ impl Sql for Faulty {
         Box::pin(async move {
             self.strike(Point::SqlWrite).await?;
             let written = self.inner.write(place, unit).await?;
+            self.strike(Point::SqlWriteAnswer).await?;
+            Ok(written)
+        })
+    }
+
+    fn servers(&self) -> Vec<ServerSeen> {
+        self.inner.servers()
+    }
+
+    fn write_by<'a>(
+        &'a self,
+        who: Who,
+        place: &'a ShardLocation,
+        unit: WriteBatch,
+    ) -> SqlFuture<'a, Written> {
+        Box::pin(async move {
+            self.strike(Point::SqlWrite).await?;
+            let written = self.inner.write_by(who, place, unit).await?;
             self.strike(Point::SqlWriteAnswer).await?;
             Ok(written)
         })

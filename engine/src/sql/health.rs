@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use yunzhan_base::event::{Event, Events, StorageChanged};
+use yunzhan_base::gauge::Gauge;
 use yunzhan_base::{Clock, Kind, Result};
 
 use super::storage_fault::StorageFault;
 use super::{
-    Consistency, Database, Expect, Key, Logical, Rows, ShardLocation, SharedSql, Sql, SqlFuture,
-    Statement, Value, WriteBatch, WriteStep, Written,
+    Consistency, Database, Expect, Key, Logical, Rows, ServerSeen, ShardLocation, SharedSql, Sql,
+    SqlFuture, Statement, Value, Who, WriteBatch, WriteStep, Written,
 };
 
 /// A good write that is no older says enough; health checks come every few seconds, and each would cost a sync.
@@ -97,6 +98,57 @@ impl Health {
     /// `sqlite` or `mysql`.
     pub fn engine(&self) -> &'static str {
         self.engine
+    }
+
+    /// The servers of a primary and its replicas, as they look from here; none for another engine.
+    pub fn servers(&self) -> Vec<ServerSeen> {
+        self.sql.servers()
+    }
+
+    /// What operators watch of replicas; nothing where there are none.
+    pub fn gauges(self: &Arc<Self>) -> Vec<Gauge> {
+        if self.servers().is_empty() {
+            return Vec::new();
+        }
+        let read = |count: fn(&[ServerSeen]) -> i64| {
+            let health = Arc::clone(self);
+            #[expect(clippy::cast_precision_loss, reason = "a gauge, far below 2^53")]
+            Arc::new(move || count(&health.servers()) as f64)
+        };
+        vec![
+            Gauge {
+                name: "sql_primaries",
+                help: "Database servers that writes go to: 1, and 0 while there is none",
+                read: read(|servers| {
+                    servers.iter().map(|server| i64::from(server.is_primary)).sum()
+                }),
+            },
+            Gauge {
+                name: "sql_replicas_reached",
+                help: "Replicas that answer",
+                read: read(|servers| {
+                    let replicas = servers.iter().filter(|server| !server.is_primary);
+                    replicas.map(|server| i64::from(server.is_reached)).sum()
+                }),
+            },
+            Gauge {
+                name: "sql_replica_lag_ms",
+                help: "How far the replica is behind that is behind furthest, of those that answer and tell",
+                read: read(|servers| {
+                    servers.iter().filter_map(|server| server.lag_ms).max().unwrap_or(0)
+                }),
+            },
+            Gauge {
+                name: "sql_replica_reads",
+                help: "Reads that were sent to replicas since the start",
+                read: read(|servers| {
+                    let replicas = servers.iter().filter(|server| !server.is_primary);
+                    let reads =
+                        replicas.map(|server| i64::try_from(server.reads).unwrap_or(i64::MAX));
+                    reads.fold(0, i64::saturating_add)
+                }),
+            },
+        ]
     }
 
     /// Whether writes are refused now, and where. Writes a row when nothing was written for a while, and waits for it no
@@ -280,6 +332,23 @@ impl Sql for Watched {
     fn write<'a>(&'a self, place: &'a ShardLocation, unit: WriteBatch) -> SqlFuture<'a, Written> {
         Box::pin(async move {
             let written = self.0.sql.write(place, unit).await;
+            self.0.note(&place.database, &written);
+            written
+        })
+    }
+
+    fn servers(&self) -> Vec<ServerSeen> {
+        self.0.sql.servers()
+    }
+
+    fn write_by<'a>(
+        &'a self,
+        who: Who,
+        place: &'a ShardLocation,
+        unit: WriteBatch,
+    ) -> SqlFuture<'a, Written> {
+        Box::pin(async move {
+            let written = self.0.sql.write_by(who, place, unit).await;
             self.0.note(&place.database, &written);
             written
         })

@@ -6,7 +6,8 @@ use yunzhan_base::Result;
 use yunzhan_base::event::{Event, Events, SqlEnded, SqlOperation};
 
 use super::{
-    Consistency, Rows, ShardLocation, SharedSql, Sql, SqlFuture, Statement, WriteBatch, Written,
+    Consistency, Rows, ServerSeen, ShardLocation, SharedSql, Sql, SqlFuture, Statement, Who,
+    WriteBatch, Written,
 };
 
 /// An engine that is watched.
@@ -54,6 +55,22 @@ impl Sql for Metered {
         Box::pin(async move {
             let watch = self.watch(SqlOperation::Write);
             watch.end(self.inner.write(place, unit).await)
+        })
+    }
+
+    fn servers(&self) -> Vec<ServerSeen> {
+        self.inner.servers()
+    }
+
+    fn write_by<'a>(
+        &'a self,
+        who: Who,
+        place: &'a ShardLocation,
+        unit: WriteBatch,
+    ) -> SqlFuture<'a, Written> {
+        Box::pin(async move {
+            let watch = self.watch(SqlOperation::Write);
+            watch.end(self.inner.write_by(who, place, unit).await)
         })
     }
 }

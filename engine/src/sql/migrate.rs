@@ -120,6 +120,17 @@ impl Migrations {
         Ok(Self { services: all })
     }
 
+    /// The same with those of one more service.
+    pub(crate) fn with(
+        mut self,
+        service: &'static str,
+        migrations: &'static [Migration],
+    ) -> Result<Self> {
+        check_numbers(service, migrations)?;
+        self.services.push((service, migrations));
+        Ok(self)
+    }
+
     /// What a database of this scope that has seen `seen` still needs. A database from a newer program is refused:
     /// writing to tables whose meaning is unknown would destroy them.
     pub(crate) fn pending(&self, scope: Scope, seen: &[Seen]) -> Result<Vec<Pending>> {

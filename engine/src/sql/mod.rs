@@ -17,6 +17,7 @@ pub mod migrate;
 pub mod mysql;
 mod open;
 mod rows_text;
+mod split;
 pub mod sqlite;
 mod storage_fault;
 #[cfg(any(test, feature = "testsuite"))]
@@ -40,6 +41,7 @@ pub use self::metered::Metered;
 pub use self::migrate::{Migration, Migrations, Scope};
 pub use self::mysql::Mysql;
 pub use self::open::{Opening, Wrapped, inspect, open, wrap};
+pub use self::split::{ServerSeen, Split};
 pub use self::sqlite::Sqlite;
 pub use self::storage_fault::StorageFault;
 
@@ -64,6 +66,22 @@ pub trait Sql: Send + Sync {
 
     /// Writes a unit, detached from the caller: dropping the future does not undo or cancel it.
     fn write<'a>(&'a self, place: &'a ShardLocation, unit: WriteBatch) -> SqlFuture<'a, Written>;
+
+    /// Writes a unit of somebody, who then finds it with [`Consistency::Own`]. What is written without saying whose it is
+    /// counts as everybody's: nobody's reads are stale for it, and all of them wait for it.
+    fn write_by<'a>(
+        &'a self,
+        _who: Who,
+        place: &'a ShardLocation,
+        unit: WriteBatch,
+    ) -> SqlFuture<'a, Written> {
+        self.write(place, unit)
+    }
+
+    /// The servers behind it as they look from here. None where it is one, or none.
+    fn servers(&self) -> Vec<ServerSeen> {
+        Vec::new()
+    }
 }
 
 /// A shared database.
@@ -175,6 +193,9 @@ pub enum Consistency {
     Primary,
     /// At least what this token's unit wrote.
     After(Token),
+    /// Everything that was acknowledged to this person, through whichever server; what others wrote may be missing for as
+    /// long as `sql.replica_lag_max` says.
+    Own(Who),
     /// At most this old (mission row P6: 50 ms).
     Stale {
         /// The greatest age.
@@ -182,7 +203,13 @@ pub enum Consistency {
     },
 }
 
-/// A causal mark of a committed unit: on one server a sequence number, on MySQL the transaction's GTID.
+/// Whose reads and writes belong together, as a number: people of all environments share the numbers, and two who share one
+/// by chance wait for each other's writes and see nothing of each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Who(pub u64);
+
+/// A causal mark of a committed unit: on one server a sequence number, on MySQL a position in its GTIDs that includes the
+/// unit. Empty where there is nothing to compare it with, and then nothing but the primary has it for certain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Token(pub String);
 
@@ -223,6 +250,17 @@ pub enum Expect {
     Any,
     /// Exactly this many rows.
     Rows(u64),
+}
+
+// === impl Who ===
+
+impl Who {
+    /// The number of somebody in an environment.
+    pub fn of(env: &EnvId, person: &str) -> Self {
+        use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+        // The same on every server of one build, and nothing depends on that: servers tell each other positions, not people.
+        Self(BuildHasherDefault::<DefaultHasher>::default().hash_one((env.as_str(), person)))
+    }
 }
 
 // === impl WriteStep ===

@@ -9,7 +9,8 @@ use yunzhan_base::{Clock, Result};
 
 use super::health::Watched;
 use super::{
-    Database, Faulty, Health, Metered, Migrations, Mysql, SharedSql, Sqlite, mysql, sqlite,
+    Database, Faulty, Health, Metered, Migrations, Mysql, SharedSql, Split, Sqlite, mysql, split,
+    sqlite,
 };
 use crate::config;
 
@@ -23,13 +24,18 @@ pub struct Opening {
     pub migrations: Migrations,
     /// The time of day, for the age of remembered answers.
     pub clock: Clock,
+    /// Who hears of servers that are lost and found.
+    pub events: Events,
 }
 
 /// Opens the engine that the configuration names, with the system's tables migrated. An environment's tables are
 /// migrated when they are first used. Fails as unavailable when the database cannot be reached or used, or is newer
 /// than this program.
 pub async fn open(opening: Opening) -> Result<SharedSql> {
-    let Opening { config, root, migrations, clock } = opening;
+    let Opening { config, root, migrations, clock, events } = opening;
+    if config.mysql_url.is_some() && !config.mysql_replicas.is_empty() {
+        return Ok(Arc::new(Split::open(config, migrations, clock, events).await?));
+    }
     if config.mysql_url.is_some() {
         return Ok(Arc::new(Mysql::connect(config, migrations, clock).await?));
     }
@@ -41,6 +47,9 @@ pub async fn open(opening: Opening) -> Result<SharedSql> {
 /// Says whether [`open`] would refuse the database that is there, without changing it. Fails as unavailable, as `open` does.
 pub async fn inspect(opening: &Opening) -> Result<()> {
     let Opening { config, root, migrations, .. } = opening;
+    if config.mysql_url.is_some() && !config.mysql_replicas.is_empty() {
+        return split::inspect(config, migrations).await;
+    }
     if config.mysql_url.is_some() {
         return mysql::inspect(config, migrations).await;
     }

@@ -52,6 +52,22 @@ pub(super) fn is_broken(source: &DriverError) -> bool {
     matches!(source, DriverError::Io(_) | DriverError::Driver(ConnectionClosed))
 }
 
+/// Whether TLS with the server failed: it has none, or its certificate is not trusted.
+pub(super) fn is_tls(source: &DriverError) -> bool {
+    use mysql_async::{DriverError::NoClientSslFlagFromServer, IoError};
+    match source {
+        // What a handshake fails with.
+        DriverError::Io(IoError::Io(error)) => error.kind() == std::io::ErrorKind::InvalidData,
+        DriverError::Io(IoError::Tls(_)) | DriverError::Driver(NoClientSslFlagFromServer) => true,
+        _ => false,
+    }
+}
+
+/// Whether a right is missing that only the state of the replication needs.
+pub(super) fn is_denied(source: &DriverError) -> bool {
+    code(source) == Some(1227)
+}
+
 /// Whether a migration found done what it was about to do: a table, column or index that exists, or that is gone.
 pub(super) fn is_done_already(source: &DriverError) -> bool {
     code(source).is_some_and(|code| matches!(code, 1050 | 1060 | 1061 | 1091))

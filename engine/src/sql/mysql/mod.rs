@@ -1,25 +1,30 @@
 //! MySQL 8, MariaDB and TiDB: every environment in one schema, told apart by the column `env`.
 //!
-//! Group commit is the server's. Only MariaDB is proved by the conformance suite where this was built; MySQL's GTIDs
-//! and TiDB's conflict codes follow their manuals.
+//! Group commit is the server's. Only MariaDB is proved by the conformance suite where this was built; MySQL's GTIDs,
+//! TiDB's conflict codes and its reads from followers follow their manuals.
+//!
+//! One [`Mysql`] is one server. Several that hold the same data are [`super::Split`], which asks each how it stands
+//! ([`status`]).
 
 mod codes;
 mod connect;
+pub(super) mod status;
 #[cfg(test)]
 mod tests;
 mod unit;
 mod values;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Pool};
 use yunzhan_base::{Clock, Error, Kind, Result};
 
+pub(super) use self::connect::{Address, Product};
 use self::unit::Tried;
-use super::dialect::{Text, Texts};
+use super::dialect::{Dialect, Text, Texts};
 use super::limits::{IDEMPOTENCY_AGE_MS, SWEEP_EVERY_MS, SWEEP_ROWS_MAX, swept_ms};
 use super::limits::{check_statement, check_unit, rows_max};
 use super::migrate::Migrations;
@@ -40,7 +45,12 @@ pub struct Mysql {
 }
 
 struct Shared {
-    pool: Pool,
+    address: Address,
+    product: Product,
+    /// Replaced when its connections lead to a server that only reads.
+    pool: Mutex<Pool>,
+    /// Connections whose reads TiDB answers from followers.
+    followers: Option<Pool>,
     texts: Texts,
     config: config::Sql,
     clock: Clock,
@@ -78,7 +88,16 @@ impl From<Failure> for Error {
 
 /// Says whether [`Mysql::connect`] would refuse the server that the configuration names, and changes nothing there.
 pub(super) async fn inspect(config: &config::Sql, migrations: &Migrations) -> Result<()> {
-    connect::inspect(config, migrations).await
+    inspect_at(&Address::first(config)?, config, migrations).await
+}
+
+/// [`inspect`] of another address than the first.
+pub(super) async fn inspect_at(
+    address: &Address,
+    config: &config::Sql,
+    migrations: &Migrations,
+) -> Result<()> {
+    connect::inspect(address, config, migrations).await
 }
 
 // === impl Mysql ===
@@ -90,11 +109,52 @@ impl Mysql {
         migrations: Migrations,
         clock: Clock,
     ) -> Result<Self> {
-        let connected = connect::connect(&config, &migrations, &clock).await?;
-        let texts = Texts::new(connected.dialect);
+        let address = Address::first(&config)?;
+        Self::connect_at(address, config, &migrations, clock).await
+    }
+
+    /// [`Self::connect`] to another address than the first.
+    pub(super) async fn connect_at(
+        address: Address,
+        config: config::Sql,
+        migrations: &Migrations,
+        clock: Clock,
+    ) -> Result<Self> {
+        let connected = connect::connect(address, &config, migrations, &clock).await?;
+        Ok(Self::new(connected.address, connected.product, config, clock))
+    }
+
+    /// A server that holds tables already, which nobody asks yet: nothing is migrated, and connections are opened when they
+    /// are needed.
+    pub(super) fn new(
+        address: Address,
+        product: Product,
+        config: config::Sql,
+        clock: Clock,
+    ) -> Self {
+        let texts = Texts::new(product.dialect);
+        let pool = Mutex::new(address.pool(&config, product, false));
+        let followers = product.is_tidb.then(|| address.pool(&config, product, true));
         let swept_ms = AtomicI64::new(0);
-        let shared = Shared { pool: connected.pool, texts, config, clock, swept_ms };
-        Ok(Self { shared: Arc::new(shared) })
+        let shared = Shared { address, product, pool, followers, texts, config, clock, swept_ms };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// What answers there.
+    pub(super) fn product(&self) -> Product {
+        self.shared.product
+    }
+
+    /// Gives up the connections that are open: a name may lead to another server by now, and whoever only reads goes on
+    /// doing so on every connection to it. What runs on them ends by itself.
+    pub(super) fn renew_connections(&self) {
+        let shared = &self.shared;
+        let new = shared.address.pool(&shared.config, shared.product, false);
+        let old = std::mem::replace(
+            &mut *shared.pool.lock().unwrap_or_else(PoisonError::into_inner),
+            new,
+        );
+        tokio::spawn(old.disconnect());
     }
 }
 
@@ -102,14 +162,15 @@ impl Sql for Mysql {
     // There is one server behind the address: it has seen whatever was acknowledged.
     fn read<'a>(
         &'a self,
-        _consistency: Consistency,
+        consistency: Consistency,
         place: &'a ShardLocation,
         statement: Statement,
     ) -> SqlFuture<'a, Rows> {
         Box::pin(async move {
             check_statement(&statement)?;
             let text = self.shared.texts.of(place.database.scope(), &statement)?;
-            let read = self.shared.read(&text, &statement.params, rows_max(place));
+            let pool = self.shared.pool_for(&consistency);
+            let read = self.shared.read(&pool, &text, &statement.params, rows_max(place));
             within(self.shared.config.read_timeout, read).await
         })
     }
@@ -130,11 +191,40 @@ impl Sql for Mysql {
 // === impl Shared ===
 
 impl Shared {
-    async fn read(&self, text: &Text, params: &[Value], rows_max: usize) -> Result<Rows> {
-        match self.try_read(text, params, rows_max).await {
+    fn pool(&self) -> Pool {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A follower of TiDB asks its leader how far it is before it answers: its reads are as fresh, and whoever wants the
+    /// primary gets the leader.
+    fn pool_for(&self, consistency: &Consistency) -> Pool {
+        match (&self.followers, consistency) {
+            (None, _) | (_, Consistency::Primary) => self.pool(),
+            (Some(followers), _) => followers.clone(),
+        }
+    }
+
+    /// What a connection is asked for the position of its last commit, where there are replicas to compare it with. MySQL
+    /// has no word for the last commit alone, so all that were executed stand for it.
+    fn token_question(&self) -> Option<&'static str> {
+        match (self.config.mysql_replicas.is_empty(), self.product) {
+            (true, _) | (_, Product { is_tidb: true, .. }) => None,
+            (_, Product { dialect: Dialect::MariaDb, .. }) => Some("SELECT @@session.last_gtid"),
+            _ => Some("SELECT @@global.gtid_executed"),
+        }
+    }
+
+    async fn read(
+        &self,
+        pool: &Pool,
+        text: &Text,
+        params: &[Value],
+        rows_max: usize,
+    ) -> Result<Rows> {
+        match self.try_read(pool, text, params, rows_max).await {
             // The server closed an idle connection; asking again on a new one changes nothing.
             Err(Failure::Driver(error)) if codes::is_broken(&error) => {
-                Ok(self.try_read(text, params, rows_max).await?)
+                Ok(self.try_read(pool, text, params, rows_max).await?)
             }
             other => Ok(other?),
         }
@@ -142,11 +232,12 @@ impl Shared {
 
     async fn try_read(
         &self,
+        pool: &Pool,
         text: &Text,
         params: &[Value],
         rows_max: usize,
     ) -> Result<Rows, Failure> {
-        let mut connection = self.connection().await?;
+        let mut connection = self.connection(pool).await?;
         let mut bytes = 0;
         let mut rows = Vec::new();
         let mut result =
@@ -162,7 +253,7 @@ impl Shared {
 
     async fn write(&self, database: &Database, unit: &WriteBatch) -> Result<Written> {
         let (scope, env) = (database.scope(), database.env_column());
-        let mut connection = self.connection().await?;
+        let mut connection = self.connection(&self.pool()).await?;
         self.sweep(&mut connection).await;
         let mut pause = PAUSE;
         let mut tries = 1;
@@ -175,14 +266,14 @@ impl Shared {
             tokio::time::sleep(pause).await;
             (pause, tries) = (pause * 2, tries + 1);
             if connection.is_disconnected() {
-                connection = self.connection().await?;
+                connection = self.connection(&self.pool()).await?;
             }
         }
     }
 
-    async fn connection(&self) -> Result<Conn> {
+    async fn connection(&self, pool: &Pool) -> Result<Conn> {
         let patience = self.config.mysql_connect_timeout;
-        match tokio::time::timeout(patience, self.pool.get_conn()).await {
+        match tokio::time::timeout(patience, pool.get_conn()).await {
             Ok(connection) => connection.map_err(codes::error),
             Err(_) => Err(Error::new(
                 Kind::Unavailable,

@@ -1,7 +1,7 @@
 //! One unit as one transaction.
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error as DriverError, Params, SessionStateChange, TxOpts};
+use mysql_async::{Conn, Error as DriverError, Params, TxOpts};
 use yunzhan_base::{Error, Result};
 
 use super::{Shared, codes, values};
@@ -44,7 +44,7 @@ pub(super) async fn run(
     };
     match changed {
         Ok(changed) => {
-            let token = token(connection);
+            let token = token(shared, connection).await;
             Ok(Tried::Written(Written { changed, token, repeated: false }))
         }
         Err(Stop::Undone(error)) => Ok(Tried::Again(codes::error(error))),
@@ -272,12 +272,11 @@ async fn find(
     connection.exec_first(text.sql.as_str(), (env, key)).await.map_err(codes::error)
 }
 
-/// The transaction's GTID, when the server tells it; MariaDB and servers without GTIDs do not.
-fn token(connection: &Conn) -> Token {
-    let changes = connection.last_ok_packet().and_then(|ok| ok.session_state_info().ok());
-    let gtid = changes.iter().flatten().find_map(|change| match change.decode() {
-        Ok(SessionStateChange::Gtids(gtids)) => Some(gtids.as_str().into_owned()),
-        _ => None,
-    });
-    Token(gtid.unwrap_or_default())
+/// A position that includes what was just committed on this connection; empty where nobody asks for one, where the server
+/// keeps none, and where the question fails, for the unit is committed all the same. It is a round trip more: servers tell a
+/// commit's GTID along with its acknowledgement only to clients that track sessions, and the driver does not.
+async fn token(shared: &Shared, connection: &mut Conn) -> Token {
+    let Some(question) = shared.token_question() else { return Token::default() };
+    let told: Result<Option<Option<String>>, _> = connection.query_first(question).await;
+    Token(told.ok().flatten().flatten().unwrap_or_default())
 }

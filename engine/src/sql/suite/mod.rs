@@ -32,6 +32,7 @@ pub struct Subject {
     /// The clock that it was opened with.
     pub clock: Clock,
     _fresh: Fresh,
+    _kept: Vec<Box<dyn std::any::Any + Send + Sync>>,
 }
 
 /// Makes the tests of one subject: `sql_suite!(open)` where `open` is an async function without arguments that gives an
@@ -126,7 +127,13 @@ impl Subject {
         let clock = Clock::manual(BEGIN_MS);
         let migrations = Migrations::new(vec![("suite", MIGRATIONS)]).expect("good numbers");
         let sql = wrap(fresh.open(migrations, clock.clone()).await);
-        Self { sql, clock, _fresh: fresh }
+        Self { sql, clock, _fresh: fresh, _kept: Vec::new() }
+    }
+
+    /// The same with something that must live as long: the server, for one.
+    pub fn keeping(mut self, kept: impl std::any::Any + Send + Sync) -> Self {
+        self._kept.push(Box::new(kept));
+        self
     }
 
     async fn put(&self, id: &[u8], number: i64) -> Result<Written> {

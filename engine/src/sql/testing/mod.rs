@@ -3,20 +3,24 @@
 //! `YUNZHAN_TEST_MYSQL` is the address of a server on which schemas may be made and dropped;
 //! `YUNZHAN_TEST_REQUIRE=mysql` turns its absence into a failure and supposes one at [`MYSQL_DEFAULT`].
 
+mod servers;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use tempfile::TempDir;
+use yunzhan_base::event::Events;
 use yunzhan_base::{Clock, Secret};
 
 /// The drivers, for measurements of what this crate and its callers add to them.
 pub use {mysql_async, rusqlite};
 
+pub use self::servers::{Pair, Server};
 use super::{Migrations, Opening, SharedSql, open};
 use crate::config;
 
@@ -67,6 +71,22 @@ impl Fresh {
         Some(Self { config, folder, schema: Some(Schema { server, name }) })
     }
 
+    /// A schema on a primary of a test's own, with a replica to read from. The schema stays as long as the server.
+    pub async fn replicated(pair: &Pair) -> Self {
+        let name = schema_name();
+        pair.primary.run_sql(&[&format!("CREATE DATABASE {name}")]).await;
+        let url = format!("{}/{name}", pair.primary.url());
+        let replica = config::HostPort { name: "127.0.0.1".to_owned(), port: pair.replica.port() };
+        let config = config::Sql {
+            mysql_url: Some(Secret::from(url.as_str())),
+            mysql_replicas: vec![replica],
+            mysql_connections_max: 8,
+            ..config::Sql::default()
+        };
+        let folder = TempDir::new().expect("a temporary folder");
+        Self { config, folder, schema: None }
+    }
+
     /// The configuration that leads here; a test may shorten its bounds.
     pub fn config(&mut self) -> &mut config::Sql {
         &mut self.config
@@ -89,7 +109,8 @@ impl Fresh {
         clock: Clock,
     ) -> yunzhan_base::Result<SharedSql> {
         let root: PathBuf = self.root().to_owned();
-        open(Opening { config: self.config.clone(), root, migrations, clock }).await
+        let (config, events) = (self.config.clone(), Events::default());
+        open(Opening { config, root, migrations, clock, events }).await
     }
 }
 
@@ -128,21 +149,30 @@ impl Drop for Held {
 }
 
 fn mysql_server() -> Option<String> {
-    let required = std::env::var("YUNZHAN_TEST_REQUIRE").unwrap_or_default();
-    let is_required = required.split(',').any(|name| name.trim() == "mysql");
     let server = std::env::var("YUNZHAN_TEST_MYSQL").ok().filter(|address| !address.is_empty());
     match server {
         Some(server) => Some(server.trim_end_matches('/').to_owned()),
-        None if is_required => Some(MYSQL_DEFAULT.to_owned()),
+        None if is_required("mysql") => Some(MYSQL_DEFAULT.to_owned()),
         None => {
-            static SAID: OnceLock<()> = OnceLock::new();
-            // Written past the test harness, which hides what passing tests print.
-            SAID.get_or_init(|| {
-                let text = "skipped: mysql (set YUNZHAN_TEST_MYSQL)\n";
-                let _ = std::io::stderr().write_all(text.as_bytes());
-            });
+            say_skipped("mysql (set YUNZHAN_TEST_MYSQL)");
             None
         }
+    }
+}
+
+/// Whether the absence of a service is a failure.
+fn is_required(service: &str) -> bool {
+    let required = std::env::var("YUNZHAN_TEST_REQUIRE").unwrap_or_default();
+    required.split(',').any(|name| name.trim() == service)
+}
+
+/// Says once that tests of a service are skipped, past the test harness, which hides what passing tests print.
+fn say_skipped(what: &'static str) {
+    static SAID: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if !said.contains(&what) {
+        said.push(what);
+        let _ = std::io::stderr().write_all(format!("skipped: {what}\n").as_bytes());
     }
 }
 
