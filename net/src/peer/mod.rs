@@ -24,8 +24,9 @@ pub use self::identity::{Authority, Identity, SEED_BYTES};
 pub use self::server::serve;
 use crate::http::{Client, Config, Target};
 
-/// Bytes of a call at most: what passes between nodes is a wish or a client's request, never a file.
-pub const CALL_BYTES_MAX: usize = 8 << 20;
+/// Bytes of a call at most: what passes between nodes is a wish or a client's request, of which the largest have 8 MiB and a
+/// head.
+pub const CALL_BYTES_MAX: usize = 9 << 20;
 /// Bytes of an answer at most: a page of documents as a client gets it.
 pub const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// How long a connection and its handshake may take: nodes stand in one network.

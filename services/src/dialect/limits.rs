@@ -142,7 +142,7 @@ fn a_collection_too_many() {
             let world = Arc::clone(&world);
             tokio::spawn(async move {
                 let (name, id) = (format!("c{n}"), n.to_string());
-                let row = ["demo", &name, &id, "PRIVATE", "mixed", "0", "0"];
+                let row = ["demo", &name, &id, "PRIVATE", "mixed", "0"];
                 world.put("collections", &row).await;
             })
         });

@@ -1,6 +1,7 @@
 //! Which node a request of a transaction is for: a transaction lives in the memory of the one that began it, and its id says
 //! which that is.
 
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use yunzhan_base::{Call, Error, Kind, Reply, Result};
@@ -8,33 +9,46 @@ use yunzhan_base::{Call, Error, Kind, Reply, Result};
 use crate::documents::transaction_conflict;
 use crate::nodes::cluster::Cluster;
 
-/// The member, and the query parameter, that names a transaction.
+/// The member of a body, and the parameter of a query, that names a transaction.
 const MEMBER: &str = "transactionId";
 
 /// The parameter of a path that does.
 const PARAM: &str = "transaction";
 
-/// The member of a body that names the transaction; nothing else of it is read here.
+/// The members of a body that say what is asked of which transaction; nothing else of it is read here.
 #[derive(Deserialize)]
-struct Named<'b> {
+pub(super) struct Named<'b> {
+    /// The action, in dialects that name it in the body.
+    #[serde(borrow, default)]
+    action: Option<&'b RawValue>,
     #[serde(borrow, rename = "transactionId")]
-    transaction: Option<&'b RawValue>,
+    transaction: &'b RawValue,
 }
 
-/// The answer of the node that holds the transaction of a call, if that is another one.
+impl Named<'_> {
+    /// What a body names; none for one that names no transaction.
+    pub(super) fn in_body(body: &[u8]) -> Option<(Option<String>, String)> {
+        // Most calls name none, and reading a body twice is not for nothing.
+        memmem::find(body, MEMBER.as_bytes())?;
+        let named: Named<'_> = serde_json::from_slice(body).ok()?;
+        let text = |value: &RawValue| serde_json::from_str::<String>(value.get()).ok();
+        Some((named.action.and_then(text), text(named.transaction)?))
+    }
+}
+
+/// The answer of the node that holds the transaction `id`, if that is another one.
 ///
 /// # Errors
-/// Those of the call. `Conflict`, on which clients begin anew, when that node is gone and with it the transaction.
+/// `Conflict`, on which clients begin anew, when that node is gone and with it the transaction; `BadUpstream` and `Timeout`
+/// when nobody knows what it did.
 pub(super) async fn answer_elsewhere(
     cluster: &Cluster,
     route: &str,
     call: &Call,
+    id: Option<String>,
 ) -> Result<Option<Reply>> {
-    if !cluster.has_peers() {
-        return Ok(None);
-    }
-    let Some(id) = named(call) else { return Ok(None) };
-    let Some(session) = cluster.elsewhere(&id) else { return Ok(None) };
+    let session = id.as_deref().and_then(|id| cluster.elsewhere(id));
+    let Some(session) = session.filter(|_| cluster.has_peers()) else { return Ok(None) };
     match cluster.forward(session, route, call).await {
         Ok(response) => Ok(Some(Reply::from(response))),
         Err(error) if error.kind() == Kind::Unavailable => Err(gone(error)),
@@ -48,20 +62,14 @@ fn gone(error: Error) -> Error {
 }
 
 /// The transaction that a call names in its path, its query or its body.
-fn named(call: &Call) -> Option<String> {
+pub(super) fn named(call: &Call) -> Option<String> {
     if let Ok(id) = call.params.get(PARAM) {
         return Some(id.to_owned());
     }
     if let Ok(Some(id)) = call.query(MEMBER) {
         return Some(id.into_owned());
     }
-    let body = call.bytes();
-    // Most calls name none, and reading a body twice is not for nothing.
-    if !body.windows(MEMBER.len()).any(|bytes| bytes == MEMBER.as_bytes()) {
-        return None;
-    }
-    let named: Named<'_> = serde_json::from_slice(body).ok()?;
-    serde_json::from_str(named.transaction?.get()).ok()
+    Named::in_body(call.bytes()).map(|(_, id)| id)
 }
 
 #[cfg(test)]

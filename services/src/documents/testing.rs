@@ -279,9 +279,10 @@ impl World {
         const TABLES: &[Logical] =
             &[Logical("collections"), Logical("documents"), Logical("index_entries")];
         let marks = vec!["?"; columns.len()].join(", ");
-        // The columns of the first format; what came later has its default.
-        let named = match table {
-            "collections" => "(env, name, id, permission, id_mode, version, created_ms)",
+        // The columns of the first format, with a version, or of the present one; what came later has its default.
+        let named = match (table, columns.len()) {
+            ("collections", 7) => "(env, name, id, permission, id_mode, version, created_ms)",
+            ("collections", _) => "(env, name, id, permission, id_mode, created_ms)",
             _ => "",
         };
         let sql = intern(&format!("INSERT INTO {{{table}}} {named} VALUES ({marks})")).unwrap();

@@ -123,7 +123,7 @@ impl Cluster {
         if self.leases.session().is_some_and(|own| *own == *session) {
             return self.answer(call).await;
         }
-        let nodes = self.leases.nodes().await?;
+        let nodes = self.fresh_nodes().await?;
         let node = nodes.iter().find(|node| node.session == session && node.is_alive);
         match (node, &self.peers) {
             (Some(node), Some(peers)) if !node.address.is_empty() => {

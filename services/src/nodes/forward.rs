@@ -5,6 +5,7 @@
 //! it there. What it answers is given back as it is, refusals too.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,6 +13,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use yunzhan_base::call::Params;
+use yunzhan_base::context::Trace;
 use yunzhan_base::env::Envs;
 use yunzhan_base::policy::Priority;
 use yunzhan_base::{Body, Call, Context, EnvId, Error, Kind, Live, Result, Route, RouteSpec};
@@ -24,6 +26,9 @@ pub const FORWARD: &str = "nodes.forward";
 
 /// What separates an id from the session of its node.
 const SESSION_MARK: char = '-';
+
+/// Digits of a session.
+const SESSION_BYTES: usize = 32;
 
 /// Headers that stay here: who calls is known, and connections are each node's own.
 const KEPT: [HeaderName; 4] =
@@ -40,6 +45,8 @@ struct Forwarded {
     uri: String,
     params: Vec<(String, String)>,
     headers: Vec<(String, String)>,
+    trace: String,
+    remote: SocketAddr,
 }
 
 /// The head of an answer.
@@ -63,6 +70,10 @@ impl Cluster {
     /// The session of the node that an id names, if it is another one.
     pub fn elsewhere<'i>(&self, id: &'i str) -> Option<&'i str> {
         let (_, session) = id.split_once(SESSION_MARK)?;
+        let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if session.len() != SESSION_BYTES || !session.bytes().all(is_hex) {
+            return None;
+        }
         self.session().is_none_or(|own| *own != *session).then_some(session)
     }
 
@@ -100,9 +111,12 @@ pub fn handler(
             };
             let route = routes.get(forwarded.route.as_str()).ok_or_else(unknown)?;
             let call = call_of(&forwarded, body, &peer, route.spec, &envs)?;
-            let reply = route.call(call).await?;
-            let upgrade = || Error::internal("an upgrade cannot be forwarded");
-            written_answer(&reply.into_response().ok_or_else(upgrade)?)
+            // A refusal is an answer, too: only what keeps the call from its route is an error between nodes.
+            let response = match route.call(call).await {
+                Ok(reply) => reply.into_response().ok_or_else(not_held)?,
+                Err(error) => (route.spec.render_error)(&error, peer.request_id),
+            };
+            written_answer(&response)
         })
     })
 }
@@ -122,6 +136,8 @@ fn call_of(
         principal: peer.principal.clone(),
         deadline: peer.deadline,
         priority: Priority::Normal,
+        trace: Trace::parse(forwarded.trace.as_bytes()).ok_or_else(broken)?,
+        remote: forwarded.remote,
         ..Context::internal(
             peer.request_id,
             Some(env.ok_or_else(gone)?),
@@ -161,6 +177,8 @@ fn written(session: &str, route: &str, call: &Call) -> Result<Bytes> {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
         headers: listed(&call.headers),
+        trace: call.context.trace.as_str().to_owned(),
+        remote: call.context.remote,
     };
     framed(&forwarded, call.bytes())
 }
@@ -169,7 +187,14 @@ fn read(peer: &PeerCall) -> Result<(Forwarded, Bytes)> {
     unframed(&peer.bytes)
 }
 
+fn not_held() -> Error {
+    Error::internal("what is forwarded is answered by a body that is held")
+}
+
 fn written_answer(response: &Response<Body>) -> Result<Bytes> {
+    if !matches!(response.body(), Body::Held(_) | Body::Empty) {
+        return Err(not_held());
+    }
     let headers = listed(response.headers());
     framed(&Answered { status: response.status().as_u16(), headers }, response.body().held())
 }

@@ -69,8 +69,12 @@ pub(super) fn is_denied(source: &DriverError) -> bool {
 }
 
 /// Whether a migration found done what it was about to do: a table, column or index that exists, or that is gone.
-pub(super) fn is_done_already(source: &DriverError) -> bool {
-    code(source).is_some_and(|code| matches!(code, 1050 | 1060 | 1061 | 1091))
+pub(super) fn is_done_already(source: &DriverError, statement: &str) -> bool {
+    // A column that is renamed is unknown by its old name.
+    let is_renamed = statement.contains("RENAME COLUMN");
+    code(source).is_some_and(|code| {
+        matches!(code, 1050 | 1060 | 1061 | 1091) || (code == 1054 && is_renamed)
+    })
 }
 
 /// Whether there is no such table.

@@ -248,7 +248,7 @@ async fn migrate(
     for Pending { service, migration } in migrations.pending(scope, &seen_of(seen))? {
         for statement in migration.statements {
             match connection.query_drop(expand(statement)?).await {
-                Err(error) if codes::is_done_already(&error) => {}
+                Err(error) if codes::is_done_already(&error, statement) => {}
                 other => other
                     .map_err(|error| codes::error(error).with_detail(migration.label(service)))?,
             }

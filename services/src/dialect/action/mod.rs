@@ -179,6 +179,13 @@ impl Actions {
         answer.answer(request).await
     }
 
+    /// The transaction that a body is about, if its action is one of transactions.
+    fn transaction_of(&self, dialect: DialectName, body: &[u8]) -> Option<String> {
+        let (action, id) = transactions::Named::in_body(body)?;
+        let row = self.find(dialect, &action?).ok()?;
+        row.spec.members.contains(&"transactionId").then_some(id)
+    }
+
     fn find(&self, dialect: DialectName, name: &str) -> Result<&Row> {
         let rows = &self.tables[dialect as usize];
         let place = rows.binary_search_by_key(&name, |row| row.spec.name).map_err(|_| {
@@ -211,10 +218,11 @@ pub(super) fn call(
 ) -> ResponseFuture {
     let is_long = call.bytes().len() >= LONG_BYTES;
     Box::pin(offload::run(is_long, async move {
-        if let Some(cluster) = &actions.cluster
-            && let Some(reply) = transactions::answer_elsewhere(cluster, route, &call).await?
-        {
-            return Ok(reply);
+        if let Some(cluster) = actions.cluster.as_ref().filter(|cluster| cluster.has_peers()) {
+            let id = actions.transaction_of(dialect.name, call.bytes());
+            if let Some(reply) = transactions::answer_elsewhere(cluster, route, &call, id).await? {
+                return Ok(reply);
+            }
         }
         let asked = Asked {
             dialect,

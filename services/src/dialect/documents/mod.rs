@@ -46,7 +46,7 @@ pub static SERVICE: Service<Documents> = Service {
         ),
         table("imports", &["env", "collection", "name"], Copied::Along),
         table("indexes", &["env", "collection", "id"], Copied::Along),
-        table("sequences", &["env", "slot_group"], Copied::Along),
+        table("sequences", &["env", "slot_group"], Copied::Rebuilt),
         table("unique_entries", &["env", "collection", "index_id", "entry"], Copied::Rebuilt),
     ],
     codes: &[&TOO_MANY_COLLECTIONS],

@@ -25,7 +25,7 @@ pub(super) fn commit(mut request: Request<'_>) -> Reply<'_> {
 pub(super) fn abort(mut request: Request<'_>) -> Reply<'_> {
     Box::pin(async move {
         let id = request.transaction()?;
-        request.service.abort_transaction(request.caller(), &id)?;
+        request.service.abort_transaction(request.caller(), &id).await?;
         Ok(request.answer())
     })
 }

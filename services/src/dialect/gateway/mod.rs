@@ -139,7 +139,9 @@ fn where_it_lives(
         return handle(documents, call);
     };
     Box::pin(async move {
-        match transactions::answer_elsewhere(&cluster, route, &call).await? {
+        match transactions::answer_elsewhere(&cluster, route, &call, transactions::named(&call))
+            .await?
+        {
             Some(reply) => Ok(reply),
             None => handle(documents, call).await,
         }

@@ -27,6 +27,9 @@ use super::logic::position::SLOT_GROUPS;
 /// Rows of the log that are read at once.
 const PAGE_ROWS: usize = 256;
 
+/// No further write batch is read when the before-images that were read have more bytes than this.
+const CHANGES_BYTES_MAX: usize = 16 << 20;
+
 /// What happened to a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
@@ -104,7 +107,7 @@ impl Documents {
     /// so many, and always whole write batches as far as a slot group sees them.
     ///
     /// # Errors
-    /// `NotFound` when the log no longer goes back so far: read the documents again, from a new position.
+    /// `NotFound` when the log no longer goes back so far, or never came so far: read the documents again, from a new position.
     pub async fn changes(
         &self,
         env: &EnvId,
@@ -112,14 +115,19 @@ impl Documents {
         changes_max: usize,
     ) -> Result<Changes> {
         let now = self.store.position(env).await?;
+        // A position ahead of the log is of another one, such as before a backup was brought back.
+        if now.behind(since).next().is_some() {
+            return Err(gone());
+        }
         let mut read = Changes { changes: Vec::new(), position: since.clone() };
+        let mut bytes = 0;
         for group in since.behind(&now) {
-            if read.changes.len() >= changes_max.max(1) {
+            if read.changes.len() >= changes_max.max(1) || bytes > CHANGES_BYTES_MAX {
                 break;
             }
             let up_to = now.of(group);
-            let reached =
-                self.changes_of(env, group, (since, up_to), changes_max, &mut read).await?;
+            let into = (&mut read, &mut bytes);
+            let reached = self.changes_of(env, group, (since, up_to), changes_max, into).await?;
             read.position.set(group, reached);
         }
         // After reading: what was taken away meanwhile was not read.
@@ -137,17 +145,18 @@ impl Documents {
         group: usize,
         (since, up_to): (&Position, i64),
         changes_max: usize,
-        read: &mut Changes,
+        (read, bytes): (&mut Changes, &mut usize),
     ) -> Result<i64> {
         let mut place = (since.of(group), i64::MAX);
         loop {
-            let page = self.store.changes(env, group, place, up_to, PAGE_ROWS).await?;
-            let is_last = page.len() < PAGE_ROWS;
+            let (page, is_last) = self.store.changes(env, group, place, up_to, PAGE_ROWS).await?;
             for logged in page {
                 // A whole write batch has come when the next one begins.
-                if logged.sequence != place.0 && read.changes.len() >= changes_max {
+                let is_full = read.changes.len() >= changes_max || *bytes > CHANGES_BYTES_MAX;
+                if logged.sequence != place.0 && is_full {
                     return Ok(place.0);
                 }
+                *bytes += logged.before_image.as_ref().map_or(0, Vec::len);
                 place = (logged.sequence, logged.ordinal);
                 read.changes.push(LoggedChange {
                     collection: logged.collection,

@@ -1,7 +1,7 @@
 //! Who waits for changes hears of them: of this server's at once, of others' by their wake-ups, and of all by looking now and
 //! then.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,13 +17,13 @@ use crate::nodes::cluster::Cluster;
 const TOPIC: &str = "documents.changes";
 
 /// How often somebody who waits looks at the tables, where another server may have written and its wake-up may be lost.
-pub(super) const POLL: Duration = Duration::from_millis(40);
+pub(super) const POLL: Duration = Duration::from_millis(25);
 
 /// The same where nobody else writes to the tables.
 const POLL_ALONE: Duration = Duration::from_secs(1);
 
-/// Those who look at the same environment within this time look once: however many wait, it is read some fifty times a second.
-const POLL_SHARED: Duration = Duration::from_millis(20);
+/// Those who look at the same environment within this time look once, however many they are.
+const POLL_SHARED: Duration = Duration::from_millis(15);
 
 /// How long what was written is gathered before other servers are woken up: of a thousand writes, each hears once.
 const GATHERED: Duration = Duration::from_millis(3);
@@ -35,6 +35,8 @@ const WAKE_ENVS_MAX: usize = 500;
 #[derive(Default)]
 pub(in crate::documents) struct Signals {
     envs: Mutex<HashMap<EnvId, Signal>>,
+    /// Environments of whose writing the other servers have not heard yet.
+    untold: Mutex<HashSet<EnvId>>,
     cluster: OnceLock<Arc<Cluster>>,
 }
 
@@ -45,8 +47,6 @@ struct Signal {
     changed: watch::Sender<u64>,
     /// Something was written here since the log was trimmed last.
     is_grown: bool,
-    /// Other servers have not heard of it yet.
-    is_untold: bool,
     polled: Arc<tokio::sync::Mutex<Option<Polled>>>,
 }
 
@@ -112,10 +112,14 @@ impl Signals {
         let Some(signal) = envs.get_mut(env) else { return };
         signal.is_grown = true;
         signal.tell();
-        if self.cluster.get().is_some() && !std::mem::replace(&mut signal.is_untold, true) {
+        drop(envs);
+        if self.has_peers() {
+            let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
             // Whoever is the first tells of all that come after it.
-            let is_first = envs.values().filter(|signal| signal.is_untold).count() == 1;
-            drop(envs);
+            let is_first = untold.is_empty();
+            if !untold.contains(env) {
+                untold.insert(env.clone());
+            }
             if is_first {
                 tokio::spawn(Arc::clone(self).tell_others());
             }
@@ -124,15 +128,18 @@ impl Signals {
 
     async fn tell_others(self: Arc<Self>) {
         tokio::time::sleep(GATHERED).await;
-        let mut names = Vec::new();
-        for (env, signal) in self.envs().iter_mut() {
-            if std::mem::take(&mut signal.is_untold) && names.len() < WAKE_ENVS_MAX {
-                names.push(env.as_str().to_owned());
-            }
-        }
+        let untold = {
+            let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *untold)
+        };
+        let names: Vec<&str> = untold.iter().map(EnvId::as_str).take(WAKE_ENVS_MAX).collect();
         if let Some(cluster) = self.cluster.get() {
             cluster.wake(TOPIC, Bytes::from(names.join("\n")));
         }
+    }
+
+    fn has_peers(&self) -> bool {
+        self.cluster.get().is_some_and(|cluster| cluster.has_peers())
     }
 
     fn hear(&self, names: &[u8]) {
@@ -174,7 +181,7 @@ impl Signals {
 
     /// How long somebody waits who hears nothing.
     pub(super) fn pause(&self) -> Duration {
-        if self.cluster.get().is_some() { POLL } else { POLL_ALONE }
+        if self.has_peers() { POLL } else { POLL_ALONE }
     }
 
     /// The environments whose logs have grown since the last time. Forgets those in which nothing happens.
@@ -185,7 +192,7 @@ impl Signals {
             if has_grown {
                 grown.push(env.clone());
             }
-            has_grown || signal.is_untold || signal.changed.receiver_count() > 0
+            has_grown || signal.changed.receiver_count() > 0
         });
         grown
     }

@@ -49,18 +49,15 @@ impl Documents {
         if self.cluster().is_some_and(|cluster| cluster.has_peers()) {
             self.store.sweep_claims(env, now_ms).await?;
         }
-        let mut bytes = self.store.log_state(env).await?.bytes;
         let mut heads = self.store.log_heads(env).await?;
         for _ in 0..TRIM_BATCHES_MAX {
             heads.sort_by_key(|(_, at_ms)| *at_ms);
             let Some((group, at_ms)) = heads.first_mut() else { return Ok(true) };
-            let bound = self.bound_ms(now_ms, bytes);
-            if *at_ms >= bound {
+            let bound_ms = self.bound_ms(now_ms, self.store.log_state(env).await?.bytes);
+            if *at_ms >= bound_ms {
                 return Ok(false);
             }
-            let (gone, next_ms) = self.trim_group(env, *group, bound).await?;
-            bytes -= gone;
-            match next_ms {
+            match self.trim_group(env, *group, bound_ms).await? {
                 Some(next_ms) => *at_ms = next_ms,
                 None => drop(heads.remove(0)),
             }
@@ -82,33 +79,24 @@ impl Documents {
         now_ms.saturating_sub(age_ms.max(KEPT_MS))
     }
 
-    /// Takes away the oldest changes of a group that are older than `bound_ms`, in whole write batches; gives their bytes, and
-    /// the time of the oldest that stays, if there is any.
-    async fn trim_group(
-        &self,
-        env: &EnvId,
-        group: usize,
-        bound_ms: i64,
-    ) -> Result<(i64, Option<i64>)> {
+    /// Takes away the oldest changes of a group that are older than `bound_ms`, in whole write batches; gives the time of the
+    /// oldest that stays, if there is any.
+    async fn trim_group(&self, env: &EnvId, group: usize, bound_ms: i64) -> Result<Option<i64>> {
         let oldest = self.store.oldest_changes(env, group, TRIM_ROWS).await?;
-        let Some((first, ..)) = oldest.first().copied() else { return Ok((0, None)) };
+        let Some((first, _)) = oldest.first().copied() else { return Ok(None) };
         // The last sequence of a full page may go on behind it. A write batch of more rows than a page goes as a whole.
-        let last = oldest.last().map_or(first, |(sequence, ..)| *sequence);
-        let is_whole = |sequence: i64| oldest.len() < TRIM_ROWS || sequence < last || first == last;
-        let goes =
-            |(sequence, at_ms, _): &&(i64, i64, i64)| *at_ms < bound_ms && is_whole(*sequence);
-        let (mut up_to, mut bytes) = (None, 0);
-        for (sequence, _, row_bytes) in oldest.iter().take_while(goes) {
-            (up_to, bytes) = (Some(*sequence), bytes + row_bytes);
-        }
-        let Some(up_to) = up_to else { return Ok((0, Some(bound_ms))) };
-        self.store.trim(env, group, up_to, bytes).await?;
-        let next = oldest.iter().find(|(sequence, ..)| *sequence > up_to);
-        match next {
-            Some((_, at_ms, _)) => Ok((bytes, Some(*at_ms))),
+        let is_full = oldest.len() == TRIM_ROWS;
+        let last = oldest.last().map_or(first, |(sequence, _)| *sequence);
+        let is_whole = |sequence: i64| !is_full || sequence < last || first == last;
+        let goes = |(sequence, at_ms): &&(i64, i64)| *at_ms < bound_ms && is_whole(*sequence);
+        let Some((up_to, _)) = oldest.iter().take_while(goes).last() else {
+            return Ok(Some(bound_ms));
+        };
+        self.store.trim(env, group, *up_to).await?;
+        match oldest.iter().find(|(sequence, _)| sequence > up_to) {
+            Some((_, at_ms)) => Ok(Some(*at_ms)),
             // Behind a full page there may be more of the same age.
-            None if oldest.len() == TRIM_ROWS => Ok((bytes, Some(0))),
-            None => Ok((bytes, None)),
+            None => Ok(is_full.then_some(0)),
         }
     }
 }

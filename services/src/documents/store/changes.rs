@@ -57,19 +57,23 @@ const BEFORE_IMAGE: &str = "SELECT before_image FROM {changes}
 const HEADS: &str = "SELECT s.slot_group, (SELECT c.at_ms FROM {changes} c WHERE c.env = s.env
      AND c.slot_group = s.slot_group AND c.sequence > s.trimmed ORDER BY c.sequence LIMIT 1)
      FROM {sequences} s WHERE s.env = ?";
-const OLDEST: &str = "SELECT sequence, at_ms, LENGTH(document), COALESCE(LENGTH(before_image), 0)
-     FROM {changes} WHERE env = ? AND slot_group = ? ORDER BY sequence, ordinal LIMIT ?";
-const NOTE_TRIMMED: &str =
-    "UPDATE {sequences} SET trimmed = ?, logged_bytes = CASE WHEN logged_bytes > ? THEN logged_bytes - ? ELSE 0 END
+const OLDEST: &str = "SELECT sequence, at_ms FROM {changes} WHERE env = ? AND slot_group = ? ORDER BY sequence, ordinal LIMIT ?";
+// What goes is summed where it is: whoever trims at the same time takes away only what is left.
+const NOTE_TRIMMED: &str = "UPDATE {sequences} SET trimmed = ?, logged_bytes = logged_bytes - (
+        SELECT COALESCE(SUM(64 + LENGTH(c.document) + COALESCE(LENGTH(c.before_image), 0)), 0)
+        FROM {changes} c WHERE c.env = ? AND c.slot_group = ? AND c.sequence <= ?)
      WHERE env = ? AND slot_group = ? AND trimmed < ?";
 const TRIM: &str = "DELETE FROM {changes} WHERE env = ? AND slot_group = ? AND sequence <= ?";
 
-/// What a row of the log takes besides its key and its before-image: nine columns, and its part of a page.
+/// What a row of the log takes besides its key and its before-image: nine columns, and its part of a page. Stands in
+/// [`NOTE_TRIMMED`], too.
 const ROW_BYTES: i64 = 64;
 
-/// Before-images up to this many bytes come with a page; larger ones are read one by one, so that the memory of a page is
-/// bounded by its rows.
+/// Before-images up to this many bytes come with a page; larger ones are read one by one.
 const PAGE_IMAGE_BYTES_MAX: i64 = 32 << 10;
+
+/// A page ends behind the change with which its before-images exceed this many bytes.
+const PAGE_BYTES_MAX: usize = 4 << 20;
 
 /// A change, as the log has it.
 #[derive(Debug)]
@@ -177,7 +181,7 @@ impl Store {
         Ok(state)
     }
 
-    /// Up to `rows` changes of a group behind the place (sequence, ordinal), up to a sequence.
+    /// Up to `rows` changes of a group behind the place (sequence, ordinal), up to a sequence; and whether these are the last.
     pub(in crate::documents) async fn changes(
         &self,
         env: &EnvId,
@@ -185,22 +189,28 @@ impl Store {
         (sequence, ordinal): (i64, i64),
         up_to: i64,
         rows: usize,
-    ) -> Result<Vec<Logged>> {
+    ) -> Result<(Vec<Logged>, bool)> {
         let [from, ordinal, up_to] = [sequence, ordinal, up_to].map(Value::Integer);
         let mut params = vec![Value::Integer(PAGE_IMAGE_BYTES_MAX), text(env.as_str())];
         params.extend([number_of(group), from.clone(), from, ordinal, up_to, count(rows)]);
         let key = everywhere(&[(0, false), (1, false)], Some(rows));
         let found = self.read(env, key, PAGE, &[CHANGES], params).await?;
         let mut changes = Vec::with_capacity(found.len());
+        let (mut is_last, mut bytes) = (found.len() < rows, 0);
         for row in found {
+            if bytes > PAGE_BYTES_MAX {
+                is_last = false;
+                break;
+            }
             let mut change = logged(row)?;
             if change.previous > 0 && change.before_image.is_none() {
                 let place = (change.sequence, change.ordinal);
                 change.before_image = self.before_image(env, group, place).await?;
             }
+            bytes += change.before_image.as_ref().map_or(0, Vec::len);
             changes.push(change);
         }
-        Ok(changes)
+        Ok((changes, is_last))
     }
 
     async fn before_image(
@@ -228,41 +238,40 @@ impl Store {
         Ok(heads)
     }
 
-    /// The oldest changes of a group, at most so many: of each its sequence, its time and its bytes.
+    /// The oldest changes of a group, at most so many: of each its sequence and its time.
     pub(in crate::documents) async fn oldest_changes(
         &self,
         env: &EnvId,
         group: usize,
         rows: usize,
-    ) -> Result<Vec<(i64, i64, i64)>> {
+    ) -> Result<Vec<(i64, i64)>> {
         let params = vec![text(env.as_str()), number_of(group), count(rows)];
         let rows = self.select(env, OLDEST, &[CHANGES], params).await?;
         let oldest = |row| {
             let mut columns = Columns::from(row);
-            let (sequence, at_ms) = (columns.integer()?, columns.integer()?);
-            let bytes = ROW_BYTES + columns.integer()? + columns.integer()?;
-            Ok((sequence, at_ms, bytes))
+            Ok((columns.integer()?, columns.integer()?))
         };
         rows.into_iter().map(oldest).collect()
     }
 
-    /// Takes away the changes of a group up to a sequence, which took so many bytes.
+    /// Takes away the changes of a group up to a sequence.
     pub(in crate::documents) async fn trim(
         &self,
         env: &EnvId,
         group: usize,
         up_to: i64,
-        bytes: i64,
     ) -> Result<()> {
-        let [up_to, bytes] = [up_to, bytes].map(Value::Integer);
+        let up_to = Value::Integer(up_to);
         let place = || [text(env.as_str()), number_of(group)];
-        let mut note = vec![up_to.clone(), bytes.clone(), bytes];
+        let mut note = vec![up_to.clone()];
+        note.extend(place());
+        note.push(up_to.clone());
         note.extend(place());
         note.push(up_to.clone());
         let mut trim: Vec<Value> = place().into();
         trim.push(up_to);
         let steps = vec![
-            step(NOTE_TRIMMED, &[SEQUENCES], note, Expect::Any),
+            step(NOTE_TRIMMED, &[SEQUENCES, CHANGES], note, Expect::Any),
             step(TRIM, &[CHANGES], trim, Expect::Any),
         ];
         self.write(env, everywhere(&[], None), steps, None).await.map(drop)
@@ -312,7 +321,11 @@ impl Table<'_> {
         let found = self.store.read(self.env, key, FIRST_CHANGES, &[CHANGES], params).await?;
         let is_full = found.len() >= rows;
         let mut page = LoggedPage { stored: Vec::with_capacity(found.len()), next: None };
+        let mut bytes = 0;
         for row in found {
+            if bytes > PAGE_BYTES_MAX {
+                return Ok(page);
+            }
             let mut columns = Columns::from(row);
             let place = (columns.integer()?, columns.integer()?);
             let (key, version) = (columns.bytes()?, columns.integer()?);
@@ -320,9 +333,13 @@ impl Table<'_> {
                 Some(body) => Some(body),
                 None => self.store.before_image(self.env, group, place).await?,
             };
+            bytes += body.as_ref().map_or(0, Vec::len);
             // What was trimmed in this moment is missed by whoever looks then how far the log goes back.
             page.stored.extend(body.map(|body| Stored { key, version, body }));
-            page.next = is_full.then_some(place);
+            page.next = Some(place);
+        }
+        if !is_full {
+            page.next = None;
         }
         Ok(page)
     }

@@ -99,6 +99,8 @@ pub const MIGRATIONS: &[Migration] = &[
         name: "change log",
         database: Scope::Env,
         statements: &[
+            // First, servers that still count by it are refused, so that none writes past the log or above the counters.
+            "ALTER TABLE {collections} RENAME COLUMN version TO last_version",
             // The counters of the slot groups, by which documents have their versions and changes their order. Nothing of the
             // log is there up to `trimmed`; `logged_bytes` is what it takes.
             "CREATE TABLE IF NOT EXISTS {sequences} (
@@ -124,7 +126,7 @@ pub const MIGRATIONS: &[Migration] = &[
                 PRIMARY KEY (env, slot_group, sequence, ordinal))",
             // Documents have had the versions of their collections until now; the counters go on above all of them.
             "INSERT INTO {sequences} (env, slot_group, sequence, trimmed, logged_bytes)
-             SELECT c.env, 8 * a.n + b.n, MAX(c.version), MAX(c.version), 0 FROM {collections} c
+             SELECT c.env, 8 * a.n + b.n, MAX(c.last_version), MAX(c.last_version), 0 FROM {collections} c
              CROSS JOIN (SELECT 0 AS n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4
                 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7) a
              CROSS JOIN (SELECT 0 AS n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4
@@ -136,10 +138,7 @@ pub const MIGRATIONS: &[Migration] = &[
         version: 5,
         name: "collections without versions",
         database: Scope::Env,
-        statements: &[
-            // Servers that still count by it are refused, instead of writing past the log.
-            "ALTER TABLE {collections} DROP COLUMN version",
-        ],
+        statements: &["ALTER TABLE {collections} DROP COLUMN last_version"],
     },
     Migration {
         version: 6,
@@ -153,7 +152,8 @@ pub const MIGRATIONS: &[Migration] = &[
                 document {key:768} NOT NULL,
                 holder {name:128} NOT NULL,
                 until_ms BIGINT NOT NULL,
-                PRIMARY KEY (env, collection, document)) {clustered}",
+                PRIMARY KEY (env, collection, document),
+                UNIQUE (env, holder, collection, document)) {clustered}",
         ],
     },
 ];

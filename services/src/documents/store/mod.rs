@@ -31,6 +31,7 @@ use super::memory::Memory;
 
 pub(super) use self::batch::Batch;
 pub(super) use self::changes::LogState;
+pub(super) use self::claims::release_claims;
 pub(super) use self::collections::COLLECTIONS_MAX;
 pub use self::collections::Collection;
 pub use self::migrations::MIGRATIONS;

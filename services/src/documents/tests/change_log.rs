@@ -346,3 +346,64 @@ fn a_load_is_one_range_of_versions() {
         assert_eq!(world.documents.count_in(caller, &id, "notes", one).await.unwrap(), 0);
     });
 }
+
+/// One call's documents lie in one slot, so its write batch has more rows of one sequence than trimming reads at once.
+#[test]
+fn a_large_batch_goes_as_a_whole_and_with_all_its_bytes() {
+    let config = Config { change_log_age: Duration::from_secs(600), ..Config::default() };
+    on_every_engine(&config, async |world| {
+        let world = notes(world).await;
+        let (server, begin) = (server(), world.position().await);
+        let many = (0..1200).map(|n| doc! { "n": n }).collect();
+        world.documents.insert(world.caller(&server), "notes", many, None).await.unwrap();
+        world.wait(Duration::from_secs(700));
+        world.add(&server, "notes", doc! { "_id": "a" }).await.unwrap();
+        assert_eq!(world.log(&begin).await.len(), 1201);
+        // A second server that trims at the same time takes nothing away twice.
+        let other = world.other_server();
+        other.store.signals.note(&world.env);
+        let (one, two) = tokio::join!(world.documents.trim_changes(), other.trim_changes());
+        one.and(two).unwrap();
+        let state = world.documents.store.log_state(&world.env).await.unwrap();
+        assert!((64..200).contains(&state.bytes), "{}", state.bytes);
+    });
+}
+
+#[test]
+fn a_position_that_the_log_never_reached_is_refused() {
+    on_every_engine(&Config::default(), async |world| {
+        let world = notes(world).await;
+        let mut ahead = world.position().await;
+        ahead.set(7, 1);
+        let refused = world.documents.changes(&world.env, &ahead, 10).await.unwrap_err();
+        assert_eq!(refused.kind(), Kind::NotFound);
+    });
+}
+
+/// More before-images than a page may hold, and more than one answer.
+#[test]
+fn large_changes_come_in_several_pages() {
+    on_every_engine(&Config::default(), async |world| {
+        let world = notes(world).await;
+        let (server, begin) = (server(), world.position().await);
+        let text = "x".repeat(3 << 20);
+        for n in 0..9 {
+            world.add(&server, "notes", doc! { "_id": n, "text": &text }).await.unwrap();
+        }
+        let caller = world.caller(&server);
+        let id = world.documents.start_transaction(caller).unwrap();
+        let small = doc! { "text": { "$exists": false } };
+        let small = || Which::parse(&small).unwrap();
+        assert_eq!(world.documents.count_in(caller, &id, "notes", small()).await.unwrap(), 0);
+        let shorten = Change { multi: true, ..change(doc! {}, doc! { "$unset": { "text": 1 } }) };
+        world.update(&server, "notes", shorten).await;
+        assert_eq!(world.documents.count_in(caller, &id, "notes", small()).await.unwrap(), 0);
+        let (mut position, mut read) = (begin, Vec::new());
+        while position != world.position().await {
+            let page = world.documents.changes(&world.env, &position, usize::MAX).await.unwrap();
+            position = page.position;
+            read.push(page.changes.len());
+        }
+        assert!(read.len() > 1 && read.iter().sum::<usize>() == 18, "{read:?}");
+    });
+}

@@ -23,9 +23,9 @@ impl World {
         self.documents.start_transaction(self.caller(&server())).unwrap()
     }
 
-    fn abort(&self, transaction: &str) {
+    async fn abort(&self, transaction: &str) {
         let server = server();
-        self.documents.abort_transaction(self.caller(&server), transaction).unwrap();
+        self.documents.abort_transaction(self.caller(&server), transaction).await.unwrap();
     }
 
     async fn try_change_in(&self, transaction: &str, change: Change) -> Outcome<Changed> {
@@ -148,7 +148,7 @@ fn what_is_rolled_back_never_was() {
         let (open, bytes) = world.documents.open_transactions();
         assert!(open == 1 && bytes > 0, "{open} hold {bytes}");
         let server = server();
-        world.documents.abort_transaction(world.caller(&server), &id).unwrap();
+        world.documents.abort_transaction(world.caller(&server), &id).await.unwrap();
         assert_eq!(world.documents.open_transactions(), (0, 0));
         assert_eq!(world.read_in(&id, doc! {}).await, "TransactionEnded");
         let other = world.begin();
@@ -252,7 +252,7 @@ fn of_two_transactions_the_first_writer_wins() {
         assert_eq!(world.remove_in(&third, doc! { "n": 2 }).await, Ok(1));
         assert_eq!(world.set_in(&first, "b", 1).await, Err(Kind::Conflict));
         // Rolled back is as if it had never been.
-        world.abort(&third);
+        world.abort(&third).await;
         let fourth = world.begin();
         world.set_in(&fourth, "b", 4).await.unwrap();
         world.add_in(&fourth, d()).await.unwrap();
@@ -422,6 +422,40 @@ fn a_transaction_whose_past_is_gone_is_in_conflict() {
     });
 }
 
+/// Whoever could make a conflict of a document that is not theirs would hear when it changes.
+#[test]
+fn a_conflict_tells_nothing_of_documents_out_of_reach() {
+    on_every_engine(&Config::default(), async |world| {
+        let world = world.with_collections(&[("goods", Preset::Private)]).await;
+        let (anna, bert) = (user("anna"), user("bert"));
+        world.add(&bert, "goods", doc! { "_id": "secret", "n": 1 }).await.unwrap();
+        world.add(&anna, "goods", doc! { "_id": "own", "n": 1 }).await.unwrap();
+        for query in [doc! { "_id": "secret" }, doc! { "n": 1 }, doc! { "_id": "none" }] {
+            let caller = world.caller(&anna);
+            let id = world.documents.start_transaction(caller).unwrap();
+            world.documents.find_in(caller, &id, "goods", find(query.clone())).await.unwrap();
+            let taken = vec![doc! { "_id": "secret" }];
+            let taken = world.documents.insert_in(caller, &id, "goods", taken).await;
+            assert_eq!(taken.unwrap_err().kind(), Kind::AlreadyExists);
+            let to = change(doc! { "_id": "own" }, doc! { "$inc": { "n": 0, "m": 1 } });
+            world.documents.update_in(caller, &id, "goods", to).await.unwrap();
+            let to = change(doc! { "_id": "secret" }, doc! { "$inc": { "n": 1 } });
+            world.update(&bert, "goods", to).await;
+            world.documents.commit_transaction(caller, &id).await.unwrap();
+        }
+        // What they saw is validated as ever.
+        let caller = world.caller(&anna);
+        let id = world.documents.start_transaction(caller).unwrap();
+        world.documents.find_in(caller, &id, "goods", find(doc! { "_id": "own" })).await.unwrap();
+        let added = vec![doc! { "_id": "more" }];
+        world.documents.insert_in(caller, &id, "goods", added).await.unwrap();
+        let to = change(doc! { "_id": "own" }, doc! { "$inc": { "n": 1 } });
+        world.update(&anna, "goods", to).await;
+        let lost = world.documents.commit_transaction(caller, &id).await.unwrap_err();
+        assert_eq!(lost.kind(), Kind::Conflict);
+    });
+}
+
 #[test]
 fn a_transaction_is_its_caller_s_alone() {
     on_every_engine(&Config::default(), async |world| {
@@ -430,7 +464,7 @@ fn a_transaction_is_its_caller_s_alone() {
         let caller = world.caller(&anna);
         let found = world.documents.find_in(caller, &id, "goods", find(doc! {})).await;
         assert_eq!(found.unwrap_err().kind(), Kind::TransactionEnded);
-        assert!(world.documents.abort_transaction(caller, &id).is_err());
+        assert!(world.documents.abort_transaction(caller, &id).await.is_err());
         assert!(world.documents.commit_transaction(caller, &id).await.is_err());
         world.commit(&id).await.unwrap();
     });

@@ -5,12 +5,14 @@
 //! from being lost is the commit, which is validated in the database; so a claim may be missing, as where a server joined a
 //! moment ago, and may be left over, as where one died, until its transaction would have ended.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use yunzhan_base::{Clock, EnvId, Kind, Result};
+use yunzhan_engine::sql::WriteStep;
 
 use super::state::conflict;
-use crate::documents::store::{Store, Table};
+use crate::documents::store::{Store, Table, release_claims};
 use crate::nodes::cluster::Cluster;
 
 /// What one transaction has claimed. It is given up when this is dropped.
@@ -23,7 +25,7 @@ pub(super) struct Claims {
     holder: String,
     clock: Clock,
     ends_ms: i64,
-    places: Vec<(i64, Vec<u8>)>,
+    places: HashSet<(i64, Vec<u8>)>,
 }
 
 impl Claims {
@@ -41,7 +43,7 @@ impl Claims {
             holder: holder.to_owned(),
             clock: clock.clone(),
             ends_ms,
-            places: Vec::new(),
+            places: HashSet::new(),
         }
     }
 
@@ -51,37 +53,48 @@ impl Claims {
     /// `Conflict` when a transaction of another server has claimed one of them.
     pub(super) async fn claim(&mut self, table: &Table<'_>, keys: &[&[u8]]) -> Result<()> {
         let Some(cluster) = &self.cluster else { return Ok(()) };
+        let is_new = |key: &&[u8]| !self.places.contains(&(table.collection.id, key.to_vec()));
+        let keys: Vec<&[u8]> = keys.iter().copied().filter(is_new).collect();
         if keys.is_empty() || !cluster.has_company().await {
             return Ok(());
         }
         // Noted before: a claim whose answer is lost is given up all the same.
-        let places = keys.iter().map(|key| (table.collection.id, key.to_vec()));
-        self.places.extend(places);
+        self.places.extend(keys.iter().map(|key| (table.collection.id, key.to_vec())));
         let times = (self.clock.now_ms(), self.ends_ms);
-        match table.claim(&self.holder, keys, times).await {
+        match table.claim(&self.holder, &keys, times).await {
             Err(error) if error.kind() == Kind::AlreadyExists => Err(conflict().because(error)),
             other => other,
         }
     }
 
-    /// Gives them up, a moment later.
-    pub(super) fn release(&mut self) {
-        if self.places.is_empty() {
-            return;
-        }
-        let places = std::mem::take(&mut self.places);
-        let (store, env, holder) = (self.store.clone(), self.env.clone(), self.holder.clone());
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                // Those that stay expire.
-                let _ = store.release_claims(&env, &holder, &places).await;
-            });
+    /// The step that gives them up as something else is written; none where there are none.
+    pub(super) fn release_step(&self) -> Option<WriteStep> {
+        (!self.places.is_empty()).then(|| release_claims(&self.env, &self.holder))
+    }
+
+    /// Says that [`Claims::release_step`] is done.
+    pub(super) fn forget(&mut self) {
+        self.places.clear();
+    }
+
+    /// Gives them up. Those that stay expire.
+    pub(super) async fn release(&mut self) {
+        if !self.places.is_empty() {
+            let _ = self.store.release_claims(&self.env, &self.holder).await;
+            self.places.clear();
         }
     }
 }
 
 impl Drop for Claims {
+    /// Of a transaction whose time was over.
     fn drop(&mut self) {
-        self.release();
+        if self.places.is_empty() {
+            return;
+        }
+        let (store, env, holder) = (self.store.clone(), self.env.clone(), self.holder.clone());
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            drop(runtime.spawn(async move { store.release_claims(&env, &holder).await }));
+        }
     }
 }

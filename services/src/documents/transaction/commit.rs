@@ -28,14 +28,20 @@ impl Documents {
         }
         let wrote = transaction.documents.values().any(|entry| entry.written.is_some());
         let done = if wrote { self.commit(caller, &transaction).await } else { Ok(()) };
-        transaction.close();
+        if done.is_ok() && wrote {
+            transaction.claims.forget();
+        }
+        transaction.end().await;
         done
     }
 
     async fn commit(&self, caller: Caller<'_>, transaction: &Transaction) -> Result<()> {
         for _ in 0..ATTEMPTS_MAX {
             let tables = self.tables_of(caller, transaction).await?;
-            let (batch, keys) = batch_of(transaction, &tables, self.now_ms())?;
+            let (mut batch, keys) = batch_of(transaction, &tables, self.now_ms())?;
+            if let Some(release) = transaction.claims.release_step() {
+                batch.push(release);
+            }
             let written = tables[0].write(None, batch, None).await;
             match written {
                 Ok(_) => {

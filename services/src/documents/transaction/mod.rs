@@ -65,8 +65,8 @@ impl Documents {
     ///
     /// # Errors
     /// `TransactionEnded` when the transaction is somebody else's.
-    pub fn abort_transaction(&self, caller: Caller<'_>, id: &str) -> Result<()> {
-        self.transactions.end(caller, id, self.now_ms())
+    pub async fn abort_transaction(&self, caller: Caller<'_>, id: &str) -> Result<()> {
+        self.transactions.end(caller, id, self.now_ms()).await
     }
 
     /// A page of documents as the transaction sees them, as [`Documents::find`].
@@ -86,7 +86,7 @@ impl Documents {
         let page =
             Page { which: &find.which, order: &find.order, skip: find.skip, limit, update: None };
         let seen = self.see(&mut open, caller, collection, Operation::Read, &page).await;
-        let seen = self.unless_refused(&mut open, seen)?;
+        let seen = self.unless_refused(&mut open, seen).await?;
         let filter = seen.filter;
         let bodies: Vec<_> = seen.seen.into_iter().map(Seen::into_body).collect();
         let bytes = check_bytes(bodies.iter().map(Vec::len).sum(), RESULT_BYTES_MAX)?;
@@ -110,7 +110,7 @@ impl Documents {
         let mut open = self.turn(caller, transaction).await?;
         let seen =
             self.see(&mut open, caller, collection, Operation::Read, &Page::all(&which)).await;
-        let seen = self.unless_refused(&mut open, seen)?;
+        let seen = self.unless_refused(&mut open, seen).await?;
         Ok(seen.seen.len() as u64)
     }
 
@@ -129,7 +129,7 @@ impl Documents {
         super::insert::check_insert(documents.len())?;
         let mut open = self.turn(caller, transaction).await?;
         let added = self.add_to(&mut open, caller, collection, documents).await;
-        self.unless_refused(&mut open, added)
+        self.unless_refused(&mut open, added).await
     }
 
     /// Changes documents when the transaction commits.
@@ -146,7 +146,7 @@ impl Documents {
     ) -> Result<Changed> {
         let mut open = self.turn(caller, transaction).await?;
         let changed = self.change_in(&mut open, caller, collection, change).await;
-        self.unless_refused(&mut open, changed)
+        self.unless_refused(&mut open, changed).await
     }
 
     /// Removes documents when the transaction commits; gives how many.
@@ -172,7 +172,7 @@ impl Documents {
             Ok(found.seen.len() as u64)
         };
         let removed = removed.await;
-        self.unless_refused(&mut open, removed)
+        self.unless_refused(&mut open, removed).await
     }
 }
 
@@ -209,10 +209,10 @@ impl Documents {
     }
 
     /// A refusal ends the transaction at once, because the SDKs begin anew without a rollback.
-    fn unless_refused<T>(&self, open: &mut Transaction, result: Result<T>) -> Result<T> {
+    async fn unless_refused<T>(&self, open: &mut Transaction, result: Result<T>) -> Result<T> {
         if result.as_ref().is_err_and(|error| error.kind() == Kind::Conflict) {
             self.transactions.remove(&open.id);
-            open.close();
+            open.end().await;
         }
         result
     }
@@ -225,6 +225,7 @@ impl Documents {
         operation: Operation,
         page: &Page<'_>,
     ) -> Result<Sight<'a>> {
+        open.begin_call();
         let (table, reach, authorizer) = self.open_ruled(caller, collection, operation).await?;
         let written = page.update.and_then(|update| authorizer.foresee(update));
         let which = view::resolved(open, &table, page.which).await?;
@@ -244,6 +245,9 @@ impl Documents {
         };
         let seen =
             permitted(seen, authorizer.decides_each(&which), update.as_ref(), &filter).await?;
+        if reach != Reach::All {
+            open.forget_unseen(table.collection.id, &seen);
+        }
         Ok(Sight { table, reach, authorizer, filter, seen })
     }
 
@@ -262,7 +266,14 @@ impl Documents {
             let prepared = prepare_insert(document, reach, &mut ids, &[])?;
             authorizer.creates(std::slice::from_ref(&prepared)).await?;
             match is_named {
-                true => view::make_room(open, &table, &prepared).await?,
+                true => {
+                    open.begin_call();
+                    let room = view::make_room(open, &table, &prepared).await;
+                    if room.is_err() && reach != Reach::All {
+                        open.forget_unseen(table.collection.id, &[]);
+                    }
+                    room?;
+                }
                 // Nobody else has an id that was made just now.
                 false => open.remember(&table, &prepared.key, prepared.slot, None)?,
             }

@@ -7,6 +7,7 @@ use yunzhan_base::{Clock, EnvId, Error, Kind, Principal, Result};
 
 use super::claims::Claims;
 use super::memory_quota::{MemoryQuota, Reservation};
+use super::view::Seen;
 use super::write_locks::{HeldLocks, WriteLocks};
 use crate::documents::Caller;
 use crate::documents::logic::position::{Position, group_of};
@@ -80,8 +81,10 @@ pub(super) struct Transaction {
     /// What it sees: every change up to here and none behind it; none before its first operation.
     pub(super) snapshot: Option<Position>,
     locks: HeldLocks,
-    claims: Claims,
+    pub(super) claims: Claims,
     reservation: Reservation,
+    /// Documents that it looked at in the present call.
+    fresh: Vec<(i64, Vec<u8>)>,
     /// It was committed or ended, perhaps while a request of it waited for its turn.
     pub(super) is_over: bool,
 }
@@ -157,17 +160,18 @@ impl Transactions {
     }
 
     /// Takes the transaction out and lets it end, after the request that is at work in it if there is one.
-    pub(super) fn end(&self, caller: Caller<'_>, id: &str, now_ms: i64) -> Result<()> {
-        let mut open = self.open(now_ms);
-        if open.by_id.get(id).is_some_and(|found| !found.is_of(caller)) {
-            return Err(unknown());
-        }
-        let gone = open.remove(id);
-        drop(open);
+    pub(super) async fn end(&self, caller: Caller<'_>, id: &str, now_ms: i64) -> Result<()> {
+        let gone = {
+            let mut open = self.open(now_ms);
+            if open.by_id.get(id).is_some_and(|found| !found.is_of(caller)) {
+                return Err(unknown());
+            }
+            open.remove(id)
+        };
         if let Some(gone) = gone
             && let Ok(mut transaction) = gone.transaction.try_lock()
         {
-            transaction.close();
+            transaction.end().await;
         }
         Ok(())
     }
@@ -227,6 +231,7 @@ impl Transaction {
             locks,
             claims,
             reservation,
+            fresh: Vec::new(),
             is_over: false,
         }
     }
@@ -237,13 +242,36 @@ impl Transaction {
         self.snapshot = None;
         self.documents.clear();
         self.locks.release();
-        self.claims.release();
         self.reservation.release();
     }
 
     /// What it knows of a document.
     pub(super) fn entry(&self, collection: i64, key: &[u8]) -> Option<&Entry> {
         self.documents.get(&(collection, key.to_vec()))
+    }
+
+    /// The same, once its claims are given up: whoever begins anew meets none of them.
+    pub(super) async fn end(&mut self) {
+        self.close();
+        self.claims.release().await;
+    }
+
+    /// Begins to note which documents a call looks at.
+    pub(super) fn begin_call(&mut self) {
+        self.fresh.clear();
+    }
+
+    /// Forgets what the present call has looked at, but for the documents that its caller got to see: of others, a conflict
+    /// would tell that somebody changed them.
+    pub(super) fn forget_unseen(&mut self, collection: i64, seen: &[Seen]) {
+        for place in std::mem::take(&mut self.fresh) {
+            let is_seen = place.0 == collection && seen.iter().any(|seen| seen.key == place.1);
+            let is_written =
+                self.documents.get(&place).is_some_and(|entry| entry.written.is_some());
+            if !is_seen && !is_written {
+                self.documents.remove(&place);
+            }
+        }
     }
 
     /// What it sees.
@@ -291,6 +319,7 @@ impl Transaction {
         let name = || table.collection.name.clone();
         self.collections.entry(collection).or_insert_with(name);
         let entry = Entry { before, written: None, slot };
+        self.fresh.push((collection, key.to_vec()));
         self.documents.insert((collection, key.to_vec()), entry);
         Ok(())
     }

@@ -218,17 +218,9 @@ async fn stored(
     let is_ordered = scan.is_ordered && (!wanted.order.is_empty() || scan.index.is_none());
     while !is_ordered || found < enough {
         let Some(now) = scan.next().await? else { return Ok(()) };
-        if !gathered.keys.insert(now.key.clone()) {
-            continue;
-        }
-        if snapshot.includes(&now.key, now.version) {
+        // What has changed since is told by the log, below: it may belong elsewhere in the order.
+        if snapshot.includes(&now.key, now.version) && gathered.keys.insert(now.key.clone()) {
             found += usize::from(gathered.fresh(Arc::new(now), wanted)?);
-            continue;
-        }
-        // What it was may belong elsewhere in the order, so it does not count as found.
-        let key = now.key.clone();
-        if let Some(was) = transaction.as_of(table, &key, Some(now)).await? {
-            gathered.fresh(was, wanted)?;
         }
     }
     Ok(())

@@ -29,7 +29,7 @@ pub(crate) fn commit(documents: Arc<Documents>, call: Call) -> ResponseFuture {
 /// Forgets what the transaction wrote.
 pub(crate) fn roll_back(documents: Arc<Documents>, call: Call) -> ResponseFuture {
     Box::pin(async move {
-        documents.abort_transaction(caller(&call)?, call.params.get("transaction")?)?;
+        documents.abort_transaction(caller(&call)?, call.params.get("transaction")?).await?;
         Ok(json(Object::new().close()))
     })
 }

@@ -49,7 +49,7 @@ fn a_transaction_holds_so_many_documents_and_no_more() {
         assert_eq!(world.remove_in(&id, doc! {}).await, Err(Kind::TooLarge));
         let changed = world.change_in(&id, change(doc! {}, doc! { "$set": { "m": 1 } })).await;
         assert_eq!(changed.unwrap_err(), Kind::TooLarge);
-        world.abort(&id);
+        world.abort(&id).await;
         // What it adds.
         let id = world.begin();
         for _ in 0..5 {
@@ -57,7 +57,7 @@ fn a_transaction_holds_so_many_documents_and_no_more() {
             assert_eq!(world.add_in(&id, page).await, Ok(1000));
         }
         assert_eq!(world.add_in(&id, vec![doc! {}]).await, Err(Kind::TooLarge));
-        world.abort(&id);
+        world.abort(&id).await;
         assert_eq!(world.count("goods").await, 5003);
     });
 }
@@ -100,7 +100,7 @@ fn a_person_has_ten_open_transactions_and_a_key_more() {
         assert_eq!(described(begin(&anna)), "TooManyAtOnce");
         begin(&ben).unwrap();
         (0..20).for_each(|_| drop(world.begin()));
-        world.documents.abort_transaction(world.caller(&anna), &open[3]).unwrap();
+        world.documents.abort_transaction(world.caller(&anna), &open[3]).await.unwrap();
         begin(&anna).unwrap();
         assert_eq!(described(begin(&anna)), "TooManyAtOnce");
         let committed = world.documents.commit_transaction(world.caller(&anna), &open[4]).await;
@@ -133,7 +133,7 @@ fn a_person_holds_as_many_bytes_as_one_transaction_may() {
         // It is anna's part that is taken.
         assert_eq!(add(&ben, &begin(&ben)).await, "added");
         assert_eq!(world.add_in(&world.begin(), vec![doc! { "n": 1 }]).await, Ok(1));
-        world.documents.abort_transaction(world.caller(&anna), &first).unwrap();
+        world.documents.abort_transaction(world.caller(&anna), &first).await.unwrap();
         assert_eq!(add(&anna, &second).await, "added");
         world.documents.commit_transaction(world.caller(&anna), &second).await.unwrap();
         assert_eq!(world.count("goods").await, 3);

@@ -162,7 +162,7 @@ async fn transaction(
     read(world, dice, &id, &mut known, history).await?;
     if dice.below(5) == 0 {
         let server = server();
-        world.documents.abort_transaction(world.caller(&server), &id).unwrap();
+        world.documents.abort_transaction(world.caller(&server), &id).await.unwrap();
         return Ok(());
     }
     world.commit(&id).await?;
