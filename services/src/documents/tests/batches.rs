@@ -107,7 +107,7 @@ fn a_call_with_too_many_index_keys_is_refused_before_it_is_written() {
         let world = world.goods(doc! { "tags": 1 }).await;
         let server = server();
         let many = (0..50).map(|n| tagged(n, 990)).collect();
-        expect!["TooLarge: the documents of one call have at most 40000 rows with their index keys, and 24 MiB; write fewer at once"]
+        expect!["TooLarge: the documents of one call have at most 45000 rows with their index keys, and 24 MiB; write fewer at once"]
             .assert_eq(&world.insert(&server, many).await);
         assert_eq!(world.count("goods").await, 0);
     });
