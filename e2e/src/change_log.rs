@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value as Json;
@@ -17,6 +18,7 @@ use yunzhan_engine::sql::{
 use yunzhan_engine::{config, lease};
 use yunzhan_query::ejson::{Mode, append_raw_document};
 use yunzhan_services::documents::{self, Documents, LoggedChange, Position};
+use yunzhan_services::nodes::cluster::Cluster;
 
 use crate::replay::Replay;
 use crate::server::Server;
@@ -114,6 +116,13 @@ impl ChangeLog {
     /// When the name is none of an environment.
     pub fn on(sql: SharedSql, env: &str) -> Result<Self> {
         Self::over(sql, env, None)
+    }
+
+    /// Hears of what other servers write.
+    #[must_use]
+    pub fn among(mut self, cluster: &Arc<Cluster>) -> Self {
+        self.documents = self.documents.among(cluster);
+        self
     }
 
     fn over(sql: SharedSql, env: &str, copy: Option<TempDir>) -> Result<Self> {
@@ -272,7 +281,11 @@ fn bytes(value: &Value) -> Result<Vec<u8>> {
 fn copy_files(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
-        let (entry, target) = { let entry = entry?; let target = to.join(entry.file_name()); (entry, target) };
+        let (entry, target) = {
+            let entry = entry?;
+            let target = to.join(entry.file_name());
+            (entry, target)
+        };
         let kind = entry.file_type()?;
         if kind.is_dir() {
             copy_files(&entry.path(), &target)?;

@@ -78,7 +78,10 @@ impl Replay {
             return Ok(());
         }
         let oldest = self.oldest.of(group);
-        ensure!(version <= oldest, "no change explains version {version}; the log begins after {oldest}");
+        ensure!(
+            version <= oldest,
+            "no change explains version {version}; the log begins after {oldest}"
+        );
         Ok(())
     }
 
@@ -88,9 +91,13 @@ impl Replay {
     /// When a counter stands elsewhere, a document is missing or has another version, or no change explains one.
     pub fn finish(mut self, newest: &Position, documents: &[DocumentVersion]) -> Result<()> {
         for group in self.oldest.behind(newest).collect::<Vec<_>>() {
-            let last = self.last.get(&group).map_or(self.oldest.of(group), |(sequence, _)| *sequence);
+            let last =
+                self.last.get(&group).map_or(self.oldest.of(group), |(sequence, _)| *sequence);
             let counter = newest.of(group);
-            ensure!(last == counter, "group {group} ends at {last}, and its counter says {counter}");
+            ensure!(
+                last == counter,
+                "group {group} ends at {last}, and its counter says {counter}"
+            );
         }
         for (group, (last, _)) in &self.last {
             ensure!(*last == newest.of(*group), "group {group} goes on behind its counter");
@@ -101,7 +108,10 @@ impl Replay {
             match self.versions.get(&(row.collection, row.key.clone())) {
                 Some(known) => {
                     let version = row.version;
-                    ensure!(*known == Some(version), "{place} is at {version}, its last change left {known:?}");
+                    ensure!(
+                        *known == Some(version),
+                        "{place} is at {version}, its last change left {known:?}"
+                    );
                     there += 1;
                 }
                 None => self
@@ -192,7 +202,12 @@ mod tests {
         fails(&[first.clone(), change(Update, 1, (1, 2), 1)], 1, &[row(1, 1)], "it comes after");
         fails(&[change(Insert, 1, (1, 1), 0)], 1, &[row(1, 1)], "it comes after");
         fails(&[first.clone(), change(Insert, 1, (2, 0), 0)], 2, &[row(1, 2)], "was left");
-        fails(&[first.clone(), change(Update, 2, (2, 0), 1)], 2, &[row(1, 1)], "no change explains");
+        fails(
+            &[first.clone(), change(Update, 2, (2, 0), 1)],
+            2,
+            &[row(1, 1)],
+            "no change explains",
+        );
         fails(&[first.clone(), change(Insert, 2, (2, 0), 1)], 2, &[row(1, 1)], "its kind");
         fails(&[first.clone(), change(Remove, 1, (2, 0), 1)], 2, &[row(1, 1)], "its last change");
         fails(&[first.clone()], 2, &[row(1, 1)], "its counter");

@@ -3,7 +3,7 @@
 
 use crate::report::figure;
 
-/// Names the seed of a run that shall be repeated, in hexadecimal digits.
+/// Names the seed of a run that shall be repeated.
 const SEED_VARIABLE: &str = "YUNZHAN_TEST_SEED";
 
 /// The seed of one test. Says what it was when the test fails.
@@ -23,7 +23,7 @@ impl Seed {
     /// When the environment names something else than a number, or the system has no random numbers.
     pub fn drawn() -> Self {
         let given = std::env::var(SEED_VARIABLE).ok();
-        let given = given.map(|text| u64::from_str_radix(&text, 16).expect("a hexadecimal seed"));
+        let given = given.map(|text| text.parse().expect("a seed is a number"));
         Self(given.unwrap_or_else(|| getrandom::u64().expect("random numbers")))
     }
 
@@ -37,7 +37,7 @@ impl Seed {
 impl Drop for Seed {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            figure(&format!("the seed of the failed test: {SEED_VARIABLE}={:016x}", self.0));
+            figure(&format!("the seed of the failed test: {SEED_VARIABLE}={}", self.0));
         }
     }
 }

@@ -28,7 +28,7 @@ use self::log::LogAudit;
 const ENV: &str = "shop";
 /// How often the server is killed: often enough to hit every gap in CI, rarely enough for every day here.
 const KILLS_VARIABLE: &str = "YUNZHAN_TEST_KILLS";
-const KILLS_DEFAULT: u32 = 5;
+pub(crate) const KILLS_DEFAULT: u32 = 5;
 /// People who write at once.
 const WRITERS: usize = 6;
 /// Acknowledged calls of a round after which its kill may come, at the most.
@@ -97,7 +97,7 @@ async fn kill_9_loses_nothing_that_was_acknowledged_on_mysql() {
     survives(Backend::Mysql, kills().min(KILLS_DEFAULT)).await;
 }
 
-fn kills() -> u32 {
+pub(crate) fn kills() -> u32 {
     std::env::var(KILLS_VARIABLE).map_or(KILLS_DEFAULT, |kills| kills.parse().unwrap())
 }
 

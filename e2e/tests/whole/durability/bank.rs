@@ -128,11 +128,7 @@ fn account(number: u64) -> String {
 }
 
 /// Everybody transfers; somewhere in between, the process is gone.
-async fn transfer_until_killed(
-    server: &mut Server,
-    keeper: &Keeper,
-    mut random: Random,
-) -> Ledger {
+async fn transfer_until_killed(server: &mut Server, keeper: &Keeper, mut random: Random) -> Ledger {
     let load = Arc::new(Load::random(&mut random));
     let mut tellers = JoinSet::new();
     for _ in 0..TELLERS {

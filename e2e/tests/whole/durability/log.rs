@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use yunzhan_e2e::Server;
@@ -19,17 +20,26 @@ pub(super) struct LogAudit {
     oldest: Position,
     changes: usize,
     trims: usize,
+    /// How long reading and checking took.
+    spent: Duration,
 }
 
 impl Default for LogAudit {
     fn default() -> Self {
-        Self { newest: Position::zero(), oldest: Position::zero(), changes: 0, trims: 0 }
+        Self {
+            newest: Position::zero(),
+            oldest: Position::zero(),
+            changes: 0,
+            trims: 0,
+            spent: Duration::ZERO,
+        }
     }
 }
 
 impl fmt::Display for LogAudit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} changes left, trimmed in {} rounds", self.changes, self.trims)
+        let (changes, trims, spent_s) = (self.changes, self.trims, self.spent.as_secs_f64());
+        write!(f, "{changes} changes left, trimmed in {trims} rounds, checked in {spent_s:.1} s")
     }
 }
 
@@ -44,12 +54,12 @@ impl LogAudit {
         collection: &str,
         writings: &[Vec<Call>],
     ) {
-        let log = ChangeLog::left_by(server, ENV).await.unwrap();
-        let (left, is_trimmed) = self.take(&log, collection).await;
-        let found = histories(&left, log.collection(collection).await.unwrap());
+        let (left, number, is_trimmed) = self.take(server, collection).await;
+        let found = histories(&left, number);
         let mut known = BTreeSet::new();
         for calls in writings {
-            let (sure, all) = (expected(calls.iter().filter(|call| call.answer.is_some())), expected(calls));
+            let (sure, all) =
+                (expected(calls.iter().filter(|call| call.answer.is_some())), expected(calls));
             known.extend(all.keys().cloned());
             let is_found = |expected: &BTreeMap<String, History>| {
                 all.keys().all(|name| {
@@ -78,10 +88,8 @@ impl LogAudit {
         collection: &str,
         documents: impl Iterator<Item = Value>,
     ) {
-        let log = ChangeLog::left_by(server, ENV).await.unwrap();
-        let (left, is_trimmed) = self.take(&log, collection).await;
+        let (left, number, is_trimmed) = self.take(server, collection).await;
         assert!(!is_trimmed, "nothing is old yet");
-        let number = log.collection(collection).await.unwrap();
         let inserted = left.changes.iter().filter(|change| change.collection == number);
         let mut ids: Vec<_> = inserted
             .map(|change| {
@@ -99,8 +107,10 @@ impl LogAudit {
         }
     }
 
-    /// Reads and checks all of it; says whether some of it was trimmed since the last time.
-    async fn take(&mut self, log: &ChangeLog, collection: &str) -> (Snapshot, bool) {
+    /// Reads and checks all of it; says the collection's number, and whether some of it was trimmed since the last time.
+    async fn take(&mut self, server: &Server, collection: &str) -> (Snapshot, i64, bool) {
+        let begun = Instant::now();
+        let log = ChangeLog::left_by(server, ENV).await.unwrap();
         let left = log.snapshot(Some(collection)).await.unwrap();
         left.check().unwrap_or_else(|error| panic!("the change log is wrong: {error:#}"));
         assert_eq!(left.newest.behind(&self.newest).count(), 0, "a counter went back");
@@ -108,7 +118,9 @@ impl LogAudit {
         self.trims += usize::from(is_trimmed);
         self.changes = left.changes.len();
         (self.newest, self.oldest) = (left.newest.clone(), left.oldest.clone());
-        (left, is_trimmed)
+        let number = log.collection(collection).await.unwrap();
+        self.spent += begun.elapsed();
+        (left, number, is_trimmed)
     }
 }
 
