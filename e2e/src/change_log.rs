@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 use yunzhan_base::env::Envs;
+use yunzhan_base::event::Events;
 use yunzhan_base::{Clock, EnvId, Live};
 use yunzhan_engine::sql::{
     self, Consistency, Database, Key, Logical, Merge, Migrations, SLOTS, ShardLocation, SharedSql,
@@ -106,6 +107,7 @@ impl ChangeLog {
             root: copy.path().to_owned(),
             migrations: migrations()?,
             clock: Clock::System,
+            events: Events::default(),
         };
         Self::over(sql::open(opening).await?, env, Some(copy))
     }

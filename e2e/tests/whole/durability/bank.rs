@@ -28,6 +28,9 @@ const BALANCE: i64 = 1000;
 const TELLERS: usize = 8;
 /// The most that one transfer moves.
 const AMOUNT_MAX: u64 = 300;
+/// The session of a killed server lives on for so long, and until then the next one claims what its transactions write, as if
+/// it had company; what it has claimed when it is killed itself is refused to others for half a minute.
+const SESSION_LIFE: &str = "1s";
 /// Most documents that one search gives.
 const PAGE: usize = 1000;
 /// What a call is answered whose transaction lost to another one.
@@ -77,7 +80,12 @@ async fn kill_9_neither_loses_nor_makes_money_on_mysql() {
 }
 
 async fn balances(backend: Backend, kills: u32) {
-    let Some(mut server) = Server::start_on(backend, Options::default()).await else { return };
+    let Some(mut server) =
+        Server::start_on(backend, Options::default().with("cluster.session_life", SESSION_LIFE))
+            .await
+    else {
+        return;
+    };
     let (seed, mut audit) = (Seed::drawn(), LogAudit::default());
     let mut keeper = open_bank(&server).await;
     let mut all = Ledger::default();
