@@ -210,10 +210,11 @@ mod tests {
         );
         fails(&[first.clone(), change(Insert, 2, (2, 0), 1)], 2, &[row(1, 1)], "its kind");
         fails(&[first.clone(), change(Remove, 1, (2, 0), 1)], 2, &[row(1, 1)], "its last change");
-        fails(&[first.clone()], 2, &[row(1, 1)], "its counter");
-        fails(&[first.clone()], 0, &[row(1, 1)], "behind its counter");
-        fails(&[first.clone()], 1, &[], "of which 0 are there");
-        fails(&[first.clone()], 1, &[row(1, 1), row(2, 1)], "no change explains");
+        let one = std::slice::from_ref(&first);
+        fails(one, 2, &[row(1, 1)], "its counter");
+        fails(one, 0, &[row(1, 1)], "behind its counter");
+        fails(one, 1, &[], "of which 0 are there");
+        fails(one, 1, &[row(1, 1), row(2, 1)], "no change explains");
         fails(&[change(Load, 0, (1, 0), 0)], 1, &[], "nothing is there of the load");
         fails(&[], 0, &[row(1, 1)], "no change explains");
     }

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, JoinSet};
-use yunzhan_e2e::Seed;
 use yunzhan_e2e::environment::Permission;
 use yunzhan_e2e::http::Http;
 use yunzhan_e2e::report::figure;
+use yunzhan_e2e::{Seed, Server};
 
 use self::agreement::Told;
 use self::follower::{Member, Record, Sight};
@@ -57,7 +57,7 @@ impl Shop {
     async fn open(cluster: &Cluster) -> Arc<Self> {
         let environment = cluster.servers[0].add_environment(ENV).await;
         cluster.servers[0].add_collection(ENV, GOODS, Permission::AdminOnly).await;
-        let doors: Vec<_> = cluster.servers.iter().map(|server| server.http()).collect();
+        let doors: Vec<_> = cluster.servers.iter().map(Server::http).collect();
         let access_key = environment.access_key;
         for http in &doors {
             let keeper = Keeper { http: http.clone(), access_key: access_key.clone() };

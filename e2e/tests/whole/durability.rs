@@ -26,7 +26,8 @@ use self::keeper::Keeper;
 use self::log::LogAudit;
 
 const ENV: &str = "shop";
-/// How often the server is killed: often enough to hit every gap in CI, rarely enough for every day here.
+/// How often the server is killed: often enough to hit most gaps in CI, rarely enough for every day here. A hundred take some
+/// minutes.
 const KILLS_VARIABLE: &str = "YUNZHAN_TEST_KILLS";
 pub(crate) const KILLS_DEFAULT: u32 = 5;
 /// People who write at once.

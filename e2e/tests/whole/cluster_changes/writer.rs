@@ -54,7 +54,7 @@ pub(super) async fn write(shop: Arc<Shop>, hand: u64, mut random: Random) -> Vec
     let mut turns = Vec::new();
     while !shop.is_over() {
         let first = random.below(IDS);
-        let act = match random.below(8) {
+        let act = match random.below(10) {
             0 | 1 => Act::Insert(id(first)),
             2..=4 => Act::Update(id(first)),
             5 => Act::Remove(id(first)),
