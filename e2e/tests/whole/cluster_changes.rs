@@ -178,7 +178,7 @@ async fn a_follower_hears_at_once_what_another_server_has_written() {
     for is_woken in [true, false] {
         let member = match is_woken {
             true => Member::join(&cluster).await,
-            false => Member::alone(&cluster).await,
+            false => Member::join_unreachable(&cluster).await,
         };
         let begun = Instant::now();
         let mut delays = Vec::new();
@@ -191,7 +191,7 @@ async fn a_follower_hears_at_once_what_another_server_has_written() {
         delays.sort_unstable();
         let [best, median, worst] =
             [0, HEARD / 2, HEARD - 1].map(|place| delays[place].as_millis());
-        let how = if is_woken { "that is woken up" } else { "that only looks" };
+        let how = if is_woken { "that is woken up" } else { "that no wake-up reaches" };
         figure(&format!(
             "a follower {how} hears of another server's write after {median} ms (median; {best} to {worst})"
         ));

@@ -14,7 +14,7 @@ use yunzhan_e2e::Random;
 use yunzhan_e2e::change_log::{ChangeLog, migrations};
 use yunzhan_e2e::replay::Replay;
 use yunzhan_engine::lease::{self, Leases};
-use yunzhan_net::peer::{self, Authority, Peers};
+use yunzhan_net::peer::{self, Authority, Identity, Peers};
 use yunzhan_net::shutdown::Trigger;
 use yunzhan_services::documents::{LoggedChange, Position};
 use yunzhan_services::nodes::cluster::Cluster as Nodes;
@@ -61,30 +61,26 @@ pub(super) struct Sight {
 impl Member {
     /// Joins the cluster: the servers wake it up.
     pub(super) async fn join(cluster: &Cluster) -> Arc<Self> {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &MASTER_KEY);
-        let seed = hmac::sign(&key, AUTHORITY_LABEL);
-        let authority = Authority::from_seed(seed.as_ref().try_into().unwrap()).unwrap();
-        let identity = authority.identity(HOST, Clock::System.now_ms()).unwrap();
+        let identity = identity();
         let listener = TcpListener::bind((HOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let trigger = Trigger::default();
-        let (log, nodes) =
-            Self::open(cluster, address, Some(Peers::new(&identity).unwrap()), &trigger).await;
+        let (log, nodes) = Self::open(cluster, address, &identity, &trigger).await;
         peer::serve(listener, &identity, nodes, trigger.watcher()).unwrap();
         Arc::new(Self { log, _trigger: trigger })
     }
 
-    /// Reads the same database; nobody speaks to it.
-    pub(super) async fn alone(cluster: &Cluster) -> Arc<Self> {
+    /// Joins it where nobody can reach it, as if every wake-up were lost.
+    pub(super) async fn join_unreachable(cluster: &Cluster) -> Arc<Self> {
         let trigger = Trigger::default();
-        let (log, _) = Self::open(cluster, String::new(), None, &trigger).await;
+        let (log, _) = Self::open(cluster, String::new(), &identity(), &trigger).await;
         Arc::new(Self { log, _trigger: trigger })
     }
 
     async fn open(
         cluster: &Cluster,
         address: String,
-        peers: Option<Peers>,
+        identity: &Arc<Identity>,
         trigger: &Trigger,
     ) -> (ChangeLog, Arc<Nodes>) {
         let sql = cluster.fresh.open(migrations().unwrap(), Clock::System).await;
@@ -96,7 +92,7 @@ impl Member {
             version: "0",
             life: Some(LIFE),
         }));
-        let nodes = Nodes::new(Arc::clone(&leases), peers);
+        let nodes = Nodes::new(Arc::clone(&leases), Some(Peers::new(identity).unwrap()));
         leases.start(address, trigger.watcher()).await.unwrap();
         (ChangeLog::on(sql, super::ENV).unwrap().among(&nodes), nodes)
     }
@@ -104,6 +100,14 @@ impl Member {
     async fn position(&self) -> Position {
         self.log.documents.position(&self.log.env).await.unwrap()
     }
+}
+
+/// What every server of the cluster trusts.
+fn identity() -> Arc<Identity> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &MASTER_KEY);
+    let seed = hmac::sign(&key, AUTHORITY_LABEL);
+    let authority = Authority::from_seed(seed.as_ref().try_into().unwrap()).unwrap();
+    authority.identity(HOST, Clock::System.now_ms()).unwrap()
 }
 
 // === impl Sight ===
