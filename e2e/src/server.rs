@@ -55,7 +55,7 @@ pub struct Server {
     folder: TempDir,
     options: Options,
     /// The schema, when it is not SQLite; dropped after the process.
-    _database: Option<Fresh>,
+    database: Option<Fresh>,
     child: Child,
     log: Arc<Log>,
     ready: Value,
@@ -121,7 +121,7 @@ impl Server {
         }
         let log = Arc::new(Log::default());
         let (child, ready) = serve(folder.path(), &options, &log).await;
-        Some(Self { folder, options, _database: database, child, log, ready })
+        Some(Self { folder, options, database, child, log, ready })
     }
 
     /// Starts the program again on the same data folder, after [`Self::kill`] or [`Self::terminate`].
@@ -207,6 +207,11 @@ impl Server {
     /// Its data folder.
     pub fn data(&self) -> DataDir {
         DataDir::new(self.folder.path().join("data"))
+    }
+
+    /// The schema that holds its rows, where that is not SQLite.
+    pub fn schema(&self) -> Option<&Fresh> {
+        self.database.as_ref()
     }
 
     /// A folder that lives as long as the server, for the test's own files.

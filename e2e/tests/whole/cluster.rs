@@ -20,6 +20,8 @@ const TASK: &str = "nodes.tidy";
 const LEASE: &str = "task/nodes.tidy";
 /// Short, so that nobody waits long for a death; five heartbeats long, on a machine that may be busy.
 const LIFE: &str = "3s";
+/// What every server seals with, and proves by that it belongs to the others.
+pub(super) const MASTER_KEY: [u8; 32] = [0x5a; 32];
 /// How long anything is waited for.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// How often it is looked for. The database's table of lock waits stays as it is for whoever asks again within 100 ms.
@@ -28,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(150);
 /// Servers on one database.
 pub(super) struct Cluster {
     pub(super) servers: Vec<Server>,
-    fresh: Fresh,
+    pub(super) fresh: Fresh,
 }
 
 impl Cluster {
@@ -41,7 +43,7 @@ impl Cluster {
             let options = Options::default()
                 .with("sql.mysql_url", url.expose_str().unwrap())
                 .with("sql.mysql_connections_max", "8")
-                .with("server.master_key", "5a".repeat(32))
+                .with("server.master_key", hex::encode(MASTER_KEY))
                 .with("cluster.session_life", LIFE)
                 .with("cluster.node_name", format!("node-{number}"));
             servers.push(Server::start(options).await);

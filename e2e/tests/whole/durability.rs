@@ -1,8 +1,10 @@
-//! Kills under load: what was acknowledged is there afterwards, nothing is there in part, and the index agrees.
+//! Kills under load: what was acknowledged is there afterwards, nothing is there in part, and the index and the change log
+//! agree.
 
 mod bank;
 mod index;
-mod keeper;
+pub(crate) mod keeper;
+mod log;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,17 +17,19 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use yunzhan_e2e::environment::Permission;
-use yunzhan_e2e::http::Request;
+use yunzhan_e2e::http::{Http, Request};
 use yunzhan_e2e::people::{Find, documents_of};
 use yunzhan_e2e::report::figure;
-use yunzhan_e2e::{Backend, Options, Person, Server};
+use yunzhan_e2e::{Backend, Options, Person, Random, Seed, Server};
 
 use self::keeper::Keeper;
+use self::log::LogAudit;
 
 const ENV: &str = "shop";
-/// How often the server is killed: often enough to hit every gap in CI, rarely enough for every day here.
+/// How often the server is killed: often enough to hit most gaps in CI, rarely enough for every day here. A hundred take some
+/// minutes.
 const KILLS_VARIABLE: &str = "YUNZHAN_TEST_KILLS";
-const KILLS_DEFAULT: u32 = 5;
+pub(crate) const KILLS_DEFAULT: u32 = 5;
 /// People who write at once.
 const WRITERS: usize = 6;
 /// Acknowledged calls of a round after which its kill may come, at the most.
@@ -34,6 +38,10 @@ const CALLS_BEFORE_KILL_MAX: u64 = 60;
 const BATCH: usize = 4;
 /// The largest text: it fills several pages of the database.
 const TEXT_BYTES_MAX: u64 = 20_000;
+/// So small that the log loses its oldest changes while others are written: after some rounds, each trimming takes some.
+const CHANGE_LOG_MAX: &str = "1MiB";
+/// The task that takes them away, which otherwise comes every ten seconds.
+const TRIM_TASK: &str = "/control/v1/tasks/documents.change_log/run";
 
 /// The longest a round may write: far more than it takes, so that a load that stands still fails.
 const LOAD_WAIT_MAX: Duration = Duration::from_secs(120);
@@ -90,12 +98,14 @@ async fn kill_9_loses_nothing_that_was_acknowledged_on_mysql() {
     survives(Backend::Mysql, kills().min(KILLS_DEFAULT)).await;
 }
 
-fn kills() -> u32 {
+pub(crate) fn kills() -> u32 {
     std::env::var(KILLS_VARIABLE).map_or(KILLS_DEFAULT, |kills| kills.parse().unwrap())
 }
 
 async fn survives(backend: Backend, kills: u32) {
-    let Some(mut server) = Server::start_on(backend, Options::default()).await else { return };
+    let options = Options::default().with("documents.change_log_max", CHANGE_LOG_MAX);
+    let Some(mut server) = Server::start_on(backend, options).await else { return };
+    let (seed, mut audit) = (Seed::drawn(), LogAudit::default());
     let mut writers = writers(&server).await;
     let owners: Vec<_> = writers.iter().map(|writer| writer.owner.clone()).collect();
     let owners: Vec<_> = owners.iter().map(String::as_str).chain([FRIEND]).collect();
@@ -104,8 +114,10 @@ async fn survives(backend: Backend, kills: u32) {
     for round in 0..kills {
         let collection = format!("round{round}");
         server.add_collection(ENV, &collection, Permission::Private).await;
-        let written = write_until_killed(&mut server, &writers, &collection);
+        let random = seed.random(round.into());
+        let written = write_until_killed(&mut server, &writers, &collection, random);
         let writings = tokio::time::timeout(LOAD_WAIT_MAX, written).await.expect("the load ends");
+        audit.agrees(&server, &collection, &writings).await;
         server.restart().await;
         for (writer, calls) in writers.iter_mut().zip(&writings) {
             writer.person = writer.person.at(server.http());
@@ -121,7 +133,7 @@ async fn survives(backend: Backend, kills: u32) {
         cut_off += calls.len() - sure;
     }
     figure(&format!(
-        "{backend:?}: {kills} kills in {:.1} s: {acknowledged} calls acknowledged and kept, {cut_off} cut off, of which {kept} had been committed",
+        "{backend:?}: {kills} kills in {:.1} s: {acknowledged} calls acknowledged and kept, {cut_off} cut off, of which {kept} had been committed; {audit}",
         begun.elapsed().as_secs_f64()
     ));
 }
@@ -143,28 +155,37 @@ async fn write_until_killed(
     server: &mut Server,
     writers: &[Writer],
     collection: &str,
+    mut random: Random,
 ) -> Vec<Vec<Call>> {
-    let load = Arc::new(Load::random());
+    let load = Arc::new(Load::random(&mut random));
     let mut writing = JoinSet::new();
     for (place, writer) in writers.iter().enumerate() {
-        let written = write(writer.clone(), collection.to_owned(), Arc::clone(&load));
+        let own = Random::from(&mut random);
+        let written = write(writer.clone(), collection.to_owned(), Arc::clone(&load), own);
         writing.spawn(async move { (place, written.await) });
     }
+    let trimming = tokio::spawn(trim(Http::at(server.url("control")), server.control_token()));
     tokio::select! {
         biased;
         () = load.is_enough.notified() => server.kill(),
         Some(ended) = writing.join_next() => panic!("writer {} found no server before the kill", ended.unwrap().0),
     }
+    trimming.await.unwrap();
     let mut writings = writing.join_all().await;
     writings.sort_by_key(|(place, _)| *place);
     writings.into_iter().map(|(_, calls)| calls).collect()
 }
 
 /// Writes until a call finds nobody any more; that one may have happened or not.
-async fn write(writer: Writer, collection: String, load: Arc<Load>) -> Vec<Call> {
+async fn write(
+    writer: Writer,
+    collection: String,
+    load: Arc<Load>,
+    mut random: Random,
+) -> Vec<Call> {
     let mut calls = Vec::new();
     loop {
-        let work = writer.work(&collection, calls.len());
+        let work = writer.work(&collection, calls.len(), &mut random);
         let answer = writer.asking(&collection, &work).try_send().await;
         let answer = answer.ok().map(|answer| work.checked(answer.value()));
         let is_last = answer.is_none();
@@ -176,9 +197,18 @@ async fn write(writer: Writer, collection: String, load: Arc<Load>) -> Vec<Call>
     }
 }
 
+/// Trims the change log all the time, until the server is gone.
+async fn trim(control: Http, token: String) {
+    let run = || control.request(Method::POST, TRIM_TASK).bearer(&token).try_send();
+    while let Ok(answer) = run().await {
+        // It runs already, by itself.
+        assert!([200, 409].contains(&answer.status.as_u16()), "{answer:?}");
+    }
+}
+
 impl Load {
-    fn random() -> Self {
-        let enough = usize::try_from(1 + random(CALLS_BEFORE_KILL_MAX)).unwrap();
+    fn random(random: &mut Random) -> Self {
+        let enough = usize::try_from(1 + random.below(CALLS_BEFORE_KILL_MAX)).unwrap();
         Self { acknowledged: AtomicUsize::new(0), enough, is_enough: Notify::new() }
     }
 
@@ -191,14 +221,17 @@ impl Load {
 
 impl Writer {
     /// One document, then several, of which one is rewritten, and one is shared and removed; and so on.
-    fn work(&self, collection: &str, number: usize) -> Work {
+    fn work(&self, collection: &str, number: usize, random: &mut Random) -> Work {
         let name = |number: usize, part: usize| {
             format!("{}-{collection}-{number}-{part}", self.person.uid)
         };
         match number % 5 {
-            0 => Work::Insert(vec![document(&name(number, 0))]),
-            1 => Work::Insert((0..BATCH).map(|part| document(&name(number, part))).collect()),
-            2 => Work::Rewrite(document(&name(number - 1, 0))),
+            0 => Work::Insert(vec![document(&name(number, 0), random)]),
+            1 => {
+                let part = |part| document(&name(number, part), random);
+                Work::Insert((0..BATCH).map(part).collect())
+            }
+            2 => Work::Rewrite(document(&name(number - 1, 0), random)),
             3 => Work::Share(name(number - 2, 1)),
             _ => Work::Remove(name(number - 3, 1)),
         }
@@ -264,10 +297,10 @@ impl Call {
 }
 
 /// A document that tells whether it is whole.
-fn document(name: &str) -> Value {
-    let length = usize::try_from(random(TEXT_BYTES_MAX)).unwrap();
+fn document(name: &str, random: &mut Random) -> Value {
+    let length = usize::try_from(random.below(TEXT_BYTES_MAX)).unwrap();
     // No two texts are the same, so that writing another one changes something.
-    let text = format!("{:016x} {}", random(u64::MAX), name.repeat(1 + length / name.len()));
+    let text = format!("{:016x} {}", random.number(), name.repeat(1 + length / name.len()));
     json!({ "name": name, "text": text, "sum": sum(name, &text) })
 }
 
@@ -347,9 +380,4 @@ async fn every(person: &Person, collection: &str) -> Vec<Value> {
     let documents = person.find(collection, &find).await;
     assert!(documents.len() < 1000, "a round stays below one page");
     documents
-}
-
-/// A number from 0 to below `end`.
-fn random(end: u64) -> u64 {
-    getrandom::u64().unwrap() % end
 }

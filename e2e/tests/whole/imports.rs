@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use hyper::Method;
 use serde_json::{Value, json};
+use yunzhan_e2e::change_log::ChangeLog;
 use yunzhan_e2e::{Backend, Options, Server};
+use yunzhan_services::documents::ChangeKind;
 
 /// How long the first documents may take.
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -56,6 +58,11 @@ async fn an_import_that_the_server_dies_of_goes_on(backend: Backend) {
         });
         assert_ne!(interrupted.code, 0, "{interrupted:?}");
         server.ended().await;
+        let log = ChangeLog::left_by(&server, "demo").await.unwrap();
+        let left = log.snapshot(None).await.unwrap();
+        left.check().unwrap();
+        let loads = left.changes.iter().filter(|change| change.kind == ChangeKind::Load).count();
+        assert!(loads > 0, "nothing was loaded");
         server.restart().await;
         seen = count(&server).await;
         assert!(seen < LINES as u64, "the kill came too late");

@@ -5,6 +5,7 @@
 mod bad_input;
 mod certificates;
 mod cluster;
+mod cluster_changes;
 mod cluster_transactions;
 mod demo;
 mod durability;

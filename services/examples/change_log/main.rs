@@ -18,6 +18,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Builder;
 use yunzhan_base::env::{Env, Envs};
+use yunzhan_base::event::Events;
 use yunzhan_base::principal::User;
 use yunzhan_base::{Clock, EnvId, Live, Principal, Secret};
 use yunzhan_engine::config;
@@ -145,7 +146,8 @@ impl Shop {
     async fn open(config: config::Sql, folder: &TempDir, left: Left) -> Outcome<Arc<Self>> {
         let migrations = Migrations::new(vec![("documents", MIGRATIONS)])?;
         let root = folder.path().to_owned();
-        let sql = open(Opening { config, root, migrations, clock: Clock::System }).await?;
+        let (clock, events) = (Clock::System, Events::default());
+        let sql = open(Opening { config, root, migrations, clock, events }).await?;
         let sql: SharedSql = Arc::new(Without::new(sql, left));
         let env: EnvId = "shop".parse()?;
         let envs = Live::new(Envs::new([Env::new(env.clone())])?);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use yunzhan_engine::sql::{
     Consistency, Rows, ShardLocation, SharedSql, Sql, SqlFuture, Statement, Value, WriteBatch,
-    Written,
+    WriteStep, Written,
 };
 
 /// What is left out.
@@ -50,7 +50,7 @@ impl Without {
             Left::Order => {
                 unit.steps.retain(|step| !takes(step.statement.sql));
                 let number = self.next.fetch_add(1, Ordering::Relaxed);
-                let values = unit.steps.iter_mut().flat_map(|step| step.values_mut());
+                let values = unit.steps.iter_mut().flat_map(WriteStep::values_mut);
                 values
                     .filter(|value| matches!(value, Value::Taken(_)))
                     .for_each(|value| *value = Value::Integer(number));

@@ -14,10 +14,11 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use yunzhan_e2e::environment::Permission;
 use yunzhan_e2e::report::figure;
-use yunzhan_e2e::{Backend, Options, Server};
+use yunzhan_e2e::{Backend, Options, Random, Seed, Server};
 
 use super::keeper::{Keeper, data};
-use super::{ENV, KILLS_DEFAULT, LOAD_WAIT_MAX, Load, kills, random};
+use super::log::LogAudit;
+use super::{ENV, KILLS_DEFAULT, LOAD_WAIT_MAX, Load, kills};
 
 /// Few enough that transfers meet, and many enough that most get through.
 const ACCOUNTS: u64 = 12;
@@ -27,6 +28,9 @@ const BALANCE: i64 = 1000;
 const TELLERS: usize = 8;
 /// The most that one transfer moves.
 const AMOUNT_MAX: u64 = 300;
+/// The session of a killed server lives on for so long, and until then the next one claims what its transactions write, as if
+/// it had company; what it has claimed when it is killed itself is refused to others for half a minute.
+const SESSION_LIFE: &str = "1s";
 /// Most documents that one search gives.
 const PAGE: usize = 1000;
 /// What a call is answered whose transaction lost to another one.
@@ -76,24 +80,32 @@ async fn kill_9_neither_loses_nor_makes_money_on_mysql() {
 }
 
 async fn balances(backend: Backend, kills: u32) {
-    let Some(mut server) = Server::start_on(backend, Options::default()).await else { return };
+    let Some(mut server) =
+        Server::start_on(backend, Options::default().with("cluster.session_life", SESSION_LIFE))
+            .await
+    else {
+        return;
+    };
+    let (seed, mut audit) = (Seed::drawn(), LogAudit::default());
     let mut keeper = open_bank(&server).await;
     let mut all = Ledger::default();
     let begun = Instant::now();
-    for _ in 0..kills {
-        let transferred = transfer_until_killed(&mut server, &keeper);
+    for round in 0..kills {
+        let transferred = transfer_until_killed(&mut server, &keeper, seed.random(round.into()));
         let round = tokio::time::timeout(LOAD_WAIT_MAX, transferred).await;
         let round = round.expect("the load ends");
         all.acknowledged.extend(round.acknowledged);
         all.refused.extend(round.refused);
         all.unsure.extend(round.unsure);
+        let transferred = all.acknowledged.iter().map(Transfer::record);
+        audit.has_inserted(&server, "records", transferred).await;
         server.restart().await;
         keeper.http = server.http();
         books_agree(&keeper, &all).await;
     }
     let Ledger { acknowledged, refused, unsure } = &all;
     figure(&format!(
-        "{backend:?}: {kills} kills in {:.1} s: {} transfers acknowledged and kept, {} refused and absent, {} commits unanswered",
+        "{backend:?}: {kills} kills in {:.1} s: {} transfers acknowledged and kept, {} refused and absent, {} commits unanswered; {audit}",
         begun.elapsed().as_secs_f64(),
         acknowledged.len(),
         refused.len(),
@@ -124,11 +136,11 @@ fn account(number: u64) -> String {
 }
 
 /// Everybody transfers; somewhere in between, the process is gone.
-async fn transfer_until_killed(server: &mut Server, keeper: &Keeper) -> Ledger {
-    let load = Arc::new(Load::random());
+async fn transfer_until_killed(server: &mut Server, keeper: &Keeper, mut random: Random) -> Ledger {
+    let load = Arc::new(Load::random(&mut random));
     let mut tellers = JoinSet::new();
     for _ in 0..TELLERS {
-        tellers.spawn(transfer(keeper.clone(), Arc::clone(&load)));
+        tellers.spawn(transfer(keeper.clone(), Arc::clone(&load), Random::from(&mut random)));
     }
     tokio::select! {
         biased;
@@ -145,10 +157,10 @@ async fn transfer_until_killed(server: &mut Server, keeper: &Keeper) -> Ledger {
 }
 
 /// Transfers until nobody answers any more; what is refused is tried again, as the SDKs do.
-async fn transfer(keeper: Keeper, load: Arc<Load>) -> Ledger {
+async fn transfer(keeper: Keeper, load: Arc<Load>, mut random: Random) -> Ledger {
     let mut ledger = Ledger::default();
     loop {
-        let mut transfer = Transfer::random();
+        let mut transfer = Transfer::random(&mut random);
         loop {
             match transfer.make(&keeper).await {
                 Outcome::Acknowledged => {
@@ -157,7 +169,7 @@ async fn transfer(keeper: Keeper, load: Arc<Load>) -> Ledger {
                     break;
                 }
                 Outcome::Refused => {
-                    let again = Transfer { id: record_id(), ..transfer.clone() };
+                    let again = Transfer { id: record_id(&mut random), ..transfer.clone() };
                     ledger.refused.push(std::mem::replace(&mut transfer, again));
                 }
                 Outcome::Short => {
@@ -177,18 +189,18 @@ async fn transfer(keeper: Keeper, load: Arc<Load>) -> Ledger {
     }
 }
 
-fn record_id() -> String {
-    format!("{:016x}", random(u64::MAX))
+fn record_id(random: &mut Random) -> String {
+    format!("{:016x}", random.number())
 }
 
 // === impl Transfer ===
 
 impl Transfer {
-    fn random() -> Self {
-        let from = random(ACCOUNTS);
-        let to = (from + 1 + random(ACCOUNTS - 1)) % ACCOUNTS;
-        let amount = i64::try_from(1 + random(AMOUNT_MAX)).unwrap();
-        Self { id: record_id(), from: account(from), to: account(to), amount }
+    fn random(random: &mut Random) -> Self {
+        let from = random.below(ACCOUNTS);
+        let to = (from + 1 + random.below(ACCOUNTS - 1)) % ACCOUNTS;
+        let amount = i64::try_from(1 + random.below(AMOUNT_MAX)).unwrap();
+        Self { id: record_id(random), from: account(from), to: account(to), amount }
     }
 
     async fn make(&self, keeper: &Keeper) -> Outcome {

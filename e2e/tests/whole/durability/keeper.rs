@@ -7,14 +7,14 @@ use super::ENV;
 
 /// Somebody with the key.
 #[derive(Clone)]
-pub(super) struct Keeper {
-    pub(super) http: Http,
-    pub(super) access_key: String,
+pub(crate) struct Keeper {
+    pub(crate) http: Http,
+    pub(crate) access_key: String,
 }
 
 impl Keeper {
     /// Begins a call about a collection.
-    pub(super) fn asking(&self, action: &str, collection: &str, mut members: Value) -> Request<'_> {
+    pub(crate) fn asking(&self, action: &str, collection: &str, mut members: Value) -> Request<'_> {
         members["action"] = format!("database.{action}").into();
         members["envName"] = ENV.into();
         members["collectionName"] = collection.into();
@@ -22,7 +22,7 @@ impl Keeper {
     }
 
     /// Begins giving the documents that match to these owners.
-    pub(super) fn giving(&self, collection: &str, query: &Value, owners: &[&str]) -> Request<'_> {
+    pub(crate) fn giving(&self, collection: &str, query: &Value, owners: &[&str]) -> Request<'_> {
         let data = json!({ "$set": { "_openid": owners } }).to_string();
         let query = query.to_string();
         let members = json!({ "query": query, "data": data, "multi": true, "merge": true });
@@ -30,7 +30,7 @@ impl Keeper {
     }
 
     /// The documents that match.
-    pub(super) async fn find(&self, collection: &str, query: &Value) -> Vec<Value> {
+    pub(crate) async fn find(&self, collection: &str, query: &Value) -> Vec<Value> {
         let members = json!({ "query": query.to_string(), "limit": 1000 });
         let data = data(self.asking("getDocument", collection, members).send().await.value());
         let list = data["list"].as_array().unwrap().iter();
@@ -39,7 +39,7 @@ impl Keeper {
 }
 
 /// What an answer of this dialect holds, which tells failures in its body alone.
-pub(super) fn data(mut answer: Value) -> Value {
+pub(crate) fn data(mut answer: Value) -> Value {
     assert!(answer.get("code").is_none(), "refused: {answer}");
     answer["data"].take()
 }

@@ -103,6 +103,15 @@ impl Documents {
         self.store.position(env).await
     }
 
+    /// Where the change log of an environment begins now: [`Self::changes`] tells what was written later, unless more of it is
+    /// trimmed meanwhile.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn oldest_position(&self, env: &EnvId) -> Result<Position> {
+        Ok(self.store.log_state(env).await?.trimmed)
+    }
+
     /// What changed in an environment since a position: at least one change if there are any, about `changes_max` if there are
     /// so many, and always whole write batches as far as a slot group sees them.
     ///

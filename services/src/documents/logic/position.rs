@@ -49,8 +49,11 @@ impl Position {
         Self(Box::new([0; SLOT_GROUPS]))
     }
 
-    /// The number of the last change of a group that has been seen.
-    pub(in crate::documents) fn of(&self, group: usize) -> i64 {
+    /// The number of the last change of a slot group that has been seen; groups go from 0 to 63.
+    ///
+    /// # Panics
+    /// When there is no such group.
+    pub fn of(&self, group: usize) -> i64 {
         self.0[group]
     }
 
@@ -63,8 +66,8 @@ impl Position {
         version <= self.of(group_of(key))
     }
 
-    /// The groups in which `later` is ahead.
-    pub(in crate::documents) fn behind(&self, later: &Self) -> impl Iterator<Item = usize> {
+    /// The slot groups in which `later` is ahead.
+    pub fn behind(&self, later: &Self) -> impl Iterator<Item = usize> {
         (0..SLOT_GROUPS).filter(|group| self.0[*group] < later.0[*group])
     }
 

@@ -97,6 +97,7 @@ struct Logged {
 }
 
 /// A document that a batch writes, as it was before, for the log.
+#[derive(Clone, Copy)]
 struct Before<'b> {
     version: i64,
     image: Option<&'b [u8]>,
