@@ -241,6 +241,11 @@ impl Leases {
         self.trusted().map(|session| session.id)
     }
 
+    /// Whether other nodes may use the same database, so that sessions have an end.
+    pub fn is_shared(&self) -> bool {
+        self.parts.life.is_some()
+    }
+
     /// This node's name.
     pub fn name(&self) -> &str {
         &self.parts.name

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
+use yunzhan_base::event::Events;
 use yunzhan_base::{Clock, EnvId};
 use yunzhan_engine::config;
 use yunzhan_engine::sql::Database;
@@ -85,7 +86,13 @@ impl Bare {
 async fn engine(folder: &TempDir) -> Outcome<yunzhan_engine::sql::SharedSql> {
     let root = folder.path().to_owned();
     let config = config::Sql::default();
-    let opening = Opening { config, root, migrations: migrations()?, clock: Clock::System };
+    let opening = Opening {
+        config,
+        root,
+        migrations: migrations()?,
+        clock: Clock::System,
+        events: Events::default(),
+    };
     Ok(open(opening).await?)
 }
 

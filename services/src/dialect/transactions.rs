@@ -12,6 +12,10 @@ use crate::nodes::cluster::Cluster;
 /// The member of a body, and the parameter of a query, that names a transaction.
 const MEMBER: &str = "transactionId";
 
+/// The route and the action that commit.
+const COMMIT_ROUTE: &str = "gateway.commit_transaction";
+pub(super) const COMMIT_ACTION: &str = "database.commitTransaction";
+
 /// The parameter of a path that does.
 const PARAM: &str = "transaction";
 
@@ -36,7 +40,8 @@ impl Named<'_> {
     }
 }
 
-/// The answer of the node that holds the transaction `id`, if that is another one.
+/// The answer of the node that holds the transaction of this id, if that is another one; beside the id stands whether the call
+/// commits it.
 ///
 /// # Errors
 /// `Conflict`, on which clients begin anew, when that node is gone and with it the transaction; `BadUpstream` and `Timeout`
@@ -45,13 +50,16 @@ pub(super) async fn answer_elsewhere(
     cluster: &Cluster,
     route: &str,
     call: &Call,
-    id: Option<String>,
+    transaction: Option<(String, bool)>,
 ) -> Result<Option<Reply>> {
-    let session = id.as_deref().and_then(|id| cluster.elsewhere(id));
+    let Some((id, is_commit)) = transaction else { return Ok(None) };
+    let session = cluster.elsewhere(&id);
     let Some(session) = session.filter(|_| cluster.has_peers()) else { return Ok(None) };
     match cluster.forward(session, route, call).await {
         Ok(response) => Ok(Some(Reply::from(response))),
         Err(error) if error.kind() == Kind::Unavailable => Err(gone(error)),
+        // It died over the call; what was not committed is gone with it.
+        Err(error) if error.kind() == Kind::BadUpstream && !is_commit => Err(gone(error)),
         Err(error) => Err(error),
     }
 }
@@ -62,7 +70,11 @@ fn gone(error: Error) -> Error {
 }
 
 /// The transaction that a call names in its path, its query or its body.
-pub(super) fn named(call: &Call) -> Option<String> {
+pub(super) fn named(call: &Call, route: &str) -> Option<(String, bool)> {
+    Some((named_in(call)?, route == COMMIT_ROUTE))
+}
+
+fn named_in(call: &Call) -> Option<String> {
     if let Ok(id) = call.params.get(PARAM) {
         return Some(id.to_owned());
     }
@@ -81,11 +93,11 @@ mod tests {
 
     use super::*;
 
-    fn named_in(query: &str, body: &'static str) -> Option<String> {
+    fn id_in(query: &str, body: &'static str) -> Option<String> {
         let context = Context::internal(RequestId::NONE, None, Duration::from_secs(1));
         let uri = format!("/{query}").parse().unwrap();
         let call = Call::new(http::Method::POST, uri, context);
-        named(&Call { body: bytes::Bytes::from_static(body.as_bytes()).into(), ..call })
+        named_in(&Call { body: bytes::Bytes::from_static(body.as_bytes()).into(), ..call })
     }
 
     #[test]
@@ -99,7 +111,7 @@ mod tests {
             ("", r#"["transactionId"]"#, None),
             ("", "", None),
         ] {
-            assert_eq!(named_in(query, body).as_deref(), id, "{query} {body}");
+            assert_eq!(id_in(query, body).as_deref(), id, "{query} {body}");
         }
     }
 }

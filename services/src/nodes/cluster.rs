@@ -69,6 +69,11 @@ impl Cluster {
         self.peers.is_some()
     }
 
+    /// Whether other nodes may use the same database.
+    pub fn is_shared(&self) -> bool {
+        self.leases.is_shared()
+    }
+
     /// Whether another node lives, as far as this one knows: it hears of a new one within a second.
     pub async fn has_company(&self) -> bool {
         let own = self.session();

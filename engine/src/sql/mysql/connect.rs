@@ -47,9 +47,21 @@ pub(super) async fn connect(
     clock: &Clock,
 ) -> Result<Connected> {
     let (mut connection, product) = address.connect(config.mysql_connect_timeout).await?;
+    check_product(product)?;
     migrate_all(&mut connection, product.dialect, migrations, clock).await?;
     connection.disconnect().await.map_err(codes::error)?;
     Ok(Connected { product, address })
+}
+
+/// Refuses a server on which an index could miss a document: TiDB lets others change a row that a unit only looked at
+/// (decision 0024).
+fn check_product(product: Product) -> Result<()> {
+    if !product.is_tidb {
+        return Ok(());
+    }
+    let message =
+        "TiDB cannot be the primary yet, only a replica; name a MySQL or MariaDB in sql.mysql_url";
+    Err(Error::new(Kind::Unavailable, message))
 }
 
 /// Says whether [`connect`] would refuse this server, and changes nothing there.
@@ -59,6 +71,7 @@ pub(super) async fn inspect(
     migrations: &Migrations,
 ) -> Result<()> {
     let (mut connection, product) = address.connect(config.mysql_connect_timeout).await?;
+    check_product(product)?;
     for scope in [Scope::System, Scope::Env] {
         let sql = product.dialect.expand(scope, statements::SEEN, None)?.sql;
         match connection.query(sql).await {

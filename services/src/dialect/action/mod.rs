@@ -179,11 +179,12 @@ impl Actions {
         answer.answer(request).await
     }
 
-    /// The transaction that a body is about, if its action is one of transactions.
-    fn transaction_of(&self, dialect: DialectName, body: &[u8]) -> Option<String> {
+    /// The transaction that a body is about, if its action is one of transactions, and whether it commits it.
+    fn transaction_of(&self, dialect: DialectName, body: &[u8]) -> Option<(String, bool)> {
         let (action, id) = transactions::Named::in_body(body)?;
         let row = self.find(dialect, &action?).ok()?;
-        row.spec.members.contains(&"transactionId").then_some(id)
+        let is_commit = row.spec.name == transactions::COMMIT_ACTION;
+        row.spec.members.contains(&"transactionId").then_some((id, is_commit))
     }
 
     fn find(&self, dialect: DialectName, name: &str) -> Result<&Row> {

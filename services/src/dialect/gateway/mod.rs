@@ -139,8 +139,13 @@ fn where_it_lives(
         return handle(documents, call);
     };
     Box::pin(async move {
-        match transactions::answer_elsewhere(&cluster, route, &call, transactions::named(&call))
-            .await?
+        match transactions::answer_elsewhere(
+            &cluster,
+            route,
+            &call,
+            transactions::named(&call, route),
+        )
+        .await?
         {
             Some(reply) => Ok(reply),
             None => handle(documents, call).await,

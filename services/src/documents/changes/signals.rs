@@ -181,7 +181,8 @@ impl Signals {
 
     /// How long somebody waits who hears nothing.
     pub(super) fn pause(&self) -> Duration {
-        if self.has_peers() { POLL } else { POLL_ALONE }
+        let is_shared = self.cluster.get().is_some_and(|cluster| cluster.is_shared());
+        if is_shared { POLL } else { POLL_ALONE }
     }
 
     /// The environments whose logs have grown since the last time. Forgets those in which nothing happens.
