@@ -16,7 +16,7 @@ pub struct Config {
 /// The SQL engine's configuration.
 #[derive(Clone, Debug)]
 pub struct Sql {
-    /// `mysql://user:password@host:port/database` of a MySQL, MariaDB or TiDB; without one SQLite serves from the data
+    /// `mysql://user:password@host:port/database` of a MySQL or MariaDB; without one SQLite serves from the data
     /// folder. A secret, because it holds a password.
     pub mysql_url: Option<Secret>,
     /// Further servers of the same data, with the same user, password and schema: read from while they follow the primary,

@@ -1,4 +1,4 @@
-//! The SQL engine: SQLite inside the process, MySQL, MariaDB or TiDB when an address is given.
+//! The SQL engine: SQLite inside the process, MySQL or MariaDB when an address is given.
 //!
 //! Callers say *where* ([`ShardLocation`]), *what* ([`Statement`], [`WriteBatch`]) and *how fresh* ([`Consistency`]); table names are
 //! logical (`{documents}`), so that sharding and read/write splitting can be wrappers that never parse SQL, and

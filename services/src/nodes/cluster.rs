@@ -82,6 +82,12 @@ impl Cluster {
         nodes.is_ok_and(|nodes| nodes.iter().any(|node| node.is_alive && is_other(node)))
     }
 
+    /// Whether the node of this session lives. One that is younger than a second may be unknown.
+    pub(super) async fn lives(&self, session: &str) -> Result<bool> {
+        let nodes = self.fresh_nodes().await?;
+        Ok(nodes.iter().any(|node| node.is_alive && node.session == session))
+    }
+
     /// This node's session, while it counts on it.
     pub fn session(&self) -> Option<Arc<str>> {
         self.leases.session()

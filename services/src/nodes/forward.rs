@@ -77,6 +77,12 @@ impl Cluster {
         self.session().is_none_or(|own| *own != *session).then_some(session)
     }
 
+    /// Whether the node that an id names is dead, as far as this one knows.
+    pub async fn is_gone(&self, id: &str) -> bool {
+        let Some(session) = self.elsewhere(id) else { return false };
+        self.lives(session).await.is_ok_and(|lives| !lives)
+    }
+
     /// Has the node of this session answer a call of a route.
     ///
     /// # Errors

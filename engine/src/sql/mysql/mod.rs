@@ -1,4 +1,4 @@
-//! MySQL 8, MariaDB and TiDB: every environment in one schema, told apart by the column `env`.
+//! MySQL 8 and MariaDB, and TiDB as their replica: every environment in one schema, told apart by the column `env`.
 //!
 //! Group commit is the server's. Only MariaDB is proved by the conformance suite where this was built; MySQL's GTIDs,
 //! TiDB's conflict codes and its reads from followers follow their manuals.

@@ -22,7 +22,6 @@ pub(super) use self::signals::Signals;
 pub use self::trim::TRIM_PERIOD;
 use super::Documents;
 pub use super::logic::position::Position;
-use super::logic::position::SLOT_GROUPS;
 
 /// Rows of the log that are read at once.
 const PAGE_ROWS: usize = 256;
@@ -125,7 +124,7 @@ impl Documents {
     ) -> Result<Changes> {
         let now = self.store.position(env).await?;
         // A position ahead of the log is of another one, such as before a backup was brought back.
-        if now.behind(since).next().is_some() {
+        if now.is_behind(since) {
             return Err(gone());
         }
         let mut read = Changes { changes: Vec::new(), position: since.clone() };
@@ -141,7 +140,7 @@ impl Documents {
         }
         // After reading: what was taken away meanwhile was not read.
         let trimmed = self.store.log_state(env).await?.trimmed;
-        if (0..SLOT_GROUPS).any(|group| trimmed.of(group) > since.of(group)) {
+        if since.is_behind(&trimmed) {
             return Err(gone());
         }
         Ok(read)
@@ -200,7 +199,7 @@ impl Documents {
             heard.mark_heard();
             let now = self.store.signals.poll(env, self.store.position(env)).await?;
             let left = deadline.saturating_duration_since(Instant::now());
-            if since.behind(&now).next().is_some() || left == Duration::ZERO {
+            if since.is_behind(&now) || left == Duration::ZERO {
                 return Ok(now);
             }
             heard.wait(left.min(self.store.signals.pause())).await;

@@ -71,6 +71,11 @@ impl Position {
         (0..SLOT_GROUPS).filter(|group| self.0[*group] < later.0[*group])
     }
 
+    /// Whether `later` is ahead in some group.
+    pub fn is_behind(&self, later: &Self) -> bool {
+        self.behind(later).next().is_some()
+    }
+
     /// As text, for clients that go on from here later. It stays readable.
     pub fn token(&self) -> String {
         let mut bytes = vec![TOKEN_VERSION];

@@ -60,13 +60,12 @@ const HEADS: &str = "SELECT s.slot_group, (SELECT c.at_ms FROM {changes} c WHERE
 const OLDEST: &str = "SELECT sequence, at_ms FROM {changes} WHERE env = ? AND slot_group = ? ORDER BY sequence, ordinal LIMIT ?";
 // What goes is summed where it is: whoever trims at the same time takes away only what is left.
 const NOTE_TRIMMED: &str = "UPDATE {sequences} SET trimmed = ?, logged_bytes = logged_bytes - (
-        SELECT COALESCE(SUM(64 + LENGTH(c.document) + COALESCE(LENGTH(c.before_image), 0)), 0)
+        SELECT COALESCE(SUM(? + LENGTH(c.document) + COALESCE(LENGTH(c.before_image), 0)), 0)
         FROM {changes} c WHERE c.env = ? AND c.slot_group = ? AND c.sequence <= ?)
      WHERE env = ? AND slot_group = ? AND trimmed < ?";
 const TRIM: &str = "DELETE FROM {changes} WHERE env = ? AND slot_group = ? AND sequence <= ?";
 
-/// What a row of the log takes besides its key and its before-image: nine columns, and its part of a page. Stands in
-/// [`NOTE_TRIMMED`], too.
+/// What a row of the log takes besides its key and its before-image: nine columns, and its part of a page.
 const ROW_BYTES: i64 = 64;
 
 /// Before-images up to this many bytes come with a page; larger ones are read one by one.
@@ -263,7 +262,7 @@ impl Store {
     ) -> Result<()> {
         let up_to = Value::Integer(up_to);
         let place = || [text(env.as_str()), number_of(group)];
-        let mut note = vec![up_to.clone()];
+        let mut note = vec![up_to.clone(), Value::Integer(ROW_BYTES)];
         note.extend(place());
         note.push(up_to.clone());
         note.extend(place());

@@ -4,6 +4,7 @@ use yunzhan_base::{EnvId, Kind, Result};
 use yunzhan_engine::sql::{Expect, Logical, StepRows, Value, WriteStep};
 
 use super::{Store, Table, blob, everywhere, step, text};
+use crate::columns::Columns;
 
 const CLAIMS: Logical = Logical("claims");
 
@@ -12,6 +13,8 @@ const CLAIM: &str =
 const FORGET_EXPIRED: &str =
     "DELETE FROM {claims} WHERE until_ms < ? AND env = ? AND collection = ? AND document = ?";
 const RELEASE: &str = "DELETE FROM {claims} WHERE env = ? AND holder = ?";
+const HOLDER: &str =
+    "SELECT holder FROM {claims} WHERE env = ? AND collection = ? AND document = ?";
 const SWEEP: &str = "DELETE FROM {claims} WHERE env = ? AND until_ms < ?";
 
 /// How long a claim outlives its transaction, whose server may have died: by then nobody counts on it, whatever its clock says.
@@ -47,6 +50,15 @@ impl Table<'_> {
             }
             other => other.map(drop),
         }
+    }
+}
+
+impl Table<'_> {
+    /// The transaction that has claimed a document.
+    pub(in crate::documents) async fn claim_holder(&self, key: &[u8]) -> Result<Option<String>> {
+        let (place, params) = (everywhere(&[], None), self.params([blob(key)]));
+        let rows = self.store.read(self.env, place, HOLDER, &[CLAIMS], params).await?;
+        rows.into_iter().next().map(|row| Columns::from(row).text()).transpose()
     }
 }
 

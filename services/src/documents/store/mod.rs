@@ -1,6 +1,5 @@
 //! Every statement of the service, and the tables they stand on.
 //!
-//!
 //! Each slot group has a counter (`logic/position.rs`). A write batch that writes documents raises those of its groups first,
 //! and what it writes gets the new number as `version`: the optimistic lock of a document, and its place in the change log.
 //! Because the raised row stays locked until the commit, that order is the order in which write batches became visible.
@@ -30,7 +29,6 @@ use super::changes::Signals;
 use super::memory::Memory;
 
 pub(super) use self::batch::Batch;
-pub(super) use self::changes::LogState;
 pub(super) use self::claims::release_claims;
 pub(super) use self::collections::COLLECTIONS_MAX;
 pub use self::collections::Collection;

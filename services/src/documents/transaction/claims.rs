@@ -3,7 +3,7 @@
 //!
 //! They exist so that the second writer of a document is refused at its call, whichever server it comes to. What keeps changes
 //! from being lost is the commit, which is validated in the database; so a claim may be missing, as where a server joined a
-//! moment ago, and may be left over, as where one died, until its transaction would have ended.
+//! moment ago. What a dead server leaves counts no more as soon as its session is over.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -61,10 +61,31 @@ impl Claims {
         // Noted before: a claim whose answer is lost is given up all the same.
         self.places.extend(keys.iter().map(|key| (table.collection.id, key.to_vec())));
         let times = (self.clock.now_ms(), self.ends_ms);
-        match table.claim(&self.holder, &keys, times).await {
+        let mut claimed = table.claim(&self.holder, &keys, times).await;
+        if is_taken(&claimed) && self.holders_are_gone(cluster, table, &keys).await? {
+            claimed = table.claim(&self.holder, &keys, times).await;
+        }
+        match claimed {
             Err(error) if error.kind() == Kind::AlreadyExists => Err(conflict().because(error)),
             other => other,
         }
+    }
+
+    /// Gives up what transactions have claimed whose servers are dead. False when one of them may live.
+    async fn holders_are_gone(
+        &self,
+        cluster: &Cluster,
+        table: &Table<'_>,
+        keys: &[&[u8]],
+    ) -> Result<bool> {
+        for key in keys {
+            let Some(holder) = table.claim_holder(key).await? else { continue };
+            if !cluster.is_gone(&holder).await {
+                return Ok(false);
+            }
+            self.store.release_claims(&self.env, &holder).await?;
+        }
+        Ok(true)
     }
 
     /// The step that gives them up as something else is written; none where there are none.
@@ -84,6 +105,10 @@ impl Claims {
             self.places.clear();
         }
     }
+}
+
+fn is_taken(claimed: &Result<()>) -> bool {
+    claimed.as_ref().is_err_and(|error| error.kind() == Kind::AlreadyExists)
 }
 
 impl Drop for Claims {

@@ -3,7 +3,7 @@
 //! - **What it sees.** The first operation takes the *snapshot*: a position in the change log, which is of one moment. From
 //!   then on the transaction sees every document as it was there, with its own writes on top. What a document was that has
 //!   changed since, the change log tells (`changes/mod.rs`), whichever server changed it.
-//! - **What it may write.** A write *locks* its document until the transaction ends (`write_locks.rs`). A second
+//! - **What it may write.** A write *locks* its document until the transaction ends (`write_locks.rs`, and `claims.rs` between servers). A second
 //!   transaction that writes it, and a write to a document that changed since the snapshot, is refused at that call
 //!   with the conflict on which the SDKs begin anew, and ends there: they do not roll back what was refused. Writers
 //!   outside transactions ask for no locks; they win, and the transaction fails at its commit.
@@ -11,6 +11,8 @@
 //!   happen, or none does. So two transactions that read what the other one writes do not both succeed. What a query
 //!   did *not* give is not remembered: a document that somebody adds meanwhile, and that the query would have found, is
 //!   no conflict. A transaction that wrote nothing validates nothing.
+//! - **Where.** A transaction lives in the memory of the server that began it, whose session stands at the end of its id. The
+//!   dialects send what comes to another server there (`dialect/transactions.rs`).
 //! - **The end** comes by commit, rollback, refusal or time-out, and frees what the transaction held. Nothing runs in
 //!   the background: whoever begins, uses or writes something takes away what has expired.
 

@@ -1,6 +1,6 @@
 //! Which transactions are open, and what each has read and written.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use yunzhan_base::{Clock, EnvId, Error, Kind, Principal, Result};
@@ -264,8 +264,9 @@ impl Transaction {
     /// Forgets what the present call has looked at, but for the documents that its caller got to see: of others, a conflict
     /// would tell that somebody changed them.
     pub(super) fn forget_unseen(&mut self, collection: i64, seen: &[Seen]) {
+        let seen: HashSet<&[u8]> = seen.iter().map(|seen| &*seen.key).collect();
         for place in std::mem::take(&mut self.fresh) {
-            let is_seen = place.0 == collection && seen.iter().any(|seen| seen.key == place.1);
+            let is_seen = place.0 == collection && seen.contains(&*place.1);
             let is_written =
                 self.documents.get(&place).is_some_and(|entry| entry.written.is_some());
             if !is_seen && !is_written {

@@ -12,10 +12,9 @@ use super::place_of;
 use super::state::{Entry, TRANSACTION_DOCUMENTS_MAX, Transaction, conflict, unknown};
 use crate::documents::Which;
 use crate::documents::logic::id::slot_of;
-use crate::documents::logic::position::SLOT_GROUPS;
 use crate::documents::logic::shape::{Prepared, decode};
 use crate::documents::scan::Scan;
-use crate::documents::store::{LogState, Stored, Table};
+use crate::documents::store::{Stored, Table};
 
 /// Before-images that are read at once: each is a document to decode and to match.
 const RECALLED_ROWS: usize = 128;
@@ -236,9 +235,8 @@ async fn recalled(
 ) -> Result<()> {
     let snapshot = transaction.snapshot()?;
     let now = table.store.position(table.env).await?;
-    let (mut looked_at, mut groups) = (0, 0);
+    let (mut looked_at, is_behind) = (0, snapshot.is_behind(&now));
     for group in snapshot.behind(&now) {
-        groups += 1;
         let seen = snapshot.of(group);
         let mut place = Some((seen, i64::MAX));
         while let Some(from) = place {
@@ -257,10 +255,7 @@ async fn recalled(
         }
     }
     // After reading: what was taken away meanwhile was not read.
-    let trimmed = |state: LogState| {
-        (0..SLOT_GROUPS).any(|group| state.trimmed.of(group) > snapshot.of(group))
-    };
-    match groups > 0 && trimmed(table.store.log_state(table.env).await?) {
+    match is_behind && snapshot.is_behind(&table.store.log_state(table.env).await?.trimmed) {
         true => Err(conflict()),
         false => Ok(()),
     }
